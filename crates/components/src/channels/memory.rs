@@ -1,0 +1,323 @@
+//! `memory`: a bounded queue that is lost with the process.
+
+use std::{
+    collections::VecDeque,
+    future::{pending, ready},
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use flume_core::{
+    Channel, ChannelError, ChannelStats, Component, Config, Context, Event, Settled, Take, Want,
+    extract,
+};
+use async_trait::async_trait;
+use parking_lot::Mutex;
+use tokio::{
+    sync::{AcquireError, Notify, Semaphore},
+    time::{Instant, timeout, timeout_at},
+};
+
+/// Holds events in memory: fast, and lost with the process.
+#[derive(Clone, Config)]
+pub(super) struct MemoryConfig {
+    /// Most events, including those taken but not yet committed.
+    #[prop("capacity", default = 100)]
+    capacity: usize,
+    /// Most events in one put.
+    #[prop("transactionCapacity", default = 100)]
+    transaction_capacity: usize,
+    /// Seconds a put waits for room.
+    #[prop("keep-alive", default = 3)]
+    keep_alive: u64,
+    /// Most bytes of bodies and headers; unset: no limit.
+    #[prop("byteCapacity")]
+    byte_capacity: Option<usize>,
+}
+
+/// A queue of batches: a put is one push, a take moves or joins whole batches.
+///
+/// Room is two semaphores because theirs are the properties wanted: one acquire per batch, first
+/// come first served (small puts cannot starve a large one), given up safely at any time.
+pub(super) struct MemoryChannel(Arc<Shared>);
+
+struct Shared {
+    config: MemoryConfig,
+    queue: Mutex<Queue>,
+    room: Semaphore,
+    byte_room: Option<Semaphore>,
+    /// Wakes one waiting take. It remembers one call, and passes it on if that take is dropped;
+    /// so no wake-up is lost as long as whoever leaves events behind calls it.
+    stock: Notify,
+}
+
+#[derive(Default)]
+struct Queue {
+    batches: VecDeque<Batch>,
+    events: usize,
+    bytes: usize,
+    in_flight: usize,
+    closed: bool,
+}
+
+struct Batch {
+    events: VecDeque<Event>,
+    bytes: usize,
+    put: SystemTime,
+}
+
+/// Events on their way out. Dropping it puts them back, also in the middle of a linger.
+struct Open {
+    channel: Arc<Shared>,
+    events: Vec<Event>,
+    bytes: usize,
+    oldest: SystemTime,
+}
+
+impl Component for MemoryChannel {
+    type Config = MemoryConfig;
+    fn build(config: MemoryConfig, _: &Context) -> Result<Self, String> {
+        if config.transaction_capacity > config.capacity {
+            return Err("transactionCapacity: must not exceed capacity".into());
+        }
+        if config.capacity.max(config.byte_capacity.unwrap_or(0)) > Semaphore::MAX_PERMITS {
+            return Err(format!(
+                "capacity, byteCapacity: must not exceed {}",
+                Semaphore::MAX_PERMITS
+            ));
+        }
+        let (room, byte_room) =
+            (Semaphore::new(config.capacity), config.byte_capacity.map(Semaphore::new));
+        let (queue, stock) = (Mutex::default(), Notify::new());
+        Ok(MemoryChannel(Arc::new(Shared { config, queue, room, byte_room, stock })))
+    }
+}
+
+#[async_trait]
+impl Channel for MemoryChannel {
+    async fn put(&self, batch: Vec<Event>) -> Result<(), ChannelError> {
+        let bytes = batch.iter().map(Event::size).sum();
+        self.0.wait_for_room(batch.len(), bytes).await?;
+        self.0.store(Batch { events: batch.into(), bytes, put: SystemTime::now() })
+    }
+
+    async fn take(&self, want: Want, wait: Duration) -> Result<Box<dyn Take>, ChannelError> {
+        let (channel, oldest) = (self.0.clone(), SystemTime::UNIX_EPOCH);
+        let mut open = Box::new(Open { channel, events: Vec::new(), bytes: 0, oldest });
+        self.0.collect(&mut open, want, 1, wait).await?;
+        if !want.linger.is_zero() && !open.events.is_empty() {
+            self.0.collect(&mut open, want, want.events, want.linger).await?;
+        }
+        Ok(open)
+    }
+
+    fn stats(&self) -> ChannelStats {
+        let queue = self.0.queue.lock();
+        ChannelStats {
+            events: queue.events,
+            bytes: queue.bytes,
+            in_flight: queue.in_flight,
+            capacity: self.0.config.capacity,
+            oldest: queue.batches.front().map(|batch| batch.put),
+        }
+    }
+
+    async fn close(&self) -> Result<(), ChannelError> {
+        self.0.queue.lock().closed = true;
+        self.0.room.close();
+        self.0.byte_room.iter().for_each(Semaphore::close);
+        self.0.stock.notify_waiters();
+        Ok(())
+    }
+}
+
+impl Shared {
+    /// Reserves room for a batch; it is given back when the events are committed.
+    async fn wait_for_room(&self, events: usize, bytes: usize) -> Result<(), ChannelError> {
+        let events_u32 = fits(events, self.config.transaction_capacity, "events")?;
+        let bytes_u32 = fits(bytes, self.config.byte_capacity.unwrap_or(usize::MAX), "bytes")?;
+        let reserve = async {
+            let room = self.room.acquire_many(events_u32).await?;
+            if let Some(byte_room) = &self.byte_room {
+                byte_room.acquire_many(bytes_u32).await?.forget();
+            }
+            room.forget();
+            Ok(())
+        };
+        // A put that has to wait ends all lingering: what the takes linger for cannot come.
+        let end_lingering = async {
+            self.stock.notify_waiters();
+            pending().await
+        };
+        let outcome = tokio::select! {
+            biased;
+            outcome = timeout(Duration::from_secs(self.config.keep_alive), reserve) => outcome,
+            never = end_lingering => never,
+        };
+        outcome
+            .map_err(|_| ChannelError::Full { wanted: events })?
+            .map_err(|_: AcquireError| ChannelError::Closed)
+    }
+
+    fn store(&self, batch: Batch) -> Result<(), ChannelError> {
+        let mut queue = self.queue.lock();
+        if queue.closed {
+            return Err(ChannelError::Closed);
+        }
+        // Takes only wait on an empty queue.
+        let was_empty = queue.batches.is_empty();
+        queue.events += batch.events.len();
+        queue.bytes += batch.bytes;
+        queue.batches.push_back(batch);
+        drop(queue);
+        if was_empty {
+            self.stock.notify_one();
+        }
+        Ok(())
+    }
+
+    /// Fills `open` until it holds `enough` events, or no more fit, or `patience` is over.
+    async fn collect(
+        &self,
+        open: &mut Open,
+        want: Want,
+        enough: usize,
+        patience: Duration,
+    ) -> Result<(), ChannelError> {
+        let mut deadline = None;
+        loop {
+            // Made before the look, so a close between look and wait is not missed.
+            let stock = self.stock.notified();
+            let full = self.fill(open, want)?;
+            if full || open.events.len() >= enough || (self.no_room() && !open.events.is_empty()) {
+                return Ok(());
+            }
+            let deadline = *deadline.get_or_insert_with(|| Instant::now() + patience);
+            if timeout_at(deadline, stock).await.is_err() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Moves what is there into `open`; whether it holds what is wanted.
+    fn fill(&self, open: &mut Open, want: Want) -> Result<bool, ChannelError> {
+        let mut queue = self.queue.lock();
+        if queue.closed {
+            return Err(ChannelError::Closed);
+        }
+        let full = queue.fill(open, want);
+        let left_behind = !queue.batches.is_empty();
+        drop(queue);
+        if left_behind {
+            self.stock.notify_one();
+        }
+        Ok(full)
+    }
+
+    /// Also while a put waits, as that holds whatever room there is.
+    fn no_room(&self) -> bool {
+        let byte_room = self.byte_room.as_ref().map_or(1, Semaphore::available_permits);
+        self.room.available_permits() == 0 || byte_room == 0
+    }
+
+    fn put_back(&self, batch: Batch) {
+        let mut queue = self.queue.lock();
+        queue.in_flight -= batch.events.len();
+        queue.events += batch.events.len();
+        queue.bytes += batch.bytes;
+        queue.batches.push_front(batch);
+        drop(queue);
+        self.stock.notify_one();
+    }
+
+    fn forget(&self, events: usize, bytes: usize) {
+        self.queue.lock().in_flight -= events;
+        self.room.add_permits(events);
+        if let Some(byte_room) = &self.byte_room {
+            byte_room.add_permits(bytes);
+        }
+    }
+}
+
+impl Queue {
+    /// Moves events from the head into `open`; true when it holds what is wanted, false when the queue is empty.
+    fn fill(&mut self, open: &mut Open, want: Want) -> bool {
+        while open.events.len() < want.events {
+            let Some(head) = self.batches.front_mut() else { return false };
+            if open.events.is_empty() {
+                open.oldest = head.put;
+            }
+            let (count, bytes) = head.fitting(open, want);
+            let whole = count == head.events.len();
+            self.events -= count;
+            self.bytes -= bytes;
+            self.in_flight += count;
+            open.bytes += bytes;
+            if !whole {
+                head.bytes -= bytes;
+                open.events.extend(head.events.drain(..count));
+                return true;
+            }
+            let batch = self.batches.pop_front().map(|head| head.events).unwrap_or_default();
+            if open.events.is_empty() {
+                open.events = batch.into();
+            } else {
+                open.events.extend(batch);
+            }
+        }
+        true
+    }
+}
+
+impl Batch {
+    /// How many events from the front go into `open`, and their bytes.
+    fn fitting(&self, open: &Open, want: Want) -> (usize, usize) {
+        let room = want.events - open.events.len();
+        if self.events.len() <= room && open.bytes + self.bytes <= want.bytes {
+            return (self.events.len(), self.bytes);
+        }
+        let (mut count, mut bytes) = (0, 0);
+        for event in self.events.iter().take(room) {
+            let first = open.events.is_empty() && count == 0;
+            if !first && open.bytes + bytes + event.size() > want.bytes {
+                break;
+            }
+            count += 1;
+            bytes += event.size();
+        }
+        (count, bytes)
+    }
+}
+
+impl Take for Open {
+    fn events(&self) -> &[Event] {
+        &self.events
+    }
+
+    fn commit(mut self: Box<Self>) -> Settled {
+        let events = std::mem::take(&mut self.events);
+        self.channel.forget(events.len(), self.bytes);
+        Box::pin(ready(Ok(())))
+    }
+
+    fn split_off(&mut self, indices: &[usize]) -> Box<dyn Take> {
+        let events = extract(&mut self.events, indices);
+        let bytes = events.iter().map(Event::size).sum();
+        self.bytes -= bytes;
+        Box::new(Open { channel: self.channel.clone(), events, bytes, oldest: self.oldest })
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        if !self.events.is_empty() {
+            let events = std::mem::take(&mut self.events).into();
+            self.channel.put_back(Batch { events, bytes: self.bytes, put: self.oldest });
+        }
+    }
+}
+
+fn fits(size: usize, limit: usize, unit: &'static str) -> Result<u32, ChannelError> {
+    let limit = limit.min(u32::MAX as usize);
+    if size > limit { Err(ChannelError::TooLarge { size, limit, unit }) } else { Ok(size as u32) }
+}

@@ -1,0 +1,20 @@
+//! The components that need nothing beyond the standard library and tokio.
+
+pub mod channels;
+pub mod interceptors;
+pub mod selectors;
+pub mod serializers;
+pub mod sinks;
+pub mod sources;
+
+use flume_core::Registry;
+
+/// Every component in this crate; the binary adds those of the other crates.
+pub const REGISTRY: Registry = Registry {
+    sources: sources::SOURCES,
+    channels: channels::CHANNELS,
+    sinks: sinks::SINKS,
+    interceptors: interceptors::INTERCEPTORS,
+    selectors: selectors::SELECTORS,
+    serializers: serializers::SERIALIZERS,
+};

@@ -1,0 +1,11 @@
+//! Serializers. To add one: write its file, then add its two lines here.
+
+mod text;
+
+use flume_core::{EventSerializer, Registration};
+
+/// Every serializer in this crate. Order is the order of the reference manual.
+#[rustfmt::skip]
+pub const SERIALIZERS: &[Registration<dyn EventSerializer>] = &[
+    Registration::serializer::<text::Text>("TEXT", "org.apache.flume.serialization.BodyTextEventSerializer$Builder"),
+];

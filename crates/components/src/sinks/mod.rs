@@ -1,0 +1,13 @@
+//! Sinks. To add one: write its file, then add its two lines here.
+
+mod file_roll;
+mod null;
+
+use flume_core::{Registration, Sink};
+
+/// Every sink in this crate. Order is the order of the reference manual.
+#[rustfmt::skip]
+pub const SINKS: &[Registration<dyn Sink>] = &[
+    Registration::sink::<null::NullSink>("null", "org.apache.flume.sink.NullSink"),
+    Registration::sink::<file_roll::FileRollSink>("file_roll", "org.apache.flume.sink.RollingFileSink"),
+];

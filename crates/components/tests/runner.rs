@@ -1,0 +1,247 @@
+//! Transactions, rejections, ticks and states, through `SinkRunner` and a memory channel.
+
+mod common;
+
+use std::{sync::Arc, time::Duration};
+
+use flume_core::{
+    Cause, Channel, Context, Delivered, Event, Rejected, RunnerConfig, Single, Sink, SinkError,
+    SinkRunner, State, Step, Stop, Want, config::Config, run_sinks,
+};
+use async_trait::async_trait;
+use common::{build, events, held, props, words};
+use parking_lot::Mutex;
+use tokio::{
+    sync::watch,
+    time::{Instant, advance},
+};
+
+/// A sink that does what the test last told it.
+#[derive(Default)]
+struct Script {
+    down: bool,
+    reject: Vec<(&'static str, Cause)>,
+    delivered: Vec<String>,
+    opens: usize,
+    ticks: usize,
+}
+
+#[derive(Clone, Default)]
+struct Scripted(Arc<Mutex<Script>>);
+
+#[async_trait]
+impl Sink for Scripted {
+    fn want(&self) -> Want {
+        Want::events(4)
+    }
+
+    async fn open(&mut self) -> Result<(), SinkError> {
+        self.0.lock().opens += 1;
+        Ok(())
+    }
+
+    async fn deliver(&mut self, batch: &[Event]) -> Result<Delivered, SinkError> {
+        let mut script = self.0.lock();
+        if script.down {
+            return Err(SinkError::at("deliver")("down"));
+        }
+        let mut outcome = Delivered::default();
+        for (index, event) in batch.iter().enumerate() {
+            let word = words(std::slice::from_ref(event));
+            match script.reject.iter().find(|(reject, _)| *reject == word) {
+                Some(&(_, cause)) => {
+                    outcome.rejected.push(Rejected { index, cause, reason: "scripted".into() })
+                }
+                None => script.delivered.push(word),
+            }
+        }
+        Ok(outcome)
+    }
+
+    async fn tick(&mut self) -> Result<(), SinkError> {
+        self.0.lock().ticks += 1;
+        Ok(())
+    }
+}
+
+/// A runner with all that a test looks at.
+struct Rig {
+    runner: SinkRunner,
+    channel: Arc<dyn Channel>,
+    dead_letters: Arc<dyn Channel>,
+    sink: Scripted,
+    cx: Context,
+    stop: Stop,
+    switch: watch::Sender<bool>,
+}
+
+impl Rig {
+    fn new(runner_properties: &str, with_dead_letters: bool) -> Self {
+        let [channel, dead_letters]: [Arc<dyn Channel>; 2] = ["c1", "dead"]
+            .map(|name| build::<dyn Channel>("memory", "", &Context::new(name, &[])).into());
+        let (sink, cx) = (Scripted::default(), Context::new("a1.sinks.k1", &["c1"]));
+        let (switch, stop) = Stop::new();
+        let config = RunnerConfig::parse(&mut props("a1.sinks.k1", runner_properties)).unwrap();
+        let dead = with_dead_letters.then(|| dead_letters.clone());
+        let runner = SinkRunner::new(
+            Box::new(sink.clone()),
+            channel.clone(),
+            dead,
+            config,
+            &cx,
+            stop.clone(),
+        );
+        Rig { runner, channel, dead_letters, sink, cx, stop, switch }
+    }
+
+    async fn put(&self, words: &'static str) {
+        self.channel.put(events(words)).await.unwrap();
+    }
+
+    fn reject(&self, reject: &[(&'static str, Cause)]) {
+        self.sink.0.lock().reject = reject.to_vec();
+    }
+
+    fn delivered(&self) -> String {
+        self.sink.0.lock().delivered.join(" ")
+    }
+
+    async fn step(&mut self) -> Step {
+        self.runner.step().await.unwrap()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_rolls_back_and_shows_in_the_state() {
+    let mut rig = Rig::new("", false);
+    rig.put("a b c d e").await;
+    rig.sink.0.lock().down = true;
+    assert_eq!(rig.runner.step().await.unwrap_err().to_string(), "failed to deliver");
+    assert!(
+        matches!(rig.cx.state.get(), State::Failing { error, attempts: 1, .. } if error == "failed to deliver: down")
+    );
+    rig.sink.0.lock().down = false;
+    assert_eq!(
+        (rig.step().await, rig.step().await, rig.step().await),
+        (Step::Delivered, Step::Delivered, Step::Idle)
+    );
+    assert_eq!((rig.delivered(), rig.sink.0.lock().opens), ("a b c d e".into(), 1));
+    assert_eq!(rig.cx.metrics.counter("events.delivered").get(), 5);
+    assert!(
+        matches!(rig.cx.state.get(), State::Waiting { reason, .. } if reason == "the channel is empty")
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn not_now_waits_while_others_flow() {
+    let mut rig = Rig::new("", false);
+    rig.reject(&[("x", Cause::NotNow)]);
+    rig.put("a x b").await;
+    rig.step().await;
+    rig.put("c").await;
+    rig.step().await;
+    assert_eq!((rig.delivered(), rig.channel.stats().in_flight), ("a b c".into(), 1));
+    let start = Instant::now();
+    rig.step().await; // idle for a second
+    rig.step().await; // the second attempt, in vain
+    rig.reject(&[]);
+    while rig.delivered() != "a b c x" {
+        rig.step().await;
+    }
+    assert_eq!(start.elapsed().as_secs(), 3);
+    assert_eq!(rig.channel.stats().in_flight, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn too_many_parked_events_stop_the_taking() {
+    let mut rig = Rig::new("parkedEvents = 2", false);
+    rig.reject(&[("x", Cause::NotNow), ("y", Cause::NotNow)]);
+    rig.put("x y a").await;
+    rig.step().await;
+    rig.put("b").await;
+    assert_eq!(rig.step().await, Step::Idle);
+    assert!(
+        matches!(rig.cx.state.get(), State::Waiting { reason, .. } if reason.contains("parked"))
+    );
+    rig.reject(&[]);
+    rig.step().await;
+    rig.step().await;
+    assert_eq!(rig.delivered(), "a x y b");
+}
+
+#[tokio::test(start_paused = true)]
+async fn malformed_goes_to_the_dead_letters_after_three_attempts() {
+    let mut rig = Rig::new("", true);
+    rig.reject(&[("m", Cause::Malformed), ("x", Cause::NotNow)]);
+    rig.put("a m x b").await;
+    while rig.dead_letters.stats().events == 0 {
+        rig.step().await;
+    }
+    assert_eq!((rig.delivered(), rig.channel.stats().in_flight), ("a b".into(), 1));
+    let dead = rig.dead_letters.take(Want::events(9), Duration::ZERO).await.unwrap();
+    assert_eq!(held(&*dead), "m");
+}
+
+#[tokio::test(start_paused = true)]
+async fn malformed_without_dead_letters_stays_in_the_channel() {
+    let mut rig = Rig::new("", false);
+    rig.reject(&[("m", Cause::Malformed)]);
+    rig.put("a m b").await;
+    for _ in 0..2 {
+        assert_eq!(
+            rig.runner.step().await.unwrap_err().to_string(),
+            "failed to deliver malformed events"
+        );
+    }
+    assert_eq!((rig.delivered(), rig.channel.stats().events), ("a b".into(), 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_sink_ticks_every_second_and_wakes_on_the_put() {
+    let mut rig = Rig::new("", false);
+    for _ in 0..3 {
+        rig.step().await;
+    }
+    assert_eq!(rig.sink.0.lock().ticks, 3);
+    let (start, channel) = (Instant::now(), rig.channel.clone());
+    let (step, ()) = tokio::join!(rig.step(), async {
+        advance(Duration::from_millis(300)).await;
+        channel.put(events("a")).await.unwrap();
+    });
+    assert_eq!((step, start.elapsed().as_millis()), (Step::Delivered, 300));
+}
+
+#[tokio::test(start_paused = true)]
+async fn linger_of_the_configuration_fills_batches() {
+    let mut rig = Rig::new("batchLingerMs = 500", false);
+    let channel = rig.channel.clone();
+    tokio::join!(rig.step(), async {
+        for word in ["a", "b", "c"] {
+            channel.put(events(word)).await.unwrap();
+            advance(Duration::from_millis(100)).await;
+        }
+    });
+    assert_eq!(rig.delivered(), "a b c");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_drains_the_channel_and_returns_what_is_parked() {
+    let Rig { runner, channel, sink, cx, stop, switch, .. } =
+        Rig::new("batchLingerMs = 60000", false);
+    sink.0.lock().reject = vec![("x", Cause::NotNow)];
+    channel.put(events("a x b c d e")).await.unwrap();
+    let start = Instant::now();
+    let (mut processor, mut sinks) = (Single, [runner]);
+    tokio::join!(run_sinks(&mut processor, &mut sinks, &stop), async {
+        advance(Duration::from_millis(10)).await;
+        switch.send_replace(true);
+    });
+    assert_eq!(
+        start.elapsed().as_millis(),
+        10,
+        "neither the linger nor the idle second is waited for"
+    );
+    assert_eq!(sink.0.lock().delivered.join(" "), "a b c d e");
+    assert_eq!((channel.stats().events, channel.stats().in_flight), (1, 0));
+    assert_eq!(cx.state.get(), State::Stopped);
+}
