@@ -2,6 +2,7 @@
 
 pub mod channels;
 pub mod interceptors;
+pub mod processors;
 pub mod selectors;
 pub mod serializers;
 pub mod sinks;
@@ -17,4 +18,6 @@ pub const REGISTRY: Registry = Registry {
     interceptors: interceptors::INTERCEPTORS,
     selectors: selectors::SELECTORS,
     serializers: serializers::SERIALIZERS,
+    processors: processors::PROCESSORS,
+    known: &[],
 };

@@ -4,7 +4,9 @@
 mod channel;
 pub mod component;
 pub mod config;
+pub mod diagnostic;
 mod event;
+mod handle;
 pub mod metrics;
 mod outlet;
 pub mod props;
@@ -12,17 +14,21 @@ mod runner;
 mod sink;
 mod source;
 mod state;
+mod stop;
 
 // The derive names this crate by its outside name.
 extern crate self as flume_core;
 
-pub use flume_derive::Config;
 pub use channel::{Channel, ChannelError, ChannelStats, Settled, Take, Want, extract};
-pub use component::{Component, Context, Registration, Registry};
+pub use component::{AgentInfo, BuildError, Component, Context, Registration, Registry};
 pub use config::Config;
+pub use diagnostic::{Diagnostic, Place, Severity};
 pub use event::{Event, Headers, Str};
+pub use flume_derive::Config;
+pub use handle::{ChannelHandle, ReplaceError};
 pub use outlet::{ChannelSelector, InterceptError, Interceptor, Outlet, PutError, Route, Wiring};
-pub use runner::{RunnerConfig, Single, SinkProcessor, SinkRunner, Step, run_sinks};
+pub use runner::{RunnerConfig, SinkProcessor, SinkRunner, Step, run_sinks};
 pub use sink::{Cause, Delivered, EventSerializer, Rejected, Sink, SinkError};
-pub use source::{Reservation, Source, SourceContext, SourceError, Stop};
-pub use state::{State, StateHandle};
+pub use source::{Reservation, Source, SourceContext, SourceError};
+pub use state::{State, StateHandle, with_causes};
+pub use stop::{Phase, Stop, Switch};

@@ -57,14 +57,11 @@ fn expand(input: DeriveInput) -> syn::Result<proc_macro2::TokenStream> {
             return Err(syn::Error::new_spanned(field, "every property needs a doc comment"));
         }
         let attr = field.attrs.iter().find(|a| a.path().is_ident("prop"));
-        let attr =
-            attr.ok_or_else(|| syn::Error::new_spanned(field, "missing #[prop(\"key\")]"))?;
+        let attr = attr.ok_or_else(|| syn::Error::new_spanned(field, "missing #[prop(\"key\")]"))?;
         let Prop { key, default, aliases } = attr.parse_args()?;
         let default = default.map_or(quote!(None), |written| quote!(Some(&#written)));
         rows.push(quote!(::flume_core::config::Property::new::<#ty>(#key, &[#(#aliases),*], #doc, #default)));
-        reads.push(
-            quote!(let #name = <#ty as ::flume_core::config::Value>::read(props, &rows[#i]);),
-        );
+        reads.push(quote!(let #name = <#ty as ::flume_core::config::Value>::read(props, &rows[#i]);));
         names.push(name);
     }
     let (ident, doc) = (&input.ident, doc_of(&input.attrs));

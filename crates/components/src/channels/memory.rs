@@ -7,11 +7,11 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use async_trait::async_trait;
 use flume_core::{
-    Channel, ChannelError, ChannelStats, Component, Config, Context, Event, Settled, Take, Want,
+    BuildError, Channel, ChannelError, ChannelStats, Component, Config, Context, Event, Settled, Take, Want,
     extract,
 };
-use async_trait::async_trait;
 use parking_lot::Mutex;
 use tokio::{
     sync::{AcquireError, Notify, Semaphore},
@@ -76,18 +76,14 @@ struct Open {
 
 impl Component for MemoryChannel {
     type Config = MemoryConfig;
-    fn build(config: MemoryConfig, _: &Context) -> Result<Self, String> {
+    fn build(config: MemoryConfig, _: &Context) -> Result<Self, BuildError> {
         if config.transaction_capacity > config.capacity {
-            return Err("transactionCapacity: must not exceed capacity".into());
+            return Err(BuildError::at("transactionCapacity", "must not exceed capacity"));
         }
         if config.capacity.max(config.byte_capacity.unwrap_or(0)) > Semaphore::MAX_PERMITS {
-            return Err(format!(
-                "capacity, byteCapacity: must not exceed {}",
-                Semaphore::MAX_PERMITS
-            ));
+            return Err(BuildError::at("capacity", format!("must not exceed {}", Semaphore::MAX_PERMITS)));
         }
-        let (room, byte_room) =
-            (Semaphore::new(config.capacity), config.byte_capacity.map(Semaphore::new));
+        let (room, byte_room) = (Semaphore::new(config.capacity), config.byte_capacity.map(Semaphore::new));
         let (queue, stock) = (Mutex::default(), Notify::new());
         Ok(MemoryChannel(Arc::new(Shared { config, queue, room, byte_room, stock })))
     }
@@ -118,6 +114,7 @@ impl Channel for MemoryChannel {
             bytes: queue.bytes,
             in_flight: queue.in_flight,
             capacity: self.0.config.capacity,
+            transaction_capacity: self.0.config.transaction_capacity,
             oldest: queue.batches.front().map(|batch| batch.put),
         }
     }

@@ -1,6 +1,6 @@
 //! `static`: the same header on every event.
 
-use flume_core::{Component, Config, Context, Event, Headers, InterceptError, Interceptor, Str};
+use flume_core::{BuildError, Component, Config, Context, Event, Headers, InterceptError, Interceptor, Str};
 
 /// Gives every event one header.
 #[derive(Clone, Config)]
@@ -26,7 +26,7 @@ pub(super) struct StaticInterceptor {
 
 impl Component for StaticInterceptor {
     type Config = StaticConfig;
-    fn build(config: StaticConfig, _: &Context) -> Result<Self, String> {
+    fn build(config: StaticConfig, _: &Context) -> Result<Self, BuildError> {
         let StaticConfig { preserve_existing, key, value } = config;
         let (key, value) = (Str::from(key), Str::from(value));
         let alone = Headers::from_iter([(key.clone(), value.clone())]);

@@ -1,6 +1,6 @@
 //! `replicating`: every event to every channel.
 
-use flume_core::{ChannelSelector, Component, Config, Context, Event, Route};
+use flume_core::{BuildError, ChannelSelector, Component, Config, Context, Event, Route};
 
 /// Puts every event into every channel of the source.
 #[derive(Clone, Config)]
@@ -17,16 +17,13 @@ pub(super) struct ReplicatingSelector {
 
 impl Component for ReplicatingSelector {
     type Config = ReplicatingConfig;
-    fn build(config: ReplicatingConfig, cx: &Context) -> Result<Self, String> {
-        let names: Vec<&str> =
-            config.optional.iter().flat_map(|names| names.split_whitespace()).collect();
-        if let Some(stranger) =
-            names.iter().find(|name| !cx.channels.iter().any(|channel| channel == *name))
-        {
-            return Err(format!("optional: `{stranger}` is not a channel of this source"));
+    fn build(config: ReplicatingConfig, cx: &Context) -> Result<Self, BuildError> {
+        let names: Vec<&str> = config.optional.iter().flat_map(|names| names.split_whitespace()).collect();
+        if let Some(stranger) = names.iter().find(|name| !cx.peers.iter().any(|channel| channel == *name)) {
+            return Err(BuildError::at("optional", format!("`{stranger}` is not a channel of this source")));
         }
-        let (optional, required) = (0..cx.channels.len())
-            .partition(|&channel| names.contains(&cx.channels[channel].as_str()));
+        let (optional, required) =
+            (0..cx.peers.len()).partition(|&channel| names.contains(&cx.peers[channel].as_str()));
         Ok(ReplicatingSelector { required, optional })
     }
 }

@@ -1,6 +1,6 @@
 //! `TEXT`: the body and nothing else.
 
-use flume_core::{Component, Config, Context, Event, EventSerializer};
+use flume_core::{BuildError, Component, Config, Context, Event, EventSerializer};
 
 /// Writes the body of each event and drops its headers.
 #[derive(Clone, Config)]
@@ -14,7 +14,7 @@ pub(super) struct Text(TextConfig);
 
 impl Component for Text {
     type Config = TextConfig;
-    fn build(config: TextConfig, _: &Context) -> Result<Self, String> {
+    fn build(config: TextConfig, _: &Context) -> Result<Self, BuildError> {
         Ok(Text(config))
     }
 }

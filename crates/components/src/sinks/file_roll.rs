@@ -7,11 +7,11 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use async_trait::async_trait;
 use flume_core::{
-    Component, Config, Context, Delivered, Event, EventSerializer, Sink, SinkError, Want,
+    BuildError, Component, Config, Context, Delivered, Event, EventSerializer, Sink, SinkError, Want,
     config::Nested,
 };
-use async_trait::async_trait;
 use tokio::time::Instant;
 
 /// Stores events on the local file system, rolling files by time.
@@ -50,18 +50,11 @@ struct Current {
 
 impl Component for FileRollSink {
     type Config = FileRollConfig;
-    fn build(config: FileRollConfig, cx: &Context) -> Result<Self, String> {
+    fn build(config: FileRollConfig, cx: &Context) -> Result<Self, BuildError> {
         // What is wrong with the serializer shows now, not at the first file.
         config.serializer.create(cx)?;
         let series = SystemTime::UNIX_EPOCH.elapsed().map_or(0, |now| now.as_millis());
-        Ok(FileRollSink {
-            config,
-            cx: cx.clone(),
-            current: None,
-            series,
-            files: 0,
-            bytes: Vec::new(),
-        })
+        Ok(FileRollSink { config, cx: cx.clone(), current: None, series, files: 0, bytes: Vec::new() })
     }
 }
 
@@ -106,8 +99,7 @@ impl FileRollSink {
         let serializer =
             self.config.serializer.create(&self.cx).map_err(SinkError::at("make a serializer"))?;
         let path = self.config.directory.join(format!("{}-{}", self.series, self.files + 1));
-        let file =
-            File::create(&path).map_err(SinkError::at(format!("create {}", path.display())))?;
+        let file = File::create(&path).map_err(SinkError::at(format!("create {}", path.display())))?;
         self.files += 1;
         Ok(Current { file, serializer, opened: Instant::now() })
     }

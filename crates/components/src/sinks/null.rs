@@ -1,7 +1,7 @@
 //! `null`: discards what it is given.
 
-use flume_core::{Component, Config, Context, Delivered, Event, Sink, SinkError, Want};
 use async_trait::async_trait;
+use flume_core::{BuildError, Component, Config, Context, Delivered, Event, Sink, SinkError, Want};
 
 /// Discards all events.
 #[derive(Clone, Config)]
@@ -15,7 +15,7 @@ pub(super) struct NullSink(NullConfig);
 
 impl Component for NullSink {
     type Config = NullConfig;
-    fn build(config: NullConfig, _: &Context) -> Result<Self, String> {
+    fn build(config: NullConfig, _: &Context) -> Result<Self, BuildError> {
         Ok(NullSink(config))
     }
 }

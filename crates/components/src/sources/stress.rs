@@ -2,10 +2,10 @@
 
 use std::{iter::repeat_n, time::Duration};
 
-use flume_core::{
-    Component, Config, Context, Event, PutError, Source, SourceContext, SourceError, StateHandle,
-};
 use async_trait::async_trait;
+use flume_core::{
+    BuildError, Component, Config, Context, Event, PutError, Source, SourceContext, SourceError, StateHandle,
+};
 use tokio::time::sleep;
 
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(100);
@@ -33,18 +33,13 @@ pub(super) struct StressSource {
 
 impl Component for StressSource {
     type Config = StressConfig;
-    fn build(config: StressConfig, cx: &Context) -> Result<Self, String> {
+    fn build(config: StressConfig, cx: &Context) -> Result<Self, BuildError> {
         let StressConfig { size, batch_size, max_total_events } = config;
         if batch_size == 0 {
-            return Err("batchSize: must be at least 1".into());
+            return Err(BuildError::at("batchSize", "must be at least 1"));
         }
         let left = u64::try_from(max_total_events).unwrap_or(u64::MAX);
-        Ok(StressSource {
-            event: Event::from(vec![b'x'; size]),
-            batch_size,
-            left,
-            state: cx.state.clone(),
-        })
+        Ok(StressSource { event: Event::from(vec![b'x'; size]), batch_size, left, state: cx.state.clone() })
     }
 }
 
@@ -59,7 +54,7 @@ impl Source for StressSource {
                     self.left -= count as u64;
                     self.state.running();
                 }
-                Err(error @ PutError::Channel(_)) => {
+                Err(error @ PutError::Channel { .. }) => {
                     self.state.failing(&error, PAUSE_AFTER_FAILURE);
                     sleep(PAUSE_AFTER_FAILURE).await;
                 }

@@ -4,11 +4,11 @@ mod common;
 
 use std::{sync::Arc, time::Duration};
 
-use flume_core::{
-    Channel, ChannelSelector, Context, Event, Interceptor, Outlet, Route, SourceContext, Stop, Str,
-    Want, Wiring, metrics::Counter,
-};
 use common::{build, events, words};
+use flume_core::{
+    Channel, ChannelSelector, Context, Event, Interceptor, Outlet, Route, SourceContext, Stop, Str, Want,
+    Wiring, metrics::Counter,
+};
 
 fn memory(capacity: usize) -> Arc<dyn Channel> {
     let text = format!("capacity = {capacity}\ntransactionCapacity = {capacity}");
@@ -78,8 +78,7 @@ async fn a_new_wiring_needs_no_new_outlet() {
     marked.headers.set(Str::from("dc"), Str::from("mine"));
     used_by_a_connection.put(vec![Event::from("a"), marked]).await.unwrap();
     let stored = stored(&channels[0]).await;
-    let headers: Vec<_> =
-        stored.iter().map(|event| event.headers.get("dc").unwrap().to_string()).collect();
+    let headers: Vec<_> = stored.iter().map(|event| event.headers.get("dc").unwrap().to_string()).collect();
     assert_eq!(headers, ["x", "mine"]);
     assert_eq!(channels[1].stats().events, 0);
 }

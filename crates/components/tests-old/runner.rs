@@ -4,12 +4,12 @@ mod common;
 
 use std::{sync::Arc, time::Duration};
 
-use flume_core::{
-    Cause, Channel, Context, Delivered, Event, Rejected, RunnerConfig, Single, Sink, SinkError,
-    SinkRunner, State, Step, Stop, Want, config::Config, run_sinks,
-};
 use async_trait::async_trait;
 use common::{build, events, held, props, words};
+use flume_core::{
+    Cause, Channel, Context, Delivered, Event, Rejected, RunnerConfig, Single, Sink, SinkError, SinkRunner,
+    State, Step, Stop, Want, config::Config, run_sinks,
+};
 use parking_lot::Mutex;
 use tokio::{
     sync::watch,
@@ -77,20 +77,14 @@ struct Rig {
 
 impl Rig {
     fn new(runner_properties: &str, with_dead_letters: bool) -> Self {
-        let [channel, dead_letters]: [Arc<dyn Channel>; 2] = ["c1", "dead"]
-            .map(|name| build::<dyn Channel>("memory", "", &Context::new(name, &[])).into());
+        let [channel, dead_letters]: [Arc<dyn Channel>; 2] =
+            ["c1", "dead"].map(|name| build::<dyn Channel>("memory", "", &Context::new(name, &[])).into());
         let (sink, cx) = (Scripted::default(), Context::new("a1.sinks.k1", &["c1"]));
         let (switch, stop) = Stop::new();
         let config = RunnerConfig::parse(&mut props("a1.sinks.k1", runner_properties)).unwrap();
         let dead = with_dead_letters.then(|| dead_letters.clone());
-        let runner = SinkRunner::new(
-            Box::new(sink.clone()),
-            channel.clone(),
-            dead,
-            config,
-            &cx,
-            stop.clone(),
-        );
+        let runner =
+            SinkRunner::new(Box::new(sink.clone()), channel.clone(), dead, config, &cx, stop.clone());
         Rig { runner, channel, dead_letters, sink, cx, stop, switch }
     }
 
@@ -127,9 +121,7 @@ async fn an_error_rolls_back_and_shows_in_the_state() {
     );
     assert_eq!((rig.delivered(), rig.sink.0.lock().opens), ("a b c d e".into(), 1));
     assert_eq!(rig.cx.metrics.counter("events.delivered").get(), 5);
-    assert!(
-        matches!(rig.cx.state.get(), State::Waiting { reason, .. } if reason == "the channel is empty")
-    );
+    assert!(matches!(rig.cx.state.get(), State::Waiting { reason, .. } if reason == "the channel is empty"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -160,9 +152,7 @@ async fn too_many_parked_events_stop_the_taking() {
     rig.step().await;
     rig.put("b").await;
     assert_eq!(rig.step().await, Step::Idle);
-    assert!(
-        matches!(rig.cx.state.get(), State::Waiting { reason, .. } if reason.contains("parked"))
-    );
+    assert!(matches!(rig.cx.state.get(), State::Waiting { reason, .. } if reason.contains("parked")));
     rig.reject(&[]);
     rig.step().await;
     rig.step().await;
@@ -188,10 +178,7 @@ async fn malformed_without_dead_letters_stays_in_the_channel() {
     rig.reject(&[("m", Cause::Malformed)]);
     rig.put("a m b").await;
     for _ in 0..2 {
-        assert_eq!(
-            rig.runner.step().await.unwrap_err().to_string(),
-            "failed to deliver malformed events"
-        );
+        assert_eq!(rig.runner.step().await.unwrap_err().to_string(), "failed to deliver malformed events");
     }
     assert_eq!((rig.delivered(), rig.channel.stats().events), ("a b".into(), 1));
 }
@@ -226,8 +213,7 @@ async fn linger_of_the_configuration_fills_batches() {
 
 #[tokio::test(start_paused = true)]
 async fn a_stop_drains_the_channel_and_returns_what_is_parked() {
-    let Rig { runner, channel, sink, cx, stop, switch, .. } =
-        Rig::new("batchLingerMs = 60000", false);
+    let Rig { runner, channel, sink, cx, stop, switch, .. } = Rig::new("batchLingerMs = 60000", false);
     sink.0.lock().reject = vec![("x", Cause::NotNow)];
     channel.put(events("a x b c d e")).await.unwrap();
     let start = Instant::now();
@@ -236,11 +222,7 @@ async fn a_stop_drains_the_channel_and_returns_what_is_parked() {
         advance(Duration::from_millis(10)).await;
         switch.send_replace(true);
     });
-    assert_eq!(
-        start.elapsed().as_millis(),
-        10,
-        "neither the linger nor the idle second is waited for"
-    );
+    assert_eq!(start.elapsed().as_millis(), 10, "neither the linger nor the idle second is waited for");
     assert_eq!(sink.0.lock().delivered.join(" "), "a b c d e");
     assert_eq!((channel.stats().events, channel.stats().in_flight), (1, 0));
     assert_eq!(cx.state.get(), State::Stopped);

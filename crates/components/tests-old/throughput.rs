@@ -9,12 +9,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use flume_core::{
-    Channel, Config, Context, Event, Outlet, RunnerConfig, Single, SinkRunner, Source,
-    SourceContext, SourceError, Stop, Wiring, metrics::Counter, run_sinks,
-};
 use async_trait::async_trait;
 use common::{build, props};
+use flume_core::{
+    Channel, Config, Context, Event, Outlet, RunnerConfig, Single, SinkRunner, Source, SourceContext,
+    SourceError, Stop, Wiring, metrics::Counter, run_sinks,
+};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -24,11 +24,8 @@ const RUNS: usize = 5;
 #[expect(clippy::print_stdout, reason = "its output")]
 fn main() {
     let seconds = std::env::args().nth(1).and_then(|arg| arg.parse().ok()).unwrap_or(1.0);
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .expect("runtime");
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("runtime");
     for batch in [100, 1000] {
         for body in ["shared", "fresh"] {
             let rates: Vec<_> =

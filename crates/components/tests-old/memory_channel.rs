@@ -11,8 +11,8 @@ use std::{
     time::Duration,
 };
 
-use flume_core::{Channel, ChannelError, Context, Event, Take, Want};
 use common::{build, events, held};
+use flume_core::{Channel, ChannelError, Context, Event, Take, Want};
 use tokio::time::{Instant, advance, timeout};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -63,10 +63,7 @@ async fn a_take_is_bounded_in_bytes_but_never_empty() {
         assert_eq!(held(&*open), expected);
         open.commit().await.unwrap();
     }
-    assert_eq!(
-        (channel.stats().bytes, channel.stats().events, channel.stats().in_flight),
-        (0, 0, 0)
-    );
+    assert_eq!((channel.stats().bytes, channel.stats().events, channel.stats().in_flight), (0, 0, 0));
 }
 
 #[tokio::test(start_paused = true)]
@@ -104,10 +101,7 @@ async fn capacity_returns_however_a_take_ends() {
         // The removal is requested by the call: nobody needs to wait for it.
         drop(take(&channel, 2).await.commit());
     }
-    assert!(matches!(
-        channel.put(events("aaaa")).await,
-        Err(ChannelError::TooLarge { unit: "bytes", .. })
-    ));
+    assert!(matches!(channel.put(events("aaaa")).await, Err(ChannelError::TooLarge { unit: "bytes", .. })));
     channel.put(events("aaa")).await.unwrap();
     assert!(matches!(channel.put(events("b")).await, Err(ChannelError::Full { .. })));
 }
@@ -245,12 +239,11 @@ async fn a_dropped_take_passes_its_wake_up_on() {
 async fn closing_ends_all_waits() {
     let (full, empty) = (with_capacity(1), with_capacity(1));
     full.put(events("a")).await.unwrap();
-    let (put, take, ()) =
-        tokio::join!(full.put(events("b")), empty.take(Want::events(1), SECOND), async {
-            advance(SECOND / 2).await;
-            full.close().await.unwrap();
-            empty.close().await.unwrap();
-        });
+    let (put, take, ()) = tokio::join!(full.put(events("b")), empty.take(Want::events(1), SECOND), async {
+        advance(SECOND / 2).await;
+        full.close().await.unwrap();
+        empty.close().await.unwrap();
+    });
     assert!(matches!(put, Err(ChannelError::Closed)));
     assert!(matches!(take, Err(ChannelError::Closed)));
     assert!(matches!(empty.put(events("a")).await, Err(ChannelError::Closed)));
@@ -273,9 +266,7 @@ async fn nothing_is_lost_or_doubled() {
                 let end = EACH.min(next + 1 + next % 8);
                 let batch: Vec<_> = (next..end).map(|n| number(producer * EACH + n)).collect();
                 // Given up, a put to memory stores nothing, so it may be repeated.
-                while timeout(Duration::from_micros(100), channel.put(batch.clone())).await.is_err()
-                {
-                }
+                while timeout(Duration::from_micros(100), channel.put(batch.clone())).await.is_err() {}
                 next = end;
             }
         })
@@ -285,8 +276,7 @@ async fn nothing_is_lost_or_doubled() {
         let (channel, settled) = (channel.clone(), settled.clone());
         tokio::spawn(async move {
             let (mut committed, mut round) = (Vec::new(), consumer as usize);
-            let want =
-                Want { linger: Duration::from_micros(50 * consumer as u64), ..Want::events(11) };
+            let want = Want { linger: Duration::from_micros(50 * consumer as u64), ..Want::events(11) };
             while settled.load(Relaxed) < (PRODUCERS * EACH) as usize {
                 round += 1;
                 let patience = Duration::from_micros(if round % 5 == 0 { 20 } else { 5_000 });

@@ -90,10 +90,7 @@ fn check(text: &str, problems: &[&str], warnings: &[&str]) -> Option<Sample> {
     let mut props = props(text);
     let sample = Sample::parse(&mut props);
     props.warn_unread(&Sample::properties());
-    assert_eq!(
-        (&props.problems[..], &props.warnings[..]),
-        (&owned(problems)[..], &owned(warnings)[..])
-    );
+    assert_eq!((&props.problems[..], &props.warnings[..]), (&owned(problems)[..], &owned(warnings)[..]));
     sample
 }
 
@@ -107,8 +104,7 @@ fn defaults_and_options() {
     assert_eq!((sample.directory, sample.fallback), ("/var/log".into(), "/tmp".into()));
     assert_eq!((sample.batch_size, sample.limit), (100, None));
     assert!(sample.extra.is_none());
-    let sample =
-        check("directory = /\nlimit = 7\nextra = join\nextra.separator = ;", &[], &[]).unwrap();
+    let sample = check("directory = /\nlimit = 7\nextra = join\nextra.separator = ;", &[], &[]).unwrap();
     assert_eq!(sample.limit, Some(7));
     assert!(sample.extra.is_some());
 }
@@ -135,11 +131,8 @@ fn all_problems_in_one_pass() {
 
 #[test]
 fn former_names_warn() {
-    let sample = check(
-        "directory = /\nbatch-size = 7",
-        &[],
-        &["a1.k1.batch-size: is now called `batchSize`"],
-    );
+    let sample =
+        check("directory = /\nbatch-size = 7", &[], &["a1.k1.batch-size: is now called `batchSize`"]);
     assert_eq!(sample.unwrap().batch_size, 7);
 }
 

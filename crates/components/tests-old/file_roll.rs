@@ -4,8 +4,8 @@ mod common;
 
 use std::{path::Path, time::Duration};
 
-use flume_core::{Context, Sink};
 use common::{build, events};
+use flume_core::{Context, Sink};
 
 #[tokio::test(start_paused = true)]
 async fn writes_and_rolls() {
@@ -26,8 +26,7 @@ async fn writes_and_rolls() {
 }
 
 fn contents(dir: &Path) -> Vec<String> {
-    let mut files: Vec<_> =
-        std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut files: Vec<_> = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
     files.iter().map(|file| std::fs::read_to_string(file).unwrap()).collect()
 }

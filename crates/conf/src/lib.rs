@@ -1,0 +1,7 @@
+//! From text to plan: the properties dialect, the `a1.sources…` graph, and everything that is wrong with it.
+//!
+//! Pure but for [`Document::read`], which opens the files.
+
+mod plan;
+
+pub use plan::{ChannelPlan, GroupPlan, Plan, Refused, SinkPlan, SourceFrame, SourcePlan};

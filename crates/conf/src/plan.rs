@@ -1,0 +1,93 @@
+//! What an agent is to run: every component parsed, nothing built.
+
+use flume_core::{
+    Channel, ChannelSelector, Config, Diagnostic, Interceptor, Place, RunnerConfig, Sink, SinkProcessor,
+    Source,
+    component::Constructor,
+    config::{Chain, Names, Nested},
+    props::Section,
+};
+
+/// An agent's configuration, checked and parsed.
+#[derive(Default)]
+pub struct Plan {
+    /// The agent's name.
+    pub agent: String,
+    /// Channels, in the order of the file.
+    pub channels: Vec<ChannelPlan>,
+    /// Sources, in the order of the file.
+    pub sources: Vec<SourcePlan>,
+    /// Sink groups; a sink without a group is a group of its own.
+    pub groups: Vec<GroupPlan>,
+    /// What was configured and cannot run.
+    pub refused: Vec<Refused>,
+    /// Everything that was found, in the order of the file.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+/// A channel to build.
+pub struct ChannelPlan {
+    /// Its settings, named in full.
+    pub section: Section,
+    /// Builds it.
+    pub build: Constructor<dyn Channel>,
+}
+
+/// A source to build.
+pub struct SourcePlan {
+    /// Its own settings, without those of the frame.
+    pub section: Section,
+    /// Builds it.
+    pub build: Constructor<dyn Source>,
+    /// What leads from it to its channels.
+    pub frame: SourceFrame,
+    /// The settings behind `frame`.
+    pub frame_section: Section,
+}
+
+/// What every source understands besides its own properties.
+#[derive(Clone, Config)]
+pub struct SourceFrame {
+    /// Channels the source feeds, separated by spaces.
+    #[prop("channels")]
+    pub channels: Names,
+    /// Interceptors, separated by spaces, applied in this order.
+    #[prop("interceptors")]
+    pub interceptors: Chain<dyn Interceptor>,
+    /// Decides the channels of an event.
+    #[prop("selector.type", default = "replicating")]
+    pub selector: Nested<dyn ChannelSelector>,
+}
+
+/// Sinks that share a thread and a processor.
+pub struct GroupPlan {
+    /// Settings of the group, named in full; of a sink without a group, the sink's name and no settings.
+    pub section: Section,
+    /// Builds the processor.
+    pub processor: Constructor<dyn SinkProcessor>,
+    /// Its sinks, in the order of the group.
+    pub sinks: Vec<SinkPlan>,
+}
+
+/// A sink to build.
+pub struct SinkPlan {
+    /// All its settings, named in full.
+    pub section: Section,
+    /// Builds it.
+    pub build: Constructor<dyn Sink>,
+    /// Its channel: `c1`.
+    pub channel: String,
+    /// How it is run.
+    pub runner: RunnerConfig,
+}
+
+/// A component that was configured and cannot run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// The full name: `a1.sinks.k1`.
+    pub name: String,
+    /// Its first line.
+    pub place: Place,
+    /// Why.
+    pub reason: String,
+}

@@ -1,0 +1,146 @@
+//! A channel as its users see it: with a name, counters, and a seat that can be taken by a successor.
+
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use arc_swap::ArcSwap;
+use tokio::sync::RwLock;
+
+use crate::{
+    Channel, ChannelError, ChannelStats, Context, Event, StateHandle, Take, Want,
+    metrics::{Counter, Metrics},
+};
+
+/// A named channel with its counters. Cheap to clone; a reload can put another channel in its place.
+#[derive(Clone)]
+pub struct ChannelHandle(Arc<Seat>);
+
+struct Seat {
+    cx: Context,
+    /// Held for reading by every put, for writing while the events move to a successor.
+    gate: RwLock<()>,
+    channel: ArcSwap<Box<dyn Channel>>,
+    counters: Counters,
+}
+
+struct Counters {
+    put_attempts: Counter,
+    put_successes: Counter,
+    take_attempts: Counter,
+    take_successes: Counter,
+}
+
+/// Why a channel keeps its place.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplaceError {
+    /// Fewer events fit into the successor than there are.
+    #[error("the channel holds {held} events, its new capacity is {capacity}")]
+    TooSmall {
+        /// Events to move.
+        held: usize,
+        /// Events that fit.
+        capacity: usize,
+    },
+    /// A channel failed while the events moved.
+    #[error(transparent)]
+    Channel(#[from] ChannelError),
+}
+
+impl ChannelHandle {
+    /// `cx` is the channel's own.
+    pub fn new(channel: Box<dyn Channel>, cx: Context) -> Self {
+        let counters = Counters {
+            put_attempts: cx.metrics.counter("EventPutAttemptCount"),
+            put_successes: cx.metrics.counter("EventPutSuccessCount"),
+            take_attempts: cx.metrics.counter("EventTakeAttemptCount"),
+            take_successes: cx.metrics.counter("EventTakeSuccessCount"),
+        };
+        let channel = ArcSwap::from_pointee(channel);
+        ChannelHandle(Arc::new(Seat { cx, gate: RwLock::new(()), channel, counters }))
+    }
+
+    /// The full name: `a1.channels.c1`.
+    pub fn name(&self) -> &str {
+        &self.0.cx.name
+    }
+
+    /// Its counters.
+    pub fn metrics(&self) -> &Metrics {
+        &self.0.cx.metrics
+    }
+
+    /// Its state.
+    pub fn state(&self) -> &StateHandle {
+        &self.0.cx.state
+    }
+
+    /// What it holds now.
+    pub fn stats(&self) -> ChannelStats {
+        self.0.channel.load().stats()
+    }
+
+    /// Whether its events outlive the process.
+    pub fn durable(&self) -> bool {
+        self.0.channel.load().durable()
+    }
+
+    /// See [`Channel::open`].
+    pub async fn open(&self) -> Result<(), ChannelError> {
+        self.0.channel.load_full().open().await
+    }
+
+    /// See [`Channel::close`].
+    pub async fn close(&self) -> Result<(), ChannelError> {
+        self.0.channel.load_full().close().await
+    }
+
+    /// See [`Channel::put`].
+    pub async fn put(&self, batch: Vec<Event>) -> Result<(), ChannelError> {
+        let events = batch.len();
+        self.0.counters.put_attempts.add(events);
+        let _open = self.0.gate.read().await;
+        self.0.channel.load_full().put(batch).await?;
+        self.0.counters.put_successes.add(events);
+        Ok(())
+    }
+
+    /// See [`Channel::take`]; whoever commits the take tells [`taken`](Self::taken).
+    pub async fn take(&self, want: Want, wait: Duration) -> Result<Box<dyn Take>, ChannelError> {
+        let take = self.0.channel.load_full().take(want, wait).await?;
+        // As in Flume, looking into an empty channel is an attempt.
+        self.0.counters.take_attempts.add(take.events().len().max(1));
+        Ok(take)
+    }
+
+    /// So many events were taken for good.
+    pub fn taken(&self, events: usize) {
+        self.0.counters.take_successes.add(events);
+    }
+
+    /// Moves all events into `successor`, in order, and puts it in this one's place. Puts wait meanwhile;
+    /// no sink may hold a take. On an error everything is as before.
+    pub async fn replace(&self, successor: Box<dyn Channel>) -> Result<(), ReplaceError> {
+        let _closed = self.0.gate.write().await;
+        let old = self.0.channel.load_full();
+        let (held, room) = (old.stats().events, successor.stats());
+        if held > room.capacity {
+            return Err(ReplaceError::TooSmall { held, capacity: room.capacity });
+        }
+        // One take, so that a failure returns everything in order.
+        let take = old.take(Want::events(usize::MAX), Duration::ZERO).await?;
+        for batch in take.events().chunks(room.transaction_capacity.clamp(1, 1000)) {
+            successor.put(batch.to_vec()).await?;
+        }
+        take.commit().await?;
+        self.0.channel.store(Arc::new(successor));
+        old.close().await?;
+        Ok(())
+    }
+
+    /// When the oldest event that can be taken was put.
+    pub fn oldest(&self) -> Option<SystemTime> {
+        self.stats().oldest
+    }
+}

@@ -1,0 +1,1 @@
+//! From plan to running agent: assemble, supervise, reload, monitor.

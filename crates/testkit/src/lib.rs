@@ -1,0 +1,1 @@
+//! For tests only: contract suites, fault injection, and a harness that runs a real agent.
