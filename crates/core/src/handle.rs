@@ -139,6 +139,15 @@ impl ChannelHandle {
         Ok(())
     }
 
+    /// Closes this channel and puts `successor` in its place, not yet open: for channels that keep their
+    /// events elsewhere. Puts wait meanwhile; no sink may hold a take.
+    pub async fn succeed(&self, successor: Box<dyn Channel>) -> Result<(), ChannelError> {
+        let _closed = self.0.gate.write().await;
+        self.0.channel.load_full().close().await?;
+        self.0.channel.store(Arc::new(successor));
+        Ok(())
+    }
+
     /// When the oldest event that can be taken was put.
     pub fn oldest(&self) -> Option<SystemTime> {
         self.stats().oldest

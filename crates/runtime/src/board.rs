@@ -1,0 +1,194 @@
+//! What monitoring, `status` and `/readyz` read: one entry per component, replaced as a whole by a reload.
+
+use std::{
+    collections::VecDeque,
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
+};
+
+use arc_swap::ArcSwap;
+use flume_core::{AgentInfo, ChannelHandle, Context, SourceContext, State, StateHandle, metrics::Metrics};
+use parking_lot::Mutex;
+
+use crate::check::short_name;
+
+/// Rates are taken over so many seconds.
+const RATE_SECONDS: usize = 10;
+
+/// The three kinds that monitoring knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// A source.
+    Source,
+    /// A channel.
+    Channel,
+    /// A sink.
+    Sink,
+}
+
+impl Kind {
+    /// Lower-case name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Source => "source",
+            Kind::Channel => "channel",
+            Kind::Sink => "sink",
+        }
+    }
+
+    /// The kind of a full component name: `a1.sinks.k1`.
+    pub(crate) fn of(full: &str) -> Kind {
+        match full.split('.').nth(1) {
+            Some("sources") => Kind::Source,
+            Some("channels") => Kind::Channel,
+            _ => Kind::Sink,
+        }
+    }
+
+    /// The counter that says how much has gone through.
+    fn flow(self) -> &'static str {
+        match self {
+            Kind::Source => "EventAcceptedCount",
+            Kind::Channel => "EventTakeSuccessCount",
+            Kind::Sink => "EventDrainSuccessCount",
+        }
+    }
+}
+
+/// One component.
+pub struct Entry {
+    /// What it is.
+    pub kind: Kind,
+    /// Its short name: `k1`.
+    pub name: String,
+    /// Its type as the user wrote it.
+    pub type_name: String,
+    /// What it is doing.
+    pub state: StateHandle,
+    /// Its numbers.
+    pub metrics: Metrics,
+    /// When it was started.
+    pub started: SystemTime,
+    /// What only its kind has.
+    pub live: Live,
+    flow: Mutex<VecDeque<(Instant, u64)>>,
+}
+
+/// What only one kind of component has.
+pub enum Live {
+    /// Where a source listens.
+    Source(SourceContext),
+    /// What a channel holds.
+    Channel(ChannelHandle),
+    /// A sink has no more; a refused component has nothing.
+    Other,
+}
+
+impl Entry {
+    pub(crate) fn new(cx: &Context, type_name: &str, live: Live) -> Arc<Self> {
+        Arc::new(Entry {
+            kind: Kind::of(&cx.name),
+            name: short_name(&cx.name).into(),
+            type_name: type_name.into(),
+            state: cx.state.clone(),
+            metrics: cx.metrics.clone(),
+            started: SystemTime::now(),
+            live,
+            flow: Mutex::default(),
+        })
+    }
+
+    /// Events per second that went through it lately.
+    pub fn rate(&self) -> f64 {
+        let flow = self.flow.lock();
+        match (flow.front(), flow.back()) {
+            (Some((since, before)), Some((until, after))) if until > since => {
+                (after - before) as f64 / until.duration_since(*since).as_secs_f64()
+            }
+            _ => 0.0,
+        }
+    }
+
+    fn sample(&self) {
+        let counted = self.metrics.counter(self.kind.flow()).get();
+        let mut flow = self.flow.lock();
+        flow.push_back((Instant::now(), counted));
+        if flow.len() > RATE_SECONDS + 1 {
+            flow.pop_front();
+        }
+    }
+}
+
+/// All components of an agent. Cheap to clone.
+#[derive(Clone)]
+pub struct Board(Arc<Inner>);
+
+struct Inner {
+    agent: Arc<AgentInfo>,
+    started: SystemTime,
+    entries: ArcSwap<Vec<Arc<Entry>>>,
+    reload: Mutex<Option<Reload>>,
+}
+
+/// How the last reload went.
+#[derive(Clone, Debug)]
+pub struct Reload {
+    /// When.
+    pub at: SystemTime,
+    /// Why it changed nothing.
+    pub error: Option<String>,
+}
+
+impl Board {
+    pub(crate) fn new(agent: Arc<AgentInfo>) -> Self {
+        let (started, entries) = (SystemTime::now(), ArcSwap::default());
+        Board(Arc::new(Inner { agent, started, entries, reload: Mutex::default() }))
+    }
+
+    /// The agent.
+    pub fn agent(&self) -> &AgentInfo {
+        &self.0.agent
+    }
+
+    /// When the agent was started.
+    pub fn started(&self) -> SystemTime {
+        self.0.started
+    }
+
+    /// All components: sources, channels, sinks, each in the order of their names.
+    pub fn entries(&self) -> Arc<Vec<Arc<Entry>>> {
+        self.0.entries.load_full()
+    }
+
+    pub(crate) fn publish(&self, mut entries: Vec<Arc<Entry>>) {
+        entries.sort_by(|a, b| (a.kind, &a.name).cmp(&(b.kind, &b.name)));
+        self.0.entries.store(Arc::new(entries));
+    }
+
+    /// How the last reload went, if there was one.
+    pub fn last_reload(&self) -> Option<Reload> {
+        self.0.reload.lock().clone()
+    }
+
+    pub(crate) fn reloaded(&self, error: Option<String>) {
+        *self.0.reload.lock() = Some(Reload { at: SystemTime::now(), error });
+    }
+
+    /// The components that are not ready to work, with the reason.
+    pub fn unready(&self) -> Vec<String> {
+        let unready = |entry: &Arc<Entry>| match entry.state.get().0 {
+            State::Running | State::Waiting { .. } => None,
+            state => Some(format!("{} {}: {state}", entry.kind.name(), entry.name)),
+        };
+        self.entries().iter().filter_map(unready).collect()
+    }
+
+    /// Takes a sample of each component's flow, every second, for ever.
+    pub(crate) async fn sample(self) {
+        let mut tick = tokio::time::interval(Duration::from_secs(1));
+        loop {
+            tick.tick().await;
+            self.entries().iter().for_each(|entry| entry.sample());
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! A running channel: opened before those who use it, again and again while that fails.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use flume_conf::ChannelPlan;
+use flume_core::{AgentInfo, BuildError, ChannelHandle, Context, ReplaceError};
+use tokio::{sync::watch, task::JoinHandle, time::sleep};
+
+use crate::board::{Entry, Live};
+
+/// As Flume's supervisor.
+const REOPEN: Duration = Duration::from_secs(3);
+
+/// A channel of the running agent.
+pub(crate) struct RunningChannel {
+    /// Its settings, to compare with.
+    pub(crate) values: BTreeMap<String, String>,
+    pub(crate) handle: ChannelHandle,
+    pub(crate) entry: Arc<Entry>,
+    opened: watch::Sender<bool>,
+    opener: JoinHandle<()>,
+}
+
+/// Says when a channel may be used. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Opened(watch::Receiver<bool>);
+
+impl Opened {
+    /// Waits until it is open.
+    pub(crate) async fn wait(&mut self) {
+        let _ = self.0.wait_for(|open| *open).await;
+    }
+}
+
+impl RunningChannel {
+    pub(crate) fn start(plan: &ChannelPlan, agent: &Arc<AgentInfo>) -> Result<Self, BuildError> {
+        let cx = Context::of_agent(&plan.section.name, vec![], agent.clone());
+        let handle = ChannelHandle::new((plan.build)(&cx)?, cx.clone());
+        let type_name = plan.section.settings.get("type").map_or("", |setting| &setting.text);
+        let entry = Entry::new(&cx, type_name, Live::Channel(handle.clone()));
+        let opened = watch::Sender::new(false);
+        let opener = tokio::spawn(open(handle.clone(), opened.clone()));
+        Ok(RunningChannel { values: values(plan), handle, entry, opened, opener })
+    }
+
+    /// Puts a channel of changed settings in its place. No sink may be taking from it.
+    pub(crate) async fn replace(
+        &mut self,
+        plan: &ChannelPlan,
+        agent: &Arc<AgentInfo>,
+    ) -> Result<(), ReplaceError> {
+        let cx = Context {
+            metrics: self.entry.metrics.clone(),
+            ..Context::of_agent(&plan.section.name, vec![], agent.clone())
+        };
+        let Ok(successor) = (plan.build)(&cx) else { return Ok(()) };
+        if self.handle.durable() || successor.durable() {
+            self.opener.abort();
+            self.opened.send_replace(false);
+            self.handle.succeed(successor).await?;
+            self.opener = tokio::spawn(open(self.handle.clone(), self.opened.clone()));
+        } else {
+            self.handle.replace(successor).await?;
+        }
+        self.values = values(plan);
+        Ok(())
+    }
+
+    pub(crate) fn opened(&self) -> Opened {
+        Opened(self.opened.subscribe())
+    }
+
+    /// Closes it; what it holds and is not durable is lost, and told.
+    pub(crate) async fn close(self) -> usize {
+        self.opener.abort();
+        let stats = self.handle.stats();
+        if let Err(error) = self.handle.close().await {
+            tracing::error!("{} failed to close: {error}", self.handle.name());
+        }
+        self.handle.state().stopped();
+        if self.handle.durable() { 0 } else { stats.events + stats.in_flight }
+    }
+}
+
+pub(crate) fn values(plan: &ChannelPlan) -> BTreeMap<String, String> {
+    owned(plan.section.values())
+}
+
+/// A copy that outlives the plan.
+pub(crate) fn owned(values: BTreeMap<&str, &str>) -> BTreeMap<String, String> {
+    values.into_iter().map(|(key, value)| (key.into(), value.into())).collect()
+}
+
+async fn open(handle: ChannelHandle, opened: watch::Sender<bool>) {
+    while let Err(error) = handle.open().await {
+        handle.state().failing(&error, REOPEN);
+        sleep(REOPEN).await;
+    }
+    handle.state().running();
+    opened.send_replace(true);
+}

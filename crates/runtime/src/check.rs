@@ -1,0 +1,150 @@
+//! Builds every component once and throws it away: what a plan cannot run shows before anything runs.
+
+use std::{collections::HashMap, sync::Arc};
+
+use flume_conf::{GroupPlan, Plan, Refused, SourcePlan};
+use flume_core::{AgentInfo, BuildError, ChannelStats, Context, Diagnostic, Severity, props::Section};
+
+/// Moves what cannot be built from the plan's components to `refused`, with a diagnostic each. No I/O.
+pub fn check(mut plan: Plan, agent: &Arc<AgentInfo>) -> Plan {
+    let mut check =
+        Check { agent: agent.clone(), channels: HashMap::new(), diagnostics: vec![], refused: vec![] };
+    plan.channels.retain(|channel| {
+        let cx = check.context(&channel.section, vec![]);
+        let built = (channel.build)(&cx).map(|channel| channel.stats());
+        let stats = built.map_err(|error| check.refuse(&channel.section, &error));
+        let short = short_name(&channel.section.name).to_string();
+        stats.map(|stats| check.channels.insert(short, stats)).is_ok()
+    });
+    plan.sources.retain_mut(|source| check.source(source));
+    plan.groups.retain_mut(|group| check.group(group));
+    plan.diagnostics.append(&mut check.diagnostics);
+    plan.diagnostics.sort_by(|a, b| a.place.cmp(&b.place));
+    plan.refused.append(&mut check.refused);
+    plan
+}
+
+/// `a1.sinks.k1` → `k1`.
+pub(crate) fn short_name(full: &str) -> &str {
+    full.splitn(3, '.').last().unwrap_or(full)
+}
+
+struct Check {
+    agent: Arc<AgentInfo>,
+    /// What the channels that can be built hold, by short name.
+    channels: HashMap<String, ChannelStats>,
+    diagnostics: Vec<Diagnostic>,
+    refused: Vec<Refused>,
+}
+
+impl Check {
+    fn context(&self, section: &Section, peers: Vec<String>) -> Context {
+        Context::of_agent(&section.name, peers, self.agent.clone())
+    }
+
+    fn source(&mut self, source: &mut SourcePlan) -> bool {
+        let frame = &mut source.frame;
+        frame.channels.0.retain(|name| self.channels.contains_key(&name.text));
+        if frame.channels.0.is_empty() {
+            self.left_out(&source.section, "none of its channels can run");
+            return false;
+        }
+        let cx = self.context(&source.section, frame.channels.texts().map(String::from).collect());
+        let wiring = wire(frame, &cx);
+        if let Err(error) = wiring {
+            self.refuse(&source.frame_section, &error);
+            return false;
+        }
+        match (source.build)(&cx) {
+            Err(error) => {
+                self.refuse(&source.section, &error);
+                false
+            }
+            Ok(built) => self.fits(source, built.batch_size()),
+        }
+    }
+
+    /// A batch larger than a channel's transaction would be refused for ever.
+    fn fits(&mut self, source: &SourcePlan, batch: usize) -> bool {
+        let limits =
+            source.frame.channels.texts().map(|name| (name, self.channels[name].transaction_capacity));
+        let Some((channel, limit)) = limits.min_by_key(|(_, limit)| *limit) else { return true };
+        if batch <= limit {
+            return true;
+        }
+        let text = format!(
+            "a batch of {batch} events can never fit into channel {channel}, its transactionCapacity is {limit}"
+        );
+        self.refuse(&source.section, &BuildError::at("batchSize", text));
+        false
+    }
+
+    fn group(&mut self, group: &mut GroupPlan) -> bool {
+        group.sinks.retain(|sink| {
+            let cx = self.context(&sink.section, vec![sink.channel.clone()]);
+            let Some(channel) = self.channels.get(&sink.channel) else {
+                self.left_out(&sink.section, &format!("its channel {} cannot run", sink.channel));
+                return false;
+            };
+            let limit = channel.transaction_capacity;
+            match (sink.build)(&cx) {
+                Err(error) => {
+                    self.refuse(&sink.section, &error);
+                    false
+                }
+                Ok(built) => {
+                    let wanted = built.want().events;
+                    if wanted > limit {
+                        let text = format!(
+                            "batches of {wanted} events exceed the transactionCapacity {limit} of channel {}: Flume would leave this sink out",
+                            sink.channel
+                        );
+                        self.report(Severity::Warning, &sink.section, &BuildError::at("", text));
+                    }
+                    true
+                }
+            }
+        });
+        if group.sinks.is_empty() {
+            return false;
+        }
+        let sinks = group.sinks.iter().map(|sink| short_name(&sink.section.name).to_string()).collect();
+        if let Err(error) = (group.processor)(&self.context(&group.section, sinks)) {
+            let error = error.inside("processor");
+            self.refuse(&group.section, &error);
+            for sink in &group.sinks {
+                self.left_out(&sink.section, &format!("its group {} cannot run", group.section.name));
+            }
+            return false;
+        }
+        true
+    }
+
+    fn refuse(&mut self, section: &Section, error: &BuildError) {
+        self.report(Severity::Error, section, error);
+        let text = error.text.clone();
+        self.left_out(section, &if error.key.is_empty() { text } else { format!("{}: {text}", error.key) });
+    }
+
+    fn left_out(&mut self, section: &Section, reason: &str) {
+        let (name, place) = (section.name.clone(), section.home.clone());
+        self.refused.push(Refused { name, place, reason: reason.into() });
+    }
+
+    fn report(&mut self, severity: Severity, section: &Section, error: &BuildError) {
+        let setting = section.settings.get(&error.key);
+        let place = setting.map_or(&section.home, |setting| &setting.value_place).clone();
+        let key = format!("{}.{}", section.name, error.key).trim_end_matches('.').into();
+        self.diagnostics.push(Diagnostic { severity, place, key, text: error.text.clone(), hint: None });
+    }
+}
+
+/// What a source's frame leads through.
+pub(crate) fn wire(frame: &flume_conf::SourceFrame, cx: &Context) -> Result<Wires, BuildError> {
+    let interceptors = frame.interceptors.create("interceptors", cx)?;
+    let selector = frame.selector.create(&cx.inside("selector")).map_err(|error| error.inside("selector"))?;
+    Ok((interceptors, selector))
+}
+
+/// Interceptors and selector of a source.
+pub(crate) type Wires = (Vec<Box<dyn flume_core::Interceptor>>, Box<dyn flume_core::ChannelSelector>);

@@ -1,0 +1,118 @@
+//! The control socket: one JSON request and one JSON answer per line, for the owner of the agent alone.
+
+use std::{
+    fs,
+    io::{self, ErrorKind},
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    net::{UnixListener, UnixStream},
+    sync::{mpsc, oneshot},
+};
+
+use crate::{
+    board::Board,
+    status::{Status, status},
+};
+
+/// A longer request is not one of ours.
+const REQUEST_BYTES_MAX: u64 = 4096;
+const SOCKET: &str = "control.sock";
+
+/// What an agent can be asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "lowercase")]
+pub enum Request {
+    /// How it is.
+    Status,
+    /// To read its configuration again.
+    Reload {
+        /// Only to say what would change.
+        #[serde(default)]
+        dry_run: bool,
+    },
+}
+
+/// What it answers.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Answer {
+    /// To `Status`.
+    Status(Box<Status>),
+    /// To `Reload`: what changed, or would.
+    Changed(String),
+    /// Why not.
+    Failed(String),
+}
+
+/// A reload on its way to the agent's loop.
+pub(crate) struct ReloadRequest {
+    pub(crate) dry_run: bool,
+    pub(crate) answer: oneshot::Sender<Answer>,
+}
+
+/// The socket of an agent, removed with it.
+pub(crate) struct ControlSocket(PathBuf);
+
+impl Drop for ControlSocket {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+/// Listens in the agent's state directory. An agent that already listens there keeps its socket.
+pub(crate) async fn listen(
+    state_dir: &Path,
+    board: Board,
+    reloads: mpsc::Sender<ReloadRequest>,
+) -> io::Result<ControlSocket> {
+    fs::create_dir_all(state_dir)?;
+    let path = state_dir.join(SOCKET);
+    if UnixStream::connect(&path).await.is_ok() {
+        return Err(io::Error::new(ErrorKind::AddrInUse, "another agent of this name is running"));
+    }
+    let _ = fs::remove_file(&path);
+    let listener = UnixListener::bind(&path)?;
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let (board, reloads) = (board.clone(), reloads.clone());
+            tokio::spawn(async move {
+                if let Err(error) = converse(stream, board, reloads).await {
+                    tracing::debug!("control connection ended: {error}");
+                }
+            });
+        }
+    });
+    Ok(ControlSocket(path))
+}
+
+async fn converse(stream: UnixStream, board: Board, reloads: mpsc::Sender<ReloadRequest>) -> io::Result<()> {
+    let (read, mut write) = stream.into_split();
+    let mut line = String::new();
+    BufReader::new(read.take(REQUEST_BYTES_MAX)).read_line(&mut line).await?;
+    let answer = match serde_json::from_str(&line) {
+        Err(error) => Answer::Failed(format!("not a request: {error}")),
+        Ok(Request::Status) => Answer::Status(Box::new(status(&board))),
+        Ok(Request::Reload { dry_run }) => {
+            let (sender, receiver) = oneshot::channel();
+            let sent = reloads.send(ReloadRequest { dry_run, answer: sender }).await.is_ok();
+            let answer = if sent { receiver.await.ok() } else { None };
+            answer.unwrap_or_else(|| Answer::Failed("the agent is stopping".into()))
+        }
+    };
+    write.write_all((serde_json::to_string(&answer)? + "\n").as_bytes()).await
+}
+
+/// Asks the agent whose state directory this is.
+pub async fn ask(state_dir: &Path, request: &Request) -> io::Result<Answer> {
+    let mut stream = UnixStream::connect(state_dir.join(SOCKET)).await?;
+    stream.write_all((serde_json::to_string(request)? + "\n").as_bytes()).await?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await?;
+    Ok(serde_json::from_str(&answer)?)
+}

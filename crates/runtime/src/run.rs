@@ -1,0 +1,221 @@
+//! The agent's loop: signals, changes of the configuration, control requests, the stop.
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+use flume_conf::Plan;
+use flume_core::{AgentInfo, Severity};
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    sync::mpsc,
+    time::{MissedTickBehavior, interval},
+};
+
+use crate::{
+    agent::{Agent, ReloadError, Remained},
+    changes::Changes,
+    check::check,
+    control::{self, Answer, ReloadRequest},
+    http,
+};
+
+/// Reload requests that may wait for their turn.
+const RELOAD_QUEUE: usize = 16;
+/// How often retired components are looked after.
+const HOUSEKEEPING: Duration = Duration::from_secs(1);
+
+/// Where the configuration comes from.
+pub trait Configuration: Send {
+    /// Whether it may have changed since it was last read.
+    fn changed(&mut self) -> bool;
+    /// Reads and parses it; an error when that is not possible at all.
+    fn read(&mut self) -> Result<Plan, String>;
+}
+
+/// How an agent is run.
+pub struct Options {
+    /// How long sinks may go on delivering after a stop was requested.
+    pub drain_timeout: Duration,
+    /// How often the configuration is looked at; never, if unset.
+    pub poll_interval: Option<Duration>,
+    /// Where monitoring listens.
+    pub monitoring: Option<SocketAddr>,
+    /// A configuration with any error does not start.
+    pub strict: bool,
+}
+
+/// Why an agent did not run.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The configuration is wrong.
+    #[error("{0}")]
+    Configuration(String),
+    /// The system refused something.
+    #[error("failed to {doing}")]
+    System {
+        /// What was tried.
+        doing: String,
+        /// What it said.
+        source: io::Error,
+    },
+}
+
+/// Runs the agent until SIGTERM or SIGINT; the answer is what it could not deliver.
+pub async fn run(
+    info: Arc<AgentInfo>,
+    mut configuration: Box<dyn Configuration>,
+    options: &Options,
+) -> Result<Remained, RunError> {
+    let mut signals = Signals::new().map_err(system("listen for signals"))?;
+    let plan = check(configuration.read().map_err(RunError::Configuration)?, &info);
+    report(&plan);
+    startable(&plan, options.strict)?;
+    let mut agent = Agent::new(info.clone());
+    if let Some(address) = options.monitoring {
+        let bound = http::serve(address, agent.board()).await;
+        let bound = bound.map_err(system(&format!("listen for monitoring at {address}")))?;
+        tracing::info!("monitoring listens at {bound}");
+    }
+    agent.apply(&plan).await.map_err(|error| RunError::Configuration(error.to_string()))?;
+    tokio::spawn(agent.board().sample());
+    let (reloads, requests) = mpsc::channel(RELOAD_QUEUE);
+    let control = control::listen(&info.state_dir, agent.board(), reloads).await;
+    let _control = control.inspect_err(|error| {
+        tracing::warn!("`flume-ng status` will not work, {}: {error}", info.state_dir.display())
+    });
+    serve(&mut agent, &mut *configuration, options, &mut signals, requests).await;
+    tracing::info!(
+        "stopping; sinks may take {:?} to deliver what channels in memory hold",
+        options.drain_timeout
+    );
+    Ok(agent.stop(options.drain_timeout, signals.stop()).await)
+}
+
+async fn serve(
+    agent: &mut Agent,
+    configuration: &mut dyn Configuration,
+    options: &Options,
+    signals: &mut Signals,
+    mut requests: mpsc::Receiver<ReloadRequest>,
+) {
+    // An interval of zero is not allowed; without polling it is never looked at.
+    let mut poll = interval(options.poll_interval.unwrap_or(Duration::from_secs(3600)));
+    let mut housekeeping = interval(HOUSEKEEPING);
+    for timer in [&mut poll, &mut housekeeping] {
+        timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    }
+    loop {
+        tokio::select! {
+            asked = signals.next() => match asked {
+                Asked::Stop => return,
+                Asked::Reload => drop(reload(agent, configuration).await),
+            },
+            _ = poll.tick(), if options.poll_interval.is_some() => {
+                if configuration.changed() {
+                    drop(reload(agent, configuration).await);
+                }
+            }
+            _ = housekeeping.tick() => agent.settle_retired().await,
+            Some(request) = requests.recv() => {
+                let outcome = match request.dry_run {
+                    true => dry_run(agent, configuration),
+                    false => reload(agent, configuration).await,
+                };
+                let answer = outcome
+                    .map_or_else(|error| Answer::Failed(error.to_string()), |changes| Answer::Changed(changes.to_string()));
+                let _ = request.answer.send(answer);
+            }
+        }
+    }
+}
+
+/// Puts the configuration as it is now in the place of the running one, or leaves everything as it is.
+async fn reload(agent: &mut Agent, configuration: &mut dyn Configuration) -> Result<Changes, ReloadError> {
+    let outcome = match configuration.read().map_err(ReloadError::Unreadable) {
+        Ok(plan) => {
+            let plan = check(plan, &agent.info);
+            report(&plan);
+            agent.apply(&plan).await
+        }
+        Err(error) => Err(error),
+    };
+    match &outcome {
+        Ok(changes) => tracing::info!("configuration read again: {changes}"),
+        Err(error) => tracing::error!("the running configuration stays: {error}"),
+    }
+    agent.board().reloaded(outcome.as_ref().err().map(ToString::to_string));
+    outcome
+}
+
+fn dry_run(agent: &Agent, configuration: &mut dyn Configuration) -> Result<Changes, ReloadError> {
+    let plan = configuration.read().map_err(ReloadError::Unreadable)?;
+    Changes::between(agent, &check(plan, &agent.info))
+}
+
+fn report(plan: &Plan) {
+    for found in &plan.diagnostics {
+        match found.severity {
+            Severity::Error => tracing::error!("{found}"),
+            Severity::Warning => tracing::warn!("{found}"),
+            Severity::Note => tracing::info!("{found}"),
+        }
+    }
+}
+
+/// As Flume, an agent leaves out what it cannot run; unlike Flume, it does not run when nothing is left.
+fn startable(plan: &Plan, strict: bool) -> Result<(), RunError> {
+    let refused: Vec<_> = plan.refused.iter().map(|refused| refused.name.as_str()).collect();
+    let errors = plan.diagnostics.iter().filter(|found| found.severity == Severity::Error).count();
+    if strict && (errors > 0 || !refused.is_empty()) {
+        let text = format!(
+            "--strict refuses a configuration with {errors} errors; left out would be: {}",
+            refused.join(" ")
+        );
+        return Err(RunError::Configuration(text));
+    }
+    if plan.sources.is_empty() && plan.groups.is_empty() {
+        let text = format!("agent {} has no source and no sink that can run", plan.agent);
+        return Err(RunError::Configuration(text));
+    }
+    Ok(())
+}
+
+fn system(doing: &str) -> impl FnOnce(io::Error) -> RunError {
+    let doing = doing.to_string();
+    move |source| RunError::System { doing, source }
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Signals {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// The next of them.
+    async fn next(&mut self) -> Asked {
+        tokio::select! {
+            _ = self.terminate.recv() => Asked::Stop,
+            _ = self.interrupt.recv() => Asked::Stop,
+            _ = self.hangup.recv() => Asked::Reload,
+        }
+    }
+
+    /// The next request to stop: the second ends the draining.
+    async fn stop(&mut self) {
+        while self.next().await != Asked::Stop {}
+    }
+}
+
+#[derive(PartialEq, Eq)]
+enum Asked {
+    Stop,
+    Reload,
+}

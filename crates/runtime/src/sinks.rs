@@ -1,0 +1,171 @@
+//! A running sink group: a thread of its own, so that a sink may block.
+
+use std::{
+    collections::BTreeMap,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    time::Duration,
+};
+
+use flume_conf::GroupPlan;
+use flume_core::{
+    AgentInfo, BuildError, ChannelHandle, Context, Phase, RunnerConfig, Sink, SinkProcessor, SinkRunner,
+    Stop, Switch, component::Constructor, run_sinks,
+};
+use tokio::{runtime::Handle, sync::oneshot, time::sleep};
+
+use crate::{
+    board::{Entry, Live},
+    channels::{Opened, owned},
+    check::short_name,
+    sources::Panicked,
+};
+
+/// The pause before a group that panicked is built again.
+const REBUILD: Duration = Duration::from_secs(5);
+
+/// The settings of a group and of each of its sinks.
+pub(crate) type GroupValues = Vec<(String, BTreeMap<String, String>)>;
+
+/// A sink group of the running agent; a sink without a group is one.
+pub(crate) struct RunningGroup {
+    /// Its settings, to compare with.
+    pub(crate) values: GroupValues,
+    /// Short names of the channels it takes from or buries in.
+    pub(crate) channels: Vec<String>,
+    pub(crate) entries: Vec<Arc<Entry>>,
+    switch: Switch,
+    done: oneshot::Receiver<()>,
+}
+
+/// What it takes to build a group, also for a second time.
+struct Blueprint {
+    processor: Constructor<dyn SinkProcessor>,
+    cx: Context,
+    sinks: Vec<SinkBlueprint>,
+    stop: Stop,
+}
+
+struct SinkBlueprint {
+    build: Constructor<dyn Sink>,
+    cx: Context,
+    channel: ChannelHandle,
+    dead_letters: Option<ChannelHandle>,
+    config: RunnerConfig,
+}
+
+impl RunningGroup {
+    /// `channel` finds a channel by its short name.
+    pub(crate) fn start(
+        plan: &GroupPlan,
+        channel: impl Fn(&str) -> Option<(ChannelHandle, Opened)>,
+        agent: &Arc<AgentInfo>,
+    ) -> Result<Self, BuildError> {
+        let (switch, stop) = Stop::new();
+        let (mut sinks, mut entries, mut opened) = (vec![], vec![], vec![]);
+        let mut find = |name: &str| {
+            let found =
+                channel(name).ok_or_else(|| BuildError::at("channel", format!("there is no channel {name}")));
+            found.map(|(handle, open)| {
+                opened.push(open);
+                handle
+            })
+        };
+        for sink in &plan.sinks {
+            let cx = Context::of_agent(&sink.section.name, vec![sink.channel.clone()], agent.clone());
+            let channel = find(&sink.channel)?;
+            let dead_letters = sink.runner.dead_letter_channel.as_deref().map(&mut find).transpose()?;
+            let type_name = sink.section.settings.get("type").map_or("", |setting| &setting.text);
+            entries.push(Entry::new(&cx, type_name, Live::Other));
+            let (build, config) = (sink.build.clone(), sink.runner.clone());
+            sinks.push(SinkBlueprint { build, cx, channel, dead_letters, config });
+        }
+        let names = plan.sinks.iter().map(|sink| short_name(&sink.section.name).into()).collect();
+        let cx = Context::of_agent(&plan.section.name, names, agent.clone());
+        let blueprint = Blueprint { processor: plan.processor.clone(), cx, sinks, stop };
+        let (finished, done) = oneshot::channel();
+        let runtime = Handle::current();
+        let name: String = short_name(&plan.section.name).chars().take(10).collect();
+        let thread = std::thread::Builder::new().name(format!("sink-{name}"));
+        let spawned = thread.spawn(move || {
+            runtime.block_on(blueprint.wait_for(opened));
+            blueprint.supervise(&runtime);
+            let _ = finished.send(());
+        });
+        spawned.map_err(|error| BuildError::at("", format!("no thread could be started: {error}")))?;
+        Ok(RunningGroup { values: values(plan), channels: channels(plan), entries, switch, done })
+    }
+
+    pub(crate) fn request(&self, phase: Phase) {
+        self.switch.turn(phase);
+    }
+
+    /// Waits for its end.
+    pub(crate) async fn finished(&mut self) {
+        let _ = (&mut self.done).await;
+    }
+
+    /// Whether it has ended.
+    pub(crate) fn is_finished(&mut self) -> bool {
+        !matches!(self.done.try_recv(), Err(oneshot::error::TryRecvError::Empty))
+    }
+}
+
+pub(crate) fn values(plan: &GroupPlan) -> GroupValues {
+    let sections = std::iter::once(&plan.section).chain(plan.sinks.iter().map(|sink| &sink.section));
+    sections.map(|section| (section.name.clone(), owned(section.values()))).collect()
+}
+
+pub(crate) fn channels(plan: &GroupPlan) -> Vec<String> {
+    let dead_letters = plan.sinks.iter().filter_map(|sink| sink.runner.dead_letter_channel.clone());
+    plan.sinks.iter().map(|sink| sink.channel.clone()).chain(dead_letters).collect()
+}
+
+impl Blueprint {
+    async fn wait_for(&self, mut opened: Vec<Opened>) {
+        for channel in &mut opened {
+            tokio::select! {
+                () = channel.wait() => {}
+                () = self.stop.requested() => return,
+            }
+        }
+    }
+
+    /// Runs the group until it ends by itself; builds it anew after a panic, which returned its events.
+    fn supervise(&self, runtime: &Handle) {
+        while self.stop.phase() < Phase::Halt {
+            let run = || -> Result<(), BuildError> {
+                let (mut processor, mut sinks) = self.build()?;
+                runtime.block_on(run_sinks(&mut *processor, &mut sinks, &self.stop));
+                Ok(())
+            };
+            match catch_unwind(AssertUnwindSafe(run)) {
+                Ok(Ok(())) => return,
+                Ok(Err(error)) => self.failing(&error),
+                Err(payload) => self.failing(&Panicked::new(payload)),
+            }
+            runtime.block_on(async {
+                tokio::select! {
+                    () = sleep(REBUILD) => {}
+                    () = self.stop.beyond(self.stop.phase()) => {}
+                }
+            });
+        }
+        self.sinks.iter().for_each(|sink| sink.cx.state.stopped());
+    }
+
+    fn failing(&self, error: &dyn std::error::Error) {
+        self.sinks.iter().for_each(|sink| sink.cx.state.failing(error, REBUILD));
+    }
+
+    fn build(&self) -> Result<(Box<dyn SinkProcessor>, Vec<SinkRunner>), BuildError> {
+        let runner = |sink: &SinkBlueprint| {
+            let SinkBlueprint { build, cx, channel, dead_letters, config } = sink;
+            let built = build(cx)?;
+            let (channel, dead_letters) = (channel.clone(), dead_letters.clone());
+            Ok(SinkRunner::new(built, channel, dead_letters, config.clone(), cx, self.stop.clone()))
+        };
+        let sinks = self.sinks.iter().map(runner).collect::<Result<Vec<_>, BuildError>>()?;
+        Ok(((self.processor)(&self.cx)?, sinks))
+    }
+}

@@ -1,0 +1,175 @@
+//! A running source: a task that runs it, and runs it again after it failed or panicked.
+
+use std::{any::Any, collections::BTreeMap, sync::Arc, time::Duration};
+
+use flume_conf::SourcePlan;
+use flume_core::{
+    AgentInfo, BuildError, ChannelHandle, Context, Outlet, Phase, Source, SourceContext, SourceError, Stop,
+    Switch, Wiring, component::Constructor,
+};
+use tokio::{task::JoinHandle, time::sleep};
+
+use crate::{
+    board::{Entry, Live},
+    channels::{Opened, owned},
+    check::wire,
+};
+
+/// Bytes that a source may be receiving at any moment, over all its connections.
+const BUDGET_BYTES: usize = 64 << 20;
+const RETRY_MAX: Duration = Duration::from_secs(5);
+
+/// A source of the running agent.
+pub(crate) struct RunningSource {
+    /// Its settings, to compare with.
+    pub(crate) values: BTreeMap<String, String>,
+    /// The settings of what leads from it to its channels.
+    pub(crate) frame_values: BTreeMap<String, String>,
+    pub(crate) entry: Arc<Entry>,
+    cx: Context,
+    outlet: Outlet,
+    switch: Switch,
+    task: JoinHandle<()>,
+}
+
+impl RunningSource {
+    pub(crate) fn start(
+        plan: &SourcePlan,
+        channels: Vec<(ChannelHandle, Opened)>,
+        agent: &Arc<AgentInfo>,
+    ) -> Result<Self, BuildError> {
+        let peers = plan.frame.channels.texts().map(String::from).collect();
+        let cx = Context::of_agent(&plan.section.name, peers, agent.clone());
+        let (handles, opened): (Vec<_>, Vec<_>) = channels.into_iter().unzip();
+        let outlet = Outlet::new(wiring(plan, handles, &cx)?, &cx);
+        let (switch, stop) = Stop::new();
+        let source_cx = SourceContext::new(outlet.clone(), stop, cx.state.clone(), BUDGET_BYTES);
+        let type_name = plan.section.settings.get("type").map_or("", |setting| &setting.text);
+        let entry = Entry::new(&cx, type_name, Live::Source(source_cx.clone()));
+        let task = tokio::spawn(supervise(plan.build.clone(), cx.clone(), source_cx, opened));
+        let (values, frame_values) = (owned(plan.section.values()), frame_values(plan));
+        Ok(RunningSource { values, frame_values, entry, cx, outlet, switch, task })
+    }
+
+    /// Leads the next batches another way, without closing a listener.
+    pub(crate) fn rewire(
+        &mut self,
+        plan: &SourcePlan,
+        handles: Vec<ChannelHandle>,
+    ) -> Result<(), BuildError> {
+        let peers = plan.frame.channels.texts().map(String::from).collect();
+        self.outlet.rewire(wiring(plan, handles, &Context { peers, ..self.cx.clone() })?);
+        self.frame_values = frame_values(plan);
+        Ok(())
+    }
+
+    pub(crate) fn request_stop(&self) {
+        self.switch.turn(Phase::Halt);
+    }
+
+    /// Waits for its end, at most `grace`; then it is dropped where it stands.
+    pub(crate) async fn stopped(mut self, grace: Duration) {
+        if tokio::time::timeout(grace, &mut self.task).await.is_err() {
+            tracing::warn!("{} did not stop within {grace:?} and is dropped", self.cx.name);
+            self.task.abort();
+        }
+        self.cx.state.stopped();
+    }
+}
+
+/// The settings of a source's frame, with the channels that it really has.
+pub(crate) fn frame_values(plan: &SourcePlan) -> BTreeMap<String, String> {
+    let mut values = owned(plan.frame_section.values());
+    values.insert("channels".into(), plan.frame.channels.texts().collect::<Vec<_>>().join(" "));
+    values
+}
+
+fn wiring(plan: &SourcePlan, channels: Vec<ChannelHandle>, cx: &Context) -> Result<Wiring, BuildError> {
+    let (interceptors, selector) = wire(&plan.frame, cx)?;
+    Ok(Wiring { interceptors, selector, channels })
+}
+
+/// A panic of a component, with its message.
+#[derive(Debug, thiserror::Error)]
+#[error("panicked: {0}")]
+pub(crate) struct Panicked(String);
+
+impl Panicked {
+    pub(crate) fn new(payload: Box<dyn Any + Send>) -> Self {
+        let text = payload.downcast_ref::<String>().cloned();
+        let text = text.or_else(|| payload.downcast_ref::<&str>().map(ToString::to_string));
+        Panicked(text.unwrap_or_else(|| "without a message".into()))
+    }
+}
+
+/// Runs the source until its stop is requested, each time in a task of its own, so that a panic stays there.
+async fn supervise(
+    build: Constructor<dyn Source>,
+    cx: Context,
+    source_cx: SourceContext,
+    mut opened: Vec<Opened>,
+) {
+    for channel in &mut opened {
+        tokio::select! {
+            () = channel.wait() => {}
+            () = source_cx.stop.requested() => return,
+        }
+    }
+    let mut source = None;
+    let mut failures = 0;
+    loop {
+        let next = match source.take() {
+            Some(source) => Ok(source),
+            None => build(&cx),
+        };
+        let (outcome, instance) = match next {
+            Err(error) => (Err(SourceError::at("be built")(error)), None),
+            Ok(instance) => run_once(instance, source_cx.clone()).await,
+        };
+        source = instance;
+        let Err(error) = outcome else {
+            // It has done all it had to do: exec without restart, a stress test with an end.
+            cx.state.stopped();
+            return source_cx.stop.requested().await;
+        };
+        if source_cx.stop.is_requested() {
+            return cx.state.failing(&error, Duration::ZERO);
+        }
+        failures = if cx.state.get().0 == flume_core::State::Running { 1 } else { failures + 1 };
+        let pause = (Duration::from_secs(1) * failures).min(RETRY_MAX);
+        cx.state.failing(&error, pause);
+        tokio::select! {
+            () = sleep(pause) => {}
+            () = source_cx.stop.requested() => return,
+        }
+    }
+}
+
+/// The source comes back with its outcome, unless it panicked.
+async fn run_once(
+    mut source: Box<dyn Source>,
+    cx: SourceContext,
+) -> (Result<(), SourceError>, Option<Box<dyn Source>>) {
+    let task = tokio::spawn(async move {
+        let outcome = source.run(&cx).await;
+        (outcome, source)
+    });
+    let task = AbortOnDrop(task);
+    let mut task = std::pin::pin!(task);
+    match (&mut task.0).await {
+        Ok((outcome, source)) => (outcome, Some(source)),
+        Err(error) if error.is_panic() => {
+            (Err(SourceError::at("run")(Panicked::new(error.into_panic()))), None)
+        }
+        Err(error) => (Err(SourceError::at("run")(error)), None),
+    }
+}
+
+/// Ends the inner task with the outer one.
+struct AbortOnDrop<T>(JoinHandle<T>);
+
+impl<T> Drop for AbortOnDrop<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
