@@ -101,7 +101,10 @@ impl Agent {
             }
             let ended = self.child.try_wait().ok().flatten();
             if ended.is_some() || Instant::now() > deadline {
-                panic!("waited in vain for {what}; ended {ended:?}, status {status:#?}, log:\n{}", self.log());
+                panic!(
+                    "waited in vain for {what}; ended {ended:?}, status {status:#?}, log:\n{}",
+                    self.log()
+                );
             }
             std::thread::sleep(POLL);
         }
