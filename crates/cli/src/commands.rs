@@ -1,11 +1,11 @@
 //! The commands, as a table.
 
-use std::{io::Write, path::PathBuf, process::ExitCode};
+use std::{io::Write, process::ExitCode};
 
 use crate::{
     agent,
     args::{Args, Flag, parse},
-    status,
+    describe, status, validate,
 };
 
 /// A command of `flume-ng`.
@@ -46,6 +46,7 @@ const STATE_DIR: Flag = Flag {
     value: "DIR",
     doc: "where agents keep their control sockets and journals",
 };
+const ALL: Flag = Flag { short: "", long: "all", value: "", doc: "the whole reference, as Markdown" };
 const HELP: Flag = Flag { short: "h", long: "help", value: "", doc: "print this" };
 
 /// All commands, in the order of the help.
@@ -59,14 +60,14 @@ const COMMANDS: &[Command] = &[
         Flag { short: "", long: "drain-timeout", value: "SECONDS", doc: "how long sinks may deliver what channels in memory hold when the agent stops (10)" },
         HELP,
     ] },
-    Command { name: "validate", doc: "check a configuration", run: validate, flags: &[CONF_FILE, NAME, FORMAT, CONF, HELP] },
+    Command { name: "validate", doc: "check a configuration", run: validate::run, flags: &[CONF_FILE, NAME, FORMAT, CONF, HELP] },
     Command { name: "status", doc: "show what a running agent does", run: status::run, flags: &[NAME, FORMAT, STATE_DIR, HELP] },
     Command { name: "reload", doc: "make a running agent read its configuration again", run: status::reload, flags: &[
         NAME, STATE_DIR,
         Flag { short: "", long: "dry-run", value: "", doc: "only print what would change" },
         HELP,
     ] },
-    Command { name: "describe", doc: "explain a component, or list all", run: describe, flags: &[HELP] },
+    Command { name: "describe", doc: "explain a component, or list all", run: describe::run, flags: &[ALL, HELP] },
     Command { name: "version", doc: "print the version", run: version, flags: &[HELP] },
     Command { name: "help", doc: "print this", run: help, flags: &[HELP] },
 ];
@@ -140,13 +141,4 @@ fn help(_: &Args) -> Result<ExitCode, Failure> {
 
 fn version(_: &Args) -> Result<ExitCode, Failure> {
     print(&format!("Flume {}\n", env!("CARGO_PKG_VERSION")))
-}
-
-fn describe(_: &Args) -> Result<ExitCode, Failure> {
-    Err(Failure::Usage("not yet".into()))
-}
-
-fn validate(args: &Args) -> Result<ExitCode, Failure> {
-    let _files: Vec<PathBuf> = args.all("conf-file").iter().map(PathBuf::from).collect();
-    Err(Failure::Usage("not yet".into()))
 }

@@ -4,10 +4,13 @@ mod agent;
 mod args;
 mod commands;
 mod configuration;
+mod describe;
+mod known;
 mod logging;
 mod registry;
 mod state_dir;
 mod status;
+mod validate;
 
 use std::process::ExitCode;
 

@@ -7,6 +7,7 @@ mod graph;
 mod plan;
 mod planner;
 pub mod properties;
+pub mod report;
 
 pub use document::Document;
 pub use plan::{ChannelPlan, GroupPlan, Plan, Refused, SinkPlan, SourceFrame, SourcePlan};

@@ -28,10 +28,13 @@ impl Graph {
             homes.insert(name.clone(), (section.name.clone(), section.home.clone()));
             planner.channel(name, section);
         }
+        let mut connected = vec![];
         for (_, section) in self.take("sources") {
+            connected.push(section.settings.contains_key("channels"));
             planner.source(section);
         }
         let sinks = self.take("sinks");
+        connected.extend(sinks.iter().map(|(_, section)| section.settings.contains_key("channel")));
         let sinks = sinks.into_iter().map(|(name, section)| (name, planner.sink(section))).collect();
         planner.groups(self.take("sinkgroups"), sinks);
         for (_, section) in self.take("configfilters") {
@@ -42,8 +45,10 @@ impl Graph {
                 "config filters are not in this build",
             );
         }
+        // As long as a source or sink names no channel at all, this may be the one that it means.
+        let all_connected = connected.into_iter().all(|connected| connected);
         for (name, (full, home)) in homes {
-            if !planner.used.contains(&name) {
+            if all_connected && !planner.used.contains(&name) {
                 planner.report(Severity::Warning, &home, &full, "is used by no source and no sink");
             }
         }
