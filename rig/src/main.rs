@@ -36,6 +36,10 @@ fn run(words: &[&str]) -> Result<bool> {
         }
         ["show"] => show::run(&bench::Effort { rounds: 3, warm_up: seconds(5), measured: seconds(6) }),
         ["slice"] => show::slice(),
+        ["try", names @ ..] => {
+            bench::run_some(&bench::Effort { rounds: 1, warm_up: seconds(3), measured: seconds(3) }, names)
+                .map(|_| true)
+        }
         ["soak", minutes] => show::soak(minutes.parse::<u64>().map(|minutes| seconds(60 * minutes))?),
         _ => bail!("usage: flume-rig bench | show | slice | soak MINUTES"),
     }
