@@ -1,1 +1,3 @@
 //! For tests only: contract suites, fault injection, and a harness that runs a real agent.
+
+pub mod source;
