@@ -1,5 +1,7 @@
 //! The components that need nothing beyond the standard library and tokio.
 
+mod charset;
+
 pub mod channels;
 pub mod interceptors;
 pub mod processors;

@@ -1,14 +1,17 @@
 //! `stress`: as many equal events as the channels accept.
 
-use std::{iter::repeat_n, time::Duration};
+use std::iter::repeat_with;
 
 use async_trait::async_trait;
 use flume_core::{
-    BuildError, Component, Config, Context, Event, PutError, Source, SourceContext, SourceError, StateHandle,
+    BuildError, Component, Config, Context, Event, Source, SourceContext, SourceError, config::Millis,
 };
-use tokio::time::sleep;
+use tokio::time::{Duration, Instant, sleep_until};
 
-const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(100);
+use super::back_off::BackOff;
+
+/// What bodies are filled with: Java's largest byte.
+const FILL: u8 = 0x7F;
 
 /// Puts equal events as fast as the channels accept them, to measure what is behind.
 #[derive(Clone, Config)]
@@ -19,27 +22,59 @@ pub(super) struct StressConfig {
     /// Events per batch.
     #[prop("batchSize", default = 1)]
     batch_size: usize,
-    /// Events after which the source is done; -1 never ends.
+    /// Events after which the source is done, refused ones included; negative: never.
     #[prop("maxTotalEvents", default = -1)]
     max_total_events: i64,
+    /// Accepted events after which the source is done; negative: never.
+    #[prop("maxSuccessfulEvents", default = -1)]
+    max_successful_events: i64,
+    /// Most events per second; 0: no limit.
+    #[prop("maxEventsPerSecond", default = 0)]
+    max_events_per_second: i32,
+    /// Whether each event has a body of its own in memory, as events from outside have. Not a property of Flume.
+    #[prop("freshBodies", default = false)]
+    fresh_bodies: bool,
+    /// Milliseconds by which the pause grows with each refused batch in a row.
+    #[prop("backoffSleepIncrement", default = 1000)]
+    back_off_increment: Millis,
+    /// Milliseconds that the pause does not exceed.
+    #[prop("maxBackoffSleep", default = 5000)]
+    back_off_most: Millis,
 }
 
 pub(super) struct StressSource {
-    event: Event,
+    size: usize,
     batch_size: usize,
-    left: u64,
-    state: StateHandle,
+    fresh_bodies: bool,
+    total_left: u64,
+    successes_left: u64,
+    pace: Option<Pace>,
+    back_off: BackOff,
+}
+
+/// Permits at an even rate. What was not used in the last second may be used at once.
+struct Pace {
+    each: Duration,
+    next: Instant,
 }
 
 impl Component for StressSource {
     type Config = StressConfig;
-    fn build(config: StressConfig, cx: &Context) -> Result<Self, BuildError> {
-        let StressConfig { size, batch_size, max_total_events } = config;
-        if batch_size == 0 {
+    fn build(config: StressConfig, _: &Context) -> Result<Self, BuildError> {
+        if config.batch_size == 0 {
             return Err(BuildError::at("batchSize", "must be at least 1"));
         }
-        let left = u64::try_from(max_total_events).unwrap_or(u64::MAX);
-        Ok(StressSource { event: Event::from(vec![b'x'; size]), batch_size, left, state: cx.state.clone() })
+        let limit = |events: i64| u64::try_from(events).unwrap_or(u64::MAX);
+        let rate = u32::try_from(config.max_events_per_second).ok().filter(|rate| *rate > 0);
+        Ok(StressSource {
+            size: config.size,
+            batch_size: config.batch_size,
+            fresh_bodies: config.fresh_bodies,
+            total_left: limit(config.max_total_events),
+            successes_left: limit(config.max_successful_events),
+            pace: rate.map(|rate| Pace { each: Duration::from_secs(1) / rate, next: Instant::now() }),
+            back_off: BackOff::new(config.back_off_increment, config.back_off_most),
+        })
     }
 }
 
@@ -47,20 +82,54 @@ impl Component for StressSource {
 impl Source for StressSource {
     async fn run(&mut self, cx: &SourceContext) -> Result<(), SourceError> {
         cx.ready(None);
-        while self.left > 0 && !cx.stop.is_requested() {
-            let count = self.left.min(self.batch_size as u64) as usize;
-            match cx.out.put(repeat_n(self.event.clone(), count).collect()).await {
-                Ok(()) => {
-                    self.left -= count as u64;
-                    self.state.running();
-                }
-                Err(error @ PutError::Channel { .. }) => {
-                    self.state.failing(&error, PAUSE_AFTER_FAILURE);
-                    sleep(PAUSE_AFTER_FAILURE).await;
-                }
-                Err(error) => return Err(SourceError::at("put events")(error)),
+        // Looked at before each batch, because a put that never waits leaves no other moment.
+        while !cx.stop.is_requested() {
+            let count = self.total_left.min(self.successes_left).min(self.batch_size as u64);
+            if count == 0 {
+                break;
+            }
+            tokio::select! {
+                biased;
+                () = self.put(cx, count) => {}
+                () = cx.stop.requested() => {}
             }
         }
         Ok(())
+    }
+
+    fn batch_size(&self) -> usize {
+        self.batch_size
+    }
+}
+
+impl StressSource {
+    async fn put(&mut self, cx: &SourceContext, count: u64) {
+        if let Some(pace) = &mut self.pace {
+            pace.wait(count).await;
+        }
+        // As in Java, a refused event is not put again: the next ones are equal.
+        self.total_left -= count;
+        match cx.out.put(self.batch(count as usize)).await {
+            Ok(()) => {
+                self.successes_left -= count;
+                self.back_off.reset(cx);
+            }
+            Err(error) => self.back_off.pause(cx, &error).await,
+        }
+    }
+
+    /// The events of a batch share one body, unless they are to have their own.
+    fn batch(&self, events: usize) -> Vec<Event> {
+        let event = || Event::from(vec![FILL; self.size]);
+        if self.fresh_bodies { repeat_with(event).take(events).collect() } else { vec![event(); events] }
+    }
+}
+
+impl Pace {
+    async fn wait(&mut self, events: u64) {
+        let now = Instant::now();
+        self.next = self.next.max(now.checked_sub(Duration::from_secs(1)).unwrap_or(now));
+        sleep_until(self.next).await;
+        self.next += self.each.mul_f64(events as f64);
     }
 }

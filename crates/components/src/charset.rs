@@ -1,0 +1,148 @@
+//! Character sets by the names Java knows, decoded to UTF-8 piece by piece.
+
+use encoding_rs::{CoderResult, DecoderResult, EncoderResult, Encoding, UTF_8, UTF_16BE, UTF_16LE};
+use flume_core::config::Scalar;
+
+/// A character set. Differs from the web's reading of names where Java does: ISO-8859-1 and US-ASCII are
+/// themselves and not windows-1252, UTF-16 without a byte order mark is big endian.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Charset {
+    Ascii,
+    Latin1,
+    /// Either byte order when read, as its mark says; big endian with a mark when written.
+    Utf16,
+    Other(&'static Encoding),
+}
+
+/// Decodes a stream that comes in pieces; keeps the bytes of an unfinished character for the next piece.
+pub(crate) enum Decoder {
+    Ascii,
+    Latin1,
+    Other(Box<encoding_rs::Decoder>),
+}
+
+/// Bytes that mean nothing in their character set. Everything before them was decoded.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Malformed;
+
+impl Scalar for Charset {
+    const TYPE: &'static str = "charset";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let name = text.to_ascii_lowercase().replace('_', "-");
+        match name.as_str() {
+            "us-ascii" | "ascii" | "iso646-us" | "646" => Ok(Charset::Ascii),
+            "iso-8859-1" | "iso8859-1" | "8859-1" | "latin1" | "l1" | "cp819" | "ibm819" | "819" => {
+                Ok(Charset::Latin1)
+            }
+            "utf-16" | "utf16" | "unicode" => Ok(Charset::Utf16),
+            "utf-16be" | "unicodebigunmarked" | "x-utf-16be" => Ok(Charset::Other(UTF_16BE)),
+            "utf-16le" | "unicodelittleunmarked" | "x-utf-16le" => Ok(Charset::Other(UTF_16LE)),
+            _ => [text, &name, &name.replace("iso8859-", "iso-8859-")]
+                .iter()
+                .find_map(|label| Encoding::for_label_no_replacement(label.as_bytes()))
+                .map(Charset::Other)
+                .ok_or_else(|| "the name of a character set such as `UTF-8` or `ISO-8859-1`".into()),
+        }
+    }
+}
+
+impl Charset {
+    pub(crate) fn decoder(self) -> Decoder {
+        match self {
+            Charset::Ascii => Decoder::Ascii,
+            Charset::Latin1 => Decoder::Latin1,
+            Charset::Utf16 => Decoder::Other(Box::new(UTF_16BE.new_decoder())),
+            Charset::Other(encoding) => Decoder::Other(Box::new(encoding.new_decoder_without_bom_handling())),
+        }
+    }
+
+    /// As `String.getBytes`: what the set lacks becomes a question mark.
+    pub(crate) fn encode(self, text: &str) -> Vec<u8> {
+        let narrow =
+            |last: u32| text.chars().map(|c| if c as u32 <= last { c as u8 } else { b'?' }).collect();
+        let wide = |mark: &[u8], bytes: fn(u16) -> [u8; 2]| {
+            mark.iter().copied().chain(text.encode_utf16().flat_map(bytes)).collect()
+        };
+        match self {
+            Charset::Ascii => narrow(0x7F),
+            Charset::Latin1 => narrow(0xFF),
+            Charset::Utf16 => wide(&[0xFE, 0xFF], u16::to_be_bytes),
+            Charset::Other(encoding) if encoding == UTF_8 => text.into(),
+            Charset::Other(encoding) if encoding == UTF_16BE => wide(&[], u16::to_be_bytes),
+            Charset::Other(encoding) if encoding == UTF_16LE => wide(&[], u16::to_le_bytes),
+            Charset::Other(encoding) => encode(encoding, text),
+        }
+    }
+
+    /// For what follows in the same stream: a byte order mark is written once.
+    pub(crate) fn after_mark(self) -> Charset {
+        if self == Charset::Utf16 { Charset::Other(UTF_16BE) } else { self }
+    }
+}
+
+fn encode(encoding: &'static Encoding, mut text: &str) -> Vec<u8> {
+    let (mut encoder, mut out) = (encoding.new_encoder(), Vec::with_capacity(text.len() + 16));
+    loop {
+        let (result, read) = encoder.encode_from_utf8_to_vec_without_replacement(text, &mut out, true);
+        text = &text[read..];
+        match result {
+            EncoderResult::InputEmpty => return out,
+            EncoderResult::OutputFull => out.reserve(text.len() + 16),
+            EncoderResult::Unmappable(_) => out.push(b'?'),
+        }
+    }
+}
+
+impl Decoder {
+    /// Appends what `bytes` mean to `text`; `last` when nothing follows.
+    pub(crate) fn decode(&mut self, bytes: &[u8], text: &mut String, last: bool) -> Result<(), Malformed> {
+        match self {
+            Decoder::Latin1 => {
+                text.extend(bytes.iter().map(|byte| *byte as char));
+                Ok(())
+            }
+            Decoder::Ascii => {
+                let good = bytes.iter().take_while(|byte| byte.is_ascii());
+                text.extend(good.map(|byte| *byte as char));
+                if bytes.is_ascii() { Ok(()) } else { Err(Malformed) }
+            }
+            Decoder::Other(decoder) => {
+                let mut rest = bytes;
+                loop {
+                    let needed = decoder.max_utf8_buffer_length_without_replacement(rest.len());
+                    text.reserve(needed.unwrap_or(rest.len()));
+                    let (result, read) = decoder.decode_to_string_without_replacement(rest, text, last);
+                    match result {
+                        DecoderResult::InputEmpty => return Ok(()),
+                        DecoderResult::Malformed(..) => return Err(Malformed),
+                        DecoderResult::OutputFull => rest = &rest[read..],
+                    }
+                }
+            }
+        }
+    }
+
+    /// The same; what means nothing becomes U+FFFD.
+    pub(crate) fn decode_lossy(&mut self, bytes: &[u8], text: &mut String, last: bool) {
+        match self {
+            Decoder::Latin1 => text.extend(bytes.iter().map(|byte| *byte as char)),
+            Decoder::Ascii => text.extend(
+                bytes
+                    .iter()
+                    .map(|byte| if byte.is_ascii() { *byte as char } else { char::REPLACEMENT_CHARACTER }),
+            ),
+            Decoder::Other(decoder) => {
+                let mut rest = bytes;
+                loop {
+                    text.reserve(decoder.max_utf8_buffer_length(rest.len()).unwrap_or(rest.len()));
+                    let (result, read, _) = decoder.decode_to_string(rest, text, last);
+                    match result {
+                        CoderResult::InputEmpty => return,
+                        CoderResult::OutputFull => rest = &rest[read..],
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,271 @@
+//! `exec`: the lines a command writes.
+
+use std::{num::NonZeroUsize, process::Stdio, time::Duration};
+
+use async_trait::async_trait;
+use flume_core::{
+    BuildError, Component, Config, Context, Event, Source, SourceContext, SourceError, config::Millis,
+};
+use rustix::process::{Pid, Signal, kill_process_group};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt},
+    process::{Child, Command},
+    time::{Instant, sleep, sleep_until, timeout},
+};
+
+use super::{hold::Hold, java_lines::JavaLines};
+use crate::charset::Charset;
+
+/// Most bytes read at once from the command.
+const READ_BYTES: usize = 64 << 10;
+/// A batch of so many bytes is put before it has its number of events.
+const BATCH_BYTES: usize = 4 << 20;
+/// How long a command may take to end before it is killed.
+const TO_END: Duration = Duration::from_secs(1);
+
+/// Runs a command and turns each line it writes into an event.
+#[derive(Clone, Config)]
+pub(super) struct ExecConfig {
+    /// The command with its arguments. Without `shell` it is split at white space, quotes mean nothing.
+    #[prop("command")]
+    command: String,
+    /// What runs the command, as `/bin/bash -c`; unset: it is run by itself.
+    #[prop("shell")]
+    shell: Option<String>,
+    /// Whether the command is started again when it ends.
+    #[prop("restart", default = false)]
+    restart: bool,
+    /// Milliseconds to wait before it is started again.
+    #[prop("restartThrottle", default = 10000)]
+    restart_throttle: Millis,
+    /// Whether what the command writes to its standard error is logged. It is read in any case.
+    #[prop("logStdErr", default = false)]
+    log_stderr: bool,
+    /// Events per batch.
+    #[prop("batchSize", default = 20)]
+    batch_size: i32,
+    /// Milliseconds after which a batch is put although it is not full.
+    #[prop("batchTimeout", default = 3000)]
+    batch_timeout: Millis,
+    /// Character set of the command's output, and of the bodies.
+    #[prop("charset", default = "UTF-8")]
+    charset: Charset,
+    /// Most bytes of a line, as UTF-8; a longer one becomes several events. Not a property of Flume.
+    #[prop("maxLineLength", default = 16777216)]
+    max_line_length: NonZeroUsize,
+}
+
+pub(super) struct ExecSource {
+    config: ExecConfig,
+    name: String,
+    hold: Hold,
+}
+
+impl Component for ExecSource {
+    type Config = ExecConfig;
+    fn build(config: ExecConfig, cx: &Context) -> Result<Self, BuildError> {
+        if config.command.trim().is_empty() {
+            return Err(BuildError::at("command", "must not be empty"));
+        }
+        Ok(ExecSource { config, name: cx.name.to_string(), hold: Hold::new(&cx.metrics) })
+    }
+}
+
+#[async_trait]
+impl Source for ExecSource {
+    async fn run(&mut self, cx: &SourceContext) -> Result<(), SourceError> {
+        loop {
+            let ended = self.run_command(cx).await?;
+            if cx.stop.is_requested() {
+                return Ok(());
+            }
+            if !self.config.restart {
+                tracing::info!("{}: the command ended with {ended}", self.name);
+                return Ok(());
+            }
+            let throttle = self.config.restart_throttle.0;
+            cx.state
+                .waiting(&format!("the command ended with {ended}, it is started again after {throttle:?}"));
+            tokio::select! {
+                () = sleep(throttle) => {}
+                () = cx.stop.requested() => return Ok(()),
+            }
+        }
+    }
+
+    fn batch_size(&self) -> usize {
+        self.config.batch_size.max(1) as usize
+    }
+}
+
+impl ExecSource {
+    /// Runs the command once; says how it ended.
+    async fn run_command(&self, cx: &SourceContext) -> Result<String, SourceError> {
+        let mut running = Running::start(&self.config)?;
+        cx.ready(None);
+        let stderr = running.child.stderr.take();
+        let logging =
+            log_lines(stderr, self.config.log_stderr.then(|| self.name.clone()), self.config.charset);
+        tokio::select! {
+            biased;
+            outcome = self.pump(cx, &mut running) => outcome?,
+            // The command may close its standard error and go on.
+            never = async { logging.await; std::future::pending().await } => never,
+        }
+        running.end(cx.stop.is_requested()).await
+    }
+
+    /// Reads until the command closes its output, and for a little while after a stop was requested.
+    async fn pump(&self, cx: &SourceContext, running: &mut Running) -> Result<(), SourceError> {
+        let Some(mut stdout) = running.child.stdout.take() else { return Ok(()) };
+        let mut lines = JavaLines::new(self.config.charset, self.config.max_line_length.get());
+        let mut batch = Batch::new(self, cx);
+        let mut received = Vec::with_capacity(READ_BYTES);
+        let mut last_moment = None;
+        loop {
+            received.clear();
+            let read = tokio::select! {
+                biased;
+                () = cx.stop.requested(), if last_moment.is_none() => {
+                    running.signal(Signal::TERM);
+                    last_moment = Some(Instant::now() + TO_END);
+                    continue;
+                }
+                () = sleep_until(batch.due()), if !batch.events.is_empty() => {
+                    batch.put().await;
+                    continue;
+                }
+                () = sleep_until(last_moment.unwrap_or_else(Instant::now)), if last_moment.is_some() => 0,
+                read = stdout.read_buf(&mut received) => {
+                    read.map_err(SourceError::at("read what the command writes"))?
+                }
+            };
+            lines.feed(&received, read == 0);
+            while let Some(line) = lines.next() {
+                batch.add(line).await;
+            }
+            if read == 0 {
+                if let Some(line) = lines.rest() {
+                    batch.add(line).await;
+                }
+                batch.put().await;
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// Lines on their way into the channels.
+struct Batch<'a> {
+    source: &'a ExecSource,
+    cx: &'a SourceContext,
+    hold: Hold,
+    events: Vec<Event>,
+    bytes: usize,
+    last_put: Instant,
+}
+
+impl<'a> Batch<'a> {
+    fn new(source: &'a ExecSource, cx: &'a SourceContext) -> Self {
+        let (hold, last_put) = (source.hold.clone(), Instant::now());
+        Batch { source, cx, hold, events: vec![], bytes: 0, last_put }
+    }
+
+    /// As in Flume, the time runs from the last put: a line after a long silence does not wait.
+    fn due(&self) -> Instant {
+        self.last_put + self.source.config.batch_timeout.0
+    }
+
+    async fn add(&mut self, line: &str) {
+        let event = Event::from(self.source.config.charset.encode(line));
+        self.bytes += event.size();
+        self.events.push(event);
+        if self.events.len() >= self.source.batch_size() || self.bytes >= BATCH_BYTES {
+            self.put().await;
+        }
+    }
+
+    async fn put(&mut self) {
+        if !self.events.is_empty() {
+            self.hold.put(self.cx, std::mem::take(&mut self.events)).await;
+        }
+        self.bytes = 0;
+        self.last_put = Instant::now();
+    }
+}
+
+/// A running command: a process group of its own, so that nothing it started stays behind.
+struct Running {
+    child: Child,
+    group: Option<Pid>,
+}
+
+impl Running {
+    fn start(config: &ExecConfig) -> Result<Self, SourceError> {
+        let mut words: Vec<&str> = match &config.shell {
+            Some(shell) => shell.split_whitespace().collect(),
+            None => config.command.split_whitespace().collect(),
+        };
+        if config.shell.is_some() {
+            words.push(&config.command);
+        }
+        let mut command = Command::new(words[0]);
+        // Its input stays open and empty, as under Flume: some commands end with their input.
+        command.args(&words[1..]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let child = command.process_group(0).kill_on_drop(true).spawn();
+        let child = child.map_err(SourceError::at(format!("start `{}`", words[0])))?;
+        let group = child.id().and_then(|id| Pid::from_raw(id as i32));
+        Ok(Running { child, group })
+    }
+
+    fn signal(&self, signal: Signal) {
+        if let Some(group) = self.group {
+            // An error means that all of it has ended.
+            let _ = kill_process_group(group, signal);
+        }
+    }
+
+    /// Ends it if it still runs, and says how it ended. What it left running in the background is only ended
+    /// with the source.
+    async fn end(mut self, stopping: bool) -> Result<String, SourceError> {
+        let mut ended = timeout(TO_END, self.child.wait()).await;
+        for signal in [Signal::TERM, Signal::KILL] {
+            if ended.is_err() {
+                self.signal(signal);
+                ended = timeout(TO_END, self.child.wait()).await;
+            }
+        }
+        if stopping {
+            self.signal(Signal::KILL);
+        }
+        self.group = None;
+        let ended = ended.map_err(SourceError::at("kill the command"))?;
+        ended.map(|status| status.to_string()).map_err(SourceError::at("wait for the command"))
+    }
+}
+
+/// Also when the source is dropped where it stands.
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.signal(Signal::KILL);
+    }
+}
+
+/// Reads to the end, and logs if there is a name to log under.
+async fn log_lines(stream: Option<impl AsyncRead + Unpin>, name: Option<String>, charset: Charset) {
+    let Some(mut stream) = stream else { return };
+    let mut lines = JavaLines::new(charset, READ_BYTES);
+    let mut received = Vec::with_capacity(READ_BYTES);
+    while let Ok(read) = stream.read_buf(&mut received).await {
+        if let Some(name) = &name {
+            lines.feed(&received, read == 0);
+            while let Some(line) = lines.next() {
+                tracing::info!("{name} stderr: {line}");
+            }
+        }
+        if read == 0 {
+            return;
+        }
+        received.clear();
+    }
+}

@@ -1,0 +1,233 @@
+//! `netcat`: lines of text over TCP, each answered.
+
+use std::{io, num::NonZeroUsize, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use flume_core::{
+    BuildError, ChannelError, Component, Config, Context, PutError, Source, SourceContext, SourceError,
+    metrics::{Gauge, Held},
+    with_causes,
+};
+use tokio::{
+    io::{AsyncWriteExt, copy, sink},
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
+    task::JoinSet,
+    time::{sleep, timeout},
+};
+
+use super::{
+    lines::{Broken, Lines},
+    net::resolve,
+};
+use crate::charset::Charset;
+
+/// Most bytes read at once from a connection.
+const READ_BYTES: usize = 64 << 10;
+/// The pause after a connection could not be accepted: there are no more file descriptors, say.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How long a connection that is given up may go on sending, so that the last answer reaches it.
+const FAREWELL: Duration = Duration::from_secs(1);
+/// Flume's words for a full channel; clients may look for them.
+const FULL: &str = "Space for commit to queue couldn't be acquired. Sinks are likely not keeping up with sources, or the buffer size is too tight";
+
+/// Listens on a port and turns each line of text into an event. A line is acknowledged when the channels have it.
+#[derive(Clone, Config)]
+pub(super) struct NetcatConfig {
+    /// Host name or address to listen on.
+    #[prop("bind")]
+    bind: String,
+    /// Port to listen on; 0 takes a free one.
+    #[prop("port")]
+    port: u16,
+    /// Whether each accepted line is answered with `OK`. Refused lines are answered in any case.
+    #[prop("ack-every-event", default = true)]
+    ack_every_event: bool,
+    /// Most characters of a line, its line feed included. A connection with a longer line is closed. An
+    /// unfinished line is held in memory: at most this, for each connection.
+    #[prop("max-line-length", default = 512)]
+    max_line_length: NonZeroUsize,
+    /// Character set of lines and answers. Bodies of events are UTF-8 in any case.
+    #[prop("encoding", default = "utf-8")]
+    encoding: Charset,
+    /// Most connections at a time; further ones wait until one is closed. Not a property of Flume.
+    #[prop("maxConnections", default = 10000)]
+    max_connections: NonZeroUsize,
+}
+
+pub(super) struct NetcatSource {
+    config: NetcatConfig,
+    open_connections: Gauge,
+}
+
+impl Component for NetcatSource {
+    type Config = NetcatConfig;
+    fn build(config: NetcatConfig, cx: &Context) -> Result<Self, BuildError> {
+        if config.max_connections.get() > Semaphore::MAX_PERMITS {
+            let text = format!("must not exceed {}", Semaphore::MAX_PERMITS);
+            return Err(BuildError::at("maxConnections", text));
+        }
+        Ok(NetcatSource { config, open_connections: cx.metrics.gauge("OpenConnectionCount") })
+    }
+}
+
+#[async_trait]
+impl Source for NetcatSource {
+    async fn run(&mut self, cx: &SourceContext) -> Result<(), SourceError> {
+        let address = resolve(&self.config.bind, self.config.port).await?;
+        let bound = TcpListener::bind(address).await;
+        let listener = bound.map_err(SourceError::at(format!("listen on {address}")))?;
+        cx.ready(listener.local_addr().ok());
+        let room = Arc::new(Semaphore::new(self.config.max_connections.get()));
+        let mut connections = JoinSet::new();
+        loop {
+            tokio::select! {
+                () = cx.stop.requested() => break,
+                Some(_) = connections.join_next() => {}
+                (stream, permit) = accept(&listener, &room) => {
+                    let held = self.open_connections.hold();
+                    let connection = Connection::new(&self.config, cx.clone(), stream);
+                    connections.spawn(connection.run((permit, held)));
+                }
+            }
+        }
+        drop(listener);
+        while connections.join_next().await.is_some() {}
+        Ok(())
+    }
+}
+
+/// The next connection, once there is room for it.
+async fn accept(listener: &TcpListener, room: &Arc<Semaphore>) -> (TcpStream, Option<OwnedSemaphorePermit>) {
+    let permit = room.clone().acquire_owned().await.ok();
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => return (stream, permit),
+            Err(error) => {
+                tracing::warn!("failed to accept a connection: {error}");
+                sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+struct Connection {
+    cx: SourceContext,
+    stream: TcpStream,
+    lines: Lines,
+    acks: bool,
+    longest: usize,
+    answers_in: Charset,
+}
+
+impl Connection {
+    fn new(config: &NetcatConfig, cx: SourceContext, stream: TcpStream) -> Self {
+        let longest = config.max_line_length.get();
+        let lines = Lines::new(config.encoding, longest);
+        Connection { cx, stream, lines, acks: config.ack_every_event, longest, answers_in: config.encoding }
+    }
+
+    /// What is held counts as long as the connection is open. A stop drops what is under way: lines that
+    /// were not yet acknowledged.
+    async fn run(mut self, _held: (Option<OwnedSemaphorePermit>, Held)) {
+        let (peer, stop) = (self.stream.peer_addr().ok(), self.cx.stop.clone());
+        tokio::select! {
+            biased;
+            outcome = self.serve() => if let Err(error) = outcome {
+                tracing::debug!("connection from {peer:?} is broken: {error}");
+            },
+            () = stop.requested() => {}
+        }
+    }
+
+    /// Until the client closes, or breaks the rules.
+    async fn serve(&mut self) -> io::Result<()> {
+        self.stream.set_nodelay(true)?;
+        while !self.cx.stop.is_requested() {
+            // No memory is set aside for a connection that says nothing.
+            self.stream.readable().await?;
+            let _frame = self.cx.reserve(READ_BYTES).await;
+            let mut received = Vec::with_capacity(READ_BYTES);
+            match self.stream.try_read_buf(&mut received) {
+                Ok(0) => return Ok(()),
+                Ok(_) => self.lines.feed(&received),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
+                Err(error) => return Err(error),
+            }
+            drop(received);
+            self.put_lines().await?;
+            if let Err(broken) = self.lines.settle() {
+                return self.give_up(broken).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts and answers every whole line. What is refused for want of room is put again line by line, so that
+    /// those for which there is room are accepted, and a client is slowed down by each that is not.
+    async fn put_lines(&mut self) -> io::Result<()> {
+        let (limit, mut singly) = (self.cx.out.batch_limit(), 0usize);
+        loop {
+            let cut = self.lines.cut(if singly > 0 { 1 } else { limit });
+            let (count, end) = (cut.events.len(), cut.end());
+            if count == 0 {
+                return Ok(());
+            }
+            match self.cx.out.put(cut.events).await {
+                Err(error) if count > 1 && wants_room(&error) => {
+                    singly = count;
+                    continue;
+                }
+                Err(error) => self.refuse(count, &error).await?,
+                Ok(()) => {
+                    self.cx.state.running();
+                    if self.acks {
+                        self.answer("OK\n".repeat(count)).await?;
+                    }
+                }
+            }
+            self.lines.take(end);
+            singly = singly.saturating_sub(count);
+        }
+    }
+
+    async fn refuse(&mut self, lines: usize, error: &PutError) -> io::Result<()> {
+        let text = match error {
+            PutError::Channel { channel, source: ChannelError::Full { .. } } => {
+                self.cx.state.waiting(&format!("channel {channel} has no room"));
+                FULL.into()
+            }
+            _ => {
+                self.cx.state.failing(error, Duration::ZERO);
+                with_causes(error).replace('\n', " ")
+            }
+        };
+        self.answer(format!("FAILED: {text}\n").repeat(lines)).await
+    }
+
+    async fn answer(&mut self, text: String) -> io::Result<()> {
+        let bytes = self.answers_in.encode(&text);
+        self.answers_in = self.answers_in.after_mark();
+        self.stream.write_all(&bytes).await
+    }
+
+    /// Says why, if Flume does, and closes so that the client can still read all answers.
+    async fn give_up(&mut self, broken: Broken) -> io::Result<()> {
+        if broken == Broken::TooLong {
+            let longest = self.longest;
+            tracing::warn!(
+                "a client sent a line of more than {longest} characters, its connection is closed"
+            );
+            let text = format!("Event exceeds the maximum length ({longest} chars, including newline)");
+            self.answer(format!("FAILED: {text}\n")).await?;
+        }
+        self.stream.shutdown().await?;
+        let _ = timeout(FAREWELL, copy(&mut self.stream, &mut sink())).await;
+        Ok(())
+    }
+}
+
+fn wants_room(error: &PutError) -> bool {
+    let PutError::Channel { source, .. } = error else { return false };
+    matches!(source, ChannelError::Full { .. } | ChannelError::TooLarge { .. })
+}

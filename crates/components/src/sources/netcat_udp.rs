@@ -1,0 +1,113 @@
+//! `netcatudp`: an event per datagram.
+
+use std::{
+    io,
+    net::{Ipv6Addr, SocketAddr},
+};
+
+use async_trait::async_trait;
+use flume_core::{BuildError, Component, Config, Context, Event, Source, SourceContext, SourceError, Str};
+use memchr::memchr;
+use tokio::net::UdpSocket;
+
+use super::{
+    hold::Hold,
+    net::{java_address, resolve},
+};
+
+/// The largest datagram there is.
+const DATAGRAM_BYTES: usize = 64 << 10;
+/// Most datagrams that are put together.
+const MOST_AT_ONCE: usize = 1000;
+
+/// Listens on a UDP port and turns each datagram into an event, up to its first line feed.
+#[derive(Clone, Config)]
+pub(super) struct NetcatUdpConfig {
+    /// Port to listen on; 0 takes a free one.
+    #[prop("port")]
+    port: u16,
+    /// Host name or address to listen on; unset: all of them.
+    #[prop("bind")]
+    bind: Option<String>,
+    /// Header that receives the address of the sender, as `/127.0.0.1:4711`; unset: no header. Flume's guide
+    /// calls it `remoteAddressHeader`, Flume itself does not know that name.
+    #[prop("remoteAddress", alias = "remoteAddressHeader")]
+    remote_address: Option<String>,
+}
+
+pub(super) struct NetcatUdpSource {
+    config: NetcatUdpConfig,
+    header: Option<Str>,
+    hold: Hold,
+}
+
+impl Component for NetcatUdpSource {
+    type Config = NetcatUdpConfig;
+    fn build(config: NetcatUdpConfig, cx: &Context) -> Result<Self, BuildError> {
+        let header = config.remote_address.clone().map(Str::from);
+        Ok(NetcatUdpSource { config, header, hold: Hold::new(&cx.metrics) })
+    }
+}
+
+#[async_trait]
+impl Source for NetcatUdpSource {
+    async fn run(&mut self, cx: &SourceContext) -> Result<(), SourceError> {
+        let socket = self.bind().await?;
+        cx.ready(socket.local_addr().ok());
+        let mut buffer = vec![0; DATAGRAM_BYTES];
+        loop {
+            tokio::select! {
+                biased;
+                () = cx.stop.requested() => return Ok(()),
+                ready = socket.readable() => ready.map_err(SourceError::at("receive datagrams"))?,
+            }
+            let most = cx.out.batch_limit().min(MOST_AT_ONCE);
+            let batch = self.receive(&socket, &mut buffer, most);
+            let batch = batch.map_err(SourceError::at("receive datagrams"))?;
+            if !batch.is_empty() {
+                self.hold.put(cx, batch).await;
+            }
+        }
+    }
+}
+
+impl NetcatUdpSource {
+    async fn bind(&self) -> Result<UdpSocket, SourceError> {
+        let port = self.config.port;
+        if let Some(host) = &self.config.bind {
+            let address = resolve(host, port).await?;
+            let bound = UdpSocket::bind(address).await;
+            return bound.map_err(SourceError::at(format!("listen on {address}")));
+        }
+        // Takes IPv4 too, unless the system has no IPv6 at all.
+        match UdpSocket::bind((Ipv6Addr::UNSPECIFIED, port)).await {
+            Err(error) if error.kind() != io::ErrorKind::AddrInUse => {
+                let bound = UdpSocket::bind(("0.0.0.0", port)).await;
+                bound.map_err(SourceError::at(format!("listen on port {port}")))
+            }
+            bound => bound.map_err(SourceError::at(format!("listen on port {port}"))),
+        }
+    }
+
+    /// What has come, without waiting.
+    fn receive(&self, socket: &UdpSocket, buffer: &mut [u8], most: usize) -> io::Result<Vec<Event>> {
+        let mut batch = vec![];
+        while batch.len() < most {
+            match socket.try_recv_from(buffer) {
+                Ok((length, sender)) => batch.push(self.event(&buffer[..length], sender)),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(batch)
+    }
+
+    fn event(&self, datagram: &[u8], sender: SocketAddr) -> Event {
+        let line = &datagram[..memchr(b'\n', datagram).unwrap_or(datagram.len())];
+        let mut event = Event::from(line.to_vec());
+        if let Some(header) = &self.header {
+            event.headers.set(header.clone(), java_address(sender).into());
+        }
+        event
+    }
+}
