@@ -95,7 +95,7 @@ fn broken_reload() -> Result<Transcript> {
         "a reload with an error in it",
         agent,
         status,
-        error.contains("flume.conf:15") && acknowledged == 10,
+        error.contains("flume.conf:14") && acknowledged == 10,
     )
 }
 

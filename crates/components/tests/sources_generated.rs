@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use flume_components::REGISTRY;
 use flume_core::{Context, Source, State};
-use flume_testkit::source::{RunningSource, build};
+use flume_testkit::{parts::build, source::RunningSource};
 use tokio::time::{Instant, sleep};
 
 fn numbers(range: std::ops::Range<usize>) -> Vec<String> {

@@ -1,4 +1,8 @@
 //! For tests only: contract suites, fault injection, and a harness that runs a real agent.
 
 pub mod agent;
+pub mod channel_contract;
+pub mod faulty;
+pub mod parts;
+pub mod sink_contract;
 pub mod source;

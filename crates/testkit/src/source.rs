@@ -5,36 +5,14 @@ use std::{future::Future, net::SocketAddr, time::Duration};
 use flume_core::{
     Channel, ChannelHandle, ChannelSelector, Context, Event, Outlet, Phase, Registry, Source, SourceContext,
     SourceError, State, Stop, Switch, Want, Wiring,
-    component::{Kind, find},
-    props::{Props, Section, Setting},
 };
 use tokio::task::JoinHandle;
+
+use crate::parts::build;
 
 /// A test that waits longer for anything has failed.
 const PATIENCE: Duration = Duration::from_secs(20);
 const BUDGET_BYTES: usize = 64 << 20;
-
-/// A component of the tables from `key = value` lines.
-///
-/// # Panics
-/// With everything that is wrong with the text.
-pub fn build<K: Kind + ?Sized + 'static>(
-    registry: &Registry,
-    name: &str,
-    text: &str,
-    cx: &Context,
-) -> Box<K> {
-    let pairs = text.lines().filter_map(|line| line.split_once('='));
-    let setting = |value: &str| Setting { text: value.trim().into(), ..Setting::default() };
-    let settings = pairs.map(|(key, value)| (key.trim().into(), setting(value))).collect();
-    let section = Section { name: cx.name.to_string(), settings, ..Section::default() };
-    let mut props = Props::new(registry, section);
-    let row = find::<K>(registry, name).unwrap_or_else(|unknown| panic!("{}", unknown.text));
-    let constructor = row.parse(&mut props);
-    props.warn_unread(&(row.properties)());
-    assert!(props.diagnostics.is_empty(), "{:#?}", props.diagnostics);
-    constructor.expect("a constructor, as nothing is wrong")(cx).unwrap_or_else(|error| panic!("{error}"))
-}
 
 /// A running source and the channel it fills.
 pub struct RunningSource {

@@ -78,7 +78,7 @@ mod tests {
     use flume_core::{
         Channel, ChannelHandle, ChannelSelector, Context, Outlet, Phase, State, Stop, Switch, Want, Wiring,
     };
-    use flume_testkit::source::build;
+    use flume_testkit::parts::build;
 
     use super::*;
     use crate::REGISTRY;

@@ -1,20 +1,18 @@
 //! Transactions, rejections, ticks and states, through `SinkRunner` and a memory channel.
 
-mod common;
-
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use common::{build, events, held, props, words};
+use flume_components::REGISTRY;
 use flume_core::{
-    Cause, Channel, Context, Delivered, Event, Rejected, RunnerConfig, Single, Sink, SinkError, SinkRunner,
-    State, Step, Stop, Want, config::Config, run_sinks,
+    Cause, Channel, ChannelHandle, Context, Delivered, Event, Phase, Rejected, RunnerConfig, Sink, SinkError,
+    SinkProcessor, SinkRunner, State, Step, Stop, Switch, Want, run_sinks,
 };
+use flume_testkit::parts::{build, events, held, read, words};
 use parking_lot::Mutex;
-use tokio::{
-    sync::watch,
-    time::{Instant, advance},
-};
+use tokio::time::{Instant, advance};
+
+const IDLE: Duration = Duration::from_secs(1);
 
 /// A sink that does what the test last told it.
 #[derive(Default)]
@@ -67,24 +65,33 @@ impl Sink for Scripted {
 /// A runner with all that a test looks at.
 struct Rig {
     runner: SinkRunner,
-    channel: Arc<dyn Channel>,
-    dead_letters: Arc<dyn Channel>,
+    channel: ChannelHandle,
+    dead_letters: ChannelHandle,
     sink: Scripted,
     cx: Context,
     stop: Stop,
-    switch: watch::Sender<bool>,
+    switch: Switch,
 }
 
 impl Rig {
     fn new(runner_properties: &str, with_dead_letters: bool) -> Self {
-        let [channel, dead_letters]: [Arc<dyn Channel>; 2] =
-            ["c1", "dead"].map(|name| build::<dyn Channel>("memory", "", &Context::new(name, &[])).into());
+        let [channel, dead_letters] = ["c1", "dead"].map(|name| {
+            let cx = Context::new(name, &[]);
+            ChannelHandle::new(build::<dyn Channel>(&REGISTRY, "memory", "", &cx), cx)
+        });
         let (sink, cx) = (Scripted::default(), Context::new("a1.sinks.k1", &["c1"]));
         let (switch, stop) = Stop::new();
-        let config = RunnerConfig::parse(&mut props("a1.sinks.k1", runner_properties)).unwrap();
+        let (config, found) = read::<RunnerConfig>(&REGISTRY, "a1.sinks.k1", runner_properties);
+        assert!(found.is_empty(), "{found:?}");
         let dead = with_dead_letters.then(|| dead_letters.clone());
-        let runner =
-            SinkRunner::new(Box::new(sink.clone()), channel.clone(), dead, config, &cx, stop.clone());
+        let runner = SinkRunner::new(
+            Box::new(sink.clone()),
+            channel.clone(),
+            dead,
+            config.unwrap(),
+            &cx,
+            stop.clone(),
+        );
         Rig { runner, channel, dead_letters, sink, cx, stop, switch }
     }
 
@@ -101,7 +108,7 @@ impl Rig {
     }
 
     async fn step(&mut self) -> Step {
-        self.runner.step().await.unwrap()
+        self.runner.step(IDLE).await.unwrap()
     }
 }
 
@@ -110,9 +117,9 @@ async fn an_error_rolls_back_and_shows_in_the_state() {
     let mut rig = Rig::new("", false);
     rig.put("a b c d e").await;
     rig.sink.0.lock().down = true;
-    assert_eq!(rig.runner.step().await.unwrap_err().to_string(), "failed to deliver");
+    assert_eq!(rig.runner.step(IDLE).await.unwrap_err().to_string(), "failed to deliver");
     assert!(
-        matches!(rig.cx.state.get(), State::Failing { error, attempts: 1, .. } if error == "failed to deliver: down")
+        matches!(rig.cx.state.get().0, State::Failing { error, attempts: 1, .. } if error == "failed to deliver: down")
     );
     rig.sink.0.lock().down = false;
     assert_eq!(
@@ -120,8 +127,8 @@ async fn an_error_rolls_back_and_shows_in_the_state() {
         (Step::Delivered, Step::Delivered, Step::Idle)
     );
     assert_eq!((rig.delivered(), rig.sink.0.lock().opens), ("a b c d e".into(), 1));
-    assert_eq!(rig.cx.metrics.counter("events.delivered").get(), 5);
-    assert!(matches!(rig.cx.state.get(), State::Waiting { reason, .. } if reason == "the channel is empty"));
+    assert_eq!(rig.cx.metrics.counter("EventDrainSuccessCount").get(), 5);
+    assert!(matches!(rig.cx.state.get().0, State::Waiting { reason } if reason == "nothing to deliver"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -152,7 +159,7 @@ async fn too_many_parked_events_stop_the_taking() {
     rig.step().await;
     rig.put("b").await;
     assert_eq!(rig.step().await, Step::Idle);
-    assert!(matches!(rig.cx.state.get(), State::Waiting { reason, .. } if reason.contains("parked")));
+    assert!(matches!(rig.cx.state.get().0, State::Waiting { reason } if reason.contains("parked")));
     rig.reject(&[]);
     rig.step().await;
     rig.step().await;
@@ -173,14 +180,33 @@ async fn malformed_goes_to_the_dead_letters_after_three_attempts() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn malformed_without_dead_letters_stays_in_the_channel() {
+async fn malformed_without_dead_letters_waits_and_holds_nothing_up() {
     let mut rig = Rig::new("", false);
     rig.reject(&[("m", Cause::Malformed)]);
     rig.put("a m b").await;
-    for _ in 0..2 {
-        assert_eq!(rig.runner.step().await.unwrap_err().to_string(), "failed to deliver malformed events");
+    rig.step().await;
+    rig.put("c").await;
+    for _ in 0..9 {
+        rig.step().await;
     }
-    assert_eq!((rig.delivered(), rig.channel.stats().events), ("a b".into(), 1));
+    assert_eq!((rig.delivered(), rig.channel.stats().in_flight), ("a b c".into(), 1));
+    assert_eq!(rig.cx.metrics.gauge("EventParkedCount").get(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_parked_batch_keeps_its_attempts_when_the_whole_delivery_fails() {
+    let mut rig = Rig::new("malformedAttempts = 2", true);
+    rig.reject(&[("m", Cause::Malformed)]);
+    rig.put("m").await;
+    rig.step().await;
+    rig.sink.0.lock().down = true;
+    while rig.runner.step(IDLE).await.is_ok() {}
+    rig.sink.0.lock().down = false;
+    while rig.dead_letters.stats().events == 0 {
+        rig.step().await;
+    }
+    assert_eq!(rig.cx.metrics.counter("EventDeadLetterCount").get(), 1);
+    assert_eq!(rig.channel.stats().in_flight, 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -211,19 +237,40 @@ async fn linger_of_the_configuration_fills_batches() {
     assert_eq!(rig.delivered(), "a b c");
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_stop_drains_the_channel_and_returns_what_is_parked() {
+/// What a stop in this phase, ten milliseconds after the start, leaves: delivered, still in the channel.
+async fn stopped(phase: Phase, reject: &'static str) -> (String, usize, Duration) {
     let Rig { runner, channel, sink, cx, stop, switch, .. } = Rig::new("batchLingerMs = 60000", false);
-    sink.0.lock().reject = vec![("x", Cause::NotNow)];
+    sink.0.lock().reject = vec![(reject, Cause::NotNow)];
     channel.put(events("a x b c d e")).await.unwrap();
     let start = Instant::now();
-    let (mut processor, mut sinks) = (Single, [runner]);
-    tokio::join!(run_sinks(&mut processor, &mut sinks, &stop), async {
+    let mut processor =
+        build::<dyn SinkProcessor>(&REGISTRY, "default", "", &Context::new("a1.sinks.k1", &["k1"]));
+    let mut sinks = [runner];
+    tokio::join!(run_sinks(&mut *processor, &mut sinks, &stop), async {
         advance(Duration::from_millis(10)).await;
-        switch.send_replace(true);
+        switch.turn(phase);
+        if reject == "x" {
+            advance(Duration::from_millis(1500)).await;
+            sink.0.lock().reject.clear();
+        }
     });
-    assert_eq!(start.elapsed().as_millis(), 10, "neither the linger nor the idle second is waited for");
-    assert_eq!(sink.0.lock().delivered.join(" "), "a b c d e");
-    assert_eq!((channel.stats().events, channel.stats().in_flight), (1, 0));
-    assert_eq!(cx.state.get(), State::Stopped);
+    assert_eq!(channel.stats().in_flight, 0);
+    assert_eq!(cx.state.get().0, State::Stopped);
+    (sink.0.lock().delivered.join(" "), channel.stats().events, start.elapsed())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_draining_sink_waits_for_nothing_but_what_is_parked() {
+    let (delivered, left, elapsed) = stopped(Phase::Drain, "").await;
+    assert_eq!((delivered.as_str(), left, elapsed.as_millis()), ("a x b c d e", 0, 10));
+    let (delivered, left, elapsed) = stopped(Phase::Drain, "x").await;
+    assert_eq!((delivered.as_str(), left), ("a b c d e x", 0));
+    assert!(elapsed >= Duration::from_secs(2), "{elapsed:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_halted_sink_finishes_its_step_and_returns_what_is_parked() {
+    let (delivered, left, _) = stopped(Phase::Halt, "x").await;
+    assert_eq!(delivered.split(' ').count() + left, 6, "{delivered}");
+    assert!(left >= 1);
 }

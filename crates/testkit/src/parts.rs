@@ -1,0 +1,76 @@
+//! Small parts that tests are made of: components from text, events from words.
+
+use flume_core::{
+    BuildError, Context, Event, Registry, Take,
+    component::{Kind, find},
+    config::Config,
+    props::{Props, Section, Setting},
+};
+
+/// A component of the tables from `key = value` lines.
+///
+/// # Panics
+/// With everything that is wrong with the text.
+pub fn build<K: Kind + ?Sized + 'static>(
+    registry: &Registry,
+    name: &str,
+    text: &str,
+    cx: &Context,
+) -> Box<K> {
+    try_build(registry, name, text, cx).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// The same for a text that is right in each property and may be wrong as a whole.
+///
+/// # Panics
+/// With everything that is wrong with single properties.
+pub fn try_build<K: Kind + ?Sized + 'static>(
+    registry: &Registry,
+    name: &str,
+    text: &str,
+    cx: &Context,
+) -> Result<Box<K>, BuildError> {
+    let mut props = Props::new(registry, section(&cx.name, text));
+    let row = find::<K>(registry, name).unwrap_or_else(|unknown| panic!("{}", unknown.text));
+    let constructor = row.parse(&mut props);
+    props.warn_unread(&(row.properties)());
+    assert!(props.diagnostics.is_empty(), "{:#?}", props.diagnostics);
+    constructor.expect("a constructor, as nothing is wrong")(cx)
+}
+
+/// A declared set of properties from `key = value` lines; what is wrong is left in the reader.
+pub fn read<C: Config>(registry: &Registry, name: &str, text: &str) -> (Option<C>, Vec<String>) {
+    let mut props = Props::new(registry, section(name, text));
+    let config = C::parse(&mut props);
+    props.warn_unread(&C::properties());
+    (
+        config,
+        props
+            .diagnostics
+            .iter()
+            .map(|found| format!("{}: {}: {}", found.severity, found.key, found.text))
+            .collect(),
+    )
+}
+
+fn section(name: &str, text: &str) -> Section {
+    let pairs = text.lines().filter_map(|line| line.split_once('='));
+    let setting = |value: &str| Setting { text: value.trim().into(), ..Setting::default() };
+    let settings = pairs.map(|(key, value)| (key.trim().into(), setting(value))).collect();
+    Section { name: name.into(), settings, ..Section::default() }
+}
+
+/// One event per word.
+pub fn events(words: &str) -> Vec<Event> {
+    words.split_whitespace().map(|word| Event::from(word.to_string())).collect()
+}
+
+/// The inverse of [`events`].
+pub fn words(events: &[Event]) -> String {
+    events.iter().map(|event| String::from_utf8_lossy(&event.body)).collect::<Vec<_>>().join(" ")
+}
+
+/// What a take holds.
+pub fn held(take: &dyn Take) -> String {
+    words(take.events())
+}
