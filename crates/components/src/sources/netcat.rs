@@ -117,6 +117,8 @@ struct Connection {
     lines: Lines,
     acks: bool,
     longest: usize,
+    /// Gathered for what was read together, and sent together.
+    answers: String,
     answers_in: Charset,
 }
 
@@ -124,7 +126,8 @@ impl Connection {
     fn new(config: &NetcatConfig, cx: SourceContext, stream: TcpStream) -> Self {
         let longest = config.max_line_length.get();
         let lines = Lines::new(config.encoding, longest);
-        Connection { cx, stream, lines, acks: config.ack_every_event, longest, answers_in: config.encoding }
+        let (acks, answers, answers_in) = (config.ack_every_event, String::new(), config.encoding);
+        Connection { cx, stream, lines, acks, longest, answers, answers_in }
     }
 
     /// What is held counts as long as the connection is open. A stop drops what is under way: lines that
@@ -171,27 +174,31 @@ impl Connection {
             let cut = self.lines.cut(if singly > 0 { 1 } else { limit });
             let (count, end) = (cut.events.len(), cut.end());
             if count == 0 {
-                return Ok(());
+                return self.answer().await;
             }
             match self.cx.out.put(cut.events).await {
                 Err(error) if count > 1 && wants_room(&error) => {
                     singly = count;
                     continue;
                 }
-                Err(error) => self.refuse(count, &error).await?,
+                Err(error) => self.refuse(count, &error),
                 Ok(()) => {
                     self.cx.state.running();
                     if self.acks {
-                        self.answer("OK\n".repeat(count)).await?;
+                        self.answers.push_str(&"OK\n".repeat(count));
                     }
                 }
             }
             self.lines.take(end);
-            singly = singly.saturating_sub(count);
+            if singly > 0 {
+                // The next put may have to wait.
+                self.answer().await?;
+                singly -= 1;
+            }
         }
     }
 
-    async fn refuse(&mut self, lines: usize, error: &PutError) -> io::Result<()> {
+    fn refuse(&mut self, lines: usize, error: &PutError) {
         let text = match error {
             PutError::Channel { channel, source: ChannelError::Full { .. } } => {
                 self.cx.state.waiting(&format!("channel {channel} has no room"));
@@ -202,11 +209,15 @@ impl Connection {
                 with_causes(error).replace('\n', " ")
             }
         };
-        self.answer(format!("FAILED: {text}\n").repeat(lines)).await
+        self.answers.push_str(&format!("FAILED: {text}\n").repeat(lines));
     }
 
-    async fn answer(&mut self, text: String) -> io::Result<()> {
-        let bytes = self.answers_in.encode(&text);
+    /// Sends the answers that have gathered.
+    async fn answer(&mut self) -> io::Result<()> {
+        if self.answers.is_empty() {
+            return Ok(());
+        }
+        let bytes = self.answers_in.encode(&std::mem::take(&mut self.answers));
         self.answers_in = self.answers_in.after_mark();
         self.stream.write_all(&bytes).await
     }
@@ -219,7 +230,8 @@ impl Connection {
                 "a client sent a line of more than {longest} characters, its connection is closed"
             );
             let text = format!("Event exceeds the maximum length ({longest} chars, including newline)");
-            self.answer(format!("FAILED: {text}\n")).await?;
+            self.answers = format!("FAILED: {text}\n");
+            self.answer().await?;
         }
         self.stream.shutdown().await?;
         let _ = timeout(FAREWELL, copy(&mut self.stream, &mut sink())).await;
