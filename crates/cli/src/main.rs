@@ -1,10 +1,23 @@
-//! `flume-ng`: the command line.
+//! `flume-ng`: the command line. Exit codes: 0 success, 1 failure at run time, 2 usage or configuration.
 
+mod agent;
+mod args;
+mod commands;
+mod configuration;
+mod describe;
+mod known;
+mod logging;
 mod registry;
+mod state_dir;
+mod status;
+mod validate;
+
+use std::process::ExitCode;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-fn main() {
-    let _ = registry::REGISTRY;
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    commands::run(&arguments)
 }

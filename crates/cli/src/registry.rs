@@ -2,5 +2,7 @@
 
 use flume_core::Registry;
 
+use crate::known::KNOWN;
+
 /// All components.
-pub(crate) const REGISTRY: Registry = Registry { known: &[], ..flume_components::REGISTRY };
+pub(crate) const REGISTRY: Registry = Registry { known: KNOWN, ..flume_components::REGISTRY };

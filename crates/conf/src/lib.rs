@@ -2,6 +2,12 @@
 //!
 //! Pure but for [`Document::read`], which opens the files.
 
+mod document;
+mod graph;
 mod plan;
+mod planner;
+pub mod properties;
+pub mod report;
 
+pub use document::Document;
 pub use plan::{ChannelPlan, GroupPlan, Plan, Refused, SinkPlan, SourceFrame, SourcePlan};

@@ -59,6 +59,33 @@ pub struct SourceFrame {
     pub selector: Nested<dyn ChannelSelector>,
 }
 
+/// What names a component.
+#[derive(Clone, Config)]
+pub(crate) struct TypeFrame {
+    /// Which component it is: a short name in any case, or the class name of Flume's.
+    #[prop("type")]
+    pub(crate) _type_name: String,
+}
+
+/// What every sink understands besides its own properties and the runner's.
+#[derive(Clone, Config)]
+pub(crate) struct SinkFrame {
+    /// Channel the sink drains.
+    #[prop("channel")]
+    pub(crate) channel: String,
+}
+
+/// What a sink group understands.
+#[derive(Clone, Config)]
+pub(crate) struct GroupFrame {
+    /// Sinks of the group, separated by spaces.
+    #[prop("sinks")]
+    pub(crate) sinks: Names,
+    /// Chooses the sink of each step.
+    #[prop("processor.type")]
+    pub(crate) processor: Nested<dyn SinkProcessor>,
+}
+
 /// Sinks that share a thread and a processor.
 pub struct GroupPlan {
     /// Settings of the group, named in full; of a sink without a group, the sink's name and no settings.

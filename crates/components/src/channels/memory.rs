@@ -3,6 +3,7 @@
 use std::{
     collections::VecDeque,
     future::{pending, ready},
+    num::NonZeroUsize,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -10,6 +11,7 @@ use std::{
 use async_trait::async_trait;
 use flume_core::{
     BuildError, Channel, ChannelError, ChannelStats, Component, Config, Context, Event, Settled, Take, Want,
+    config::{OrDefault, Seconds},
     extract,
 };
 use parking_lot::Mutex;
@@ -23,16 +25,19 @@ use tokio::{
 pub(super) struct MemoryConfig {
     /// Most events, including those taken but not yet committed.
     #[prop("capacity", default = 100)]
-    capacity: usize,
+    capacity: OrDefault<NonZeroUsize>,
     /// Most events in one put.
     #[prop("transactionCapacity", default = 100)]
-    transaction_capacity: usize,
+    transaction_capacity: OrDefault<NonZeroUsize>,
     /// Seconds a put waits for room.
     #[prop("keep-alive", default = 3)]
-    keep_alive: u64,
-    /// Most bytes of bodies and headers; unset: no limit.
+    keep_alive: Seconds,
+    /// Most bytes of bodies and headers; unset or 0: no limit.
     #[prop("byteCapacity")]
-    byte_capacity: Option<usize>,
+    byte_capacity: Option<u64>,
+    /// Percentage of `byteCapacity` that bodies leave free for headers.
+    #[prop("byteCapacityBufferPercentage", default = 20)]
+    byte_capacity_buffer_percentage: u64,
 }
 
 /// A queue of batches: a put is one push, a take moves or joins whole batches.
@@ -42,13 +47,23 @@ pub(super) struct MemoryConfig {
 pub(super) struct MemoryChannel(Arc<Shared>);
 
 struct Shared {
-    config: MemoryConfig,
+    limits: Limits,
     queue: Mutex<Queue>,
     room: Semaphore,
     byte_room: Option<Semaphore>,
     /// Wakes one waiting take. It remembers one call, and passes it on if that take is dropped;
     /// so no wake-up is lost as long as whoever leaves events behind calls it.
     stock: Notify,
+}
+
+struct Limits {
+    events: usize,
+    transaction: usize,
+    keep_alive: Duration,
+    /// Bytes, if they are limited.
+    bytes: Option<usize>,
+    /// The percentage of `bytes` that bodies may fill.
+    body_percentage: u64,
 }
 
 #[derive(Default)]
@@ -77,23 +92,58 @@ struct Open {
 impl Component for MemoryChannel {
     type Config = MemoryConfig;
     fn build(config: MemoryConfig, _: &Context) -> Result<Self, BuildError> {
-        if config.transaction_capacity > config.capacity {
-            return Err(BuildError::at("transactionCapacity", "must not exceed capacity"));
-        }
-        if config.capacity.max(config.byte_capacity.unwrap_or(0)) > Semaphore::MAX_PERMITS {
-            return Err(BuildError::at("capacity", format!("must not exceed {}", Semaphore::MAX_PERMITS)));
-        }
-        let (room, byte_room) = (Semaphore::new(config.capacity), config.byte_capacity.map(Semaphore::new));
+        let limits = Limits::of(&config)?;
+        let (room, byte_room) = (Semaphore::new(limits.events), limits.bytes.map(Semaphore::new));
         let (queue, stock) = (Mutex::default(), Notify::new());
-        Ok(MemoryChannel(Arc::new(Shared { config, queue, room, byte_room, stock })))
+        Ok(MemoryChannel(Arc::new(Shared { limits, queue, room, byte_room, stock })))
+    }
+}
+
+impl Limits {
+    fn of(config: &MemoryConfig) -> Result<Self, BuildError> {
+        let (events, transaction) = (config.capacity.0.get(), config.transaction_capacity.0.get());
+        if transaction > events {
+            return Err(BuildError::at(
+                "transactionCapacity",
+                format!("must not exceed capacity, which is {events}"),
+            ));
+        }
+        let most = Semaphore::MAX_PERMITS.min(u32::MAX as usize);
+        if events > most {
+            return Err(BuildError::at("capacity", format!("must not exceed {most}")));
+        }
+        let free = config.byte_capacity_buffer_percentage;
+        if free >= 100 {
+            return Err(BuildError::at("byteCapacityBufferPercentage", "must be below 100"));
+        }
+        // More bytes than a semaphore counts are no limit on this side of a few exabytes.
+        let bytes = config.byte_capacity.and_then(|bytes| usize::try_from(bytes).ok());
+        let bytes = bytes.filter(|&bytes| bytes > 0 && bytes <= Semaphore::MAX_PERMITS);
+        Ok(Limits {
+            events,
+            transaction,
+            keep_alive: config.keep_alive.0,
+            bytes,
+            body_percentage: 100 - free,
+        })
+    }
+
+    /// The bytes an event takes up: its size, but at least what leaves the configured share free for headers.
+    fn charge(&self, event: &Event) -> usize {
+        if self.bytes.is_none() {
+            return 0;
+        }
+        let body = event.body.len() as u64 * 100 / self.body_percentage;
+        event.size().max(usize::try_from(body).unwrap_or(usize::MAX))
     }
 }
 
 #[async_trait]
 impl Channel for MemoryChannel {
     async fn put(&self, batch: Vec<Event>) -> Result<(), ChannelError> {
+        let charge = batch.iter().map(|event| self.0.limits.charge(event)).sum();
+        self.0.wait_for_room(batch.len(), charge).await?;
         let bytes = batch.iter().map(Event::size).sum();
-        self.0.wait_for_room(batch.len(), bytes).await?;
         self.0.store(Batch { events: batch.into(), bytes, put: SystemTime::now() })
     }
 
@@ -113,8 +163,8 @@ impl Channel for MemoryChannel {
             events: queue.events,
             bytes: queue.bytes,
             in_flight: queue.in_flight,
-            capacity: self.0.config.capacity,
-            transaction_capacity: self.0.config.transaction_capacity,
+            capacity: self.0.limits.events,
+            transaction_capacity: self.0.limits.transaction,
             oldest: queue.batches.front().map(|batch| batch.put),
         }
     }
@@ -131,12 +181,12 @@ impl Channel for MemoryChannel {
 impl Shared {
     /// Reserves room for a batch; it is given back when the events are committed.
     async fn wait_for_room(&self, events: usize, bytes: usize) -> Result<(), ChannelError> {
-        let events_u32 = fits(events, self.config.transaction_capacity, "events")?;
-        let bytes_u32 = fits(bytes, self.config.byte_capacity.unwrap_or(usize::MAX), "bytes")?;
+        let permits = fits(events, self.limits.transaction, "events")? as u32;
+        fits(bytes, self.limits.bytes.unwrap_or(usize::MAX), "bytes")?;
         let reserve = async {
-            let room = self.room.acquire_many(events_u32).await?;
+            let room = self.room.acquire_many(permits).await?;
             if let Some(byte_room) = &self.byte_room {
-                byte_room.acquire_many(bytes_u32).await?.forget();
+                acquire_bytes(byte_room, bytes).await?;
             }
             room.forget();
             Ok(())
@@ -148,7 +198,7 @@ impl Shared {
         };
         let outcome = tokio::select! {
             biased;
-            outcome = timeout(Duration::from_secs(self.config.keep_alive), reserve) => outcome,
+            outcome = timeout(self.limits.keep_alive, reserve) => outcome,
             never = end_lingering => never,
         };
         outcome
@@ -227,11 +277,11 @@ impl Shared {
         self.stock.notify_one();
     }
 
-    fn forget(&self, events: usize, bytes: usize) {
-        self.queue.lock().in_flight -= events;
-        self.room.add_permits(events);
+    fn forget(&self, events: &[Event]) {
+        self.queue.lock().in_flight -= events.len();
+        self.room.add_permits(events.len());
         if let Some(byte_room) = &self.byte_room {
-            byte_room.add_permits(bytes);
+            byte_room.add_permits(events.iter().map(|event| self.limits.charge(event)).sum());
         }
     }
 }
@@ -293,7 +343,7 @@ impl Take for Open {
 
     fn commit(mut self: Box<Self>) -> Settled {
         let events = std::mem::take(&mut self.events);
-        self.channel.forget(events.len(), self.bytes);
+        self.channel.forget(&events);
         Box::pin(ready(Ok(())))
     }
 
@@ -314,7 +364,19 @@ impl Drop for Open {
     }
 }
 
-fn fits(size: usize, limit: usize, unit: &'static str) -> Result<u32, ChannelError> {
-    let limit = limit.min(u32::MAX as usize);
-    if size > limit { Err(ChannelError::TooLarge { size, limit, unit }) } else { Ok(size as u32) }
+fn fits(size: usize, limit: usize, unit: &'static str) -> Result<usize, ChannelError> {
+    if size > limit { Err(ChannelError::TooLarge { size, limit, unit }) } else { Ok(size) }
+}
+
+/// A semaphore gives at most `u32::MAX` at once; only a batch of more than 4 GiB comes in parts.
+async fn acquire_bytes(room: &Semaphore, bytes: usize) -> Result<(), AcquireError> {
+    let mut acquired = vec![];
+    let mut missing = bytes;
+    while missing > 0 {
+        let part = missing.min(u32::MAX as usize);
+        acquired.push(room.acquire_many(part as u32).await?);
+        missing -= part;
+    }
+    acquired.into_iter().for_each(|part| part.forget());
+    Ok(())
 }

@@ -1,6 +1,6 @@
 //! `static`: the same header on every event.
 
-use flume_core::{BuildError, Component, Config, Context, Event, Headers, InterceptError, Interceptor, Str};
+use flume_core::{BuildError, Component, Config, Context, Event, InterceptError, Interceptor, Str};
 
 /// Gives every event one header.
 #[derive(Clone, Config)]
@@ -20,29 +20,19 @@ pub(super) struct StaticInterceptor {
     preserve_existing: bool,
     key: Str,
     value: Str,
-    /// Shared by all events that come without headers, so they cost no allocation.
-    alone: Headers,
 }
 
 impl Component for StaticInterceptor {
     type Config = StaticConfig;
     fn build(config: StaticConfig, _: &Context) -> Result<Self, BuildError> {
         let StaticConfig { preserve_existing, key, value } = config;
-        let (key, value) = (Str::from(key), Str::from(value));
-        let alone = Headers::from_iter([(key.clone(), value.clone())]);
-        Ok(StaticInterceptor { preserve_existing, key, value, alone })
+        Ok(StaticInterceptor { preserve_existing, key: key.into(), value: value.into() })
     }
 }
 
 impl Interceptor for StaticInterceptor {
     fn intercept(&self, batch: &mut Vec<Event>) -> Result<(), InterceptError> {
-        for Event { headers, .. } in batch {
-            if headers.is_empty() {
-                *headers = self.alone.clone();
-            } else if !self.preserve_existing || headers.get(&self.key).is_none() {
-                headers.set(self.key.clone(), self.value.clone());
-            }
-        }
+        super::set_header(batch, &self.key, &self.value, self.preserve_existing);
         Ok(())
     }
 }

@@ -6,8 +6,8 @@ use flume_core::{BuildError, ChannelSelector, Component, Config, Context, Event,
 #[derive(Clone, Config)]
 pub(super) struct ReplicatingConfig {
     /// Channels, separated by spaces, whose failure does not fail the batch.
-    #[prop("optional")]
-    optional: Option<String>,
+    #[prop("optional", default = "")]
+    optional: String,
 }
 
 pub(super) struct ReplicatingSelector {
@@ -18,12 +18,8 @@ pub(super) struct ReplicatingSelector {
 impl Component for ReplicatingSelector {
     type Config = ReplicatingConfig;
     fn build(config: ReplicatingConfig, cx: &Context) -> Result<Self, BuildError> {
-        let names: Vec<&str> = config.optional.iter().flat_map(|names| names.split_whitespace()).collect();
-        if let Some(stranger) = names.iter().find(|name| !cx.peers.iter().any(|channel| channel == *name)) {
-            return Err(BuildError::at("optional", format!("`{stranger}` is not a channel of this source")));
-        }
-        let (optional, required) =
-            (0..cx.peers.len()).partition(|&channel| names.contains(&cx.peers[channel].as_str()));
+        let optional = super::indices("optional", &config.optional, cx)?;
+        let required = (0..cx.peers.len()).filter(|channel| !optional.contains(channel)).collect();
         Ok(ReplicatingSelector { required, optional })
     }
 }

@@ -8,4 +8,5 @@ use flume_core::{EventSerializer, Registration};
 #[rustfmt::skip]
 pub const SERIALIZERS: &[Registration<dyn EventSerializer>] = &[
     Registration::serializer::<text::Text>("TEXT", "org.apache.flume.serialization.BodyTextEventSerializer$Builder"),
+    Registration::serializer::<text::HeaderAndText>("HEADER_AND_TEXT", "org.apache.flume.serialization.HeaderAndBodyTextEventSerializer$Builder"),
 ];

@@ -1,6 +1,7 @@
 //! Sinks. To add one: write its file, then add its two lines here.
 
 mod file_roll;
+mod logger;
 mod null;
 
 use flume_core::{Registration, Sink};
@@ -9,5 +10,6 @@ use flume_core::{Registration, Sink};
 #[rustfmt::skip]
 pub const SINKS: &[Registration<dyn Sink>] = &[
     Registration::sink::<null::NullSink>("null", "org.apache.flume.sink.NullSink"),
+    Registration::sink::<logger::LoggerSink>("logger", "org.apache.flume.sink.LoggerSink"),
     Registration::sink::<file_roll::FileRollSink>("file_roll", "org.apache.flume.sink.RollingFileSink"),
 ];

@@ -1,0 +1,39 @@
+# Few targets; each installs what it needs.
+
+CARGO ?= cargo
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+MINUTES ?= 10
+
+.PHONY: quickstart test bench show soak lint setup
+
+setup:
+	@scripts/setup.sh
+
+# Builds, runs an agent, sends lines, shows files and counters, stops.
+quickstart: setup
+	$(CARGO) build --locked --release -p flume-ng
+	scripts/quickstart.sh $(TARGET)/release/flume-ng
+
+# All tests, then the slices of at most a minute of what `make show` and `make bench` run in full.
+test: setup
+	$(CARGO) test --locked --workspace
+	$(CARGO) build --locked --release -p flume-ng -p flume-rig
+	$(TARGET)/release/flume-rig slice
+
+# Events/s, CPU and memory of Java Flume 1.11 and of this program in turn, same configuration, with ratios.
+bench: setup
+	$(CARGO) build --locked --release -p flume-ng -p flume-rig
+	$(TARGET)/release/flume-rig bench
+
+# Every claim, run: ITEM value want PASS|FAIL.
+show: setup
+	$(CARGO) build --locked --release -p flume-ng -p flume-rig
+	$(TARGET)/release/flume-rig show
+
+soak: setup
+	$(CARGO) build --locked --release -p flume-ng -p flume-rig
+	$(TARGET)/release/flume-rig soak $(MINUTES)
+
+lint: setup
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings

@@ -1,0 +1,102 @@
+//! `flume-ng agent`: reads the command line, runs an agent, says what remained.
+
+use std::{net::SocketAddr, process::ExitCode, sync::Arc, time::Duration};
+
+use anyhow::Context as _;
+use flume_core::AgentInfo;
+use flume_runtime::{Options, RunError};
+
+use crate::{args::Args, commands::Failure, configuration::Files, logging, state_dir};
+
+/// As Flume's.
+const MONITORING_PORT: u16 = 41414;
+/// Threads for sources, timers and monitoring; every sink has one of its own.
+const RUNTIME_THREADS_MIN: usize = 2;
+
+/// Runs the command.
+pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
+    let name = args.get("name").ok_or_else(|| Failure::Usage("an agent needs --name".into()))?;
+    let files = args.all("conf-file");
+    if files.is_empty() {
+        return Err(Failure::Usage("an agent needs --conf-file".into()));
+    }
+    let options = options(args)?;
+    logging::start(&args.properties).context("failed to open the log file")?;
+    for option in &args.ignored {
+        tracing::debug!("{option} is for a JVM and has no effect");
+    }
+    let info = Arc::new(AgentInfo {
+        name: name.into(),
+        conf_dir: args.get("conf").map(Into::into),
+        state_dir: state_dir::of_agent(args.get("state-dir"), name),
+    });
+    tracing::info!("Flume {} starts agent {name}, process {}", env!("CARGO_PKG_VERSION"), std::process::id());
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).max(RUNTIME_THREADS_MIN);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(threads)
+        .thread_name("flume")
+        .enable_all()
+        .build()?;
+    let configuration = Box::new(Files::new(files.iter().map(Into::into).collect(), name));
+    let outcome = runtime.block_on(flume_runtime::run(info, configuration, &options));
+    // A sink that does not come back must not keep the process.
+    runtime.shutdown_background();
+    match outcome {
+        Ok(remained) if remained.is_empty() => tracing::info!("stopped, nothing remained in memory"),
+        Ok(remained) => {
+            let counts: Vec<_> =
+                remained.iter().map(|(channel, events)| format!("{channel} {events}")).collect();
+            let all: usize = remained.values().sum();
+            tracing::error!("stopped, {all} events remained in memory and are lost: {}", counts.join(", "));
+        }
+        Err(error @ RunError::Configuration(_)) => {
+            tracing::error!("{error}");
+            return Ok(ExitCode::from(2));
+        }
+        Err(error) => {
+            tracing::error!("{}", flume_core::with_causes(&error));
+            return Ok(ExitCode::FAILURE);
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn options(args: &Args) -> Result<Options, Failure> {
+    let seconds = |option: &str, default: u64| match args.get(option) {
+        None => Ok(Duration::from_secs(default)),
+        Some(text) => text
+            .parse()
+            .map(Duration::from_secs)
+            .map_err(|_| Failure::Usage(format!("--{option} takes a number of seconds, not `{text}`"))),
+    };
+    // As in Flume: zero means the default, a negative number no polling.
+    let never =
+        args.has("no-reload-conf") || args.get("poll-interval").is_some_and(|text| text.starts_with('-'));
+    let poll_interval = if never { None } else { Some(seconds("poll-interval", 30)?) };
+    Ok(Options {
+        drain_timeout: seconds("drain-timeout", 10)?,
+        poll_interval: poll_interval
+            .map(|every| if every.is_zero() { Duration::from_secs(30) } else { every }),
+        monitoring: monitoring(args)?,
+        strict: args.has("strict"),
+    })
+}
+
+fn monitoring(args: &Args) -> Result<Option<SocketAddr>, Failure> {
+    let property = |name: &str| args.properties.get(&format!("flume.monitoring.{name}")).map(String::as_str);
+    match property("type") {
+        None => Ok(None),
+        Some(kind)
+            if kind.eq_ignore_ascii_case("http")
+                || kind == "org.apache.flume.instrumentation.http.HTTPMetricsServer" =>
+        {
+            let port = property("port").map_or(Ok(MONITORING_PORT), str::parse);
+            let port =
+                port.map_err(|_| Failure::Usage("flume.monitoring.port takes a port number".into()))?;
+            Ok(Some(SocketAddr::from(([0, 0, 0, 0], port))))
+        }
+        Some(kind) => {
+            Err(Failure::Usage(format!("flume.monitoring.type={kind}: this build has `http` alone")))
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! The commands, as a table.
+
+use std::{io::Write, process::ExitCode};
+
+use crate::{
+    agent,
+    args::{Args, Flag, parse},
+    describe, status, validate,
+};
+
+/// A command of `flume-ng`.
+pub(crate) struct Command {
+    name: &'static str,
+    doc: &'static str,
+    flags: &'static [Flag],
+    run: fn(&Args) -> Result<ExitCode, Failure>,
+}
+
+/// Why a command failed, with its exit code.
+pub(crate) enum Failure {
+    /// The user asked for something that cannot be: exit code 2.
+    Usage(String),
+    /// Something went wrong on the way: exit code 1.
+    Runtime(anyhow::Error),
+}
+
+impl<E: Into<anyhow::Error>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Failure::Runtime(error.into())
+    }
+}
+
+const NAME: Flag =
+    Flag { short: "n", long: "name", value: "NAME", doc: "the agent's name in the configuration" };
+const CONF_FILE: Flag = Flag {
+    short: "f",
+    long: "conf-file",
+    value: "FILE",
+    doc: "configuration file; of several, later ones win",
+};
+const CONF: Flag = Flag { short: "c", long: "conf", value: "DIR", doc: "configuration directory" };
+const FORMAT: Flag = Flag { short: "", long: "format", value: "text|json", doc: "how the result is printed" };
+const STATE_DIR: Flag = Flag {
+    short: "",
+    long: "state-dir",
+    value: "DIR",
+    doc: "where agents keep their control sockets and journals",
+};
+const ALL: Flag = Flag { short: "", long: "all", value: "", doc: "the whole reference, as Markdown" };
+const HELP: Flag = Flag { short: "h", long: "help", value: "", doc: "print this" };
+
+/// All commands, in the order of the help.
+#[rustfmt::skip]
+const COMMANDS: &[Command] = &[
+    Command { name: "agent", doc: "run an agent", run: agent::run, flags: &[
+        NAME, CONF_FILE, CONF, STATE_DIR,
+        Flag { short: "", long: "no-reload-conf", value: "", doc: "do not watch the configuration; SIGHUP still reloads it" },
+        Flag { short: "i", long: "poll-interval", value: "SECONDS", doc: "how often the configuration is looked at (30)" },
+        Flag { short: "", long: "strict", value: "", doc: "do not start with any error in the configuration" },
+        Flag { short: "", long: "drain-timeout", value: "SECONDS", doc: "how long sinks may deliver what channels in memory hold when the agent stops (10)" },
+        HELP,
+    ] },
+    Command { name: "validate", doc: "check a configuration", run: validate::run, flags: &[CONF_FILE, NAME, FORMAT, CONF, HELP] },
+    Command { name: "status", doc: "show what a running agent does", run: status::run, flags: &[NAME, FORMAT, STATE_DIR, HELP] },
+    Command { name: "reload", doc: "make a running agent read its configuration again", run: status::reload, flags: &[
+        NAME, STATE_DIR,
+        Flag { short: "", long: "dry-run", value: "", doc: "only print what would change" },
+        HELP,
+    ] },
+    Command { name: "describe", doc: "explain a component, or list all", run: describe::run, flags: &[ALL, HELP] },
+    Command { name: "version", doc: "print the version", run: version, flags: &[HELP] },
+    Command { name: "help", doc: "print this", run: help, flags: &[HELP] },
+];
+
+/// Runs the command that the arguments name.
+pub(crate) fn run(arguments: &[String]) -> ExitCode {
+    let Some((name, rest)) = arguments.split_first() else {
+        eprint!("{}", usage());
+        return ExitCode::from(2);
+    };
+    let name = match name.as_str() {
+        "--help" | "-h" => "help",
+        "--version" => "version",
+        "node" => "agent",
+        name => name,
+    };
+    let outcome = match COMMANDS.iter().find(|command| command.name == name) {
+        None => {
+            let near = flume_core::props::nearest(name, COMMANDS.iter().map(|command| command.name));
+            let hint = near.map(|near| format!(", did you mean `{near}`?")).unwrap_or_default();
+            Err(Failure::Usage(format!("there is no command `{name}`{hint}\n\n{}", usage())))
+        }
+        Some(command) => match parse(rest, command.flags) {
+            Ok(args) if args.has("help") => print(&command_usage(command)),
+            Ok(args) => (command.run)(&args),
+            Err(error) => Err(Failure::Usage(format!("{error}\n\n{}", command_usage(command)))),
+        },
+    };
+    match outcome {
+        Ok(code) => code,
+        Err(Failure::Usage(text)) => {
+            eprintln!("flume-ng: {}", text.trim_end());
+            ExitCode::from(2)
+        }
+        Err(Failure::Runtime(error)) => {
+            eprintln!("flume-ng: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Prints to standard output; a reader that went away is no failure.
+pub(crate) fn print(text: &str) -> Result<ExitCode, Failure> {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(ExitCode::SUCCESS),
+    }
+}
+
+fn usage() -> String {
+    let mut text = String::from("Usage: flume-ng COMMAND [OPTION]... [-Dkey=value]...\n\nCommands:\n");
+    for command in COMMANDS {
+        text += &format!("  {:10} {}\n", command.name, command.doc);
+    }
+    text + "\n`flume-ng COMMAND --help` lists the options of a command.\n"
+}
+
+fn command_usage(command: &Command) -> String {
+    let mut text = format!("Usage: flume-ng {} [OPTION]...\n{}\n\nOptions:\n", command.name, command.doc);
+    for flag in command.flags {
+        let short = if flag.short.is_empty() { String::new() } else { format!("-{}, ", flag.short) };
+        let left = format!("{short}--{} {}", flag.long, flag.value);
+        text += &format!("  {left:32} {}\n", flag.doc);
+    }
+    text
+}
+
+fn help(_: &Args) -> Result<ExitCode, Failure> {
+    print(&usage())
+}
+
+fn version(_: &Args) -> Result<ExitCode, Failure> {
+    print(&format!("Flume {}\n", env!("CARGO_PKG_VERSION")))
+}

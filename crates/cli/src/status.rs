@@ -1,0 +1,110 @@
+//! `flume-ng status` and `flume-ng reload`: ask a running agent.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use anyhow::{Context as _, anyhow};
+use flume_runtime::{Answer, ComponentStatus, Request, Status, ask};
+use jiff::Timestamp;
+
+use crate::{
+    args::Args,
+    commands::{Failure, print},
+    state_dir,
+};
+
+/// Prints the state of every component.
+pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
+    let json = match args.get("format") {
+        None | Some("text") => false,
+        Some("json") => true,
+        Some(other) => return Err(Failure::Usage(format!("--format takes text or json, not `{other}`"))),
+    };
+    match request(args, &Request::Status)? {
+        Answer::Status(status) if json => print(&(serde_json::to_string(&status)? + "\n")),
+        Answer::Status(status) => print(&render(&status, Timestamp::now())),
+        answer => Err(anyhow!("unexpected answer: {answer:?}").into()),
+    }
+}
+
+/// Makes the agent read its configuration.
+pub(crate) fn reload(args: &Args) -> Result<ExitCode, Failure> {
+    match request(args, &Request::Reload { dry_run: args.has("dry-run") })? {
+        Answer::Changed(changes) => print(&(changes + "\n")),
+        Answer::Failed(why) => Err(anyhow!(why).into()),
+        answer => Err(anyhow!("unexpected answer: {answer:?}").into()),
+    }
+}
+
+fn request(args: &Args, request: &Request) -> Result<Answer, Failure> {
+    let directory = directory(args)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let answer = runtime.block_on(ask(&directory, request));
+    Ok(answer.with_context(|| format!("no agent answers in {}", directory.display()))?)
+}
+
+/// The named agent's, or that of the only one there is.
+fn directory(args: &Args) -> Result<PathBuf, Failure> {
+    if let Some(name) = args.get("name") {
+        return Ok(state_dir::of_agent(args.get("state-dir"), name));
+    }
+    let base = state_dir::of_agent(args.get("state-dir"), "");
+    let found = std::fs::read_dir(&base).into_iter().flatten().flatten().map(|entry| entry.path());
+    let agents: Vec<_> = found.filter(|path| path.join("control.sock").exists()).collect();
+    match &agents[..] {
+        [one] => Ok(one.clone()),
+        [] => Err(anyhow!("no agent runs in {}", base.display()).into()),
+        several => {
+            let names: Vec<_> = several.iter().filter_map(|path| path.file_name()?.to_str()).collect();
+            Err(Failure::Usage(format!("which one? --name {}", names.join(" | --name "))))
+        }
+    }
+}
+
+fn render(status: &Status, now: Timestamp) -> String {
+    let Status { agent, pid, version, started, .. } = status;
+    let mut text = format!("agent {agent}, process {pid}, Flume {version}, up {}\n", ago(*started, now));
+    if let Some(reload) = &status.last_reload {
+        let outcome =
+            reload.error.as_deref().map_or("succeeded".into(), |error| format!("changed nothing: {error}"));
+        text += &format!("last reload {} ago {outcome}\n", ago(reload.at, now));
+    }
+    for component in &status.components {
+        text += &line(component, now);
+    }
+    text
+}
+
+fn line(component: &ComponentStatus, now: Timestamp) -> String {
+    let ComponentStatus { kind, name, type_name, state, since, events_per_second, .. } = component;
+    let mut text = format!(
+        "{kind:8}{name:12}{type_name:14}{state:10}for {:8}{events_per_second:>10.1} ev/s",
+        ago(*since, now)
+    );
+    if let Some(address) = &component.address {
+        text += &format!("  at {address}");
+    }
+    if let Some(channel) = &component.channel {
+        text += &format!("  {}/{} events, {} in flight", channel.events, channel.capacity, channel.in_flight);
+        if let Some(oldest) = channel.oldest {
+            text += &format!(", oldest {}", ago(oldest, now));
+        }
+    }
+    if let Some(reason) = &component.reason {
+        text += &format!("\n        {reason}");
+    }
+    if let (Some(attempts), Some(next)) = (component.attempts, component.next_try) {
+        text += &format!(" (attempt {attempts}, next in {})", ago(now, next));
+    }
+    text + "\n"
+}
+
+/// Whole seconds, minutes, hours or days between two moments.
+fn ago(since: Timestamp, until: Timestamp) -> String {
+    let seconds = until.as_second().saturating_sub(since.as_second()).max(0);
+    match seconds {
+        0..=119 => format!("{seconds} s"),
+        120..=7199 => format!("{} min", seconds / 60),
+        7200..=172_799 => format!("{} h", seconds / 3600),
+        _ => format!("{} d", seconds / 86_400),
+    }
+}

@@ -1,0 +1,67 @@
+//! `flume-ng validate`: every mistake in one pass, nothing started.
+
+use std::{path::PathBuf, process::ExitCode, sync::Arc};
+
+use flume_conf::{Document, report};
+use flume_core::{AgentInfo, Diagnostic, Severity};
+
+use crate::{
+    args::Args,
+    commands::{Failure, print},
+    registry::REGISTRY,
+};
+
+/// Runs the command: exit code 0 without errors, else 2.
+pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
+    let files: Vec<PathBuf> = args.all("conf-file").iter().chain(&args.rest).map(PathBuf::from).collect();
+    if files.is_empty() {
+        return Err(Failure::Usage("which file? -f FILE".into()));
+    }
+    let json = match args.get("format") {
+        None | Some("text") => false,
+        Some("json") => true,
+        Some(other) => return Err(Failure::Usage(format!("--format takes text or json, not `{other}`"))),
+    };
+    let document = Document::read(&files).map_err(Failure::Usage)?;
+    let all = document.agents();
+    let agents = match args.get("name") {
+        None if all.is_empty() => return Err(Failure::Usage("the configuration has no agent".into())),
+        None => all,
+        Some(name) if all.iter().any(|agent| agent == name) => vec![name.to_string()],
+        Some(name) => {
+            let text = format!("there is no agent `{name}`, the configuration has: {}", all.join(", "));
+            return Err(Failure::Usage(text));
+        }
+    };
+    let found = diagnostics(&document, &agents);
+    print(&if json { report::json(&found) + "\n" } else { text(&document, &agents, &found) })?;
+    let failed = found.iter().any(|found| found.severity == Severity::Error);
+    Ok(if failed { ExitCode::from(2) } else { ExitCode::SUCCESS })
+}
+
+/// What is wrong with these agents, in the order of the files, each thing once.
+fn diagnostics(document: &Document, agents: &[String]) -> Vec<Diagnostic> {
+    let mut found: Vec<Diagnostic> = vec![];
+    for agent in agents {
+        let info = Arc::new(AgentInfo { name: agent.clone(), ..AgentInfo::default() });
+        let plan = flume_runtime::check(document.plan(agent, &REGISTRY), &info);
+        found.extend(plan.diagnostics);
+    }
+    let file = |found: &Diagnostic| document.files.iter().position(|(name, _)| *name == found.place.file);
+    found.sort_by(|a, b| {
+        (file(a), &a.place, a.severity, &a.key).cmp(&(file(b), &b.place, b.severity, &b.key))
+    });
+    found.dedup();
+    found
+}
+
+fn text(document: &Document, agents: &[String], found: &[Diagnostic]) -> String {
+    let count = |severity| found.iter().filter(|found| found.severity == severity).count();
+    let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
+    let verdict = match errors {
+        0 => "accepted",
+        _ => "refused",
+    };
+    let shown = report::human(document, found, report::may_colour());
+    format!("{shown}{verdict}: agent {}, {errors} errors, {warnings} warnings\n", agents.join(", "))
+}

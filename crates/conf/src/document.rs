@@ -1,0 +1,92 @@
+//! Configuration files, read in order, and the agents in them.
+
+use std::{collections::BTreeMap, fs, path::PathBuf, sync::Arc};
+
+use flume_core::{Diagnostic, Registry, Severity, props::Setting};
+
+use crate::{
+    Plan,
+    graph::Graph,
+    properties::{decode, parse},
+};
+
+/// Everything that some files say; later files win.
+#[derive(Default)]
+pub struct Document {
+    /// Name and text of each file, for showing places.
+    pub files: Vec<(Arc<str>, String)>,
+    /// By key.
+    settings: BTreeMap<String, Setting>,
+    diagnostics: Vec<Diagnostic>,
+}
+
+impl Document {
+    /// Reads files; an error names the one that cannot be read.
+    pub fn read(paths: &[PathBuf]) -> Result<Document, String> {
+        let mut document = Document::default();
+        for path in paths {
+            let name = path.display().to_string();
+            let bytes = fs::read(path).map_err(|error| format!("{name} cannot be read: {error}"))?;
+            document.add(&name, &bytes);
+        }
+        Ok(document)
+    }
+
+    /// Adds a file; its keys replace those of the files before it.
+    pub fn add(&mut self, name: &str, bytes: &[u8]) {
+        let name: Arc<str> = name.into();
+        let (text, mut found) = decode(&name, bytes);
+        self.diagnostics.append(&mut found);
+        let mut parsed = parse(&name, &text);
+        self.diagnostics.append(&mut parsed.diagnostics);
+        for entry in parsed.entries {
+            let text = entry.value.trim().to_string();
+            let setting = Setting { text, key_place: entry.key_place, value_place: entry.value_place };
+            let key = entry.key.trim().to_string();
+            let place = setting.key_place.clone();
+            if let Some(earlier) = self.settings.insert(key.clone(), setting)
+                && earlier.key_place.file == name
+            {
+                let text =
+                    format!("is set a second time, the value of line {} is lost", earlier.key_place.line);
+                self.diagnostics.push(Diagnostic {
+                    severity: Severity::Warning,
+                    place,
+                    key,
+                    text,
+                    hint: None,
+                });
+            }
+        }
+        self.files.push((name, text));
+    }
+
+    /// The agents, by name.
+    pub fn agents(&self) -> Vec<String> {
+        let mut agents: Vec<_> = self
+            .settings
+            .keys()
+            .filter_map(|key| key.split_once('.'))
+            .map(|(agent, _)| agent.to_string())
+            .collect();
+        agents.retain(|agent| !agent.is_empty());
+        agents.dedup();
+        agents
+    }
+
+    /// What `agent` is to run, and everything that is wrong with it and with the files as such.
+    pub fn plan(&self, agent: &str, registry: &Registry) -> Plan {
+        let mut plan = Graph::of(agent, &self.settings).plan(registry);
+        plan.diagnostics.extend(self.diagnostics.iter().cloned());
+        let nameless = self.settings.iter().filter(|(key, _)| !key.contains('.') || key.starts_with('.'));
+        plan.diagnostics.extend(nameless.map(|(key, setting)| Diagnostic {
+            severity: Severity::Warning,
+            place: setting.key_place.clone(),
+            key: key.clone(),
+            text: "belongs to no agent, it has no effect".into(),
+            hint: Some("keys are AGENT.sources.NAME.PROPERTY and the like".into()),
+        }));
+        plan.diagnostics.sort_by(|a, b| a.place.cmp(&b.place));
+        plan
+    }
+}

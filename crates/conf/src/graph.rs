@@ -1,0 +1,155 @@
+//! The `a1.sources…` graph: lists of names, and the sections of the components.
+
+use std::collections::BTreeMap;
+
+use flume_core::{
+    Diagnostic, Severity,
+    config::Names,
+    props::{Section, Setting, nearest},
+};
+
+/// Second words of a key that stand for components.
+pub(crate) const KINDS: [&str; 5] = ["sources", "channels", "sinks", "sinkgroups", "configfilters"];
+
+/// One agent's keys, sorted into components.
+pub(crate) struct Graph {
+    pub(crate) agent: String,
+    /// By `sources`, `channels`, …
+    pub(crate) kinds: BTreeMap<&'static str, Group>,
+    pub(crate) diagnostics: Vec<Diagnostic>,
+}
+
+/// The components of one kind.
+#[derive(Default)]
+pub(crate) struct Group {
+    /// The names that are listed, each once.
+    pub(crate) listed: Names,
+    /// What is set for each name, listed or not.
+    pub(crate) sections: BTreeMap<String, Section>,
+}
+
+impl Graph {
+    pub(crate) fn of(agent: &str, settings: &BTreeMap<String, Setting>) -> Graph {
+        let kinds = KINDS.into_iter().map(|kind| (kind, Group::default())).collect();
+        let mut graph = Graph { agent: agent.into(), kinds, diagnostics: vec![] };
+        let prefix = format!("{agent}.");
+        for (key, setting) in settings {
+            if let Some(rest) = key.strip_prefix(&prefix) {
+                graph.add(key, rest, setting);
+            }
+        }
+        graph.complete();
+        graph
+    }
+
+    fn add(&mut self, key: &str, rest: &str, setting: &Setting) {
+        if setting.text.is_empty() {
+            return self.warn(setting, key, "has no value, it has no effect", None);
+        }
+        if setting.text.contains("${") {
+            let text = "lookups such as ${env:NAME} are not resolved by this build, the text stays as it is";
+            self.diagnostics.push(Diagnostic {
+                severity: Severity::Warning,
+                place: setting.value_place.clone(),
+                key: key.into(),
+                text: text.into(),
+                hint: None,
+            });
+        }
+        let (word, below) = rest.split_once('.').map_or((rest, None), |(word, below)| (word, Some(below)));
+        let Some(kind) = KINDS.into_iter().find(|kind| *kind == word) else {
+            let hint = nearest(word, KINDS.into_iter()).map(|near| format!("did you mean `{near}`?"));
+            return self.warn(
+                setting,
+                key,
+                &format!("`{word}` is not a kind of component, it has no effect"),
+                hint,
+            );
+        };
+        match below {
+            None => self.list(kind, key, setting),
+            // As in Flume the search starts one character later: a name has at least one.
+            Some(below) => match below.char_indices().skip(1).find(|(_, c)| *c == '.') {
+                Some((dot, _)) if dot + 1 < below.len() => {
+                    let (name, property) = (&below[..dot], &below[dot + 1..]);
+                    let sections = &mut self.kinds.entry(kind).or_default().sections;
+                    let section = sections.entry(name.into()).or_insert_with(|| Section {
+                        name: format!("{}.{kind}.{name}", self.agent),
+                        home: setting.key_place.clone(),
+                        ..Section::default()
+                    });
+                    section.home = section.home.clone().min(setting.key_place.clone());
+                    section.settings.insert(property.into(), setting.clone());
+                }
+                _ => self.warn(setting, key, "names no property, it has no effect", None),
+            },
+        }
+    }
+
+    fn list(&mut self, kind: &'static str, key: &str, setting: &Setting) {
+        let (mut names, commas) = Names::split(setting);
+        if commas {
+            let hint = Some("separate names by spaces".into());
+            self.diagnostics.push(Diagnostic {
+                severity: Severity::Warning,
+                place: setting.place_of(","),
+                key: key.into(),
+                text: "a comma is not a separator in Flume, it would be part of the name".into(),
+                hint,
+            });
+        }
+        let mut seen = vec![];
+        names.0.retain(|name| {
+            let first = !seen.contains(&name.text);
+            seen.push(name.text.clone());
+            first
+        });
+        self.kinds.entry(kind).or_default().listed = names;
+    }
+
+    /// Every listed name has a section; every section that is not listed is told.
+    fn complete(&mut self) {
+        let agent = &self.agent;
+        for (kind, group) in &mut self.kinds {
+            for name in &group.listed.0 {
+                group.sections.entry(name.text.clone()).or_insert_with(|| Section {
+                    name: format!("{agent}.{kind}.{}", name.text),
+                    home: name.place.clone(),
+                    ..Section::default()
+                });
+            }
+            for (name, section) in &group.sections {
+                if group.listed.texts().any(|listed| listed == name) {
+                    continue;
+                }
+                let unset = group.listed.texts().filter(|name| group.sections[*name].settings.is_empty());
+                let hint = nearest(name, unset).map(|near| format!("did you mean `{near}`?"));
+                self.diagnostics.push(Diagnostic {
+                    severity: Severity::Warning,
+                    place: section.home.clone(),
+                    key: section.name.clone(),
+                    text: format!("is not listed in `{agent}.{kind}`, it is not started"),
+                    hint: hint.or_else(|| Some(format!("add `{name}` to `{agent}.{kind}`"))),
+                });
+            }
+        }
+    }
+
+    fn warn(&mut self, setting: &Setting, key: &str, text: &str, hint: Option<String>) {
+        let place = setting.key_place.clone();
+        self.diagnostics.push(Diagnostic {
+            severity: Severity::Warning,
+            place,
+            key: key.into(),
+            text: text.into(),
+            hint,
+        });
+    }
+
+    /// Takes out the listed sections of a kind, in the order of the list.
+    pub(crate) fn take(&mut self, kind: &str) -> Vec<(String, Section)> {
+        let Some(group) = self.kinds.get_mut(kind) else { return vec![] };
+        let named = group.listed.texts().map(String::from).collect::<Vec<_>>().into_iter();
+        named.filter_map(|name| group.sections.remove(&name).map(|section| (name, section))).collect()
+    }
+}

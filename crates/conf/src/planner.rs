@@ -1,0 +1,283 @@
+//! From graph to plan: every component parsed, its references resolved, all problems in one pass.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use flume_core::{
+    Channel, Config, Diagnostic, Place, Registry, RunnerConfig, Severity, Sink, SinkProcessor, Source,
+    component::{Constructor, Kind, find},
+    config::{Names, Nested, Property},
+    props::{Props, Section, nearest},
+};
+
+use crate::{
+    ChannelPlan, GroupPlan, Plan, Refused, SinkPlan, SourceFrame, SourcePlan,
+    graph::Graph,
+    plan::{GroupFrame, SinkFrame, TypeFrame},
+};
+
+/// Keys of a source that lead from it to its channels rather than configure it.
+const FRAME: [&str; 3] = ["channels", "interceptors", "selector"];
+
+impl Graph {
+    pub(crate) fn plan(mut self, registry: &Registry) -> Plan {
+        let listed = self.kinds["channels"].listed.texts().map(String::from).collect();
+        let plan = Plan { agent: self.agent.clone(), ..Plan::default() };
+        let mut planner = Planner { registry, listed, usable: BTreeSet::new(), used: BTreeSet::new(), plan };
+        let mut homes = BTreeMap::new();
+        for (name, section) in self.take("channels") {
+            homes.insert(name.clone(), (section.name.clone(), section.home.clone()));
+            planner.channel(name, section);
+        }
+        let mut connected = vec![];
+        for (_, section) in self.take("sources") {
+            connected.push(section.settings.contains_key("channels"));
+            planner.source(section);
+        }
+        let sinks = self.take("sinks");
+        connected.extend(sinks.iter().map(|(_, section)| section.settings.contains_key("channel")));
+        let sinks = sinks.into_iter().map(|(name, section)| (name, planner.sink(section))).collect();
+        planner.groups(self.take("sinkgroups"), sinks);
+        for (_, section) in self.take("configfilters") {
+            planner.report(
+                Severity::Note,
+                &section.home,
+                &section.name,
+                "config filters are not in this build",
+            );
+        }
+        // As long as a source or sink names no channel at all, this may be the one that it means.
+        let all_connected = connected.into_iter().all(|connected| connected);
+        for (name, (full, home)) in homes {
+            if all_connected && !planner.used.contains(&name) {
+                planner.report(Severity::Warning, &home, &full, "is used by no source and no sink");
+            }
+        }
+        let mut plan = planner.plan;
+        plan.diagnostics.append(&mut self.diagnostics);
+        plan
+    }
+}
+
+/// A sink, or what became of it.
+type PlannedSink = Result<SinkPlan, (String, Place)>;
+
+struct Planner<'a> {
+    registry: &'a Registry,
+    /// Channels that are listed.
+    listed: Vec<String>,
+    /// Those of them that can be built.
+    usable: BTreeSet<String>,
+    /// Those that a source or sink names.
+    used: BTreeSet<String>,
+    plan: Plan,
+}
+
+impl Planner<'_> {
+    fn channel(&mut self, name: String, section: Section) {
+        let mut props = Props::new(self.registry, section.clone());
+        match component::<dyn Channel>(&mut props, TypeFrame::properties()) {
+            Some(build) if !failed(&props) => {
+                self.plan.diagnostics.append(&mut props.diagnostics);
+                self.usable.insert(name);
+                self.plan.channels.push(ChannelPlan { section, build });
+            }
+            _ => self.refuse(&section, props.diagnostics),
+        }
+    }
+
+    fn source(&mut self, section: Section) {
+        let mut props = Props::new(self.registry, section.clone());
+        let frame = SourceFrame::parse(&mut props);
+        let build = component::<dyn Source>(
+            &mut props,
+            [TypeFrame::properties(), SourceFrame::properties()].concat(),
+        );
+        let channels = frame.as_ref().map(|frame| self.resolve(&mut props, &frame.channels));
+        let (Some(frame), Some(build), Some(channels), false) = (frame, build, channels, failed(&props))
+        else {
+            return self.refuse(&section, props.diagnostics);
+        };
+        self.plan.diagnostics.append(&mut props.diagnostics);
+        if channels.0.is_empty() {
+            return self.leave_out(&section, "none of its channels can run");
+        }
+        let (frame_section, section) = divide(section);
+        self.plan.sources.push(SourcePlan {
+            section,
+            build,
+            frame: SourceFrame { channels, ..frame },
+            frame_section,
+        });
+    }
+
+    /// The channels that can run. One that is not listed is an error if no other is left, as Flume drops it.
+    fn resolve(&mut self, props: &mut Props<'_>, names: &Names) -> Names {
+        let known = names.0.iter().filter(|name| self.listed.contains(&name.text)).count();
+        let severity = if known == 0 { Severity::Error } else { Severity::Warning };
+        for name in &names.0 {
+            self.used.insert(name.text.clone());
+            if !self.listed.contains(&name.text) {
+                let hint = self.nearest_channel(&name.text);
+                let text = format!("there is no channel `{}`", name.text);
+                props.report_at(severity, name.place.clone(), "channels", &text, hint);
+            }
+        }
+        Names(names.0.iter().filter(|name| self.usable.contains(&name.text)).cloned().collect())
+    }
+
+    fn nearest_channel(&self, name: &str) -> Option<String> {
+        nearest(name, self.listed.iter().map(String::as_str)).map(|near| format!("did you mean `{near}`?"))
+    }
+
+    /// A sink that cannot run is refused here; its name and place remain for its group.
+    fn sink(&mut self, section: Section) -> PlannedSink {
+        let mut props = Props::new(self.registry, section.clone());
+        let (frame, runner) = (SinkFrame::parse(&mut props), RunnerConfig::parse(&mut props));
+        let rows = [TypeFrame::properties(), SinkFrame::properties(), RunnerConfig::properties()].concat();
+        let build = component::<dyn Sink>(&mut props, rows);
+        let references = [
+            ("channel", frame.as_ref().map(|frame| frame.channel.as_str())),
+            ("deadLetterChannel", runner.as_ref().and_then(|runner| runner.dead_letter_channel.as_deref())),
+        ];
+        for (key, name) in references.into_iter().filter_map(|(key, name)| Some((key, name?))) {
+            self.used.insert(name.into());
+            if !self.listed.iter().any(|listed| listed == name) {
+                props.report(
+                    Severity::Error,
+                    key,
+                    &format!("there is no channel `{name}`"),
+                    self.nearest_channel(name),
+                );
+            }
+        }
+        let (name, home) = (section.name.clone(), section.home.clone());
+        let (Some(frame), Some(runner), Some(build), false) = (frame, runner, build, failed(&props)) else {
+            self.refuse(&section, props.diagnostics);
+            return Err((name, home));
+        };
+        self.plan.diagnostics.append(&mut props.diagnostics);
+        for channel in std::iter::once(&frame.channel).chain(&runner.dead_letter_channel) {
+            if !self.usable.contains(channel) {
+                self.leave_out(&section, &format!("its channel {channel} cannot run"));
+                return Err((name, home));
+            }
+        }
+        Ok(SinkPlan { section, build, channel: frame.channel, runner })
+    }
+
+    /// Groups with their members; what is in no group is a group of its own.
+    fn groups(&mut self, groups: Vec<(String, Section)>, mut sinks: Vec<(String, PlannedSink)>) {
+        for (_, section) in groups {
+            let mut props = Props::new(self.registry, section.clone());
+            let frame = GroupFrame::parse(&mut props);
+            props.warn_unread(&GroupFrame::properties());
+            let names = frame.as_ref().map(|frame| frame.sinks.clone()).or_else(|| {
+                // Also the members of a broken group must be told.
+                section.settings.get("sinks").map(|setting| Names::split(setting).0)
+            });
+            let mut members = vec![];
+            for name in names.unwrap_or_default().0 {
+                match sinks.iter().position(|(sink, _)| *sink == name.text) {
+                    Some(place) => members.push(sinks.remove(place).1),
+                    None => {
+                        let text = format!("there is no sink `{}`, or another group has it", name.text);
+                        props.report_at(Severity::Warning, name.place, "sinks", &text, None);
+                    }
+                }
+            }
+            let members: Vec<_> = members.into_iter().filter_map(Result::ok).collect();
+            let Some(frame) = frame else {
+                self.refuse(&section, props.diagnostics);
+                for sink in members {
+                    self.leave_out(&sink.section, &format!("its group {} cannot run", section.name));
+                }
+                continue;
+            };
+            self.plan.diagnostics.append(&mut props.diagnostics);
+            if !members.is_empty() {
+                let processor = frame.processor.constructor();
+                self.plan.groups.push(GroupPlan { section, processor, sinks: members });
+            }
+        }
+        for sink in sinks.into_iter().filter_map(|(_, sink)| sink.ok()) {
+            let section = Section {
+                name: sink.section.name.clone(),
+                home: sink.section.home.clone(),
+                ..Section::default()
+            };
+            let row = Property::new::<Nested<dyn SinkProcessor>>("type", &[], "", Some(&"default"));
+            let processor =
+                flume_core::config::Value::read(&mut Props::new(self.registry, section.clone()), &row);
+            let processor: Option<Nested<dyn SinkProcessor>> = processor;
+            match processor {
+                Some(processor) => {
+                    let processor = processor.constructor();
+                    self.plan.groups.push(GroupPlan { section, processor, sinks: vec![sink] });
+                }
+                None => self.leave_out(&section, "this build has no default sink processor"),
+            }
+        }
+    }
+
+    fn report(&mut self, severity: Severity, place: &Place, key: &str, text: &str) {
+        let (place, key, text) = (place.clone(), key.into(), text.into());
+        self.plan.diagnostics.push(Diagnostic { severity, place, key, text, hint: None });
+    }
+
+    /// Refuses a component for the worst that was found.
+    fn refuse(&mut self, section: &Section, mut found: Vec<Diagnostic>) {
+        let worst = found.iter().min_by_key(|found| found.severity);
+        let reason = worst.map_or("its configuration is wrong".into(), |worst| {
+            let key = worst.key.strip_prefix(&section.name).unwrap_or_default().trim_start_matches('.');
+            if key.is_empty() || worst.severity > Severity::Error {
+                worst.text.clone()
+            } else {
+                format!("{key}: {}", worst.text)
+            }
+        });
+        self.plan.diagnostics.append(&mut found);
+        self.leave_out(section, &reason);
+    }
+
+    fn leave_out(&mut self, section: &Section, reason: &str) {
+        let (name, place) = (section.name.clone(), section.home.clone());
+        self.plan.refused.push(Refused { name, place, reason: reason.into() });
+    }
+}
+
+fn failed(props: &Props<'_>) -> bool {
+    props.diagnostics.iter().any(|found| found.severity == Severity::Error)
+}
+
+/// Parses the component that `type` names; `frame` are the rows that others read from the same section.
+fn component<K: Kind + ?Sized + 'static>(
+    props: &mut Props<'_>,
+    frame: Vec<Property>,
+) -> Option<Constructor<K>> {
+    let type_row = &TypeFrame::properties()[0];
+    let type_name = props.text(type_row)?;
+    let unknown = match find::<K>(props.registry(), &type_name) {
+        Ok(row) => {
+            let constructor = row.parse(props);
+            props.warn_unread(&[frame, (row.properties)()].concat());
+            return constructor;
+        }
+        Err(unknown) => unknown,
+    };
+    props.report(unknown.severity, type_row.key, &unknown.text, unknown.hint);
+    for key in unknown.known.map_or(&[][..], |known| known.required) {
+        // The row reads like that of a component that is there.
+        props.text(&Property::new::<String>(key, &[], "", None));
+    }
+    None
+}
+
+/// The frame of a source, and what is its own.
+fn divide(section: Section) -> (Section, Section) {
+    let (frame, own) = section
+        .settings
+        .into_iter()
+        .partition(|(key, _)| FRAME.contains(&key.split('.').next().unwrap_or_default()));
+    let part = |settings| Section { name: section.name.clone(), home: section.home.clone(), settings };
+    (part(frame), part(own))
+}

@@ -1,0 +1,179 @@
+//! An agent in this process, made of scripted components around real memory channels.
+#![allow(dead_code, reason = "not every test needs every helper")]
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use flume_conf::{Document, Plan};
+use flume_core::{
+    AgentInfo, BuildError, Component, Config, Context, Delivered, Event, Registration, Registry, Sink,
+    SinkError, Source, SourceContext, SourceError, Want,
+};
+use flume_runtime::{Agent, check};
+use parking_lot::Mutex;
+
+/// What the sinks of all tests were given, by the sink's `log` property.
+static DELIVERED: LazyLock<Mutex<Vec<(String, String)>>> = LazyLock::new(Mutex::default);
+
+/// Attempts so far, by the script's text: a component that panicked is built anew and must not begin again.
+static ATTEMPTS: LazyLock<Mutex<BTreeMap<String, usize>>> = LazyLock::new(Mutex::default);
+
+fn attempt(script: &str) -> usize {
+    let mut attempts = ATTEMPTS.lock();
+    let attempt = attempts.entry(script.into()).or_default();
+    *attempt += 1;
+    *attempt - 1
+}
+
+/// Puts numbered events, then stays; `fail` runs fail first, `panics` panic first.
+#[derive(Clone, Config)]
+pub(crate) struct CountConfig {
+    /// What each body begins with.
+    #[prop("text", default = "e")]
+    text: String,
+    /// How many events it puts.
+    #[prop("events", default = 0)]
+    events: usize,
+    /// Runs that fail before the first that works.
+    #[prop("fail", default = 0)]
+    fail: usize,
+    /// Runs that panic before the first that works.
+    #[prop("panics", default = 0)]
+    panics: usize,
+}
+
+pub(crate) struct Count(CountConfig);
+
+impl Component for Count {
+    type Config = CountConfig;
+    fn build(config: CountConfig, _: &Context) -> Result<Self, BuildError> {
+        Ok(Count(config))
+    }
+}
+
+#[async_trait]
+impl Source for Count {
+    async fn run(&mut self, cx: &SourceContext) -> Result<(), SourceError> {
+        let run = if self.0.fail + self.0.panics > 0 { attempt(&self.0.text) } else { usize::MAX };
+        assert!(run >= self.0.panics, "scripted panic {run}");
+        if run < self.0.panics + self.0.fail {
+            return Err(SourceError::at("do its work")("scripted"));
+        }
+        cx.ready(None);
+        for number in 0..std::mem::take(&mut self.0.events) {
+            let event = Event::from(format!("{}{number}", self.0.text));
+            cx.out.put(vec![event]).await.map_err(SourceError::at("put an event"))?;
+        }
+        cx.stop.requested().await;
+        Ok(())
+    }
+}
+
+/// Notes what it is given under its `log`.
+#[derive(Clone, Config)]
+pub(crate) struct NoteConfig {
+    /// Where it notes.
+    #[prop("log")]
+    log: String,
+    /// Deliveries that fail before the first that works.
+    #[prop("fail", default = 0)]
+    fail: usize,
+    /// Deliveries that panic before the first that works.
+    #[prop("panics", default = 0)]
+    panics: usize,
+    /// Never delivers.
+    #[prop("stuck", default = false)]
+    stuck: bool,
+}
+
+pub(crate) struct Note(NoteConfig);
+
+impl Component for Note {
+    type Config = NoteConfig;
+    fn build(config: NoteConfig, _: &Context) -> Result<Self, BuildError> {
+        Ok(Note(config))
+    }
+}
+
+#[async_trait]
+impl Sink for Note {
+    fn want(&self) -> Want {
+        Want::events(10)
+    }
+
+    async fn deliver(&mut self, batch: &[Event]) -> Result<Delivered, SinkError> {
+        if self.0.stuck {
+            return Err(SinkError::at("deliver")("stuck"));
+        }
+        if self.0.fail + self.0.panics > 0 {
+            let delivery = attempt(&self.0.log);
+            assert!(delivery >= self.0.panics, "scripted panic {delivery}");
+            if delivery < self.0.panics + self.0.fail {
+                return Err(SinkError::at("deliver")("scripted"));
+            }
+        }
+        let bodies = batch.iter().map(|event| String::from_utf8_lossy(&event.body).into_owned());
+        DELIVERED.lock().extend(bodies.map(|body| (self.0.log.clone(), body)));
+        Ok(Delivered::default())
+    }
+}
+
+pub(crate) static REGISTRY: Registry = Registry {
+    sources: &[Registration::source::<Count>("count", "")],
+    sinks: &[Registration::sink::<Note>("note", "")],
+    ..flume_components::REGISTRY
+};
+
+pub(crate) fn info() -> Arc<AgentInfo> {
+    Arc::new(AgentInfo { name: "a1".into(), ..AgentInfo::default() })
+}
+
+/// The plan of `a1` in a text whose keys may leave the agent's name out.
+pub(crate) fn plan(text: &str) -> Plan {
+    let mut document = Document::default();
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let text: String = lines.map(|line| format!("a1.{line}\n")).collect();
+    document.add("flume.conf", text.as_bytes());
+    check(document.plan("a1", &REGISTRY), &info())
+}
+
+/// An agent that runs the text.
+pub(crate) async fn start(text: &str) -> Agent {
+    let mut agent = Agent::new(info());
+    let plan = plan(text);
+    assert!(plan.refused.is_empty(), "{:#?}", plan.diagnostics);
+    agent.apply(&plan).await.expect("a first plan applies");
+    agent
+}
+
+/// What was delivered under `log`, in order, once there are so many.
+pub(crate) async fn delivered(log: &str, count: usize) -> Vec<String> {
+    let seen = || -> Vec<String> {
+        let delivered = DELIVERED.lock();
+        delivered.iter().filter(|(to, _)| to == log).map(|(_, body)| body.clone()).collect()
+    };
+    wait_for(&format!("{count} events under {log}"), || Some(seen()).filter(|seen| seen.len() >= count)).await
+}
+
+/// Looks until there is an answer; the components run on threads and clocks of their own.
+pub(crate) async fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    for _ in 0..20_000 {
+        if let Some(found) = look() {
+            return found;
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    panic!("waited in vain for {what}");
+}
+
+/// The state of a component by its short name.
+pub(crate) fn state(agent: &Agent, name: &str) -> String {
+    let board = agent.board();
+    let entries = board.entries();
+    let entry = entries.iter().find(|entry| entry.name == name);
+    entry.map_or("absent".into(), |entry| entry.state.get().0.to_string())
+}

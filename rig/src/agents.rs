@@ -1,0 +1,183 @@
+//! Agents under measurement: this program, and the released Java Flume as its peer, started alike.
+
+use std::{
+    fs,
+    io::{Read, Write},
+    net::{TcpListener, TcpStream},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Whose program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Maker {
+    /// This project's.
+    Ours,
+    /// Apache Flume 1.11.0.
+    Java,
+}
+
+/// A running agent `a1`, killed when dropped.
+pub struct Running {
+    child: Child,
+    dir: tempfile::TempDir,
+    monitoring: u16,
+    /// The port that `@PORT@` in its configuration stands for.
+    pub port: u16,
+    started: Instant,
+}
+
+/// What a process has used so far.
+#[derive(Clone, Copy, Debug)]
+pub struct Usage {
+    /// CPU seconds, user and system.
+    pub cpu: f64,
+    /// Greatest resident memory, MiB.
+    pub peak_mib: f64,
+}
+
+/// The root of the checkout.
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().map(Path::to_path_buf).unwrap_or_default()
+}
+
+fn target() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
+}
+
+/// The program to measure.
+pub fn program() -> PathBuf {
+    target().join("release/flume-ng")
+}
+
+/// Makes the peer ready: its jars are downloaded once.
+pub fn install_java() -> Result<()> {
+    let status = Command::new(root().join("rig/java-flume/install.sh")).arg(java_dir()).status()?;
+    ensure!(status.success(), "the released Java Flume could not be installed");
+    Ok(())
+}
+
+fn java_dir() -> PathBuf {
+    target().join("java-flume")
+}
+
+/// A configuration of `rig/configs`.
+pub fn configuration(name: &str) -> Result<String> {
+    let path = root().join("rig/configs").join(name);
+    fs::read_to_string(&path).with_context(|| format!("failed to read {}", path.display()))
+}
+
+fn free_port() -> Result<u16> {
+    Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
+}
+
+impl Running {
+    /// Starts an agent; `@PORT@` and `@DIR@` in the configuration are filled in.
+    pub fn start(maker: Maker, configuration: &str) -> Result<Running> {
+        let base = target().join("rig");
+        fs::create_dir_all(&base)?;
+        let dir = tempfile::tempdir_in(base)?;
+        fs::create_dir(dir.path().join("files"))?;
+        let (port, monitoring) = (free_port()?, free_port()?);
+        let text = configuration
+            .replace("@PORT@", &port.to_string())
+            .replace("@DIR@", &dir.path().display().to_string());
+        fs::write(dir.path().join("flume.conf"), text)?;
+        let log = fs::File::create(dir.path().join("log"))?;
+        let mut command = match maker {
+            Maker::Ours => Command::new(program()),
+            Maker::Java => Command::new(root().join("rig/java-flume/flume-ng")),
+        };
+        command.args(["agent", "--name", "a1", "--conf-file", "flume.conf"]);
+        match maker {
+            Maker::Ours => command.args(["--state-dir", "state", "-Dflume.root.logger=WARN,console"]),
+            Maker::Java => command.env("JAVA_FLUME", java_dir().canonicalize()?),
+        };
+        command.arg("-Dflume.monitoring.type=http").arg(format!("-Dflume.monitoring.port={monitoring}"));
+        command.current_dir(dir.path()).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        let started = Instant::now();
+        let child = command.spawn().with_context(|| format!("failed to start {maker:?}"))?;
+        Ok(Running { child, dir, monitoring, port, started })
+    }
+
+    /// Its directory.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// What it logged.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.dir().join("log")).unwrap_or_default()
+    }
+
+    /// Waits until its source's port is open: the time since it was started.
+    pub fn wait_for_port(&mut self) -> Result<Duration> {
+        loop {
+            if TcpStream::connect(("127.0.0.1", self.port)).is_ok() {
+                return Ok(self.started.elapsed());
+            }
+            self.alive("its port")?;
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    fn alive(&mut self, what: &str) -> Result<()> {
+        if let Some(status) = self.child.try_wait()? {
+            bail!("the agent ended with {status}:\n{}", self.log());
+        }
+        ensure!(self.started.elapsed() < PATIENCE, "waited in vain for {what}:\n{}", self.log());
+        Ok(())
+    }
+
+    /// An attribute of `/metrics`: `("CHANNEL.c1", "EventTakeSuccessCount")`.
+    pub fn metric(&mut self, component: &str, attribute: &str) -> Result<u64> {
+        loop {
+            if let Ok(metrics) = get(self.monitoring, "/metrics") {
+                let metrics: Value = serde_json::from_str(&metrics).context("/metrics is not JSON")?;
+                if let Some(value) = metrics[component][attribute].as_str() {
+                    return Ok(value.parse()?);
+                }
+            }
+            self.alive("/metrics")?;
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// What its process has used.
+    pub fn usage(&self) -> Result<Usage> {
+        let pid = self.child.id();
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+        let fields: Vec<_> = stat.rsplit(") ").next().unwrap_or_default().split(' ').collect();
+        // Fields 14 and 15 of the whole line, in ticks of a hundredth of a second.
+        let ticks: u64 = fields[11].parse::<u64>()? + fields[12].parse::<u64>()?;
+        let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM")?;
+        let kib: f64 = peak.trim().trim_end_matches("kB").trim().parse()?;
+        Ok(Usage { cpu: ticks as f64 / 100.0, peak_mib: kib / 1024.0 })
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The body of a page of the monitoring port.
+fn get(port: u16, path: &str) -> Result<String> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+    write!(stream, "GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    let (head, body) = answer.split_once("\r\n\r\n").context("no answer")?;
+    ensure!(head.contains(" 200 "), "{head}");
+    Ok(body.into())
+}

@@ -1,0 +1,206 @@
+//! Events per second, CPU and memory beside Java Flume, in turn, with the same configuration files.
+
+use std::{
+    fs,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::Result;
+
+use crate::{
+    agents::{Maker, Running, configuration, install_java},
+    netcat,
+};
+
+/// What is measured.
+struct Flow {
+    name: &'static str,
+    configuration: &'static str,
+    batch: usize,
+    /// Clients that send lines; 0: the configuration has a source of its own.
+    clients: usize,
+    /// Whether Java Flume can run it.
+    peer: bool,
+}
+
+const FLOWS: &[Flow] = &[
+    Flow { name: "memory, batch 100", configuration: "memory.conf", batch: 100, clients: 0, peer: true },
+    Flow { name: "memory, batch 1000", configuration: "memory.conf", batch: 1000, clients: 0, peer: true },
+    Flow {
+        name: "memory, batch 100, fresh bodies",
+        configuration: "fresh.conf",
+        batch: 100,
+        clients: 0,
+        peer: false,
+    },
+    Flow {
+        name: "memory, batch 1000, fresh bodies",
+        configuration: "fresh.conf",
+        batch: 1000,
+        clients: 0,
+        peer: false,
+    },
+    Flow {
+        name: "file_roll, batch 100",
+        configuration: "file_roll.conf",
+        batch: 100,
+        clients: 0,
+        peer: true,
+    },
+    Flow {
+        name: "file_roll, batch 1000",
+        configuration: "file_roll.conf",
+        batch: 1000,
+        clients: 0,
+        peer: true,
+    },
+    Flow { name: "netcat, 1 client", configuration: "netcat.conf", batch: 0, clients: 1, peer: true },
+    Flow { name: "netcat, 16 clients", configuration: "netcat.conf", batch: 0, clients: 16, peer: true },
+];
+
+/// How long and how often.
+pub struct Effort {
+    /// Runs of each agent per flow.
+    pub rounds: usize,
+    /// Not counted, at the start of each run: a JVM compiles meanwhile.
+    pub warm_up: Duration,
+    /// Counted.
+    pub measured: Duration,
+}
+
+/// One run.
+#[derive(Clone, Copy, Debug)]
+pub struct Figures {
+    /// Events that left the channel, per second.
+    pub rate: f64,
+    /// CPU seconds per million of them.
+    pub cpu: f64,
+    /// Greatest resident memory, MiB.
+    pub rss: f64,
+}
+
+/// Medians of both, and the ratios.
+pub struct Row {
+    pub name: &'static str,
+    pub ours: Figures,
+    pub java: Option<Figures>,
+}
+
+/// Measures everything and prints a row each.
+pub fn run(effort: &Effort) -> Result<Vec<Row>> {
+    run_some(effort, &FLOWS.iter().map(|flow| flow.name).collect::<Vec<_>>())
+}
+
+/// Measures the named flows.
+pub fn run_some(effort: &Effort, names: &[&str]) -> Result<Vec<Row>> {
+    install_java()?;
+    println!(
+        "{:34}{:>12}{:>12}{:>8}{:>10}{:>10}{:>8}{:>8}{:>8}",
+        "flow", "events/s", "Java", "ratio", "CPU s/M", "Java", "RSS MiB", "Java", "ratio"
+    );
+    let mut rows = vec![];
+    for flow in FLOWS.iter().filter(|flow| names.contains(&flow.name)) {
+        let row = measure(flow, effort)?;
+        let Row { name, ours, java } = &row;
+        match java {
+            Some(java) => println!(
+                "{name:34}{:12.0}{:12.0}{:8.1}{:10.2}{:10.2}{:8.0}{:8.0}{:8.2}",
+                ours.rate,
+                java.rate,
+                ours.rate / java.rate,
+                ours.cpu,
+                java.cpu,
+                ours.rss,
+                java.rss,
+                ours.rss / java.rss
+            ),
+            None => println!(
+                "{name:34}{:12.0}{:>12}{:>8}{:10.2}{:>10}{:8.0}",
+                ours.rate, "-", "-", ours.cpu, "-", ours.rss
+            ),
+        }
+        rows.push(row);
+    }
+    Ok(rows)
+}
+
+/// Milliseconds from exec to open port: ours, Java's; medians.
+pub fn start_up(rounds: usize) -> Result<(f64, f64)> {
+    let text = configuration("netcat.conf")?;
+    let mut times = [vec![], vec![]];
+    for _ in 0..rounds {
+        for (maker, times) in [Maker::Ours, Maker::Java].into_iter().zip(&mut times) {
+            times.push(Running::start(maker, &text)?.wait_for_port()?.as_secs_f64() * 1e3);
+        }
+    }
+    let [ours, java] = times;
+    Ok((median(ours), median(java)))
+}
+
+fn measure(flow: &Flow, effort: &Effort) -> Result<Row> {
+    let (mut ours, mut java) = (vec![], vec![]);
+    for _ in 0..effort.rounds {
+        ours.push(once(Maker::Ours, flow, effort)?);
+        if flow.peer {
+            java.push(once(Maker::Java, flow, effort)?);
+        }
+    }
+    Ok(Row { name: flow.name, ours: medians(&ours), java: flow.peer.then(|| medians(&java)) })
+}
+
+fn once(maker: Maker, flow: &Flow, effort: &Effort) -> Result<Figures> {
+    let text = configuration(flow.configuration)?.replace("@BATCH@", &flow.batch.to_string());
+    let mut agent = Running::start(maker, &text)?;
+    let stop = Arc::new(AtomicBool::new(false));
+    let mut helpers = vec![cleaner(&agent.dir().join("files"), stop.clone())];
+    if flow.clients > 0 {
+        agent.wait_for_port()?;
+        helpers.extend((0..flow.clients).flat_map(|_| netcat::load(agent.port, stop.clone())));
+    }
+    let delivered = |agent: &mut Running| agent.metric("CHANNEL.c1", "EventTakeSuccessCount");
+    delivered(&mut agent)?;
+    thread::sleep(effort.warm_up);
+    let (events, usage, start) = (delivered(&mut agent)?, agent.usage()?, Instant::now());
+    thread::sleep(effort.measured);
+    let (events, elapsed) = (delivered(&mut agent)? - events, start.elapsed().as_secs_f64());
+    let used = agent.usage()?;
+    stop.store(true, Relaxed);
+    drop(agent);
+    helpers.into_iter().for_each(|helper| drop(helper.join()));
+    Ok(Figures {
+        rate: events as f64 / elapsed,
+        cpu: (used.cpu - usage.cpu) / events as f64 * 1e6,
+        rss: used.peak_mib,
+    })
+}
+
+/// Removes files that a sink has finished, or a minute would fill the disk.
+fn cleaner(files: &Path, stop: Arc<AtomicBool>) -> thread::JoinHandle<()> {
+    let files = files.to_path_buf();
+    thread::spawn(move || {
+        while !stop.load(Relaxed) {
+            let mut found: Vec<_> =
+                fs::read_dir(&files).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
+            found.sort_by_key(|path| fs::metadata(path).and_then(|meta| meta.modified()).ok());
+            found.pop();
+            found.iter().for_each(|path| drop(fs::remove_file(path)));
+            thread::sleep(Duration::from_millis(200));
+        }
+    })
+}
+
+fn medians(runs: &[Figures]) -> Figures {
+    let of = |figure: fn(&Figures) -> f64| median(runs.iter().map(figure).collect());
+    Figures { rate: of(|run| run.rate), cpu: of(|run| run.cpu), rss: of(|run| run.rss) }
+}
+
+fn median(mut numbers: Vec<f64>) -> f64 {
+    numbers.sort_by(f64::total_cmp);
+    numbers.get(numbers.len() / 2).copied().unwrap_or(f64::NAN)
+}

@@ -1,0 +1,46 @@
+//! `flume-rig bench|show|soak|slice`: measurements and demonstrations beside the real peers.
+
+mod agents;
+mod bench;
+mod netcat;
+mod show;
+mod structure;
+mod transcripts;
+
+use std::{process::ExitCode, time::Duration};
+
+use anyhow::{Result, bail};
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<_> = arguments.iter().map(String::as_str).collect();
+    match run(&words) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("flume-rig: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Whether everything passed.
+fn run(words: &[&str]) -> Result<bool> {
+    let seconds = Duration::from_secs;
+    match words {
+        ["bench"] => {
+            bench::run(&bench::Effort { rounds: 3, warm_up: seconds(5), measured: seconds(6) })?;
+            let (ours, java) = bench::start_up(5)?;
+            println!("exec to open port: {ours:.0} ms, Java {java:.0} ms");
+            Ok(true)
+        }
+        ["show"] => show::run(&bench::Effort { rounds: 3, warm_up: seconds(5), measured: seconds(6) }),
+        ["slice"] => show::slice(),
+        ["try", names @ ..] => {
+            bench::run_some(&bench::Effort { rounds: 1, warm_up: seconds(3), measured: seconds(3) }, names)
+                .map(|_| true)
+        }
+        ["soak", minutes] => show::soak(minutes.parse::<u64>().map(|minutes| seconds(60 * minutes))?),
+        _ => bail!("usage: flume-rig bench | show | slice | soak MINUTES"),
+    }
+}

@@ -1,0 +1,259 @@
+//! Every claim, run: `ITEM value want PASS|FAIL`.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader, Write},
+    net::TcpStream,
+    path::Path,
+    process::Command,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, ensure};
+use flume_testkit::agent::Agent;
+
+use crate::{
+    agents::{program, root},
+    bench::{self, Effort},
+    structure, transcripts,
+};
+
+/// Rows, and whether all passed.
+struct Report {
+    passed: usize,
+    failed: usize,
+}
+
+impl Report {
+    fn row(&mut self, item: &str, value: impl std::fmt::Display, want: &str, pass: bool) {
+        let verdict = if pass { "PASS" } else { "FAIL" };
+        println!("{item:44} {value:>16}   {want:22} {verdict}");
+        if pass { self.passed += 1 } else { self.failed += 1 }
+    }
+
+    fn at_least(&mut self, item: &str, value: f64, want: f64) {
+        self.row(item, format!("{value:.2}"), &format!(">= {want}"), value >= want);
+    }
+
+    fn at_most(&mut self, item: &str, value: f64, want: f64) {
+        self.row(item, format!("{value:.2}"), &format!("<= {want}"), value <= want);
+    }
+
+    fn done(self) -> bool {
+        println!("{} passed, {} failed", self.passed, self.failed);
+        self.failed == 0
+    }
+}
+
+/// Everything.
+pub fn run(effort: &Effort) -> Result<bool> {
+    let mut report = Report { passed: 0, failed: 0 };
+    flows(&mut report, 10_000, Duration::from_secs(5))?;
+    deployment_example(&mut report)?;
+    for transcript in transcripts::all()? {
+        println!("--- {}\n{}", transcript.title, transcript.text);
+        report.row(transcript.title, "", "as said", transcript.pass);
+    }
+    structure::print(&root())?;
+    beside_java(&mut report, effort)?;
+    Ok(report.done())
+}
+
+/// The same within a minute, for every change: fewer flows, and figures that are printed, not judged.
+pub fn slice() -> Result<bool> {
+    let mut report = Report { passed: 0, failed: 0 };
+    flows(&mut report, 10_000, Duration::from_secs(1))?;
+    deployment_example(&mut report)?;
+    for transcript in transcripts::all()? {
+        report.row(transcript.title, "", "as said", transcript.pass);
+        if !transcript.pass {
+            println!("{}", transcript.text);
+        }
+    }
+    bench::run_some(
+        &Effort { rounds: 1, warm_up: Duration::from_secs(2), measured: Duration::from_secs(2) },
+        &["memory, batch 100", "netcat, 1 client"],
+    )?;
+    Ok(report.done())
+}
+
+/// Lines through a real agent for a while, with reloads: none lost, memory flat.
+pub fn soak(duration: Duration) -> Result<bool> {
+    let mut report = Report { passed: 0, failed: 0 };
+    let mut agent = Agent::start(&program(), FLOW, &[])?;
+    fs::create_dir(agent.dir().join("files"))?;
+    let (address, start) = (agent.address("r1"), Instant::now());
+    let (mut sent, mut sizes, mut reloads) = (0, vec![], 0);
+    while start.elapsed() < duration {
+        send_numbered(&address, sent..sent + 10_000)?;
+        sent += 10_000;
+        sizes.push(resident_mib(agent.pid())?);
+        reloads += 1;
+        agent.configure(&FLOW.replace("batchSize = 100", &format!("batchSize = {}", 100 + reloads % 2)))?;
+        agent.signal("HUP")?;
+    }
+    agent.wait_for_count("c1", "EventTakeSuccessCount", sent);
+    let files = agent.dir().join("files");
+    let written = numbers(&files)?;
+    report.row("lines lost", sent - written.len() as u64, "0", written.len() as u64 == sent);
+    report.row("reloads meanwhile", reloads, "> 0", reloads > 0);
+    let half = sizes.len() / 2;
+    let most = |sizes: &[f64]| sizes.iter().copied().fold(0.0, f64::max);
+    report.at_most(
+        "memory, second half against first",
+        most(&sizes[half..]) / most(&sizes[..half.max(1)]),
+        1.2,
+    );
+    agent.stop()?;
+    Ok(report.done())
+}
+
+pub const FLOW: &str = "\
+a1.sources = r1
+a1.channels = c1
+a1.sinks = k1
+a1.sources.r1.type = netcat
+a1.sources.r1.bind = localhost
+a1.sources.r1.port = 0
+a1.sources.r1.channels = c1
+a1.channels.c1.type = memory
+a1.channels.c1.capacity = 100000
+a1.channels.c1.transactionCapacity = 1000
+a1.sinks.k1.type = file_roll
+a1.sinks.k1.sink.directory = @DIR@/files
+a1.sinks.k1.sink.rollInterval = 0
+a1.sinks.k1.sink.batchSize = 100
+a1.sinks.k1.channel = c1
+";
+
+fn flows(report: &mut Report, lines: u64, load: Duration) -> Result<()> {
+    let mut agent = Agent::start(&program(), FLOW, &[])?;
+    let files = agent.dir().join("files");
+    fs::create_dir(&files)?;
+    let address = agent.address("r1");
+    let acknowledged = send_numbered(&address, 0..lines)?;
+    report.row("lines acknowledged", acknowledged, &lines.to_string(), acknowledged == lines);
+    agent.wait_for_count("k1", "EventDrainSuccessCount", lines);
+    let in_order = numbers(&files)?.into_iter().eq(0..lines);
+    report.row("written, each once, in order", in_order, "true", in_order);
+    stop_under_load(report, agent, lines, load)
+}
+
+/// A client sends until the agent is stopped; what it was told is stored must be in the files or be counted.
+fn stop_under_load(report: &mut Report, mut agent: Agent, first: u64, load: Duration) -> Result<()> {
+    let address = agent.address("r1");
+    let client = std::thread::spawn(move || send_until_closed(&address, first));
+    std::thread::sleep(load);
+    agent.signal("TERM")?;
+    let (status, log) = agent.ended()?;
+    let acknowledged = client.join().map_err(|_| anyhow::anyhow!("the client panicked"))??;
+    let written = numbers(&agent.dir().join("files"))?.len() as u64;
+    let remained =
+        log.lines().find_map(|line| line.split("stopped, ").nth(1)?.split(' ').next()?.parse::<u64>().ok());
+    let lost = (first + acknowledged).saturating_sub(written + remained.unwrap_or(0));
+    report.row("acknowledged before SIGTERM", acknowledged, "> 0", acknowledged > 0);
+    report.row("acknowledged, neither written nor counted", lost, "0", lost == 0);
+    report.row("counted as remaining", remained.unwrap_or(0), "0", remained.unwrap_or(0) == 0);
+    report.row(
+        "exit code after SIGTERM",
+        format!("{:?}", status.code()),
+        "Some(0)",
+        status.code() == Some(0),
+    );
+    Ok(())
+}
+
+/// Sends numbered lines, reads an `OK` for each, and says how many came.
+pub fn send_numbered(address: &str, numbers: std::ops::Range<u64>) -> Result<u64> {
+    let stream = TcpStream::connect(address)?;
+    let reader = BufReader::new(stream.try_clone()?);
+    let count = numbers.end - numbers.start;
+    let writer = std::thread::spawn(move || -> std::io::Result<()> {
+        let mut stream = stream;
+        let lines: String = numbers.map(|number| format!("{number}\n")).collect();
+        stream.write_all(lines.as_bytes())
+    });
+    let mut acknowledged = 0;
+    for line in reader.lines() {
+        ensure!(line? == "OK", "a line was not acknowledged");
+        acknowledged += 1;
+        if acknowledged == count {
+            break;
+        }
+    }
+    writer.join().map_err(|_| anyhow::anyhow!("the writer panicked"))??;
+    Ok(acknowledged)
+}
+
+/// How many lines were acknowledged until the agent closed the connection.
+fn send_until_closed(address: &str, first: u64) -> Result<u64> {
+    let mut stream = TcpStream::connect(address)?;
+    let reader = BufReader::new(stream.try_clone()?);
+    std::thread::spawn(move || {
+        for block in (first..).step_by(100) {
+            let lines: String = (block..block + 100).map(|number| format!("{number}\n")).collect();
+            if stream.write_all(lines.as_bytes()).is_err() {
+                break;
+            }
+        }
+    });
+    Ok(reader.lines().map_while(Result::ok).filter(|line| line == "OK").count() as u64)
+}
+
+/// The numbers in all files of a directory, in the order of their names.
+pub fn numbers(directory: &Path) -> Result<Vec<u64>> {
+    let mut files: Vec<_> = fs::read_dir(directory)?.flatten().map(|entry| entry.path()).collect();
+    files.sort();
+    let mut numbers = vec![];
+    for file in files {
+        for line in fs::read_to_string(&file)?.lines() {
+            numbers.push(line.parse().with_context(|| format!("{}: `{line}`", file.display()))?);
+        }
+    }
+    Ok(numbers)
+}
+
+fn resident_mib(pid: u32) -> Result<f64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let kib = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
+    Ok(kib.trim().trim_end_matches("kB").trim().parse::<f64>()? / 1024.0)
+}
+
+/// The configuration that sites have from their deployment tool: every mistake is found, and nothing else.
+fn deployment_example(report: &mut Report) -> Result<()> {
+    let file = root().join("rig/configs/deployment.conf");
+    let output = Command::new(program()).args(["validate", "--format", "json", "-f"]).arg(&file).output()?;
+    let found: serde_json::Value = serde_json::from_slice(&output.stdout)?;
+    let found = found["diagnostics"].as_array().cloned().unwrap_or_default();
+    let keys = |severity: &str| -> Vec<String> {
+        let of = found.iter().filter(|found| found["severity"] == severity);
+        of.map(|found| format!("{}:{}", found["line"], found["key"].as_str().unwrap_or_default())).collect()
+    };
+    let errors = [
+        "4:a1.channels.c1.type",
+        "6:a1.sources.r1.channels",
+        "9:a1.sinks.k1.channel",
+        "9:a1.sinks.k1.hdfs.path",
+        "13:a1.sinks.k2.channel",
+        "13:a1.sinks.k2.hdfs.path",
+    ];
+    report.row("deployment example, errors", keys("error").len(), "6, with places", keys("error") == errors);
+    report.row(
+        "deployment example, warnings",
+        keys("warning").len(),
+        "the comma",
+        keys("warning") == ["3:a1.sinks"],
+    );
+    Ok(())
+}
+
+fn beside_java(report: &mut Report, effort: &Effort) -> Result<()> {
+    for row in bench::run(effort)? {
+        let Some(java) = row.java else { continue };
+        report.at_least(&format!("{}: events/s against Java", row.name), row.ours.rate / java.rate, 5.0);
+        report.at_most(&format!("{}: memory against Java", row.name), row.ours.rss / java.rss, 0.1);
+    }
+    let (ours, _) = bench::start_up(5)?;
+    report.at_most("exec to open port, ms", ours, 50.0);
+    Ok(())
+}
