@@ -1,10 +1,11 @@
 //! `netcat`: lines of text over TCP, each answered.
 
-use std::{io, num::NonZeroUsize, sync::Arc, time::Duration};
+use std::{future::ready, io, num::NonZeroUsize, pin::pin, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use flume_core::{
-    BuildError, ChannelError, Component, Config, Context, PutError, Source, SourceContext, SourceError,
+    BuildError, ChannelError, Component, Config, Context, Event, Outlet, PutError, Source, SourceContext,
+    SourceError,
     metrics::{Gauge, Held},
     with_causes,
 };
@@ -169,14 +170,18 @@ impl Connection {
     /// Puts and answers every whole line. What is refused for want of room is put again line by line, so that
     /// those for which there is room are accepted, and a client is slowed down by each that is not.
     async fn put_lines(&mut self) -> io::Result<()> {
-        let (limit, mut singly) = (self.cx.out.batch_limit(), 0usize);
+        let (out, mut singly) = (self.cx.out.clone(), 0usize);
+        let limit = out.batch_limit();
         loop {
             let cut = self.lines.cut(if singly > 0 { 1 } else { limit });
             let (count, end) = (cut.events.len(), cut.end());
-            if count == 0 {
-                return self.answer().await;
+            if count == 0 || self.answers.len() > READ_BYTES {
+                self.answer().await?;
             }
-            match self.cx.out.put(cut.events).await {
+            if count == 0 {
+                return Ok(());
+            }
+            match self.put(&out, cut.events).await? {
                 Err(error) if count > 1 && wants_room(&error) => {
                     singly = count;
                     continue;
@@ -190,12 +195,21 @@ impl Connection {
                 }
             }
             self.lines.take(end);
-            if singly > 0 {
-                // The next put may have to wait.
-                self.answer().await?;
-                singly -= 1;
-            }
+            singly = singly.saturating_sub(1);
         }
+    }
+
+    /// Sends what has gathered when the put has to wait. Meanwhile the put goes on: it may hold a place in a
+    /// queue, and the client may be slow.
+    async fn put(&mut self, out: &Outlet, batch: Vec<Event>) -> io::Result<Result<(), PutError>> {
+        let mut put = pin!(out.put(batch));
+        tokio::select! {
+            biased;
+            outcome = &mut put => return Ok(outcome),
+            () = ready(()) => {}
+        }
+        let (outcome, sent) = tokio::join!(put, self.answer());
+        sent.map(|()| outcome)
     }
 
     fn refuse(&mut self, lines: usize, error: &PutError) {
