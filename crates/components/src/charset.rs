@@ -146,3 +146,57 @@ impl Decoder {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What `bytes` mean, decoded in one piece and byte by byte; and how the text is written again.
+    fn check(name: &str, bytes: &[u8], text: Result<&str, &str>, written: &[u8]) {
+        let charset = Charset::parse(name).unwrap();
+        for size in [1, bytes.len()] {
+            let (mut decoder, mut strict, mut outcome) = (charset.decoder(), String::new(), Ok(()));
+            for piece in bytes.chunks(size) {
+                outcome = outcome.and_then(|()| decoder.decode(piece, &mut strict, false));
+            }
+            assert_eq!(outcome.map(|()| strict.as_str()).map_err(|_| strict.as_str()), text, "{name}");
+        }
+        let (mut decoder, mut lossy) = (charset.decoder(), String::new());
+        for piece in bytes.chunks(1) {
+            decoder.decode_lossy(piece, &mut lossy, false);
+        }
+        decoder.decode_lossy(b"", &mut lossy, true);
+        assert_eq!(charset.encode(&lossy), written, "{name}");
+    }
+
+    #[test]
+    fn names_mean_what_they_mean_in_java() {
+        check("UTF-8", b"\xef\xbb\xbf\xc3\xa9", Ok("\u{feff}\u{e9}"), b"\xef\xbb\xbf\xc3\xa9");
+        check("utf8", b"a\xffb", Err("a"), b"a\xef\xbf\xbdb");
+        check("ISO-8859-1", b"\x80\xe9", Ok("\u{80}\u{e9}"), b"\x80\xe9");
+        check("ISO8859_1", b"\x80\xe9", Ok("\u{80}\u{e9}"), b"\x80\xe9");
+        check("Cp1252", b"\x80\xe9", Ok("\u{20ac}\u{e9}"), b"\x80\xe9");
+        check("US-ASCII", b"a\x80", Err("a"), b"a?");
+        check("UTF-16", b"\0a", Ok("a"), b"\xfe\xff\0a");
+        check("UTF-16", b"\xff\xfea\0", Ok("a"), b"\xfe\xff\0a");
+        check("UTF-16BE", b"\xd8\x3d\xde\0", Ok("\u{1f600}"), b"\xd8\x3d\xde\0");
+        check("UTF-16LE", b"a\0", Ok("a"), b"a\0");
+        check("Shift_JIS", b"\x82\xa0", Ok("\u{3042}"), b"\x82\xa0");
+        check("ISO8859_15", b"\xa4", Ok("\u{20ac}"), b"\xa4");
+        check("GBK", b"\xff", Err(""), b"?");
+        for unknown in ["", "no-such", "utf-7", "UTF-32"] {
+            assert!(Charset::parse(unknown).is_err(), "{unknown}");
+        }
+    }
+
+    #[test]
+    fn what_a_set_lacks_is_a_question_mark() {
+        for (name, written) in [("US-ASCII", "??"), ("ISO-8859-1", "??"), ("windows-1251", "??")] {
+            assert_eq!(
+                Charset::parse(name).unwrap().encode("\u{3042}\u{1f600}"),
+                written.as_bytes(),
+                "{name}"
+            );
+        }
+    }
+}

@@ -26,7 +26,7 @@ async fn seq_counts_from_zero() {
 #[tokio::test(start_paused = true)]
 async fn seq_skips_nothing_when_it_is_refused() {
     let channel = "capacity = 10\ntransactionCapacity = 10\nkeep-alive = 0";
-    let text = "batchSize = 4\nbackoffSleepIncrement = 100\nmaxBackoffSleep = 150";
+    let text = "batchSize = 4\nbackoffSleepIncrement = 100\nmaxBackoffSleep = 150\ntotalEvents = 30";
     let source = RunningSource::with_channel(&REGISTRY, "seq", text, channel);
     sleep(Duration::from_millis(99)).await;
     // The third batch did not fit, and is tried again after 100, 250, 400 milliseconds.
@@ -35,8 +35,9 @@ async fn seq_skips_nothing_when_it_is_refused() {
     assert_eq!(source.number("ChannelWriteFail"), 3);
     assert!(matches!(source.state(), State::Failing { attempts: 3, .. }), "{}", source.state());
     assert_eq!(source.bodies(30).await, numbers(0..30));
-    assert_eq!(source.state(), State::Running);
-    source.stop().await.unwrap();
+    let state = source.cx.state.clone();
+    source.ended().await.unwrap();
+    assert_eq!(state.get().0, State::Running);
 }
 
 #[tokio::test(start_paused = true)]

@@ -229,14 +229,15 @@ impl Running {
     /// with the source.
     async fn end(mut self, stopping: bool) -> Result<String, SourceError> {
         let mut ended = timeout(TO_END, self.child.wait()).await;
-        for signal in [Signal::TERM, Signal::KILL] {
-            if ended.is_err() {
-                self.signal(signal);
-                ended = timeout(TO_END, self.child.wait()).await;
-            }
+        if ended.is_err() && !stopping {
+            self.signal(Signal::TERM);
+            ended = timeout(TO_END, self.child.wait()).await;
         }
-        if stopping {
+        if ended.is_err() || stopping {
             self.signal(Signal::KILL);
+        }
+        if ended.is_err() {
+            ended = timeout(TO_END, self.child.wait()).await;
         }
         self.group = None;
         let ended = ended.map_err(SourceError::at("kill the command"))?;

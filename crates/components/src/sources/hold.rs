@@ -5,13 +5,14 @@ use std::{fmt::Display, time::Duration};
 use flume_core::{
     ChannelError, Event, PutError, SourceContext,
     metrics::{Counter, Metrics},
+    with_causes,
 };
 use tokio::time::{Instant, sleep, sleep_until};
 
 const PAUSE: Duration = Duration::from_secs(1);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
 /// How long puts may still take together once the source is to stop.
-const LAST_PUT: Duration = Duration::from_secs(3);
+const LAST_PUT: Duration = Duration::from_secs(2);
 
 /// Puts batches until the channels take them. Meanwhile the source reads nothing, so that what feeds it waits.
 #[derive(Clone)]
@@ -47,7 +48,7 @@ impl Hold {
                 Err(error @ PutError::Channel { source: ChannelError::TooLarge { .. }, .. }) => {
                     return self.put_singly(cx, batch, &error).await;
                 }
-                Err(error) if cx.stop.is_requested() => return self.lose(batch.len(), &error),
+                Err(error) if cx.stop.is_requested() => return self.lose(batch.len(), with_causes(&error)),
                 Err(error) => cx.state.failing(&error, pause),
             }
             tokio::select! {
@@ -60,7 +61,7 @@ impl Hold {
 
     async fn put_singly(&mut self, cx: &SourceContext, batch: Vec<Event>, error: &PutError) {
         if batch.len() == 1 {
-            return self.lose(1, error);
+            return self.lose(1, with_causes(error));
         }
         for event in batch {
             Box::pin(self.put(cx, vec![event])).await;

@@ -1,10 +1,11 @@
 //! `netcat`: lines of text over TCP, each answered.
 
-use std::{io, num::NonZeroUsize, sync::Arc, time::Duration};
+use std::{future::ready, io, num::NonZeroUsize, pin::pin, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use flume_core::{
-    BuildError, ChannelError, Component, Config, Context, PutError, Source, SourceContext, SourceError,
+    BuildError, ChannelError, Component, Config, Context, Event, Outlet, PutError, Source, SourceContext,
+    SourceError,
     metrics::{Gauge, Held},
     with_causes,
 };
@@ -117,6 +118,8 @@ struct Connection {
     lines: Lines,
     acks: bool,
     longest: usize,
+    /// Gathered for what was read together, and sent together.
+    answers: String,
     answers_in: Charset,
 }
 
@@ -124,7 +127,8 @@ impl Connection {
     fn new(config: &NetcatConfig, cx: SourceContext, stream: TcpStream) -> Self {
         let longest = config.max_line_length.get();
         let lines = Lines::new(config.encoding, longest);
-        Connection { cx, stream, lines, acks: config.ack_every_event, longest, answers_in: config.encoding }
+        let (acks, answers, answers_in) = (config.ack_every_event, String::new(), config.encoding);
+        Connection { cx, stream, lines, acks, longest, answers, answers_in }
     }
 
     /// What is held counts as long as the connection is open. A stop drops what is under way: lines that
@@ -166,32 +170,49 @@ impl Connection {
     /// Puts and answers every whole line. What is refused for want of room is put again line by line, so that
     /// those for which there is room are accepted, and a client is slowed down by each that is not.
     async fn put_lines(&mut self) -> io::Result<()> {
-        let (limit, mut singly) = (self.cx.out.batch_limit(), 0usize);
+        let (out, mut singly) = (self.cx.out.clone(), 0usize);
+        let limit = out.batch_limit();
         loop {
             let cut = self.lines.cut(if singly > 0 { 1 } else { limit });
             let (count, end) = (cut.events.len(), cut.end());
+            if count == 0 || self.answers.len() > READ_BYTES {
+                self.answer().await?;
+            }
             if count == 0 {
                 return Ok(());
             }
-            match self.cx.out.put(cut.events).await {
+            match self.put(&out, cut.events).await? {
                 Err(error) if count > 1 && wants_room(&error) => {
                     singly = count;
                     continue;
                 }
-                Err(error) => self.refuse(count, &error).await?,
+                Err(error) => self.refuse(count, &error),
                 Ok(()) => {
                     self.cx.state.running();
                     if self.acks {
-                        self.answer("OK\n".repeat(count)).await?;
+                        self.answers.push_str(&"OK\n".repeat(count));
                     }
                 }
             }
             self.lines.take(end);
-            singly = singly.saturating_sub(count);
+            singly = singly.saturating_sub(1);
         }
     }
 
-    async fn refuse(&mut self, lines: usize, error: &PutError) -> io::Result<()> {
+    /// Sends what has gathered when the put has to wait. Meanwhile the put goes on: it may hold a place in a
+    /// queue, and the client may be slow.
+    async fn put(&mut self, out: &Outlet, batch: Vec<Event>) -> io::Result<Result<(), PutError>> {
+        let mut put = pin!(out.put(batch));
+        tokio::select! {
+            biased;
+            outcome = &mut put => return Ok(outcome),
+            () = ready(()) => {}
+        }
+        let (outcome, sent) = tokio::join!(put, self.answer());
+        sent.map(|()| outcome)
+    }
+
+    fn refuse(&mut self, lines: usize, error: &PutError) {
         let text = match error {
             PutError::Channel { channel, source: ChannelError::Full { .. } } => {
                 self.cx.state.waiting(&format!("channel {channel} has no room"));
@@ -202,11 +223,15 @@ impl Connection {
                 with_causes(error).replace('\n', " ")
             }
         };
-        self.answer(format!("FAILED: {text}\n").repeat(lines)).await
+        self.answers.push_str(&format!("FAILED: {text}\n").repeat(lines));
     }
 
-    async fn answer(&mut self, text: String) -> io::Result<()> {
-        let bytes = self.answers_in.encode(&text);
+    /// Sends the answers that have gathered.
+    async fn answer(&mut self) -> io::Result<()> {
+        if self.answers.is_empty() {
+            return Ok(());
+        }
+        let bytes = self.answers_in.encode(&std::mem::take(&mut self.answers));
         self.answers_in = self.answers_in.after_mark();
         self.stream.write_all(&bytes).await
     }
@@ -219,7 +244,8 @@ impl Connection {
                 "a client sent a line of more than {longest} characters, its connection is closed"
             );
             let text = format!("Event exceeds the maximum length ({longest} chars, including newline)");
-            self.answer(format!("FAILED: {text}\n")).await?;
+            self.answers = format!("FAILED: {text}\n");
+            self.answer().await?;
         }
         self.stream.shutdown().await?;
         let _ = timeout(FAREWELL, copy(&mut self.stream, &mut sink())).await;
