@@ -79,19 +79,17 @@ fn is_blank(c: char) -> bool {
 }
 
 impl LineReader<'_> {
-    /// The next character; a line end of any kind comes as `\n`.
+    /// The next character; LF and CR come as `\n`, CRLF as `\r`.
     fn next(&mut self) -> Option<Placed> {
         let char = self.chars.next()?;
         let placed = Placed { char, line: self.line, column: self.column };
-        if char == '\r' && self.chars.peek() == Some(&'\n') {
-            self.chars.next();
-        }
         if matches!(char, '\r' | '\n') {
             (self.line, self.column) = (self.line + 1, 1);
-            return Some(Placed { char: '\n', ..placed });
+        } else {
+            self.column += 1;
         }
-        self.column += 1;
-        Some(placed)
+        let pair = char == '\r' && self.chars.next_if_eq(&'\n').is_some();
+        Some(if char == '\r' && !pair { Placed { char: '\n', ..placed } } else { placed })
     }
 
     /// The next line that is neither empty nor a comment, its continuations joined, escapes still in it.
@@ -105,25 +103,33 @@ impl LineReader<'_> {
             skip_blanks = false;
             match placed.char {
                 '#' | '!' if line.is_empty() => {
-                    while self.next().is_some_and(|placed| placed.char != '\n') {}
+                    while self.next().is_some_and(|placed| !matches!(placed.char, '\n' | '\r')) {}
                     skip_blanks = true;
                 }
-                '\n' if escaped => {
+                '\n' | '\r' if escaped => {
                     line.pop();
                     (skip_blanks, escaped) = (true, false);
+                    // At the very end Java makes a line of what there is, be it nothing.
+                    if placed.char == '\n' && self.chars.peek().is_none() {
+                        return Some(line);
+                    }
                 }
-                '\n' if line.is_empty() => skip_blanks = true,
-                '\n' => return Some(line),
+                '\n' | '\r' if line.is_empty() => skip_blanks = true,
+                '\n' | '\r' => return Some(line),
                 char => {
                     escaped = char == '\\' && !escaped;
                     line.push(placed);
                 }
             }
         }
+        if line.is_empty() {
+            return None;
+        }
+        // A lone backslash at the very end is a line with an empty key, as in Java.
         if escaped {
             line.pop();
         }
-        (!line.is_empty()).then_some(line)
+        Some(line)
     }
 }
 
