@@ -57,7 +57,7 @@ pub(crate) const KNOWN: &[Known] = &[
     known("channel", "file", "org.apache.flume.channel.file.FileChannel", "core", &[]),
     known("channel", "jdbc", "org.apache.flume.channel.jdbc.JdbcChannel", "dead", &[]),
     known("channel", "spillablememory", "org.apache.flume.channel.SpillableMemoryChannel", "rare", &[]),
-    known("channel", "", "org.apache.flume.channel.kafka.KafkaChannel", "core", &["kafka.bootstrap.servers"]),
+    known("channel", "", "org.apache.flume.channel.kafka.KafkaChannel", "core", &[]),
     known("channel", "", "org.apache.flume.channel.PseudoTxnMemoryChannel", "dead", &[]),
     known("channel", "recoverablememory", "org.apache.flume.channel.recoverable.memory.RecoverableMemoryChannel", "dead", &[]),
     known("interceptor", "timestamp", "org.apache.flume.interceptor.TimestampInterceptor$Builder", "core", &[]),

@@ -24,7 +24,8 @@ fn every_input_is_read_as_java_reads_it() {
             assert!(!parsed.diagnostics.is_empty(), "{shown:?} is malformed");
             continue;
         }
-        let seen: Vec<_> = parsed.entries.iter().map(|entry| (entry.key.clone(), entry.value.clone())).collect();
+        let seen: Vec<_> =
+            parsed.entries.iter().map(|entry| (entry.key.clone(), entry.value.clone())).collect();
         let pair = |pair: &Value| {
             let text = |at: usize| pair[at].as_str().unwrap().to_string();
             (if marked { text(0).replace('\u{feff}', "") } else { text(0) }, text(1))

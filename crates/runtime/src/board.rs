@@ -174,10 +174,10 @@ impl Board {
         *self.0.reload.lock() = Some(Reload { at: SystemTime::now(), error });
     }
 
-    /// The components that are not ready to work, with the reason.
+    /// The components that are not ready to work, with the reason; one that has done all it had to do is.
     pub fn unready(&self) -> Vec<String> {
         let unready = |entry: &Arc<Entry>| match entry.state.get().0 {
-            State::Running | State::Waiting { .. } => None,
+            State::Running | State::Waiting { .. } | State::Stopped => None,
             state => Some(format!("{} {}: {state}", entry.kind.name(), entry.name)),
         };
         self.entries().iter().filter_map(unready).collect()

@@ -1,0 +1,245 @@
+//! The program from outside: its commands, what they print, their exit codes.
+
+use std::{
+    fs,
+    io::Write,
+    path::Path,
+    process::{Command, Output, Stdio},
+};
+
+use serde_json::Value;
+
+fn flume(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_flume-ng")).args(arguments).stdin(Stdio::null()).output().unwrap()
+}
+
+fn check(arguments: &[&str], code: i32, expected: &str) {
+    let output = flume(arguments);
+    let said = [output.stdout, output.stderr].concat();
+    let said = String::from_utf8_lossy(&said);
+    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
+    assert!(said.contains(expected), "{arguments:?}: {said}");
+}
+
+fn file(text: &str) -> tempfile::NamedTempFile {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+    file
+}
+
+#[test]
+fn every_command_says_what_is_wrong_and_exits_with_two() {
+    check(&[], 2, "Usage: flume-ng COMMAND");
+    check(&["help"], 0, "validate");
+    check(&["--help"], 0, "validate");
+    check(&["version"], 0, "Flume 0");
+    check(&["agnet"], 2, "there is no command `agnet`, did you mean `agent`?");
+    check(&["agent"], 2, "an agent needs --name");
+    check(&["agent", "--help"], 0, "--no-reload-conf");
+    check(&["agent", "-n", "a1"], 2, "an agent needs --conf-file");
+    check(
+        &["agent", "-n", "a1", "-f", "/nowhere/flume.conf", "--state-dir", "/tmp"],
+        2,
+        "/nowhere/flume.conf cannot be read",
+    );
+    check(&["agent", "-n", "a1", "-f", "x", "--nonsense"], 2, "there is no option --nonsense");
+    check(&["validate"], 2, "which file?");
+    check(&["validate", "-f", "/nowhere"], 2, "/nowhere cannot be read");
+    check(&["status", "--state-dir", "/nowhere"], 1, "no agent runs in /nowhere");
+    check(&["describe", "file_rol"], 2, "did you mean `file_roll`?");
+    check(&["describe", "hive"], 2, "a sink of Flume that this build does not have");
+    check(&["describe", "memory"], 0, "byteCapacityBufferPercentage");
+    check(&["describe"], 0, "netcat");
+}
+
+#[test]
+fn an_agent_that_cannot_run_exits_with_two() {
+    let nothing = file(
+        "a1.sources = r1\na1.channels = c1\na1.sources.r1.type = nettcat\na1.sources.r1.channels = c1\na1.channels.c1.type = memory\n",
+    );
+    let path = nothing.path().to_str().unwrap();
+    let base = ["agent", "-f", path, "--state-dir", "/tmp"];
+    let agent = |more: &[&'static str]| [&base, more].concat();
+    check(
+        &agent(&["-n", "a1"]),
+        2,
+        "a1.sources.r1.type: there is no source `nettcat` (did you mean `netcat`?)",
+    );
+    check(&agent(&["-n", "a1"]), 2, "has no source and no sink that can run");
+    check(&agent(&["-n", "a2"]), 2, "there is no agent `a2`, the configuration has: a1");
+    let half = file(
+        "a1.sinks = k1 k2\na1.channels = c1\na1.channels.c1.type = memory\na1.sinks.k1.type = null\na1.sinks.k1.channel = c1\n",
+    );
+    let path = half.path().to_str().unwrap();
+    check(
+        &["agent", "-f", path, "-n", "a1", "--strict", "--state-dir", "/tmp"],
+        2,
+        "--strict refuses a configuration with 2 errors",
+    );
+}
+
+/// As sites have it from their deployment tool.
+const DEPLOYMENT: &str = "\
+# Name the components on this agent
+a1.sources = r1
+a1.sinks = k1, k2
+a1.channels = c1
+# Describe/configure the source
+a1.sources.r1.type = netcat
+a1.sources.r1.bind = localhost
+a1.sources.r1.port = 44444
+a1.sinks.k1.type = HDFS
+a1.sinks.k1.hdfs.kerberosPrincipal = flume/_HOST@YOUR-REALM.COM
+a1.sinks.k1.hdfs.kerberosKeytab = /etc/flume/conf/flume.keytab
+a1.sinks.k1.hdfs.proxyUser = test
+a1.sinks.k2.type = HDFS
+a1.sinks.k2.hdfs.kerberosPrincipal = flume/_HOST@YOUR-REALM.COM
+a1.sinks.k2.hdfs.kerberosKeytab = /etc/flume/conf/flume.keytab
+a1.sinks.k2.hdfs.proxyUser = hdfs
+";
+
+#[test]
+fn validate_finds_every_mistake_in_its_place() {
+    let file = file(DEPLOYMENT);
+    let path = file.path().to_str().unwrap();
+    let output = flume(&["validate", "-f", path, "--format", "json"]);
+    assert_eq!(output.status.code(), Some(2));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let found = report["diagnostics"].as_array().unwrap();
+    assert!(found.iter().all(|found| found["file"] == path));
+    let row = |found: &Value| {
+        format!(
+            "{}:{} {} {}",
+            found["line"],
+            found["column"],
+            found["severity"].as_str().unwrap(),
+            found["key"].as_str().unwrap()
+        )
+    };
+    let seen: Vec<_> = found.iter().filter(|found| found["severity"] != "note").map(row).collect();
+    assert_eq!(
+        seen,
+        [
+            "3:14 warning a1.sinks",
+            "4:15 error a1.channels.c1.type",
+            "6:1 error a1.sources.r1.channels",
+            "9:1 error a1.sinks.k1.channel",
+            "9:1 error a1.sinks.k1.hdfs.path",
+            "13:1 error a1.sinks.k2.channel",
+            "13:1 error a1.sinks.k2.hdfs.path",
+        ]
+    );
+    check(
+        &["validate", "-f", path],
+        2,
+        " 3 | a1.sinks = k1, k2\n   |              ^\n  = separate names by spaces",
+    );
+    check(&["validate", "-f", path, "-n", "a2"], 2, "there is no agent `a2`, the configuration has: a1");
+}
+
+fn check_diagnostic(text: &str, expected: &[&str]) {
+    let file = file(text);
+    let output = flume(&["validate", "-f", file.path().to_str().unwrap(), "--format", "json"]);
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let row = |found: &Value| {
+        let text = |key: &str| found[key].as_str().unwrap_or_default().to_string();
+        let hint = if found["hint"].is_null() { String::new() } else { format!(" ({})", text("hint")) };
+        format!("{} {}: {}{hint}", text("severity"), text("key"), text("text"))
+    };
+    let seen: Vec<_> = report["diagnostics"].as_array().unwrap().iter().map(row).collect();
+    assert_eq!(seen, expected, "{text}");
+}
+
+#[test]
+fn each_mistake_is_said_once() {
+    let base = "a1.sources = r1\na1.channels = c1\na1.sinks = k1\na1.sources.r1.type = seq\na1.sources.r1.channels = c1\n\
+                a1.channels.c1.type = memory\na1.sinks.k1.type = null\na1.sinks.k1.channel = c1\n";
+    check_diagnostic(base, &[]);
+    check_diagnostic(
+        &base.replace("type = memory", "type = memroy"),
+        &["error a1.channels.c1.type: there is no channel `memroy` (did you mean `memory`?)"],
+    );
+    check_diagnostic(
+        &base.replace("k1.channel = c1", "k1.channel = c2"),
+        &["error a1.sinks.k1.channel: there is no channel `c2` (did you mean `c1`?)"],
+    );
+    check_diagnostic(
+        &base.replace("r1.channels = c1", "r1.channels = c1 c9"),
+        &["warning a1.sources.r1.channels: there is no channel `c9` (did you mean `c1`?)"],
+    );
+    check_diagnostic(
+        &base.replace("a1.sinks.k1.channel", "a1.sink.k1.channel"),
+        &[
+            "error a1.sinks.k1.channel: required but not set",
+            "warning a1.sink.k1.channel: `sink` is not a kind of component, it has no effect (did you mean `sinks`?)",
+        ],
+    );
+    check_diagnostic(
+        &format!("{base}a1.sinks.k1.batchsize = 5\n"),
+        &["warning a1.sinks.k1.batchsize: unknown property, it has no effect (did you mean `batchSize`?)"],
+    );
+    check_diagnostic(
+        &format!("{base}a1.sinks.k1.chanel = c1\n"),
+        &["warning a1.sinks.k1.chanel: unknown property, it has no effect (did you mean `channel`?)"],
+    );
+    check_diagnostic(
+        &format!("{base}a1.sinks.k2.type = null\n"),
+        &["warning a1.sinks.k2: is not listed in `a1.sinks`, it is not started (add `k2` to `a1.sinks`)"],
+    );
+    check_diagnostic(
+        &format!("{base}a1.sources.r1.batchSize = 500\n"),
+        &[
+            "error a1.sources.r1.batchSize: a batch of 500 events can never fit into channel c1, its transactionCapacity is 100",
+        ],
+    );
+    check_diagnostic(
+        &format!("{base}a1.sinks.k1.batchSize = 500\n"),
+        &[
+            "warning a1.sinks.k1: batches of 500 events exceed the transactionCapacity 100 of channel c1: Flume would leave this sink out",
+        ],
+    );
+    check_diagnostic(
+        &format!("{base}a1.channels.c1.capacity = 50\n"),
+        &["error a1.channels.c1.transactionCapacity: must not exceed capacity, which is 50"],
+    );
+    check_diagnostic(
+        &format!("{base}a1.channels.c1.capacity = 0\n"),
+        &[
+            "warning a1.channels.c1.capacity: expected a whole number from 1, found `0`; the default 100 is used",
+        ],
+    );
+    check_diagnostic(
+        &format!("{base}a1.sources.r1.selector.type = multiplexing\na1.sources.r1.selector.mapping.x = c2\n"),
+        &["error a1.sources.r1.selector.mapping.x: `c2` is not a channel of this source"],
+    );
+    check_diagnostic(
+        &format!("{base}a1.sources.r1.interceptors = i1\na1.sources.r1.interceptors.i1.type = timestap\n"),
+        &[
+            "error a1.sources.r1.interceptors.i1: there is no interceptor `timestap` (did you mean `timestamp`?)",
+        ],
+    );
+    check_diagnostic(
+        &format!("{base}a1.sinks.k1.type = logger\n"),
+        &["warning a1.sinks.k1.type: is set a second time, the value of line 7 is lost"],
+    );
+    check_diagnostic(
+        &format!("{base}lonely = 1\n"),
+        &[
+            "warning lonely: belongs to no agent, it has no effect (keys are AGENT.sources.NAME.PROPERTY and the like)",
+        ],
+    );
+    check_diagnostic(
+        &format!("{base}a1.sinks.k1.batchSize = \\u00zz\n"),
+        &[
+            "error a1.sinks.k1.batchSize: \\u must be followed by four hexadecimal digits; Flume refuses the whole file (write \\\\u for a literal \\u)",
+        ],
+    );
+}
+
+#[test]
+fn the_examples_are_right() {
+    for entry in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples")).unwrap() {
+        let path = entry.unwrap().path();
+        check(&["validate", "-f", path.to_str().unwrap()], 0, "0 errors, 0 warnings");
+    }
+}
