@@ -1,6 +1,6 @@
 //! `netcat` as its clients see it.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use flume_components::REGISTRY;
 use flume_core::{Event, State};
@@ -232,6 +232,22 @@ async fn a_port_in_use_is_an_error_that_names_it() {
     let error = second.ended().await.unwrap_err();
     assert_eq!(error.to_string(), format!("failed to listen on 127.0.0.1:{port}"));
     first.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn every_address_means_both_families() {
+    let source = RunningSource::start(&REGISTRY, "netcat", "bind = 0.0.0.0\nport = 0");
+    let listens = source.address().await;
+    let mut hosts = vec!["127.0.0.1"];
+    // Where the system has no IPv6 there is nothing to try.
+    hosts.extend(listens.is_ipv6().then_some("::1"));
+    for host in hosts {
+        assert_eq!(
+            exchange(SocketAddr::new(host.parse::<IpAddr>().unwrap(), listens.port()), b"a\n").await,
+            b"OK\n"
+        );
+    }
+    source.stop().await.unwrap();
 }
 
 #[tokio::test]

@@ -75,9 +75,9 @@ impl Component for NetcatSource {
 #[async_trait]
 impl Source for NetcatSource {
     async fn run(&mut self, cx: &SourceContext) -> Result<(), SourceError> {
-        let address = resolve(&self.config.bind, self.config.port).await?;
-        let bound = TcpListener::bind(address).await;
-        let listener = bound.map_err(SourceError::at(format!("listen on {address}")))?;
+        let NetcatConfig { bind, port, .. } = &self.config;
+        let bound = TcpListener::bind(&resolve(bind, *port).await?[..]).await;
+        let listener = bound.map_err(SourceError::at(format!("listen on {bind}:{port}")))?;
         cx.ready(listener.local_addr().ok());
         let room = Arc::new(Semaphore::new(self.config.max_connections.get()));
         let mut connections = JoinSet::new();

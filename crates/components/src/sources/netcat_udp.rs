@@ -1,9 +1,6 @@
 //! `netcatudp`: an event per datagram.
 
-use std::{
-    io,
-    net::{Ipv6Addr, SocketAddr},
-};
+use std::{io, net::SocketAddr};
 
 use async_trait::async_trait;
 use flume_core::{BuildError, Component, Config, Context, Event, Source, SourceContext, SourceError, Str};
@@ -26,9 +23,9 @@ pub(super) struct NetcatUdpConfig {
     /// Port to listen on; 0 takes a free one.
     #[prop("port")]
     port: u16,
-    /// Host name or address to listen on; unset: all of them.
-    #[prop("bind")]
-    bind: Option<String>,
+    /// Host name or address to listen on.
+    #[prop("bind", default = "0.0.0.0")]
+    bind: String,
     /// Header that receives the address of the sender, as `/127.0.0.1:4711`; unset: no header. Flume's guide
     /// calls it `remoteAddressHeader`, Flume itself does not know that name.
     #[prop("remoteAddress", alias = "remoteAddressHeader")]
@@ -52,7 +49,9 @@ impl Component for NetcatUdpSource {
 #[async_trait]
 impl Source for NetcatUdpSource {
     async fn run(&mut self, cx: &SourceContext) -> Result<(), SourceError> {
-        let socket = self.bind().await?;
+        let NetcatUdpConfig { bind, port, .. } = &self.config;
+        let bound = UdpSocket::bind(&resolve(bind, *port).await?[..]).await;
+        let socket = bound.map_err(SourceError::at(format!("listen on {bind}:{port}")))?;
         cx.ready(socket.local_addr().ok());
         let mut buffer = vec![0; DATAGRAM_BYTES];
         loop {
@@ -72,23 +71,6 @@ impl Source for NetcatUdpSource {
 }
 
 impl NetcatUdpSource {
-    async fn bind(&self) -> Result<UdpSocket, SourceError> {
-        let port = self.config.port;
-        if let Some(host) = &self.config.bind {
-            let address = resolve(host, port).await?;
-            let bound = UdpSocket::bind(address).await;
-            return bound.map_err(SourceError::at(format!("listen on {address}")));
-        }
-        // Takes IPv4 too, unless the system has no IPv6 at all.
-        match UdpSocket::bind((Ipv6Addr::UNSPECIFIED, port)).await {
-            Err(error) if error.kind() != io::ErrorKind::AddrInUse => {
-                let bound = UdpSocket::bind(("0.0.0.0", port)).await;
-                bound.map_err(SourceError::at(format!("listen on port {port}")))
-            }
-            bound => bound.map_err(SourceError::at(format!("listen on port {port}"))),
-        }
-    }
-
     /// What has come, without waiting.
     fn receive(&self, socket: &UdpSocket, buffer: &mut [u8], most: usize) -> io::Result<Vec<Event>> {
         let mut batch = vec![];

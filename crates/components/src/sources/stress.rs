@@ -12,6 +12,8 @@ use super::back_off::BackOff;
 
 /// What bodies are filled with: Java's largest byte.
 const FILL: u8 = 0x7F;
+/// Bodies that are shared and no larger than this are a part of it: nothing counts who holds them, as in Java.
+static FILLED: [u8; 64 << 10] = [FILL; 64 << 10];
 
 /// Puts equal events as fast as the channels accept them, to measure what is behind.
 #[derive(Clone, Config)]
@@ -120,8 +122,12 @@ impl StressSource {
 
     /// The events of a batch share one body, unless they are to have their own.
     fn batch(&self, events: usize) -> Vec<Event> {
-        let event = || Event::from(vec![FILL; self.size]);
-        if self.fresh_bodies { repeat_with(event).take(events).collect() } else { vec![event(); events] }
+        let fresh = || Event::from(vec![FILL; self.size]);
+        match FILLED.get(..self.size) {
+            _ if self.fresh_bodies => repeat_with(fresh).take(events).collect(),
+            Some(body) => vec![Event::from(body); events],
+            None => vec![fresh(); events],
+        }
     }
 }
 
