@@ -6,3 +6,8 @@ pub mod faulty;
 pub mod parts;
 pub mod sink_contract;
 pub mod source;
+
+/// What `docs/adding-a-component.md` says is compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/adding-a-component.md")]
+struct AddingAComponent;
