@@ -4,7 +4,10 @@ use std::{
     collections::VecDeque,
     future::{pending, ready},
     num::NonZeroUsize,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
     time::{Duration, SystemTime},
 };
 
@@ -40,6 +43,10 @@ pub(super) struct MemoryConfig {
     byte_capacity_buffer_percentage: u64,
 }
 
+/// How often an empty-handed take looks again before it sleeps: some microseconds, about what putting a thread to
+/// sleep and waking it costs. A flow of small batches would otherwise pay that for each of them.
+const LOOKS: u32 = 200;
+
 /// A queue of batches: a put is one push, a take moves or joins whole batches.
 ///
 /// Room is two semaphores because theirs are the properties wanted: one acquire per batch, first
@@ -49,6 +56,8 @@ pub(super) struct MemoryChannel(Arc<Shared>);
 struct Shared {
     limits: Limits,
     queue: Mutex<Queue>,
+    /// Batches in the queue, to be looked at without the lock.
+    stocked: AtomicUsize,
     room: Semaphore,
     byte_room: Option<Semaphore>,
     /// Wakes one waiting take. It remembers one call, and passes it on if that take is dropped;
@@ -95,7 +104,8 @@ impl Component for MemoryChannel {
         let limits = Limits::of(&config)?;
         let (room, byte_room) = (Semaphore::new(limits.events), limits.bytes.map(Semaphore::new));
         let (queue, stock) = (Mutex::default(), Notify::new());
-        Ok(MemoryChannel(Arc::new(Shared { limits, queue, room, byte_room, stock })))
+        let stocked = AtomicUsize::new(0);
+        Ok(MemoryChannel(Arc::new(Shared { limits, queue, stocked, room, byte_room, stock })))
     }
 }
 
@@ -216,6 +226,7 @@ impl Shared {
         queue.events += batch.events.len();
         queue.bytes += batch.bytes;
         queue.batches.push_back(batch);
+        self.stocked.store(queue.batches.len(), Relaxed);
         drop(queue);
         if was_empty {
             self.stock.notify_one();
@@ -239,11 +250,22 @@ impl Shared {
             if full || open.events.len() >= enough || (self.no_room() && !open.events.is_empty()) {
                 return Ok(());
             }
+            if deadline.is_none() && !patience.is_zero() && self.stocked_soon() {
+                continue;
+            }
             let deadline = *deadline.get_or_insert_with(|| Instant::now() + patience);
             if timeout_at(deadline, stock).await.is_err() {
                 return Ok(());
             }
         }
+    }
+
+    /// Whether a batch comes while looking for some microseconds.
+    fn stocked_soon(&self) -> bool {
+        (0..LOOKS).any(|_| {
+            std::hint::spin_loop();
+            self.stocked.load(Relaxed) > 0
+        })
     }
 
     /// Moves what is there into `open`; whether it holds what is wanted.
@@ -254,6 +276,7 @@ impl Shared {
         }
         let full = queue.fill(open, want);
         let left_behind = !queue.batches.is_empty();
+        self.stocked.store(queue.batches.len(), Relaxed);
         drop(queue);
         if left_behind {
             self.stock.notify_one();
@@ -273,6 +296,7 @@ impl Shared {
         queue.events += batch.events.len();
         queue.bytes += batch.bytes;
         queue.batches.push_front(batch);
+        self.stocked.store(queue.batches.len(), Relaxed);
         drop(queue);
         self.stock.notify_one();
     }
