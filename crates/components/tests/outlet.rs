@@ -75,7 +75,8 @@ async fn a_new_wiring_needs_no_new_outlet() {
         interceptors: vec![build::<dyn Interceptor>(&REGISTRY, "static", "key = dc\nvalue = x", &cx)],
         selector: build(&REGISTRY, "replicating", "", &cx),
         channels: vec![channels[0].clone()],
-    });
+    })
+    .await;
     let mut marked = Event::from("b");
     marked.headers.set(Str::from("dc"), Str::from("mine"));
     used_by_a_connection.put(vec![Event::from("a"), marked]).await.unwrap();

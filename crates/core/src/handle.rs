@@ -43,6 +43,12 @@ pub enum ReplaceError {
         /// Events that fit.
         capacity: usize,
     },
+    /// A sink has taken events that it may yet return.
+    #[error("{in_flight} of its events are with a sink that does not stop")]
+    InFlight {
+        /// How many.
+        in_flight: usize,
+    },
     /// A channel failed while the events moved.
     #[error(transparent)]
     Channel(#[from] ChannelError),
@@ -119,12 +125,16 @@ impl ChannelHandle {
         self.0.counters.take_successes.add(events);
     }
 
-    /// Moves all events into `successor`, in order, and puts it in this one's place. Puts wait meanwhile;
-    /// no sink may hold a take. On an error everything is as before.
+    /// Moves all events into `successor`, in order, and puts it in this one's place. Puts wait meanwhile.
+    /// On an error everything is as before.
     pub async fn replace(&self, successor: Box<dyn Channel>) -> Result<(), ReplaceError> {
         let _closed = self.0.gate.write().await;
         let old = self.0.channel.load_full();
-        let (held, room) = (old.stats().events, successor.stats());
+        let (stats, room) = (old.stats(), successor.stats());
+        let (held, in_flight) = (stats.events, stats.in_flight);
+        if in_flight > 0 {
+            return Err(ReplaceError::InFlight { in_flight });
+        }
         if held > room.capacity {
             return Err(ReplaceError::TooSmall { held, capacity: room.capacity });
         }

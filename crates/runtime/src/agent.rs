@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use flume_conf::Plan;
-use flume_core::{AgentInfo, BuildError, Context, Phase, ReplaceError};
+use flume_core::{AgentInfo, BuildError, Context, Phase};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::{
@@ -77,8 +77,8 @@ impl Agent {
         self.board.clone()
     }
 
-    /// Starts, restarts, rewires and stops what differs from `plan`; the rest is not touched.
-    /// On an error nothing was changed.
+    /// Starts, restarts, rewires and stops what differs from `plan`, which was checked; the rest is not touched.
+    /// A plan that is wrong or would lose events is refused before anything changes.
     pub async fn apply(&mut self, plan: &Plan) -> Result<Changes, ReloadError> {
         let changes = Changes::between(self, plan)?;
         for name in &changes.channels.started {
@@ -89,7 +89,7 @@ impl Agent {
             self.channels.insert(name.clone(), channel);
         }
         self.stop_sources(changes.sources.stopped.iter().chain(&changes.sources.restarted)).await;
-        self.rewire_sources(plan, &changes)?;
+        self.rewire_sources(plan, &changes).await?;
         self.stop_groups(&changes).await;
         self.replace_channels(plan, &changes).await;
         self.remove_channels(&changes).await;
@@ -107,7 +107,7 @@ impl Agent {
         }
     }
 
-    fn rewire_sources(&mut self, plan: &Plan, changes: &Changes) -> Result<(), ReloadError> {
+    async fn rewire_sources(&mut self, plan: &Plan, changes: &Changes) -> Result<(), ReloadError> {
         for planned in &plan.sources {
             let name = short_name(&planned.section.name);
             if !changes.sources.rewired.iter().any(|rewired| rewired == name) {
@@ -116,7 +116,7 @@ impl Agent {
             let handles = planned.frame.channels.texts().filter_map(|name| self.channels.get(name));
             let handles = handles.map(|channel| channel.handle.clone()).collect();
             if let Some(source) = self.sources.get_mut(name) {
-                source.rewire(planned, handles).map_err(failed(&planned.section.name))?;
+                source.rewire(planned, handles, GRACE).await.map_err(failed(&planned.section.name))?;
             }
         }
         Ok(())
@@ -131,7 +131,7 @@ impl Agent {
                 .filter(|channel| group.channels.contains(channel))
                 .filter_map(|channel| self.channels.remove(channel))
                 .collect();
-            if left.iter().any(|channel| !channel.handle.durable() && channel.handle.stats().events > 0) {
+            if left.iter().any(|channel| channel.volatile_events() > 0) {
                 group.request(Phase::Drain);
                 self.retiring.push((group, left));
             } else {
@@ -152,12 +152,8 @@ impl Agent {
                 continue;
             }
             let Some(channel) = self.channels.get_mut(name) else { continue };
-            match channel.replace(planned, &self.info).await {
-                Ok(()) => {}
-                Err(error @ ReplaceError::TooSmall { .. }) => {
-                    tracing::warn!("{} keeps its settings: {error}", planned.section.name);
-                }
-                Err(error) => tracing::error!("{} keeps its settings: {error}", planned.section.name),
+            if let Err(error) = channel.replace(planned, &self.info).await {
+                tracing::error!("{} keeps its settings: {error}", planned.section.name);
             }
         }
     }

@@ -7,7 +7,7 @@ use flume_core::{Context, Severity};
 
 use crate::{
     agent::{Agent, ReloadError},
-    channels,
+    channels::{self, RunningChannel},
     check::short_name,
     sinks,
     sources::frame_values,
@@ -82,10 +82,7 @@ impl Changes {
     /// A channel that is not durable may neither shrink below what it holds nor vanish with events that
     /// no sink of the old configuration could deliver.
     fn refuse_losses(&self, agent: &Agent, plan: &Plan) -> Result<(), ReloadError> {
-        let held = |name: &str| {
-            let channel = agent.channels.get(name).filter(|channel| !channel.handle.durable());
-            channel.map_or(0, |channel| channel.handle.stats().events)
-        };
+        let held = |name: &str| agent.channels.get(name).map_or(0, RunningChannel::volatile_events);
         let refuse = |name: &str, reason: String| {
             let channel = format!("{}.channels.{name}", agent.info.name);
             Err(ReloadError::Channel { channel, reason })

@@ -43,7 +43,7 @@ impl RunningChannel {
         Ok(RunningChannel { values: values(plan), handle, entry, opened, opener })
     }
 
-    /// Puts a channel of changed settings in its place. No sink may be taking from it.
+    /// Puts a channel of changed settings in its place. Its sinks have been stopped.
     pub(crate) async fn replace(
         &mut self,
         plan: &ChannelPlan,
@@ -70,15 +70,21 @@ impl RunningChannel {
         Opened(self.opened.subscribe())
     }
 
+    /// Events that would be lost with it.
+    pub(crate) fn volatile_events(&self) -> usize {
+        let stats = self.handle.stats();
+        if self.handle.durable() { 0 } else { stats.events + stats.in_flight }
+    }
+
     /// Closes it; what it holds and is not durable is lost, and told.
     pub(crate) async fn close(self) -> usize {
         self.opener.abort();
-        let stats = self.handle.stats();
+        let lost = self.volatile_events();
         if let Err(error) = self.handle.close().await {
             tracing::error!("{} failed to close: {error}", self.handle.name());
         }
         self.handle.state().stopped();
-        if self.handle.durable() { 0 } else { stats.events + stats.in_flight }
+        lost
     }
 }
 

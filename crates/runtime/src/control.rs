@@ -1,9 +1,9 @@
 //! The control socket: one JSON request and one JSON answer per line, for the owner of the agent alone.
 
 use std::{
-    fs,
+    fs::{self, DirBuilder},
     io::{self, ErrorKind},
-    os::unix::fs::PermissionsExt,
+    os::unix::fs::{DirBuilderExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
@@ -70,7 +70,8 @@ pub(crate) async fn listen(
     board: Board,
     reloads: mpsc::Sender<ReloadRequest>,
 ) -> io::Result<ControlSocket> {
-    fs::create_dir_all(state_dir)?;
+    // Nobody else may connect, not even before the socket has its mode.
+    DirBuilder::new().recursive(true).mode(0o700).create(state_dir)?;
     let path = state_dir.join(SOCKET);
     if UnixStream::connect(&path).await.is_ok() {
         return Err(io::Error::new(ErrorKind::AddrInUse, "another agent of this name is running"));

@@ -51,14 +51,16 @@ impl RunningSource {
         Ok(RunningSource { values, frame_values, entry, cx, outlet, switch, task })
     }
 
-    /// Leads the next batches another way, without closing a listener.
-    pub(crate) fn rewire(
+    /// Leads the next batches another way, without closing a listener; waits for those under way, at most `grace`.
+    pub(crate) async fn rewire(
         &mut self,
         plan: &SourcePlan,
         handles: Vec<ChannelHandle>,
+        grace: Duration,
     ) -> Result<(), BuildError> {
         let peers = plan.frame.channels.texts().map(String::from).collect();
-        self.outlet.rewire(wiring(plan, handles, &Context { peers, ..self.cx.clone() })?);
+        let wiring = wiring(plan, handles, &Context { peers, ..self.cx.clone() })?;
+        let _ = tokio::time::timeout(grace, self.outlet.rewire(wiring)).await;
         self.frame_values = frame_values(plan);
         Ok(())
     }
