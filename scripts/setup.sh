@@ -4,19 +4,11 @@
 set -eu
 MSRV=1.95
 
-missing=
-command -v cc >/dev/null 2>&1 || missing="$missing gcc libc6-dev"
-command -v curl >/dev/null 2>&1 || missing="$missing curl ca-certificates"
-command -v nc >/dev/null 2>&1 || missing="$missing netcat-openbsd"
-if [ -n "$missing" ]; then
-    if [ "$(id -u)" -ne 0 ]; then
-        echo "please run: sudo apt-get install -y$missing" >&2
-        exit 1
-    fi
-    apt-get update -qq
-    # shellcheck disable=SC2086
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $missing >/dev/null
-fi
+. "$(dirname "$0")/need.sh"
+need cc gcc libc6-dev
+need curl curl ca-certificates
+need nc netcat-openbsd
+install_needed
 
 [ -f "$HOME/.cargo/env" ] && . "$HOME/.cargo/env"
 have=$(cargo --version 2>/dev/null | cut -d' ' -f2 || true)

@@ -5,18 +5,10 @@ set -eu
 directory=${1:?usage: install.sh DIRECTORY}
 here=$(cd "$(dirname "$0")" && pwd)
 
-missing=
-command -v java >/dev/null 2>&1 || missing="$missing default-jre-headless"
-command -v mvn >/dev/null 2>&1 || missing="$missing maven"
-if [ -n "$missing" ]; then
-    if [ "$(id -u)" -ne 0 ]; then
-        echo "please run: sudo apt-get install -y$missing" >&2
-        exit 1
-    fi
-    apt-get update -qq
-    # shellcheck disable=SC2086
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $missing >/dev/null
-fi
+. "$here/../../scripts/need.sh"
+need java default-jre-headless
+need mvn maven
+install_needed
 
 stamp="$directory/pom.xml"
 if ! cmp -s "$here/pom.xml" "$stamp"; then

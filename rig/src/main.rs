@@ -2,6 +2,7 @@
 
 mod agents;
 mod bench;
+mod flow;
 mod netcat;
 mod show;
 mod structure;

@@ -4,17 +4,17 @@ use std::{
     fs,
     io::{BufRead, BufReader, Write},
     net::TcpStream,
-    path::Path,
     process::Command,
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use flume_testkit::agent::Agent;
 
 use crate::{
     agents::{program, root},
     bench::{self, Effort},
+    flow::{FLOW, numbers, send_numbered},
     structure, transcripts,
 };
 
@@ -108,24 +108,6 @@ pub fn soak(duration: Duration) -> Result<bool> {
     Ok(report.done())
 }
 
-pub const FLOW: &str = "\
-a1.sources = r1
-a1.channels = c1
-a1.sinks = k1
-a1.sources.r1.type = netcat
-a1.sources.r1.bind = localhost
-a1.sources.r1.port = 0
-a1.sources.r1.channels = c1
-a1.channels.c1.type = memory
-a1.channels.c1.capacity = 100000
-a1.channels.c1.transactionCapacity = 1000
-a1.sinks.k1.type = file_roll
-a1.sinks.k1.sink.directory = @DIR@/files
-a1.sinks.k1.sink.rollInterval = 0
-a1.sinks.k1.sink.batchSize = 100
-a1.sinks.k1.channel = c1
-";
-
 fn flows(report: &mut Report, lines: u64, load: Duration) -> Result<()> {
     let mut agent = Agent::start(&program(), FLOW, &[])?;
     let files = agent.dir().join("files");
@@ -163,28 +145,6 @@ fn stop_under_load(report: &mut Report, mut agent: Agent, first: u64, load: Dura
     Ok(())
 }
 
-/// Sends numbered lines, reads an `OK` for each, and says how many came.
-pub fn send_numbered(address: &str, numbers: std::ops::Range<u64>) -> Result<u64> {
-    let stream = TcpStream::connect(address)?;
-    let reader = BufReader::new(stream.try_clone()?);
-    let count = numbers.end - numbers.start;
-    let writer = std::thread::spawn(move || -> std::io::Result<()> {
-        let mut stream = stream;
-        let lines: String = numbers.map(|number| format!("{number}\n")).collect();
-        stream.write_all(lines.as_bytes())
-    });
-    let mut acknowledged = 0;
-    for line in reader.lines() {
-        ensure!(line? == "OK", "a line was not acknowledged");
-        acknowledged += 1;
-        if acknowledged == count {
-            break;
-        }
-    }
-    writer.join().map_err(|_| anyhow::anyhow!("the writer panicked"))??;
-    Ok(acknowledged)
-}
-
 /// How many lines were acknowledged until the agent closed the connection.
 fn send_until_closed(address: &str, first: u64) -> Result<u64> {
     let mut stream = TcpStream::connect(address)?;
@@ -198,19 +158,6 @@ fn send_until_closed(address: &str, first: u64) -> Result<u64> {
         }
     });
     Ok(reader.lines().map_while(Result::ok).filter(|line| line == "OK").count() as u64)
-}
-
-/// The numbers in all files of a directory, in the order of their names.
-pub fn numbers(directory: &Path) -> Result<Vec<u64>> {
-    let mut files: Vec<_> = fs::read_dir(directory)?.flatten().map(|entry| entry.path()).collect();
-    files.sort();
-    let mut numbers = vec![];
-    for file in files {
-        for line in fs::read_to_string(&file)?.lines() {
-            numbers.push(line.parse().with_context(|| format!("{}: `{line}`", file.display()))?);
-        }
-    }
-    Ok(numbers)
 }
 
 fn resident_mib(pid: u32) -> Result<f64> {

@@ -7,7 +7,7 @@ use flume_testkit::agent::{Agent, component};
 
 use crate::{
     agents::program,
-    show::{FLOW, numbers, send_numbered},
+    flow::{FLOW, numbers, send_numbered},
 };
 
 /// One trouble.

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use flume_core::AgentInfo;
 use flume_runtime::{Options, RunError};
 
-use crate::{args::Args, commands::Failure, configuration::Files, logging, state_dir};
+use crate::{args::Args, configuration::Files, logging, outcome::Failure, state_dir};
 
 /// As Flume's.
 const MONITORING_PORT: u16 = 41414;

@@ -1,11 +1,13 @@
 //! The commands, as a table.
 
-use std::{io::Write, process::ExitCode};
+use std::process::ExitCode;
 
 use crate::{
     agent,
     args::{Args, Flag, parse},
-    describe, status, validate,
+    describe,
+    outcome::{Failure, print},
+    status, validate,
 };
 
 /// A command of `flume-ng`.
@@ -14,20 +16,6 @@ pub(crate) struct Command {
     doc: &'static str,
     flags: &'static [Flag],
     run: fn(&Args) -> Result<ExitCode, Failure>,
-}
-
-/// Why a command failed, with its exit code.
-pub(crate) enum Failure {
-    /// The user asked for something that cannot be: exit code 2.
-    Usage(String),
-    /// Something went wrong on the way: exit code 1.
-    Runtime(anyhow::Error),
-}
-
-impl<E: Into<anyhow::Error>> From<E> for Failure {
-    fn from(error: E) -> Self {
-        Failure::Runtime(error.into())
-    }
 }
 
 const NAME: Flag =
@@ -106,14 +94,6 @@ pub(crate) fn run(arguments: &[String]) -> ExitCode {
             eprintln!("flume-ng: {error:#}");
             ExitCode::FAILURE
         }
-    }
-}
-
-/// Prints to standard output; a reader that went away is no failure.
-pub(crate) fn print(text: &str) -> Result<ExitCode, Failure> {
-    match std::io::stdout().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
-        _ => Ok(ExitCode::SUCCESS),
     }
 }
 

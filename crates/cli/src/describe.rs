@@ -12,8 +12,8 @@ use flume_core::{
 
 use crate::{
     args::Args,
-    commands::{Failure, print},
     known::KNOWN,
+    outcome::{Failure, print},
     registry::REGISTRY,
 };
 

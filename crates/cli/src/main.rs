@@ -7,6 +7,7 @@ mod configuration;
 mod describe;
 mod known;
 mod logging;
+mod outcome;
 mod registry;
 mod state_dir;
 mod status;

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use crate::{
     args::Args,
-    commands::{Failure, print},
+    outcome::{Failure, print},
     state_dir,
 };
 

@@ -7,7 +7,7 @@ use flume_core::{AgentInfo, Diagnostic, Severity};
 
 use crate::{
     args::Args,
-    commands::{Failure, print},
+    outcome::{Failure, print},
     registry::REGISTRY,
 };
 
