@@ -1,8 +1,23 @@
 //! What an operator sees when something goes wrong: real agents, brought into trouble.
 
-use std::{fs, net::TcpListener, process::Command};
+use std::{
+    fs,
+    net::TcpListener,
+    process::Command,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::SeqCst},
+    },
+    time::Duration,
+};
 
 use anyhow::{Result, ensure};
+use async_trait::async_trait;
+use flume_conf::Document;
+use flume_core::{
+    AgentInfo, BuildError, Component, Config, Context, Delivered, Event, Registration, Registry, Sink,
+    SinkError, Want,
+};
 use flume_testkit::agent::{Agent, component};
 
 use crate::{
@@ -21,7 +36,7 @@ pub struct Transcript {
 
 /// All of them.
 pub fn all() -> Result<Vec<Transcript>> {
-    Ok(vec![port_in_use()?, directory_missing()?, disk_full()?, broken_reload()?])
+    Ok(vec![port_in_use()?, directory_missing()?, disk_full()?, broken_reload()?, panic()?])
 }
 
 /// A second agent cannot bind, says so, and binds as soon as the port is free.
@@ -97,6 +112,70 @@ fn broken_reload() -> Result<Transcript> {
         status,
         error.contains("flume.conf:14") && acknowledged == 10,
     )
+}
+
+/// A sink that panics: the agent lives, the sink is built again, its events are delivered.
+fn panic() -> Result<Transcript> {
+    let runtime = tokio::runtime::Runtime::new()?;
+    let mut text = String::new();
+    let delivered = runtime.block_on(async {
+        let mut document = Document::default();
+        let flow = "a1.sources = r1\na1.channels = c1\na1.sinks = k1\na1.sources.r1.type = seq\na1.sources.r1.totalEvents = 3\n\
+                    a1.sources.r1.channels = c1\na1.channels.c1.type = memory\na1.sinks.k1.type = panicking\na1.sinks.k1.channel = c1\n";
+        document.add("flume.conf", flow.as_bytes());
+        let registry = Registry { sinks: PANICKING, ..flume_components::REGISTRY };
+        let info = Arc::new(AgentInfo { name: "a1".into(), ..AgentInfo::default() });
+        let mut agent = flume_runtime::Agent::new(info.clone());
+        agent.apply(&flume_runtime::check(document.plan("a1", &registry), &info)).await?;
+        let (board, mut last) = (agent.board(), String::new());
+        for _ in 0..1000 {
+            let status = flume_runtime::status(&board);
+            let sink = component(&status, "k1").cloned();
+            let Some(sink) = sink else { continue };
+            let line = format!("sink k1 {} {}", sink.state, sink.reason.unwrap_or_default());
+            if line != last {
+                text += &format!("{line}\n");
+                last = line;
+            }
+            if sink.metrics.get("EventDrainSuccessCount") == Some(&3) {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let remained = agent.stop(Duration::from_secs(1), std::future::pending()).await;
+        anyhow::Ok(remained.is_empty())
+    })?;
+    let pass = delivered && text.contains("panicked: the demonstration");
+    Ok(Transcript { title: "a component that panics", text, pass })
+}
+
+const PANICKING: &[Registration<dyn Sink>] = &[Registration::sink::<Panicking>("panicking", "")];
+
+/// Panics with its first batch.
+#[derive(Clone, Config)]
+struct PanickingConfig {}
+
+struct Panicking;
+
+static PANICKED: AtomicBool = AtomicBool::new(false);
+
+impl Component for Panicking {
+    type Config = PanickingConfig;
+    fn build(_: PanickingConfig, _: &Context) -> Result<Self, BuildError> {
+        Ok(Panicking)
+    }
+}
+
+#[async_trait]
+impl Sink for Panicking {
+    fn want(&self) -> Want {
+        Want::events(10)
+    }
+
+    async fn deliver(&mut self, _: &[Event]) -> Result<Delivered, SinkError> {
+        assert!(PANICKED.swap(true, SeqCst), "the demonstration");
+        Ok(Delivered::default())
+    }
 }
 
 fn failure(agent: &mut Agent, name: &str) -> String {

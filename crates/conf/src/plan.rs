@@ -4,7 +4,7 @@ use flume_core::{
     Channel, ChannelSelector, Config, Diagnostic, Interceptor, Place, RunnerConfig, Sink, SinkProcessor,
     Source,
     component::Constructor,
-    config::{Chain, Names, Nested},
+    config::{Chain, Ignored, Names, Nested},
     props::Section,
 };
 
@@ -64,7 +64,10 @@ pub struct SourceFrame {
 pub(crate) struct TypeFrame {
     /// Which component it is: a short name in any case, or the class name of Flume's.
     #[prop("type")]
-    pub(crate) _type_name: String,
+    pub(crate) type_name: String,
+    /// Names a Java class that reads the configuration, which only Java could load.
+    #[prop("config")]
+    pub(crate) _config: Ignored,
 }
 
 /// What every sink understands besides its own properties and the runner's.

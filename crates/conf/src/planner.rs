@@ -254,8 +254,7 @@ fn component<K: Kind + ?Sized + 'static>(
     props: &mut Props<'_>,
     frame: Vec<Property>,
 ) -> Option<Constructor<K>> {
-    let type_row = &TypeFrame::properties()[0];
-    let type_name = props.text(type_row)?;
+    let TypeFrame { type_name, .. } = TypeFrame::parse(props)?;
     let unknown = match find::<K>(props.registry(), &type_name) {
         Ok(row) => {
             let constructor = row.parse(props);
@@ -264,7 +263,7 @@ fn component<K: Kind + ?Sized + 'static>(
         }
         Err(unknown) => unknown,
     };
-    props.report(unknown.severity, type_row.key, &unknown.text, unknown.hint);
+    props.report(unknown.severity, "type", &unknown.text, unknown.hint);
     for key in unknown.known.map_or(&[][..], |known| known.required) {
         // The row reads like that of a component that is there.
         props.text(&Property::new::<String>(key, &[], "", None));
