@@ -48,7 +48,7 @@ fn pages() -> Vec<Page> {
 }
 
 fn add<K: Kind + ?Sized + 'static>(pages: &mut Vec<Page>) {
-    pages.extend(K::table(&REGISTRY).iter().map(|row| {
+    pages.extend(K::tables(&REGISTRY).iter().copied().flatten().map(|row| {
         let (title, class) = (row.title(), if row.name.is_empty() { "" } else { row.class });
         let text = reference(title, class, row.doc, &(row.properties)());
         Page { kind: K::NAME, title, class: row.class, doc: row.doc, text }

@@ -5,4 +5,10 @@ use flume_core::Registry;
 use crate::known::KNOWN;
 
 /// All components.
-pub(crate) const REGISTRY: Registry = Registry { known: KNOWN, ..flume_components::REGISTRY };
+pub(crate) const REGISTRY: Registry = Registry {
+    channels: &[flume_components::channels::CHANNELS, flume_file_channel::CHANNELS],
+    sinks: &[flume_components::sinks::SINKS, flume_hdfs::SINKS],
+    serializers: &[flume_components::serializers::SERIALIZERS, flume_hdfs::SERIALIZERS],
+    known: KNOWN,
+    ..flume_components::REGISTRY
+};

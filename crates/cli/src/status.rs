@@ -95,6 +95,9 @@ fn line(component: &ComponentStatus, now: Timestamp) -> String {
     if let (Some(attempts), Some(next)) = (component.attempts, component.next_try) {
         text += &format!(" (attempt {attempts}, next in {})", ago(now, next));
     }
+    for (name, fact) in &component.facts {
+        text += &format!("\n        {name}: {fact}");
+    }
     text + "\n"
 }
 

@@ -10,12 +10,27 @@ const EDGES: &[(&str, &[&str])] = &[
     ("flume-core", &["flume-derive"]),
     ("flume-conf", &["flume-core"]),
     ("flume-runtime", &["flume-conf", "flume-core"]),
-    ("flume-components", &["flume-core"]),
-    ("flume-ng", &["flume-components", "flume-conf", "flume-core", "flume-runtime"]),
+    ("flume-components", &["flume-core", "flume-wire"]),
+    ("flume-wire", &[]),
+    ("flume-file-channel", &["flume-core"]),
+    ("flume-hdfs", &["flume-core", "flume-wire"]),
+    ("flume-deploy", &["flume-core", "flume-hdfs"]),
+    (
+        "flume-ng",
+        &[
+            "flume-components",
+            "flume-conf",
+            "flume-core",
+            "flume-deploy",
+            "flume-file-channel",
+            "flume-hdfs",
+            "flume-runtime",
+        ],
+    ),
 ];
 
 /// Crates that only tests and measurements use; they may depend on everything.
-const DEVELOPMENT: &[&str] = &["flume-testkit", "flume-rig"];
+const DEVELOPMENT: &[&str] = &["flume-testkit", "flume-cluster", "flume-rig"];
 
 #[test]
 fn crates_depend_on_each_other_as_drawn() {

@@ -14,12 +14,12 @@ use flume_core::Registry;
 
 /// Every component in this crate; the binary adds those of the other crates.
 pub const REGISTRY: Registry = Registry {
-    sources: sources::SOURCES,
-    channels: channels::CHANNELS,
-    sinks: sinks::SINKS,
-    interceptors: interceptors::INTERCEPTORS,
-    selectors: selectors::SELECTORS,
-    serializers: serializers::SERIALIZERS,
-    processors: processors::PROCESSORS,
+    sources: &[sources::SOURCES],
+    channels: &[channels::CHANNELS],
+    sinks: &[sinks::SINKS],
+    interceptors: &[interceptors::INTERCEPTORS],
+    selectors: &[selectors::SELECTORS],
+    serializers: &[serializers::SERIALIZERS],
+    processors: &[processors::PROCESSORS],
     known: &[],
 };

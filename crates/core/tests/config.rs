@@ -47,9 +47,10 @@ impl Component for Join {
 }
 
 impl EventSerializer for Join {
-    fn write(&mut self, event: &Event, out: &mut Vec<u8>) {
+    fn write(&mut self, event: &Event, out: &mut Vec<u8>) -> Result<(), String> {
         out.extend_from_slice(&event.body);
         out.push(self.0);
+        Ok(())
     }
 }
 
@@ -124,8 +125,8 @@ struct Sample {
 }
 
 static REGISTRY: Registry = Registry {
-    serializers: &[Registration::serializer::<Join>("JOIN", "org.example.Join$Builder")],
-    interceptors: &[Registration::interceptor::<Join>("join", "org.example.JoinInterceptor$Builder")],
+    serializers: &[&[Registration::serializer::<Join>("JOIN", "org.example.Join$Builder")]],
+    interceptors: &[&[Registration::interceptor::<Join>("join", "org.example.JoinInterceptor$Builder")]],
     sources: &[],
     channels: &[],
     sinks: &[],
@@ -228,7 +229,7 @@ fn a_nested_component_is_parsed_once_and_created_often() {
     let parsed = PARSED.get();
     let mut out = Vec::new();
     for body in ["a", "b"] {
-        sample.serializer.create(&cx).unwrap().write(&Event::from(body), &mut out);
+        sample.serializer.create(&cx).unwrap().write(&Event::from(body), &mut out).unwrap();
     }
     assert_eq!(out, b"a;b;");
     assert_eq!(PARSED.get(), parsed);

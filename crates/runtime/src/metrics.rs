@@ -6,7 +6,10 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use flume_core::State;
+use flume_core::{
+    State,
+    metrics::{Durations, Histogram, Value as Reading},
+};
 use serde_json::{Map, Value};
 
 use crate::board::{Board, Entry, Kind, Live};
@@ -65,9 +68,9 @@ pub fn json(board: &Board) -> String {
 fn flume_attributes(entry: &Entry) -> BTreeMap<String, String> {
     let mut shown: BTreeMap<String, String> =
         attributes(entry.kind).iter().map(|name| (name.to_string(), "0".into())).collect();
-    shown.extend(
-        entry.metrics.read().into_iter().map(|reading| (reading.name.into(), reading.value.to_string())),
-    );
+    for reading in entry.metrics.read() {
+        shown.extend(plain(reading.name, &reading.value));
+    }
     let (state, since) = entry.state.get();
     if let Live::Channel(handle) = &entry.live {
         let stats = handle.stats();
@@ -86,6 +89,20 @@ fn flume_attributes(entry: &Entry) -> BTreeMap<String, String> {
     shown
 }
 
+/// A metric as names and texts; of durations their number and sum.
+pub(crate) fn plain(name: &str, value: &Reading) -> Vec<(String, String)> {
+    match value {
+        Reading::Count(number) | Reading::Level(number) => vec![(name.into(), number.to_string())],
+        Reading::Text(text) => vec![(name.into(), text.clone())],
+        Reading::Durations(Durations { count, sum, .. }) => {
+            vec![
+                (format!("{name}Count"), count.to_string()),
+                (format!("{name}Millis"), sum.as_millis().to_string()),
+            ]
+        }
+    }
+}
+
 fn fill_percentage(events: usize, capacity: usize) -> f64 {
     if capacity == 0 { f64::MAX } else { events as f64 * 100.0 / capacity as f64 }
 }
@@ -102,6 +119,7 @@ fn millis(time: SystemTime) -> u128 {
 /// Prometheus' text format, version 0.0.4: `flume_sink_event_drain_success_total{agent="a1",component="k1"} 7`.
 pub fn prometheus(board: &Board) -> String {
     let mut families: BTreeMap<String, (&'static str, Vec<String>)> = BTreeMap::new();
+    let mut histograms: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let agent = escape(&board.agent().name);
     for entry in board.entries().iter() {
         let labels = format!("agent=\"{agent}\",component=\"{}\"", escape(&entry.name));
@@ -113,14 +131,26 @@ pub fn prometheus(board: &Board) -> String {
                 .push(format!("{name}{{{labels}}} {value}"));
         };
         let family = |name: &str| format!("flume_{}_{}", entry.kind.name(), snake(name));
-        let mut numbers: BTreeMap<_, _> =
-            attributes(entry.kind).iter().map(|name| (*name, (0, true))).collect();
-        numbers.extend(entry.metrics.read().into_iter().map(|read| (read.name, (read.value, read.counts))));
-        for (name, (value, counts)) in numbers {
-            let counts = counts && name != "OpenConnectionCount";
-            let (name, kind) =
-                if counts { (family(name) + "_total", "counter") } else { (family(name), "gauge") };
-            add(name, kind, &labels, value.to_string());
+        let mut metrics: BTreeMap<_, _> =
+            attributes(entry.kind).iter().map(|name| (*name, Reading::Count(0))).collect();
+        metrics.extend(entry.metrics.read().into_iter().map(|read| (read.name, read.value)));
+        for (name, value) in metrics {
+            match value {
+                Reading::Count(number) if name != "OpenConnectionCount" => {
+                    add(family(name) + "_total", "counter", &labels, number.to_string());
+                }
+                Reading::Count(number) | Reading::Level(number) => {
+                    add(family(name), "gauge", &labels, number.to_string());
+                }
+                Reading::Text(text) => {
+                    let labels = format!("{labels},text=\"{}\"", escape(&text));
+                    add(family(name) + "_info", "gauge", &labels, "1".into());
+                }
+                Reading::Durations(durations) => {
+                    let name = family(name) + "_seconds";
+                    histograms.entry(name.clone()).or_default().push(histogram(&name, &labels, &durations));
+                }
+            }
         }
         if let Live::Channel(handle) = &entry.live {
             let stats = handle.stats();
@@ -141,7 +171,21 @@ pub fn prometheus(board: &Board) -> String {
     for (name, (kind, lines)) in families {
         let _ = writeln!(text, "# TYPE {name} {kind}\n{}", lines.join("\n"));
     }
+    for (name, series) in histograms {
+        let _ = writeln!(text, "# TYPE {name} histogram\n{}", series.join("\n"));
+    }
     text
+}
+
+/// The lines of one histogram.
+fn histogram(name: &str, labels: &str, Durations { within, count, sum }: &Durations) -> String {
+    let bounds = Histogram::BOUNDS.iter().map(|bound| bound.as_secs_f64().to_string());
+    let buckets = bounds.zip(within.iter()).chain([("+Inf".to_string(), count)]);
+    let mut lines: Vec<_> =
+        buckets.map(|(bound, seen)| format!("{name}_bucket{{{labels},le=\"{bound}\"}} {seen}")).collect();
+    lines.push(format!("{name}_sum{{{labels}}} {}", sum.as_secs_f64()));
+    lines.push(format!("{name}_count{{{labels}}} {count}"));
+    lines.join("\n")
 }
 
 /// `EventPutSuccessCount` → `event_put_success`.

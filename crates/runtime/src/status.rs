@@ -5,9 +5,12 @@ use std::{collections::BTreeMap, time::SystemTime};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use flume_core::State;
+use flume_core::{State, metrics::Value};
 
-use crate::board::{Board, Entry, Live};
+use crate::{
+    board::{Board, Entry, Live},
+    metrics::plain,
+};
 
 /// An agent at one moment.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -63,6 +66,9 @@ pub struct ComponentStatus {
     pub channel: Option<ChannelStatus>,
     /// All its numbers.
     pub metrics: BTreeMap<String, u64>,
+    /// Facts in words: its principal, the file it reads.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub facts: BTreeMap<String, String>,
 }
 
 /// What a channel holds.
@@ -114,6 +120,15 @@ fn component(entry: &Entry) -> ComponentStatus {
         }
         Live::Other => (None, None),
     };
+    let (mut metrics, mut facts) = (BTreeMap::new(), BTreeMap::new());
+    for reading in entry.metrics.read() {
+        for (name, text) in plain(reading.name, &reading.value) {
+            match text.parse() {
+                Ok(number) if !matches!(reading.value, Value::Text(_)) => drop(metrics.insert(name, number)),
+                _ => drop(facts.insert(name, text)),
+            }
+        }
+    }
     ComponentStatus {
         kind: entry.kind.name().into(),
         name: entry.name.clone(),
@@ -126,12 +141,8 @@ fn component(entry: &Entry) -> ComponentStatus {
         address,
         events_per_second: entry.rate(),
         channel,
-        metrics: entry
-            .metrics
-            .read()
-            .into_iter()
-            .map(|reading| (reading.name.into(), reading.value))
-            .collect(),
+        metrics,
+        facts,
     }
 }
 

@@ -71,7 +71,7 @@ impl RunningSource {
 
     /// The number of that name.
     pub fn number(&self, name: &str) -> u64 {
-        self.cx.metrics.read().iter().find(|reading| reading.name == name).map_or(0, |reading| reading.value)
+        self.cx.metrics.number(name)
     }
 
     /// What it says it is doing.

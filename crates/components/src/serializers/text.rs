@@ -20,11 +20,12 @@ impl Component for Text {
 }
 
 impl EventSerializer for Text {
-    fn write(&mut self, event: &Event, out: &mut Vec<u8>) {
+    fn write(&mut self, event: &Event, out: &mut Vec<u8>) -> Result<(), String> {
         out.extend_from_slice(&event.body);
         if self.0.append_newline {
             out.push(b'\n');
         }
+        Ok(())
     }
 }
 
@@ -46,7 +47,7 @@ impl Component for HeaderAndText {
 }
 
 impl EventSerializer for HeaderAndText {
-    fn write(&mut self, event: &Event, out: &mut Vec<u8>) {
+    fn write(&mut self, event: &Event, out: &mut Vec<u8>) -> Result<(), String> {
         out.push(b'{');
         for (place, (name, value)) in event.headers.iter().enumerate() {
             if place > 0 {
@@ -61,5 +62,6 @@ impl EventSerializer for HeaderAndText {
         if self.0.append_newline {
             out.push(b'\n');
         }
+        Ok(())
     }
 }

@@ -10,7 +10,8 @@ use std::{
 
 use async_trait::async_trait;
 use flume_core::{
-    BuildError, Component, Config, Context, Delivered, Event, EventSerializer, Sink, SinkError, Want,
+    BuildError, Cause, Component, Config, Context, Delivered, Event, EventSerializer, Rejected, Sink,
+    SinkError, Want,
     config::{Choice, Nested},
     metrics::Counter,
 };
@@ -136,12 +137,18 @@ impl Sink for FileRollSink {
             self.current = Some(current);
         }
         let Some(current) = &mut self.current else { return Ok(Delivered::default()) };
-        batch.iter().for_each(|event| current.serializer.write(event, &mut self.bytes));
+        let mut rejected = vec![];
+        for (index, event) in batch.iter().enumerate() {
+            if let Err(reason) = current.serializer.write(event, &mut self.bytes) {
+                rejected.push(Rejected { index, cause: Cause::Malformed, reason });
+            }
+        }
+        current.serializer.flush(&mut self.bytes);
         let written = current.write(&self.bytes, self.config.sync_on_commit);
         if written.is_err() {
             self.give_up_file();
         }
-        written.map(|()| Delivered::default())
+        written.map(|()| Delivered { pause: false, rejected })
     }
 
     /// Rolls on time even while no event arrives.

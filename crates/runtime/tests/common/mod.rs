@@ -123,8 +123,8 @@ impl Sink for Note {
 }
 
 pub(crate) static REGISTRY: Registry = Registry {
-    sources: &[Registration::source::<Count>("count", "")],
-    sinks: &[Registration::sink::<Note>("note", "")],
+    sources: &[&[Registration::source::<Count>("count", "")]],
+    sinks: &[&[Registration::sink::<Note>("note", "")]],
     ..flume_components::REGISTRY
 };
 

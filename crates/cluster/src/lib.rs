@@ -1,0 +1,1 @@
+//! For tests only: a real KDC, NameNodes and DataNodes as processes on loopback.

@@ -1,0 +1,13 @@
+//! The `hdfs` sink, and the file systems it writes to.
+
+use flume_core::{EventSerializer, Registration, Sink};
+
+/// Every sink in this crate.
+#[rustfmt::skip]
+pub const SINKS: &[Registration<dyn Sink>] = &[
+];
+
+/// Every serializer in this crate.
+#[rustfmt::skip]
+pub const SERIALIZERS: &[Registration<dyn EventSerializer>] = &[
+];

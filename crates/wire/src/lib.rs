@@ -1,0 +1,1 @@
+//! Formats that sources, sinks and serializers share, byte by byte.
