@@ -1,5 +1,7 @@
 //! The `hdfs` sink, and the file systems it writes to.
 
+pub mod fs;
+
 use flume_core::{EventSerializer, Registration, Sink};
 
 /// Every sink in this crate.
