@@ -18,8 +18,8 @@ pub trait FileSystem: Send + Sync {
     /// Renames; never overwrites: [`FsErrorKind::Exists`]. A missing source is [`FsErrorKind::Gone`].
     async fn rename(&self, from: &str, to: &str) -> Result<(), FsError>;
 
-    /// Whether the path exists.
-    async fn exists(&self, path: &str) -> Result<bool, FsError>;
+    /// Bytes of a file, as far as closed or flushed; `None`: there is nothing of that name.
+    async fn length(&self, path: &str) -> Result<Option<u64>, FsError>;
 
     /// Asks that a file left open by a writer that is gone be closed at its last flushed byte. `true` once it is
     /// closed: until then ask again.
@@ -30,6 +30,11 @@ pub trait FileSystem: Send + Sync {
 
     /// Removes a file; one that is not there is no error.
     async fn remove(&self, path: &str) -> Result<(), FsError>;
+
+    /// Where a path without leading slash begins: `/user/flume`.
+    fn home(&self) -> String {
+        "/".into()
+    }
 
     /// Replicas that a file is created with; 1 where there are none.
     fn replication(&self) -> usize {
