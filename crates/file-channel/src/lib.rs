@@ -1,6 +1,7 @@
 //! The durable channel: a storage engine, and the channels on it.
 
 pub mod encryption;
+mod spillable;
 
 use flume_core::{Channel, Registration};
 
