@@ -153,6 +153,10 @@ impl Planner<'_> {
                 );
             }
         }
+        if references[0].1.is_some() && references[0].1 == references[1].1 {
+            let text = "dead letters cannot go into the sink's own channel, it would take them again";
+            props.problem("deadLetterChannel", text);
+        }
         let (name, home) = (section.name.clone(), section.home.clone());
         let (Some(frame), Some(runner), Some(build), false) = (frame, runner, build, failed(&props)) else {
             self.refuse(&section, props.diagnostics);
