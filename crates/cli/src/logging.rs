@@ -86,7 +86,8 @@ where
         match self {
             Layout::Console => {
                 let date = now.strftime("%Y-%m-%d %H:%M:%S,%3f");
-                write!(out, "{date} ({thread}) [{level} - {}:{line}] ", meta.target())?;
+                let file = meta.file().map_or("?", |path| path.rsplit('/').next().unwrap_or(path));
+                write!(out, "{date} ({thread}) [{level} - {}({file}:{line})] ", meta.target())?;
             }
             Layout::File => {
                 let date = now.strftime("%d %b %Y %H:%M:%S,%3f");
