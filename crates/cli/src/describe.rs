@@ -102,7 +102,7 @@ fn describe(name: &str) -> Result<String, Failure> {
     if let Some(known) =
         KNOWN.iter().filter(|known| !known.name.is_empty() || !known.class.is_empty()).find(absent)
     {
-        let text = format!("`{name}` is a {} of Flume that this build does not have", known.kind);
+        let text = known.missing(name);
         return Err(Failure::Usage(text));
     }
     let near = nearest(name, pages.iter().map(|page| page.title));
