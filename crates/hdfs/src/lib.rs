@@ -1,6 +1,7 @@
 //! The `hdfs` sink, and the file systems it writes to.
 
 pub mod fs;
+mod path;
 
 use flume_core::{EventSerializer, Registration, Sink};
 
