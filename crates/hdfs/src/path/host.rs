@@ -15,8 +15,7 @@ pub(crate) enum HostPart {
 
 impl HostPart {
     pub(super) fn parse(word: &str) -> Result<Self, String> {
-        let parts =
-            [("localhost", HostPart::Name), ("IP", HostPart::Address), ("FQDN", HostPart::FullName)];
+        let parts = [("localhost", HostPart::Name), ("IP", HostPart::Address), ("FQDN", HostPart::FullName)];
         let found = parts.iter().find(|(name, _)| name.eq_ignore_ascii_case(word));
         found.map(|(_, part)| *part).ok_or_else(|| {
             format!("`%[{word}]` is no escape; there are `%[localhost]`, `%[IP]` and `%[FQDN]`")

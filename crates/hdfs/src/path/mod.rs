@@ -124,7 +124,9 @@ impl Template {
                     None if *logged => {}
                     None => {
                         *logged = true;
-                        tracing::warn!("an event has no header `{name}`: nothing stands in its place in the path");
+                        tracing::warn!(
+                            "an event has no header `{name}`: nothing stands in its place in the path"
+                        );
                     }
                 },
                 Segment::Millis => {

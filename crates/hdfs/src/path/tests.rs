@@ -58,7 +58,9 @@ fn what_is_missing_is_said() {
 #[test]
 fn times_are_rendered_anew_with_each_second() {
     let mut template = Template::parse("%H%M%S/%t", HeaderValues::Path).unwrap();
-    for (millis, expected) in [("0", "000000/0"), ("999", "000000/999"), ("1000", "000001/1000"), ("0", "000000/0")] {
+    for (millis, expected) in
+        [("0", "000000/0"), ("999", "000000/999"), ("1000", "000001/1000"), ("0", "000000/0")]
+    {
         let found = rendered(&mut template, &event(&[("timestamp", millis)]), &clock("UTC", None));
         assert_eq!(found.as_deref(), Ok(expected));
     }
@@ -102,7 +104,26 @@ fn anything_at_all_makes_a_path_or_an_error() {
         random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (random >> 33) as usize % below
     };
-    let pieces = ["%", "{", "}", "[", "]", "h", "Y", ".", "..", "/", "é", "%{h}", "%Y", "t", "%%", "\u{10ffff}", "-9", "1"];
+    let pieces = [
+        "%",
+        "{",
+        "}",
+        "[",
+        "]",
+        "h",
+        "Y",
+        ".",
+        "..",
+        "/",
+        "é",
+        "%{h}",
+        "%Y",
+        "t",
+        "%%",
+        "\u{10ffff}",
+        "-9",
+        "1",
+    ];
     for _ in 0..20_000 {
         let mut text = || (0..next(8)).map(|_| pieces[next(pieces.len())]).collect::<String>();
         let (template, value, timestamp) = (format!("/base/{}", text()), text(), text());
