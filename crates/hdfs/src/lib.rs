@@ -1,5 +1,6 @@
 //! The `hdfs` sink, and the file systems it writes to.
 
+pub mod formats;
 pub mod fs;
 mod path;
 mod sink;

@@ -8,8 +8,8 @@ use tokio::time::timeout;
 
 use super::{FileSystem, FsError, FsErrorKind, OpenFile};
 
-/// A file system whose calls end: one that takes longer than the limit has failed, and may still happen.
-pub struct Bounded {
+/// A file system whose calls end.
+struct Bounded {
     fs: Arc<dyn FileSystem>,
     limit: Duration,
 }
@@ -19,11 +19,10 @@ struct BoundedFile {
     limit: Duration,
 }
 
-impl Bounded {
-    /// Bounds each call by `limit`; zero: not at all.
-    pub fn new(fs: Arc<dyn FileSystem>, limit: Duration) -> Arc<dyn FileSystem> {
-        if limit.is_zero() { fs } else { Arc::new(Bounded { fs, limit }) }
-    }
+/// The same file system, whose calls end: one that takes longer than `limit` has failed, and may still happen. Zero: no
+/// limit.
+pub fn bounded(fs: Arc<dyn FileSystem>, limit: Duration) -> Arc<dyn FileSystem> {
+    if limit.is_zero() { fs } else { Arc::new(Bounded { fs, limit }) }
 }
 
 async fn within<T>(

@@ -8,7 +8,7 @@ mod local;
 use async_trait::async_trait;
 use bytes::Bytes;
 
-pub use bounded::Bounded;
+pub use bounded::bounded;
 pub use connect::{Access, Url, connect};
 pub use local::LocalFileSystem;
 

@@ -6,7 +6,7 @@ use std::{
 };
 
 use flume_core::{
-    BuildError, Event, EventSerializer,
+    Context, Event, EventSerializer,
     metrics::{Counter, Gauge, Held, Histogram},
 };
 use tokio::time::Instant;
@@ -16,7 +16,10 @@ use super::{
     config::{Affixes, Roll},
     journal::{Journal, Names},
 };
-use crate::fs::{FileSystem, FsError, FsErrorKind, OpenFile};
+use crate::{
+    formats::Format,
+    fs::{FileSystem, FsError, FsErrorKind, OpenFile},
+};
 
 /// Serialized bytes are written in pieces of about this size, so that a batch of large events needs no memory twice.
 const PIECE_BYTES: usize = 4 << 20;
@@ -37,7 +40,8 @@ pub(super) struct Shared {
     pub(super) roll: Roll,
     pub(super) affixes: Affixes,
     pub(super) sync: bool,
-    pub(super) serializer: Box<dyn Fn() -> Result<Box<dyn EventSerializer>, BuildError> + Send + Sync>,
+    pub(super) format: Format,
+    pub(super) cx: Context,
     /// The greatest number in a name so far: no two files of this run have the same.
     pub(super) highest: AtomicU64,
     pub(super) counters: Counters,
@@ -357,7 +361,7 @@ impl Bucket {
 impl Current {
     fn begin(shared: &Shared) -> Result<Self, FsError> {
         let unsupported = FsError::at(FsErrorKind::Unsupported, "make a serializer");
-        let mut serializer = (shared.serializer)().map_err(unsupported)?;
+        let mut serializer = shared.format.start(&shared.cx).map_err(unsupported)?;
         let mut buffer = vec![];
         serializer.begin(&mut buffer);
         Ok(Current { serializer, buffer, created: None, events: 0, bytes: 0 })

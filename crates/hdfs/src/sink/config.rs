@@ -3,12 +3,13 @@
 use std::{num::NonZeroUsize, time::Duration};
 
 use flume_core::{
-    BuildError, Config, Context, EventSerializer,
-    config::{Choice, Ignored, Nested, Seconds},
+    BuildError, Config, EventSerializer,
+    config::{Ignored, Nested, Prefix, Seconds},
 };
 use jiff::tz::TimeZone;
 
 use crate::{
+    formats::{CodecChoice, FileType, Format, WriteFormat},
     fs::{Access, Url},
     path::{Clock, HeaderValues, RoundUnit, Rounding, Template, Zone},
 };
@@ -82,6 +83,15 @@ pub(crate) struct HdfsConfig {
     /// How a file is made of events.
     #[prop("hdfs.fileType", default = "SequenceFile")]
     file_type: FileType,
+    /// Codec of CompressedStream and of the blocks of a SequenceFile.
+    #[prop("hdfs.codeC", default = "None")]
+    codec: CodecChoice,
+    /// What bodies become in a SequenceFile: Writable, a BytesWritable; Text, a Text.
+    #[prop("hdfs.writeFormat", default = "Writable")]
+    write_format: WriteFormat,
+    /// No write format has properties.
+    #[prop("writeFormat")]
+    _write_format_properties: Prefix<String>,
     /// How an event is written into a DataStream or CompressedStream.
     #[prop("serializer", default = "TEXT")]
     serializer: Nested<dyn EventSerializer>,
@@ -124,22 +134,6 @@ pub(crate) struct HdfsConfig {
     /// It was replaced by `hdfs.batchSize`.
     #[prop("hdfs.txnEventMax")]
     _txn_event_max: Ignored,
-}
-
-/// The `hdfs.fileType`s.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum FileType {
-    SequenceFile,
-    DataStream,
-    CompressedStream,
-}
-
-impl Choice for FileType {
-    const CHOICES: &'static [(&'static str, Self)] = &[
-        ("SequenceFile", FileType::SequenceFile),
-        ("DataStream", FileType::DataStream),
-        ("CompressedStream", FileType::CompressedStream),
-    ];
 }
 
 /// Where events go.
@@ -220,10 +214,12 @@ impl HdfsConfig {
         }
     }
 
-    pub(super) fn affixes(&self) -> Affixes {
+    /// `extension`: what names end with unless the user says otherwise.
+    pub(super) fn affixes(&self, extension: &str) -> Affixes {
         let in_use_suffix = if self.empty_in_use_suffix { "" } else { &self.in_use_suffix };
+        let suffix = if self.file_suffix.is_empty() { extension } else { &self.file_suffix };
         Affixes {
-            suffix: self.file_suffix.clone(),
+            suffix: suffix.into(),
             in_use_prefix: self.in_use_prefix.clone(),
             in_use_suffix: in_use_suffix.into(),
         }
@@ -256,12 +252,9 @@ impl HdfsConfig {
         Ok(Access { principal: principal.clone(), keytab: keytab.clone(), proxy_user: proxy_user.clone() })
     }
 
-    /// What writes the events of one file.
-    pub(super) fn serializer(&self, cx: &Context) -> Result<Box<dyn EventSerializer>, BuildError> {
-        if self.file_type != FileType::DataStream {
-            return Err(BuildError::at("hdfs.fileType", "this build writes DataStream alone"));
-        }
-        self.serializer.create(cx).map_err(|error| error.inside("serializer"))
+    /// What files hold.
+    pub(super) fn format(&self) -> Result<Format, BuildError> {
+        Format::new(self.file_type, self.codec, self.write_format, self.serializer.clone())
     }
 }
 

@@ -36,7 +36,8 @@ use self::{
     journal::{Journal, Names},
 };
 use crate::{
-    fs::{Bounded, FileSystem, FsError, FsErrorKind, connect},
+    formats::Format,
+    fs::{FileSystem, FsError, FsErrorKind, bounded, connect},
     path::{Host, normal},
 };
 
@@ -54,6 +55,7 @@ pub(crate) struct HdfsSink {
     config: HdfsConfig,
     cx: Context,
     paths: Paths,
+    format: Format,
     connect: Connect,
     open: Option<Open>,
     failing: Gauge,
@@ -73,16 +75,16 @@ struct Open {
 impl Component for HdfsSink {
     type Config = HdfsConfig;
     fn build(config: HdfsConfig, cx: &Context) -> Result<Self, BuildError> {
-        let (paths, access) = (config.paths()?, config.access()?);
+        let (paths, access, format) = (config.paths()?, config.access()?, config.format()?);
         // What is wrong with the serializer shows now, not at the first file.
-        config.serializer(cx)?;
+        format.start(cx)?;
         let file_system = paths.file_system.clone();
         let connect: Connect = Box::new(move || {
             let (file_system, access) = (file_system.clone(), access.clone());
             Box::pin(async move { connect(&file_system, &access).await })
         });
         let (failing, failure) = (cx.metrics.gauge("BucketsFailing"), cx.metrics.text("BucketFailure"));
-        Ok(HdfsSink { config, cx: cx.clone(), paths, connect, open: None, failing, failure })
+        Ok(HdfsSink { config, cx: cx.clone(), paths, format, connect, open: None, failing, failure })
     }
 }
 
@@ -94,18 +96,19 @@ impl Sink for HdfsSink {
 
     async fn open(&mut self) -> Result<(), SinkError> {
         let fs = (self.connect)().await.map_err(SinkError::at("open the file system of hdfs.path"))?;
-        let fs = Bounded::new(fs, self.config.call_timeout());
+        let fs = bounded(fs, self.config.call_timeout());
         self.fill_in_host().await?;
         let journal = open_journal(self.cx.clone()).await?;
-        let (config, cx) = (self.config.clone(), self.cx.clone());
+        let config = &self.config;
         let shared = Shared {
             fs: fs.clone(),
             journal: journal.clone(),
             file_system: self.paths.file_system.clone(),
             roll: config.roll(),
-            affixes: config.affixes(),
+            affixes: config.affixes(self.format.extension()),
             sync: config.sync_on_commit,
-            serializer: Box::new(move || config.serializer(&cx)),
+            format: self.format.clone(),
+            cx: self.cx.clone(),
             highest: AtomicU64::new(0),
             counters: Counters {
                 created: self.cx.metrics.counter("ConnectionCreatedCount"),
@@ -367,10 +370,10 @@ impl Open {
     /// After a batch: files that are complete go to the closer, and the journal knows of those that were begun.
     async fn settle(&mut self) {
         self.sweep();
-        if let Some(journal) = self.journal.clone().filter(|journal| journal.unsynced()) {
-            if let Ok(Err(error)) = spawn_blocking(move || journal.sync()).await {
-                tracing::warn!("the journal of open files could not be synced: {error}");
-            }
+        if let Some(journal) = self.journal.clone().filter(|journal| journal.unsynced())
+            && let Ok(Err(error)) = spawn_blocking(move || journal.sync()).await
+        {
+            tracing::warn!("the journal of open files could not be synced: {error}");
         }
     }
 
