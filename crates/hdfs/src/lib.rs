@@ -2,6 +2,7 @@
 
 pub mod formats;
 pub mod fs;
+pub mod hadoop;
 mod path;
 mod sink;
 
