@@ -181,7 +181,7 @@ pub fn free_port() -> u16 {
 
 /// Starts a process from a thread that lives as long as this process: the kernel would kill the child with the
 /// thread that started it, and tests run in threads of their own.
-fn spawn(command: Command) -> std::io::Result<Child> {
+pub(crate) fn spawn(command: Command) -> std::io::Result<Child> {
     type Answer = std::io::Result<Child>;
     static SPAWNER: LazyLock<Sender<(Command, Sender<Answer>)>> = LazyLock::new(|| {
         let (requests, received): (_, Receiver<(Command, Sender<Answer>)>) = channel();
