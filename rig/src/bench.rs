@@ -60,6 +60,28 @@ const FLOWS: &[Flow] = &[
         clients: 0,
         peer: true,
     },
+    Flow { name: "file, batch 100", configuration: "file_channel.conf", batch: 100, clients: 0, peer: true },
+    Flow {
+        name: "file, batch 1000",
+        configuration: "file_channel.conf",
+        batch: 1000,
+        clients: 0,
+        peer: true,
+    },
+    Flow {
+        name: "file, 8 sources, batch 100",
+        configuration: "file_channel_producers.conf",
+        batch: 100,
+        clients: 0,
+        peer: true,
+    },
+    Flow {
+        name: "file, encrypted, batch 100",
+        configuration: "file_channel_encrypted.conf",
+        batch: 100,
+        clients: 0,
+        peer: true,
+    },
     Flow { name: "netcat, 1 client", configuration: "netcat.conf", batch: 0, clients: 1, peer: true },
     Flow { name: "netcat, 16 clients", configuration: "netcat.conf", batch: 0, clients: 16, peer: true },
 ];
