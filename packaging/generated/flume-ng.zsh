@@ -7,8 +7,8 @@ _flume_ng() {
             'validate:check a configuration'
             'status:show what a running agent does'
             'reload:make a running agent read its configuration again'
-            'describe:explain a component, or list all'
-            'provision:make this host an agent'\''s\: configure, install, kerberos, check'
+            'describe:explain a component, or list all; `hadoop`\: Hadoop'\''s settings in force'
+            'provision:make this host an agent'\''s\: configure, install, kerberos'
             'version:print the version'
             'help:print this'
         )
@@ -51,6 +51,7 @@ _flume_ng() {
             '*:file:_files' ;;
         describe) _arguments -S \
             '--all[the whole reference, as Markdown]' \
+            '--conf[configuration directory]:directory:_files -/' \
             '--help[print this]' \
             '*:file:_files' ;;
         provision) _arguments -S \
@@ -58,7 +59,6 @@ _flume_ng() {
             '--package[install this .deb or .rpm]:file:_files' \
             '--from-self[install without a package, from this program]' \
             '--local[administrate the realm by kadmin.local, on the KDC itself]' \
-            '--proxy-user[check that the service may write as this user; repeatable]:user: ' \
             '--dry-run[only say what would change]' \
             '--format[how the result is printed]:value:(text json)' \
             '--help[print this]' \

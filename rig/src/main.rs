@@ -2,6 +2,7 @@
 
 mod agents;
 mod bench;
+mod cluster;
 mod flow;
 mod netcat;
 mod show;
@@ -42,6 +43,7 @@ fn run(words: &[&str]) -> Result<bool> {
                 .map(|_| true)
         }
         ["soak", minutes] => show::soak(minutes.parse::<u64>().map(|minutes| seconds(60 * minutes))?),
-        _ => bail!("usage: flume-rig bench | show | slice | soak MINUTES"),
+        ["cluster", words @ ..] => cluster::run(words),
+        _ => bail!("usage: flume-rig bench | show | slice | soak MINUTES | cluster MODE"),
     }
 }

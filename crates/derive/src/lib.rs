@@ -2,6 +2,9 @@
 //!
 //! The expansion is deliberately dumb: one row per field. Everything that reads the rows
 //! (reference docs, JSON schema, unknown-key warnings) is ordinary code in `flume_core::props`.
+//!
+//! `#[prop(flatten)]` on a field that derives `Config` itself takes in its rows: properties that several components
+//! have in common are declared once.
 
 use proc_macro::TokenStream;
 use quote::quote;
@@ -50,28 +53,37 @@ fn expand(input: DeriveInput) -> syn::Result<proc_macro2::TokenStream> {
         return Err(syn::Error::new(input.ident.span(), "Config needs named fields"));
     };
     let (mut rows, mut reads, mut names) = (vec![], vec![], vec![]);
-    for (i, field) in fields.named.iter().enumerate() {
+    for field in &fields.named {
         let (name, ty) = (&field.ident, &field.ty);
+        let attr = field.attrs.iter().find(|a| a.path().is_ident("prop"));
+        let attr = attr.ok_or_else(|| syn::Error::new_spanned(field, "missing #[prop(\"key\")]"))?;
+        names.push(name);
+        if attr.parse_args::<syn::Ident>().is_ok_and(|word| word == "flatten") {
+            rows.push(quote!(rows.extend(<#ty as ::flume_core::config::Config>::properties());));
+            reads.push(quote!(let #name = <#ty as ::flume_core::config::Config>::parse(props);));
+            continue;
+        }
         let doc = doc_of(&field.attrs);
         if doc.is_empty() {
             return Err(syn::Error::new_spanned(field, "every property needs a doc comment"));
         }
-        let attr = field.attrs.iter().find(|a| a.path().is_ident("prop"));
-        let attr = attr.ok_or_else(|| syn::Error::new_spanned(field, "missing #[prop(\"key\")]"))?;
         let Prop { key, default, aliases } = attr.parse_args()?;
         let default = default.map_or(quote!(None), |written| quote!(Some(&#written)));
-        rows.push(quote!(::flume_core::config::Property::new::<#ty>(#key, &[#(#aliases),*], #doc, #default)));
-        reads.push(quote!(let #name = <#ty as ::flume_core::config::Value>::read(props, &rows[#i]);));
-        names.push(name);
+        let row = quote!(::flume_core::config::Property::new::<#ty>(#key, &[#(#aliases),*], #doc, #default));
+        rows.push(quote!(rows.push(#row);));
+        reads.push(quote!(let #name = <#ty as ::flume_core::config::Value>::read(props, &#row);));
     }
     let (ident, doc) = (&input.ident, doc_of(&input.attrs));
     Ok(quote! {
         #[automatically_derived]
         impl ::flume_core::config::Config for #ident {
             const DOC: &'static str = #doc;
-            fn properties() -> Vec<::flume_core::config::Property> { vec![#(#rows),*] }
+            fn properties() -> Vec<::flume_core::config::Property> {
+                let mut rows = vec![];
+                #(#rows)*
+                rows
+            }
             fn parse(props: &mut ::flume_core::props::Props<'_>) -> Option<Self> {
-                let rows = Self::properties();
                 #(#reads)*
                 Some(Self { #(#names: #names?),* })
             }

@@ -1,8 +1,16 @@
 //! The narrow seam between the sink and a file system. Everything a file system does for the sink is here, so that
 //! a client can be replaced, and every fault injected, without touching the sink.
 
+mod bounded;
+mod connect;
+mod local;
+
 use async_trait::async_trait;
 use bytes::Bytes;
+
+pub use bounded::bounded;
+pub use connect::{Access, Url, connect};
+pub use local::LocalFileSystem;
 
 /// A file system, as one user sees it. Paths are absolute and without scheme: `/logs/2026/FlumeData.1`.
 ///
@@ -18,8 +26,8 @@ pub trait FileSystem: Send + Sync {
     /// Renames; never overwrites: [`FsErrorKind::Exists`]. A missing source is [`FsErrorKind::Gone`].
     async fn rename(&self, from: &str, to: &str) -> Result<(), FsError>;
 
-    /// Whether the path exists.
-    async fn exists(&self, path: &str) -> Result<bool, FsError>;
+    /// Bytes of a file, as far as closed or flushed; `None`: there is nothing of that name.
+    async fn length(&self, path: &str) -> Result<Option<u64>, FsError>;
 
     /// Asks that a file left open by a writer that is gone be closed at its last flushed byte. `true` once it is
     /// closed: until then ask again.
@@ -30,6 +38,11 @@ pub trait FileSystem: Send + Sync {
 
     /// Removes a file; one that is not there is no error.
     async fn remove(&self, path: &str) -> Result<(), FsError>;
+
+    /// Where a path without leading slash begins: `/user/flume`.
+    fn home(&self) -> String {
+        "/".into()
+    }
 
     /// Replicas that a file is created with; 1 where there are none.
     fn replication(&self) -> usize {
