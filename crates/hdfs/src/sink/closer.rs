@@ -94,6 +94,11 @@ impl Closing {
         let number = number_in(&names.target);
         Closing { state: Stream::Left, names, number, held: None }
     }
+
+    /// The number in its name.
+    pub(super) fn number(&self) -> u64 {
+        self.number
+    }
 }
 
 /// The number in a name: milliseconds, of 13 digits since 2001. 0: there is none.
@@ -272,7 +277,9 @@ impl Work {
                     (*target, *number) = (free, next);
                 }
                 // An attempt that seemed to fail has succeeded, or somebody else has taken it away.
-                Err(error) if error.kind == FsErrorKind::Gone => return Ok(()),
+                Err(error) if error.kind == FsErrorKind::Gone && self.fs.length(in_use).await?.is_none() => {
+                    return Ok(());
+                }
                 Err(error) => return Err(error),
             }
         }
