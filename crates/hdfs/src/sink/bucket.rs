@@ -25,6 +25,8 @@ use crate::{
 const PIECE_BYTES: usize = 4 << 20;
 /// Files in a row that may be completed for want of replicas, as in Flume: a cluster that has no more does not gain any.
 const MOST_SHORT_ROLLS: u32 = 30;
+/// Names in a row that may be taken before that is a failure.
+const MOST_NAMES: u32 = 100;
 /// How long a bucket is left alone after its first failure in a row; it doubles up to the second.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
@@ -249,9 +251,11 @@ impl Bucket {
     /// Creates a file under the next number that is free. A failure keeps the number, so that a dead NameNode does not
     /// leave a trail of names.
     async fn create(&mut self, shared: &Shared) -> Result<Created, FsError> {
+        let mut tries = 0;
         loop {
             let names = self.names(shared, self.next);
             shared.begun(&names);
+            tries += 1;
             match shared.fs.create(&names.in_use).await {
                 Ok(out) => {
                     shared.counters.created.add(1);
@@ -261,7 +265,7 @@ impl Bucket {
                     let held = shared.counters.open.hold();
                     return Ok(Created { out, names, number, opened, flushed: opened, held });
                 }
-                Err(error) if error.kind == FsErrorKind::Exists => {
+                Err(error) if error.kind == FsErrorKind::Exists && tries < MOST_NAMES => {
                     match std::mem::take(&mut self.doubtful) {
                         true => self.retired.push(Closing::left(names)),
                         false => shared.finished(&names),

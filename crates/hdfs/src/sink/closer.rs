@@ -22,6 +22,8 @@ use crate::fs::{FileSystem, FsError, FsErrorKind, OpenFile};
 /// Recovering a lease takes the NameNode some seconds; it is asked at these intervals.
 const FIRST_POLL: Duration = Duration::from_millis(200);
 const LONGEST_POLL: Duration = Duration::from_secs(5);
+/// Names in a row that an attempt tries.
+const MOST_NAMES: u32 = 100;
 /// An attempt asks at least so long, and otherwise as long as the time between attempts.
 const SHORTEST_POLLING: Duration = Duration::from_secs(30);
 
@@ -266,7 +268,10 @@ impl Work {
     /// Renames; where there is a file of that name, to the next number.
     async fn rename(&self, closing: &mut Closing) -> Result<(), FsError> {
         let Closing { names: Names { in_use, target }, number, .. } = closing;
-        while in_use != target {
+        for _ in 0..MOST_NAMES {
+            if in_use == target {
+                return Ok(());
+            }
             match self.fs.rename(in_use, target).await {
                 Ok(()) => return Ok(()),
                 Err(error) if error.kind == FsErrorKind::Exists => {
@@ -283,6 +288,8 @@ impl Work {
                 Err(error) => return Err(error),
             }
         }
-        Ok(())
+        Err(FsError::at(FsErrorKind::Exists, format!("rename {in_use}"))(format!(
+            "{MOST_NAMES} names are taken"
+        )))
     }
 }

@@ -95,6 +95,13 @@ impl Sink for HdfsSink {
     }
 
     async fn open(&mut self) -> Result<(), SinkError> {
+        if self.config.has_default_rolls() {
+            tracing::warn!(
+                "{} completes files at 30 s, 1024 bytes or 10 events, Flume's defaults, which make many small files; \
+                 see hdfs.rollInterval, hdfs.rollSize and hdfs.rollCount",
+                self.cx.name
+            );
+        }
         let fs = (self.connect)().await.map_err(SinkError::at("open the file system of hdfs.path"))?;
         let fs = bounded(fs, self.config.call_timeout());
         self.fill_in_host().await?;
