@@ -12,6 +12,7 @@ use flume_core::{
 
 use crate::{
     args::Args,
+    hadoop,
     known::KNOWN,
     outcome::{Failure, print},
     registry::REGISTRY,
@@ -31,6 +32,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     match (args.has("all"), args.rest.first()) {
         (true, _) => print(&manual()),
         (false, None) => print(&list()),
+        (false, Some(name)) if name == "hadoop" => hadoop::describe(args),
         (false, Some(name)) => print(&describe(name)?),
     }
 }

@@ -53,6 +53,33 @@ fn every_command_says_what_is_wrong_and_exits_with_two() {
 }
 
 #[test]
+fn describe_hadoop_says_what_is_in_force_and_where_it_comes_from() {
+    let conf = tempfile::tempdir().unwrap();
+    let path = conf.path().join("core-site.xml");
+    let write = |blocks: &str| {
+        let property = |name: &str, value: &str| {
+            format!("<property><name>{name}</name><value>{value}</value></property>\n")
+        };
+        let all = property("dfs.block.size", blocks) + &property("fs.s3a.secret.key", "hidden words");
+        fs::write(&path, format!("<configuration>\n{all}</configuration>")).unwrap();
+    };
+    let describe = |code: i32, expected: &str| {
+        check(&["describe", "hadoop", "--conf", conf.path().to_str().unwrap()], code, expected);
+    };
+    write("64m");
+    describe(
+        0,
+        &format!("  dfs.blocksize = 64m\n      {}:2, as `dfs.block.size`; bytes of a block", path.display()),
+    );
+    describe(0, "  dfs.replication = 3\n      default; replicas");
+    describe(0, &format!("  fs.s3a.secret.key = (not shown)\n      {}:3\n", path.display()));
+    write("much");
+    describe(2, &format!("{}:2: `dfs.block.size` expected a number of bytes", path.display()));
+    fs::write(&path, "<configuration>\n</property>").unwrap();
+    describe(2, &format!("{}:2: this is not XML", path.display()));
+}
+
+#[test]
 fn an_agent_that_cannot_run_exits_with_two() {
     let nothing = file(
         "a1.sources = r1\na1.channels = c1\na1.sources.r1.type = nettcat\na1.sources.r1.channels = c1\na1.channels.c1.type = memory\n",
