@@ -4,7 +4,7 @@ CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 MINUTES ?= 10
 
-.PHONY: quickstart test bench show soak lint setup
+.PHONY: quickstart test bench show soak lint setup packages
 
 setup:
 	@scripts/setup.sh
@@ -37,3 +37,8 @@ soak: setup
 lint: setup
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+
+# A .deb and an .rpm in target/packages. What makes them is installed below target, for this alone.
+packages: setup
+	$(CARGO) build --locked --release -p flume-ng
+	scripts/packages.sh $(TARGET)

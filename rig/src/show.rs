@@ -15,7 +15,7 @@ use crate::{
     agents::{program, root},
     bench::{self, Effort},
     flow::{FLOW, numbers, send_numbered},
-    structure, transcripts,
+    read_back, structure, transcripts,
 };
 
 /// Rows, and whether all passed.
@@ -54,6 +54,7 @@ pub fn run(effort: &Effort) -> Result<bool> {
         println!("--- {}\n{}", transcript.title, transcript.text);
         report.row(transcript.title, "", "as said", transcript.pass);
     }
+    formats(&mut report)?;
     structure::print(&root())?;
     beside_java(&mut report, effort)?;
     Ok(report.done())
@@ -70,10 +71,18 @@ pub fn slice() -> Result<bool> {
             println!("{}", transcript.text);
         }
     }
+    formats(&mut report)?;
     bench::run_some(
         &Effort { rounds: 1, warm_up: Duration::from_secs(2), measured: Duration::from_secs(2) },
         &["memory, batch 100", "netcat, 1 client"],
     )?;
+    Ok(report.done())
+}
+
+/// What is shown of the hdfs sink's formats, alone.
+pub fn formats_alone() -> Result<bool> {
+    let mut report = Report { passed: 0, failed: 0 };
+    formats(&mut report)?;
     Ok(report.done())
 }
 
@@ -191,6 +200,18 @@ fn deployment_example(report: &mut Report) -> Result<()> {
         "the comma",
         keys("warning") == ["3:a1.sinks"],
     );
+    Ok(())
+}
+
+/// The hdfs sink's formats, read back by Hadoop's and Avro's own classes.
+fn formats(report: &mut Report) -> Result<()> {
+    let outcome = read_back::run()?;
+    for wrong in &outcome.wrong {
+        println!("{wrong}");
+    }
+    let all = outcome.right + outcome.wrong.len();
+    let item = "files that Hadoop and Avro read as written";
+    report.row(item, outcome.right, &format!("{all}, by event"), outcome.wrong.is_empty());
     Ok(())
 }
 

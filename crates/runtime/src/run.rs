@@ -15,7 +15,7 @@ use crate::{
     changes::Changes,
     check::check,
     control::{self, Answer, ReloadRequest},
-    http,
+    http, notify,
 };
 
 /// Reload requests that may wait for their turn.
@@ -82,7 +82,10 @@ pub async fn run(
     let _control = control.inspect_err(|error| {
         tracing::warn!("`flume-ng status` will not work, {}: {error}", info.state_dir.display())
     });
+    notify::ready();
+    notify::feed_watchdog();
     serve(&mut agent, &mut *configuration, options, &mut signals, requests).await;
+    notify::stopping();
     tracing::info!(
         "stopping; sinks may take {:?} to deliver what channels in memory hold",
         options.drain_timeout
@@ -130,6 +133,7 @@ async fn serve(
 
 /// Puts the configuration as it is now in the place of the running one, or leaves everything as it is.
 async fn reload(agent: &mut Agent, configuration: &mut dyn Configuration) -> Result<Changes, ReloadError> {
+    notify::reloading();
     let outcome = match configuration.read().map_err(ReloadError::Unreadable) {
         Ok(plan) => {
             let plan = check(plan, &agent.info);
@@ -138,11 +142,16 @@ async fn reload(agent: &mut Agent, configuration: &mut dyn Configuration) -> Res
         }
         Err(error) => Err(error),
     };
+    notify::ready();
     match &outcome {
         Ok(changes) => tracing::info!("configuration read again: {changes}"),
         Err(error) => tracing::error!("the running configuration stays: {error}"),
     }
-    agent.board().reloaded(outcome.as_ref().err().map(ToString::to_string));
+    agent.board().reloaded(match &outcome {
+        Ok(changes) if changes.failed.is_empty() => None,
+        Ok(changes) => Some(changes.failed.join(", ")),
+        Err(error) => Some(error.to_string()),
+    });
     outcome
 }
 
