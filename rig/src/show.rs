@@ -61,6 +61,8 @@ pub fn run(effort: &Effort) -> Result<bool> {
     formats(&mut report)?;
     file_channel::show(&mut report, &scratch()?)?;
     structure::print(&root())?;
+    let files = structure::files_of_a_sink(&root())?;
+    report.row("source files touched to add a sink", files, "2", files == 2);
     beside_java(&mut report, effort)?;
     Ok(report.done())
 }

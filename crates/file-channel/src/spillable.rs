@@ -6,6 +6,7 @@
 use std::{
     collections::VecDeque,
     future::pending,
+    num::NonZeroUsize,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
@@ -14,15 +15,54 @@ use std::{
 };
 
 use async_trait::async_trait;
-use flume_core::{Channel, ChannelError, ChannelStats, Event, MemoryQueue, Settled, Take, Want};
+use flume_core::{
+    BuildError, ByteLimit, Channel, ChannelError, ChannelStats, Component, Config, Context, Event,
+    MemoryQueue, QueueLimits, Settled, Take, Want,
+    config::{Ignored, OrDefault, Seconds},
+};
 use parking_lot::Mutex;
 use tokio::{
     sync::Notify,
     time::{Instant, timeout_at},
 };
 
+use crate::file::{FileChannel, FileConfig, StoreConfig};
+
 /// How long events may take from the disk that are known to be there.
 const READ_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Holds events in memory, and on disk what does not fit there. What is in memory is lost when the agent is killed; a
+/// stop writes it to disk.
+#[derive(Clone, Config)]
+#[expect(dead_code, reason = "ignored properties are declared to be known, not to be read")]
+pub(crate) struct SpillableConfig {
+    /// Most events in memory; 0: all go to disk.
+    #[prop("memoryCapacity", default = 10_000)]
+    memory_capacity: OrDefault<usize>,
+    /// Most events on disk; 0: none go there, and the channel is one in memory.
+    #[prop("overflowCapacity", default = 100_000_000)]
+    overflow_capacity: OrDefault<usize>,
+    /// Seconds a put waits for room in memory before it goes to disk. Once it did, no put waits until
+    /// `overflowDeactivationThreshold` of memory is free again.
+    #[prop("overflowTimeout", default = 3)]
+    overflow_timeout: OrDefault<Seconds>,
+    /// Percentage of `memoryCapacity`.
+    #[prop("overflowDeactivationThreshold", default = 5)]
+    overflow_deactivation_threshold: OrDefault<usize>,
+    #[prop(flatten)]
+    bytes: ByteLimit,
+    /// Bytes are counted, not estimated.
+    #[prop("avgEventSize")]
+    avg_event_size: Ignored,
+    /// `memoryCapacity` and `overflowCapacity` say it.
+    #[prop("capacity")]
+    capacity: Ignored,
+    /// `overflowTimeout` says it.
+    #[prop("keep-alive")]
+    keep_alive: Ignored,
+    #[prop(flatten)]
+    store: StoreConfig,
+}
 
 /// Memory first, disk for the rest.
 pub(crate) struct SpillableChannel(Arc<Shared>);
@@ -91,6 +131,39 @@ struct Open {
     shared: Arc<Shared>,
     part: Part,
     take: Option<Box<dyn Take>>,
+}
+
+impl Component for SpillableChannel {
+    type Config = SpillableConfig;
+    fn build(config: SpillableConfig, cx: &Context) -> Result<Self, BuildError> {
+        let (events, disk_events) = (config.memory_capacity.0, config.overflow_capacity.0);
+        let most = MemoryQueue::MOST_EVENTS;
+        for (key, value) in [("memoryCapacity", events), ("overflowCapacity", disk_events)] {
+            if value > most / 2 {
+                return Err(BuildError::at(key, format!("must not exceed {}", most / 2)));
+            }
+        }
+        let Some(capacity) = NonZeroUsize::new(events + disk_events) else {
+            return Err(BuildError::at("overflowCapacity", "must not be 0 when memoryCapacity is 0"));
+        };
+        let (mut store, patience, bytes) = (config.store, config.overflow_timeout.0.0, config.bytes);
+        // No more would ever fit.
+        store.transaction_capacity.0 = store.transaction_capacity.0.min(capacity);
+        let transaction = store.transaction_capacity.0.get();
+        let limits =
+            QueueLimits { events, transaction: events.min(transaction), keep_alive: patience, bytes };
+        let queue = MemoryQueue::new(limits)?;
+        let disk = || {
+            // A put that waited for memory does not wait again; and a stop moves what is in memory to disk.
+            let keep_alive = Seconds(Duration::ZERO);
+            let capacity = OrDefault(capacity);
+            FileChannel::build(FileConfig { capacity, byte_capacity: None, keep_alive, store }, cx)
+        };
+        let disk = if disk_events == 0 { None } else { Some(Box::new(disk()?) as Box<dyn Channel>) };
+        let calm = (events * config.overflow_deactivation_threshold.0.min(100)).div_ceil(100).max(1);
+        let memory = (events > 0).then_some((queue, events));
+        Ok(SpillableChannel::new(Parts { memory, disk, disk_events, transaction, patience, calm }))
+    }
 }
 
 impl SpillableChannel {
