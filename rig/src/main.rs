@@ -5,6 +5,7 @@ mod bench;
 mod cluster;
 mod file_channel;
 mod flow;
+mod guide;
 mod netcat;
 mod read_back;
 mod show;

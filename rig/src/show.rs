@@ -16,7 +16,7 @@ use crate::{
     bench::{self, Effort},
     file_channel,
     flow::{FLOW, numbers, send_numbered},
-    read_back, structure, transcripts,
+    guide, read_back, structure, transcripts,
 };
 
 /// Rows, and whether all passed.
@@ -60,6 +60,7 @@ pub fn run(effort: &Effort) -> Result<bool> {
     }
     formats(&mut report)?;
     file_channel::show(&mut report, &scratch()?)?;
+    follow_guide(&mut report)?;
     structure::print(&root())?;
     let files = structure::files_of_a_sink(&root())?;
     report.row("source files touched to add a sink", files, "2", files == 2);
@@ -80,6 +81,7 @@ pub fn slice() -> Result<bool> {
     }
     formats(&mut report)?;
     file_channel::slice(&mut report, &scratch()?)?;
+    follow_guide(&mut report)?;
     bench::run_some(
         &Effort { rounds: 1, warm_up: Duration::from_secs(2), measured: Duration::from_secs(2) },
         &["memory, batch 100", "netcat, 1 client"],
@@ -132,6 +134,14 @@ pub fn file_channel_alone(slice: bool) -> Result<bool> {
     let show = if slice { file_channel::slice } else { file_channel::show };
     show(&mut report, &scratch()?)?;
     Ok(report.done())
+}
+
+/// Whoever follows the guide has a component that the program describes.
+fn follow_guide(report: &mut Report) -> Result<()> {
+    let page = guide::follow(&root())?;
+    let described = page.contains("`batchSize`") && page.contains("`maxBytes`");
+    report.row("a sink added as the guide says, described", described, "true", described);
+    Ok(())
 }
 
 fn flows(report: &mut Report, lines: u64, load: Duration) -> Result<()> {

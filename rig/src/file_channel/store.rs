@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use flume_core::{Channel, ChannelError, Context, Event, Registry, Want, metrics::Metrics};
+use flume_core::{Channel, ChannelError, Context, Event, Registry, Want};
 use flume_testkit::parts;
 use tokio::runtime::Runtime;
 
@@ -17,7 +17,6 @@ const REGISTRY: Registry =
 /// An open channel with the threads that use it.
 pub struct Store {
     pub channel: Arc<dyn Channel>,
-    pub metrics: Metrics,
     pub runtime: Runtime,
 }
 
@@ -30,7 +29,7 @@ impl Store {
         let channel: Arc<dyn Channel> = parts::build::<dyn Channel>(&REGISTRY, "file", &text, &cx).into();
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
         runtime.block_on(channel.open()).context("failed to open the channel")?;
-        Ok(Store { channel, metrics: cx.metrics, runtime })
+        Ok(Store { channel, runtime })
     }
 
     /// Closes it.
