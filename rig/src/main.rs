@@ -4,6 +4,7 @@ mod agents;
 mod bench;
 mod cluster;
 mod flow;
+mod guide;
 mod netcat;
 mod read_back;
 mod show;

@@ -5,7 +5,7 @@ mod faults;
 mod local;
 mod model;
 
-use flume_core::{Component, Context, Event, Registry, Sink};
+use flume_core::{Cause, Context, Event, Registry};
 use flume_testkit::parts;
 
 use super::*;
