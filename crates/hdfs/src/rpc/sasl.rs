@@ -203,7 +203,8 @@ impl Negotiation {
         if let Some(pattern) = &self.demands.server_pattern {
             let full = realm.map_or_else(|| is.clone(), |realm| format!("{is}@{realm}"));
             let pattern_name = pattern.rsplit_once('@').map_or(pattern.as_str(), |(name, _)| name);
-            if !matches(pattern, &full) && !(realm.is_none() && matches(pattern_name, &is)) {
+            let fits = matches(pattern, &full) || (realm.is_none() && matches(pattern_name, &is));
+            if !fits {
                 return Err(Refusal::WrongServer { is: full, wanted: pattern.clone() });
             }
         } else if name != is {
