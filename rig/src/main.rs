@@ -1,9 +1,10 @@
-//! `flume-rig bench|show|soak|slice|formats`: measurements and demonstrations beside the real peers.
+//! `flume-rig bench|show|soak|slice|formats|hdfs`: measurements and demonstrations beside the real peers.
 
 mod agents;
 mod bench;
 mod cluster;
 mod flow;
+mod hdfs_compare;
 mod netcat;
 mod read_back;
 mod show;
@@ -40,12 +41,15 @@ fn run(words: &[&str]) -> Result<bool> {
         ["show"] => show::run(&bench::Effort { rounds: 3, warm_up: seconds(5), measured: seconds(6) }),
         ["slice"] => show::slice(),
         ["formats"] => show::formats_alone(),
+        ["hdfs", names @ ..] => show::hdfs_alone(names),
         ["try", names @ ..] => {
             bench::run_some(&bench::Effort { rounds: 1, warm_up: seconds(3), measured: seconds(3) }, names)
                 .map(|_| true)
         }
         ["soak", minutes] => show::soak(minutes.parse::<u64>().map(|minutes| seconds(60 * minutes))?),
         ["cluster", words @ ..] => cluster::run(words),
-        _ => bail!("usage: flume-rig bench | show | slice | formats | soak MINUTES | cluster MODE"),
+        _ => bail!(
+            "usage: flume-rig bench | show | slice | formats | hdfs [NAME...] | soak MINUTES | cluster MODE"
+        ),
     }
 }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use flume_core::{
-    Context, Event, EventSerializer,
+    Cause, Context, Event, EventSerializer,
     metrics::{Counter, Gauge, Held, Histogram},
 };
 use tokio::time::Instant;
@@ -17,7 +17,7 @@ use super::{
     journal::{Journal, Names},
 };
 use crate::{
-    formats::Format,
+    formats::{Documents, Format},
     fs::{FileSystem, FsError, FsErrorKind, OpenFile},
 };
 
@@ -41,6 +41,7 @@ pub(super) struct Shared {
     pub(super) affixes: Affixes,
     pub(super) sync: bool,
     pub(super) format: Format,
+    pub(super) documents: Documents,
     pub(super) cx: Context,
     /// The greatest number in a name so far: no two files of this run have the same.
     pub(super) highest: AtomicU64,
@@ -108,8 +109,8 @@ pub(super) struct Failing {
 /// What became of a bucket's events.
 #[derive(Default)]
 pub(super) struct Taken {
-    /// Places in the batch of events that the serializer refused, and why.
-    pub(super) malformed: Vec<(usize, String)>,
+    /// Places in the batch of events that the serializer refused, or cannot write yet, and why.
+    pub(super) refused: Vec<(usize, Cause, String)>,
     /// How many of the bucket's events, from the first, are flushed.
     pub(super) safe: usize,
     /// Why the others are not.
@@ -171,8 +172,11 @@ impl Bucket {
             if file.buffer.capacity() == file.buffer.len() {
                 file.reserve(&shared.roll, self.events[place..].iter().filter_map(|&index| batch.get(index)));
             }
-            if let Err(reason) = file.add(event) {
-                taken.malformed.push((index, reason));
+            let provided = shared.documents.provide(&mut *file.serializer, event, &*shared.fs).await;
+            let added = provided.map_err(|reason| (Cause::NotNow, reason));
+            let added = added.and_then(|()| file.add(event).map_err(|reason| (Cause::Malformed, reason)));
+            if let Err((cause, reason)) = added {
+                taken.refused.push((index, cause, reason));
             }
             if file.buffer.len() >= PIECE_BYTES {
                 self.write(shared).await?;

@@ -36,7 +36,7 @@ use self::{
     journal::{Journal, Names},
 };
 use crate::{
-    formats::Format,
+    formats::{Documents, Format},
     fs::{FileSystem, FsError, FsErrorKind, bounded, connect},
     path::{Host, normal},
 };
@@ -108,6 +108,7 @@ impl Sink for HdfsSink {
             affixes: config.affixes(self.format.extension()),
             sync: config.sync_on_commit,
             format: self.format.clone(),
+            documents: Documents::default(),
             cx: self.cx.clone(),
             highest: AtomicU64::new(0),
             counters: Counters {
@@ -248,11 +249,11 @@ impl Default for Outcome {
 
 impl Outcome {
     fn add(&mut self, bucket: &mut Bucket, taken: Taken) {
-        let Taken { malformed, safe, failure } = taken;
+        let Taken { refused, safe, failure } = taken;
         self.all &= failure.is_some() && safe == 0;
-        let wrong: BTreeSet<_> = malformed.iter().map(|(index, _)| *index).collect();
-        let malformed = malformed.into_iter();
-        self.rejected.extend(malformed.map(|(index, reason)| reject(index, Cause::Malformed, reason)));
+        let wrong: BTreeSet<_> = refused.iter().map(|(index, ..)| *index).collect();
+        let refused = refused.into_iter();
+        self.rejected.extend(refused.map(|(index, cause, reason)| reject(index, cause, reason)));
         if let Some(failure) = failure {
             let reason = flume_core::with_causes(&failure);
             let again = bucket.events.iter().skip(safe).filter(|index| !wrong.contains(index));

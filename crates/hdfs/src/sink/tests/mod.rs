@@ -1,6 +1,7 @@
 //! The sink on the local file system, and on one that fails as a test says.
 
 mod local;
+mod schemas;
 
 use flume_core::{Component, Context, Event, Registry, Sink};
 use flume_testkit::parts;
