@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow, ensure};
 
 use crate::{
     agents::{Maker, Running, install_java, root},
@@ -79,10 +79,12 @@ a1.sources.r1.interceptors.i1.key = flume.avro.schema.literal
 a1.sources.r1.interceptors.i1.value = {\"type\":\"fixed\",\"name\":\"Eight\",\"size\":8}
 ";
 
+/// Files by their names up to the counter, in the order of the counters.
+type Files = BTreeMap<String, Vec<PathBuf>>;
+
 /// All that a run left behind.
 struct Tree {
-    /// By name up to the counter: the events of each file, in the order of the counters.
-    files: BTreeMap<String, Vec<PathBuf>>,
+    files: Files,
     /// Held until it has been read.
     _agent: Running,
 }
@@ -104,24 +106,40 @@ pub fn run(names: Option<&[&str]>) -> Result<Vec<Compared>> {
     for name in configurations()? {
         if names.is_none_or(|names| names.contains(&&name[..])) {
             let text = fs::read_to_string(directory().join(format!("{name}.conf")))?;
-            let one = |maker| tree(maker, &text).with_context(|| format!("{name} under {maker:?}"));
-            let java = std::thread::scope(|scope| {
-                let java = scope.spawn(|| one(Maker::Java));
-                let ours = one(Maker::Ours)?;
-                Ok::<_, anyhow::Error>((java.join().map_err(|_| anyhow::anyhow!("a panic"))??, ours))
-            })?;
-            pairs.push((name, text, java.0, java.1));
+            let trees = both(&text);
+            pairs.push((name, text, trees));
         }
     }
-    let trees = pairs.iter().flat_map(|(_, _, java, ours)| [java, ours]);
-    let contents =
-        read_back::read(trees.flat_map(|tree| tree.files.values().flatten()).map(PathBuf::as_path))?;
-    let compared = pairs.iter().map(|(name, text, java, ours)| Compared {
-        name: name.clone(),
-        files: java.files.values().map(Vec::len).sum(),
-        difference: difference(text, java, ours, &contents).err(),
+    ensure!(!pairs.is_empty(), "there is no configuration of these names");
+    let trees = pairs.iter().filter_map(|(_, _, trees)| trees.as_ref().ok());
+    let files = trees.flat_map(|(java, ours)| java.files.values().chain(ours.files.values())).flatten();
+    let contents = read_back::read(files.map(PathBuf::as_path))?;
+    let compared = pairs.iter().map(|(name, text, trees)| {
+        let name = name.clone();
+        match trees {
+            Err(error) => {
+                let reason: Vec<_> = format!("{error:#}").lines().take(8).map(String::from).collect();
+                Compared { name, files: 0, difference: Some(reason.join("\n")) }
+            }
+            Ok((java, ours)) => Compared {
+                name,
+                files: java.files.values().map(Vec::len).sum(),
+                difference: difference(text, &java.files, &ours.files, &contents).err(),
+            },
+        }
     });
     Ok(compared.collect())
+}
+
+/// What Flume and this program write, at the same time.
+fn both(text: &str) -> Result<(Tree, Tree)> {
+    let one = |maker| tree(maker, text).with_context(|| format!("{maker:?}"));
+    std::thread::scope(|scope| {
+        let java = scope.spawn(|| one(Maker::Java));
+        let ours = one(Maker::Ours);
+        let java = java.join().map_err(|_| anyhow!("a panic"))?;
+        Ok((java?, ours?))
+    })
 }
 
 fn directory() -> PathBuf {
@@ -142,7 +160,13 @@ fn tree(maker: Maker, text: &str) -> Result<Tree> {
     let (source, events) = match text {
         _ if text.contains("@LINES@") => (LINES_SOURCE.to_string(), LINES),
         _ if text.contains("@FIXED@") => (FIXED_SOURCE.to_string(), LINES),
-        _ => (instants(), INSTANTS.len()),
+        _ => {
+            // Flume rounds no time before 1970.
+            let rounded = text.contains("hdfs.round = true");
+            let instants: Vec<_> =
+                INSTANTS.iter().copied().filter(|instant| !rounded || *instant > 0).collect();
+            (sources_of(&instants), instants.len())
+        }
     };
     let channel =
         "a1.channels = c1\na1.channels.c1.type = memory\na1.channels.c1.capacity = 1000\na1.sinks = k1\n";
@@ -168,12 +192,12 @@ fn tree(maker: Maker, text: &str) -> Result<Tree> {
 }
 
 /// A source for each instant, which gives one event.
-fn instants() -> String {
+fn sources_of(instants: &[i64]) -> String {
     let mut text = String::from("a1.sources =");
-    for number in 0..INSTANTS.len() {
+    for number in 0..instants.len() {
         text += &format!(" r{number}");
     }
-    for (number, instant) in INSTANTS.iter().enumerate() {
+    for (number, instant) in instants.iter().enumerate() {
         let source = format!("\na1.sources.r{number}");
         text += &format!(
             "{source}.type = exec{source}.command = echo {instant}{source}.channels = c1{source}.interceptors = i1\
@@ -196,7 +220,7 @@ fn lines() -> String {
 }
 
 /// Files below a directory, by their names up to the counter. Flume leaves checksums beside files of `file:`.
-fn collect(base: &Path, at: &Path, files: &mut BTreeMap<String, Vec<PathBuf>>) -> Result<()> {
+fn collect(base: &Path, at: &Path, files: &mut Files) -> Result<()> {
     for entry in fs::read_dir(at)? {
         let path = entry?.path();
         if path.is_dir() {
@@ -221,12 +245,12 @@ fn without_counter(name: &str) -> String {
 
 fn difference(
     text: &str,
-    java: &Tree,
-    ours: &Tree,
+    java: &Files,
+    ours: &Files,
     contents: &BTreeMap<PathBuf, String>,
 ) -> Result<(), String> {
-    let names = |tree: &Tree| {
-        tree.files.iter().map(|(name, files)| format!("{name} × {}", files.len())).collect::<Vec<_>>()
+    let names = |files: &Files| -> Vec<String> {
+        files.iter().map(|(name, files)| format!("{name} × {}", files.len())).collect()
     };
     let (javas, our) = (names(java), names(ours));
     if javas != our {
@@ -237,8 +261,8 @@ fn difference(
     }
     // Events of several sources come in any order.
     let sorted = text.contains("@INSTANTS@");
-    for (name, files) in &java.files {
-        for (place, (java, ours)) in files.iter().zip(&ours.files[name]).enumerate() {
+    for (name, files) in java {
+        for (place, (java, ours)) in files.iter().zip(&ours[name]).enumerate() {
             let of =
                 |path: &PathBuf| lines_of(contents.get(path).map(String::as_str).unwrap_or_default(), sorted);
             let (java, ours) = (of(java), of(ours));
@@ -265,4 +289,38 @@ fn lines_of(printed: &str, sorted: bool) -> Vec<String> {
 fn short(lines: &[String]) -> String {
     let text: String = lines.join(" | ").chars().take(300).collect();
     format!("{} lines `{text}`", lines.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_compared_up_to_the_counter() {
+        assert_eq!(without_counter("a/x.1700000000000.gz"), "a/x.#.gz");
+        assert_eq!(without_counter("1700000000000/x.170000000000.gz"), "1700000000000/x.170000000000.gz");
+        assert_eq!(without_counter("F.1700000000000"), "/F.#");
+    }
+
+    #[test]
+    fn what_differs_is_found() {
+        let files = |names: &[(&str, &str)]| -> Files {
+            names.iter().map(|(name, path)| (name.to_string(), vec![path.into()])).collect()
+        };
+        let contents: BTreeMap<PathBuf, String> =
+            [("j", "310a320a\n"), ("o", "320a310a\n"), ("empty", ""), ("same", "310a320a\n")]
+                .map(|(path, text)| (path.into(), text.into()))
+                .into();
+        let found = |text: &str, java: &[(&str, &str)], ours: &[(&str, &str)]| {
+            difference(text, &files(java), &files(ours), &contents).err().unwrap_or_default()
+        };
+        assert_eq!(found("", &[("a", "j")], &[("a", "same")]), "");
+        assert!(found("", &[("a", "j")], &[("a", "o")]).contains("file 0"));
+        assert_eq!(found("@INSTANTS@", &[("a", "j")], &[("a", "o")]), "", "in any order");
+        assert!(found("", &[("a", "j")], &[("b", "j")]).contains("names"));
+        assert!(
+            found("", &[("a", "empty")], &[("a", "empty")]).contains("0 lines"),
+            "nothing is no agreement"
+        );
+    }
 }
