@@ -7,7 +7,6 @@ use std::{
 
 use flume_core::{Event, EventSerializer, with_causes};
 use flume_wire::document::read_local;
-use parking_lot::Mutex;
 
 use crate::fs::FileSystem;
 
@@ -18,7 +17,7 @@ const MOST_DOCUMENTS: usize = 1000;
 
 /// What was read, for all files of a sink.
 #[derive(Default)]
-pub struct Documents(Mutex<HashMap<String, (Instant, Vec<u8>)>>);
+pub struct Documents(HashMap<String, (Instant, Vec<u8>)>);
 
 impl Documents {
     /// Hands over what the serializer lacks for this event. A URL with scheme `hdfs` is read from `fs` whatever cluster
@@ -27,14 +26,15 @@ impl Documents {
     /// # Errors
     /// Why it could not be read: the event is not for now.
     pub async fn provide(
-        &self,
+        &mut self,
         serializer: &mut dyn EventSerializer,
         event: &Event,
         fs: &dyn FileSystem,
     ) -> Result<(), String> {
         let Some(url) = serializer.lacks(event) else { return Ok(()) };
-        if let Some(document) = self.fresh(&url) {
-            serializer.supply(&url, &document);
+        self.0.retain(|_, (read, _)| read.elapsed() < FRESH);
+        if let Some((_, document)) = self.0.get(&url[..]) {
+            serializer.supply(&url, document);
             return Ok(());
         }
         let document = match hdfs_path(&url) {
@@ -44,17 +44,10 @@ impl Documents {
             None => read_local(&url).map_err(|error| format!("failed to read {url}: {error}")),
         }?;
         serializer.supply(&url, &document);
-        let mut known = self.0.lock();
-        if known.len() < MOST_DOCUMENTS {
-            known.insert(url.to_string(), (Instant::now(), document));
+        if self.0.len() < MOST_DOCUMENTS {
+            self.0.insert(url.to_string(), (Instant::now(), document));
         }
         Ok(())
-    }
-
-    fn fresh(&self, url: &str) -> Option<Vec<u8>> {
-        let mut known = self.0.lock();
-        known.retain(|_, (read, _)| read.elapsed() < FRESH);
-        known.get(url).map(|(_, document)| document.clone())
     }
 }
 

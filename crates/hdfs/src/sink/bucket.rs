@@ -25,6 +25,8 @@ use crate::{
 const PIECE_BYTES: usize = 4 << 20;
 /// Files in a row that may be completed for want of replicas, as in Flume: a cluster that has no more does not gain any.
 const MOST_SHORT_ROLLS: u32 = 30;
+/// Names in a row that may be taken before that is a failure.
+const MOST_NAMES: u32 = 100;
 /// How long a bucket is left alone after its first failure in a row; it doubles up to the second.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
@@ -41,8 +43,9 @@ pub(super) struct Shared {
     pub(super) affixes: Affixes,
     pub(super) sync: bool,
     pub(super) format: Format,
-    pub(super) documents: Documents,
     pub(super) cx: Context,
+    /// What serializers lack; locked only while one lacks something.
+    pub(super) documents: tokio::sync::Mutex<Documents>,
     /// The greatest number in a name so far: no two files of this run have the same.
     pub(super) highest: AtomicU64,
     pub(super) counters: Counters,
@@ -109,7 +112,7 @@ pub(super) struct Failing {
 /// What became of a bucket's events.
 #[derive(Default)]
 pub(super) struct Taken {
-    /// Places in the batch of events that the serializer refused, or cannot write yet, and why.
+    /// Places in the batch of events that the serializer cannot write, and why.
     pub(super) refused: Vec<(usize, Cause, String)>,
     /// How many of the bucket's events, from the first, are flushed.
     pub(super) safe: usize,
@@ -158,6 +161,8 @@ impl Bucket {
         if self.short_of_replicas(shared) {
             self.complete(shared).await?;
         }
+        // One document that cannot be read is enough to wait for.
+        let mut lacking: Option<String> = None;
         for place in 0..self.events.len() {
             if self.file.as_ref().is_some_and(|file| file.full(&shared.roll)) {
                 self.complete(shared).await?;
@@ -169,14 +174,23 @@ impl Bucket {
                 Some(file) => file,
                 none => none.insert(Current::begin(shared)?),
             };
+            if file.serializer.lacks(event).is_some() {
+                if let Some(reason) = &lacking {
+                    taken.refused.push((index, Cause::NotNow, reason.clone()));
+                    continue;
+                }
+                let mut documents = shared.documents.lock().await;
+                if let Err(reason) = documents.provide(&mut *file.serializer, event, &*shared.fs).await {
+                    taken.refused.push((index, Cause::NotNow, reason.clone()));
+                    lacking = Some(reason);
+                    continue;
+                }
+            }
             if file.buffer.capacity() == file.buffer.len() {
                 file.reserve(&shared.roll, self.events[place..].iter().filter_map(|&index| batch.get(index)));
             }
-            let provided = shared.documents.provide(&mut *file.serializer, event, &*shared.fs).await;
-            let added = provided.map_err(|reason| (Cause::NotNow, reason));
-            let added = added.and_then(|()| file.add(event).map_err(|reason| (Cause::Malformed, reason)));
-            if let Err((cause, reason)) = added {
-                taken.refused.push((index, cause, reason));
+            if let Err(reason) = file.add(event) {
+                taken.refused.push((index, Cause::Malformed, reason));
             }
             if file.buffer.len() >= PIECE_BYTES {
                 self.write(shared).await?;
@@ -237,9 +251,11 @@ impl Bucket {
     /// Creates a file under the next number that is free. A failure keeps the number, so that a dead NameNode does not
     /// leave a trail of names.
     async fn create(&mut self, shared: &Shared) -> Result<Created, FsError> {
+        let mut tries = 0;
         loop {
             let names = self.names(shared, self.next);
             shared.begun(&names);
+            tries += 1;
             match shared.fs.create(&names.in_use).await {
                 Ok(out) => {
                     shared.counters.created.add(1);
@@ -249,7 +265,7 @@ impl Bucket {
                     let held = shared.counters.open.hold();
                     return Ok(Created { out, names, number, opened, flushed: opened, held });
                 }
-                Err(error) if error.kind == FsErrorKind::Exists => {
+                Err(error) if error.kind == FsErrorKind::Exists && tries < MOST_NAMES => {
                     match std::mem::take(&mut self.doubtful) {
                         true => self.retired.push(Closing::left(names)),
                         false => shared.finished(&names),
