@@ -4,6 +4,7 @@ mod agents;
 mod bench;
 mod cluster;
 mod flow;
+mod guide;
 mod hdfs_compare;
 mod netcat;
 mod read_back;

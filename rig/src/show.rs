@@ -15,7 +15,7 @@ use crate::{
     agents::{program, root},
     bench::{self, Effort},
     flow::{FLOW, numbers, send_numbered},
-    hdfs_compare, read_back, structure, transcripts,
+    guide, hdfs_compare, read_back, structure, transcripts,
 };
 
 /// Rows, and whether all passed.
@@ -56,6 +56,7 @@ pub fn run(effort: &Effort) -> Result<bool> {
     }
     formats(&mut report)?;
     hdfs_beside_java(&mut report, None)?;
+    follow_guide(&mut report)?;
     structure::print(&root())?;
     let files = structure::files_of_a_sink(&root())?;
     report.row("source files touched to add a sink", files, "2", files == 2);
@@ -76,6 +77,7 @@ pub fn slice() -> Result<bool> {
     }
     formats(&mut report)?;
     hdfs_beside_java(&mut report, Some(hdfs_compare::SLICE))?;
+    follow_guide(&mut report)?;
     bench::run_some(
         &Effort { rounds: 1, warm_up: Duration::from_secs(2), measured: Duration::from_secs(2) },
         &["memory, batch 100", "netcat, 1 client"],
@@ -126,6 +128,14 @@ pub fn soak(duration: Duration) -> Result<bool> {
     );
     agent.stop()?;
     Ok(report.done())
+}
+
+/// Whoever follows the guide has a component that the program describes.
+fn follow_guide(report: &mut Report) -> Result<()> {
+    let page = guide::follow(&root())?;
+    let described = page.contains("`batchSize`") && page.contains("`maxBytes`");
+    report.row("a sink added as the guide says, described", described, "true", described);
+    Ok(())
 }
 
 fn flows(report: &mut Report, lines: u64, load: Duration) -> Result<()> {
