@@ -57,6 +57,13 @@ pub fn program() -> PathBuf {
     target().join("release/flume-ng")
 }
 
+/// Where measurements keep files: on a disk, not in memory.
+pub fn scratch() -> Result<PathBuf> {
+    let base = target().join("rig");
+    fs::create_dir_all(&base)?;
+    Ok(base.canonicalize()?)
+}
+
 /// Makes the peer ready: its jars are downloaded once.
 pub fn install_java() -> Result<()> {
     let status = Command::new(root().join("rig/java-flume/install.sh")).arg(java_dir()).status()?;
@@ -80,7 +87,7 @@ fn free_port() -> Result<u16> {
 }
 
 impl Running {
-    /// Starts an agent; `@PORT@` and `@DIR@` in the configuration are filled in.
+    /// Starts an agent; `@PORT@`, `@DIR@` and `@ROOT@` in the configuration are filled in.
     pub fn start(maker: Maker, configuration: &str) -> Result<Running> {
         Running::prepare(maker, configuration, |_| Ok(()))
     }
@@ -91,14 +98,13 @@ impl Running {
         configuration: &str,
         files: impl FnOnce(&Path) -> std::io::Result<()>,
     ) -> Result<Running> {
-        let base = target().join("rig");
-        fs::create_dir_all(&base)?;
-        let dir = tempfile::tempdir_in(base)?;
+        let dir = tempfile::tempdir_in(scratch()?)?;
         fs::create_dir(dir.path().join("files"))?;
         files(dir.path())?;
         let (port, monitoring) = (free_port()?, free_port()?);
         let text = configuration
             .replace("@PORT@", &port.to_string())
+            .replace("@ROOT@", &root().display().to_string())
             .replace("@DIR@", &dir.path().display().to_string());
         fs::write(dir.path().join("flume.conf"), text)?;
         let log = fs::File::create(dir.path().join("log"))?;
@@ -137,6 +143,11 @@ impl Running {
             self.alive("its port")?;
             std::thread::sleep(Duration::from_millis(1));
         }
+    }
+
+    /// Time since it was started.
+    pub fn age(&self) -> Duration {
+        self.started.elapsed()
     }
 
     fn alive(&mut self, what: &str) -> Result<()> {
