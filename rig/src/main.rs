@@ -7,6 +7,7 @@ mod file_channel;
 mod flow;
 mod guide;
 mod hdfs_compare;
+mod identity;
 mod netcat;
 mod read_back;
 mod show;
@@ -53,9 +54,10 @@ fn run(words: &[&str]) -> Result<bool> {
                 .map(|_| true)
         }
         ["soak", minutes] => show::soak(minutes.parse::<u64>().map(|minutes| seconds(60 * minutes))?),
+        ["identity"] => show::identity_alone(),
         ["cluster", words @ ..] => cluster::run(words),
         _ => bail!(
-            "usage: flume-rig bench | show | slice | formats | hdfs [NAME...] | file-channel | soak MINUTES | cluster MODE"
+            "usage: flume-rig bench | show | slice | formats | hdfs [NAME...] | file-channel | soak MINUTES | identity | cluster MODE"
         ),
     }
 }

@@ -16,7 +16,7 @@ use crate::{
     bench::{self, Effort},
     file_channel,
     flow::{FLOW, numbers, send_numbered},
-    guide, hdfs_compare, read_back, structure, transcripts,
+    guide, hdfs_compare, identity, read_back, structure, transcripts,
 };
 
 /// Rows, and whether all passed.
@@ -61,6 +61,7 @@ pub fn run(effort: &Effort) -> Result<bool> {
     formats(&mut report)?;
     hdfs_beside_java(&mut report, None)?;
     file_channel::show(&mut report, &scratch()?)?;
+    identity::all(&mut report)?;
     follow_guide(&mut report)?;
     structure::print(&root())?;
     let files = structure::files_of_a_sink(&root())?;
@@ -83,11 +84,19 @@ pub fn slice() -> Result<bool> {
     formats(&mut report)?;
     hdfs_beside_java(&mut report, Some(hdfs_compare::SLICE))?;
     file_channel::slice(&mut report, &scratch()?)?;
+    identity::logins(&mut report)?;
     follow_guide(&mut report)?;
     bench::run_some(
         &Effort { rounds: 1, warm_up: Duration::from_secs(2), measured: Duration::from_secs(2) },
         &["memory, batch 100", "netcat, 1 client"],
     )?;
+    Ok(report.done())
+}
+
+/// What is shown of logins and refusals, alone.
+pub fn identity_alone() -> Result<bool> {
+    let mut report = Report { passed: 0, failed: 0 };
+    identity::all(&mut report)?;
     Ok(report.done())
 }
 
