@@ -1,18 +1,20 @@
 //! What a sink asks before it opens anything on a cluster: who am I, and may I? The answers come within seconds, each
 //! with what would help, and are asked for again each time the sink is opened.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use flume_core::Context;
 use parking_lot::Mutex;
-use tokio::task::spawn_blocking;
 
 use crate::{
     fs::{FsError, FsErrorKind},
     hadoop::{ClientSettings, Hadoop, NameNode, Target},
-    identity::{Identity, Session, Shown},
+    identity::{Identity, Session, Shown, on_thread},
     probe::{self, ProbeError, ProbeProblem, probe},
 };
+
+/// A name service answers sooner.
+const NAMES: Duration = Duration::from_secs(10);
 
 /// A sink's identity towards its cluster. Cheap to clone.
 #[derive(Clone)]
@@ -58,10 +60,12 @@ impl Admission {
     /// # Errors
     /// The first thing that stands in the way.
     pub(crate) async fn seek(&self) -> Result<(), FsError> {
-        let (wanted, doing) = (self.0.clone(), format!("find out who is asked for {}", self.0.url));
-        let question = spawn_blocking(move || wanted.question()).await;
-        let question = question.map_err(FsError::at(FsErrorKind::Retry, doing))?;
-        let Some(Question { namenodes, client, identity }) = question? else { return Ok(()) };
+        let wanted = self.0.clone();
+        let question = on_thread(NAMES, move || wanted.question()).await.map_err(|_| {
+            let cause = format!("no answer within {} s; does the name service answer?", NAMES.as_secs());
+            FsError::at(FsErrorKind::Retry, "find this host's name, and Hadoop's configuration")(cause)
+        });
+        let Some(Question { namenodes, client, identity }) = question?? else { return Ok(()) };
         if let Some(login) = &identity.login {
             self.log_in(&Session::of(login)).await?;
         }

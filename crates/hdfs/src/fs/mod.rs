@@ -4,6 +4,7 @@
 mod bounded;
 mod connect;
 mod local;
+mod mounts;
 
 use async_trait::async_trait;
 use bytes::Bytes;
