@@ -4,6 +4,7 @@ mod agents;
 mod bench;
 mod cluster;
 mod flow;
+mod hdfs_client;
 mod netcat;
 mod show;
 mod structure;
@@ -43,7 +44,9 @@ fn run(words: &[&str]) -> Result<bool> {
                 .map(|_| true)
         }
         ["soak", minutes] => show::soak(minutes.parse::<u64>().map(|minutes| seconds(60 * minutes))?),
+        ["hdfs-client"] => hdfs_client::child(),
+        ["hdfs", part] => show::hdfs(part),
         ["cluster", words @ ..] => cluster::run(words),
-        _ => bail!("usage: flume-rig bench | show | slice | soak MINUTES | cluster MODE"),
+        _ => bail!("usage: flume-rig bench | show | slice | soak MINUTES | cluster MODE | hdfs PART"),
     }
 }

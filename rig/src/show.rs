@@ -8,34 +8,34 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use flume_testkit::agent::Agent;
 
 use crate::{
     agents::{program, root},
     bench::{self, Effort},
     flow::{FLOW, numbers, send_numbered},
-    structure, transcripts,
+    hdfs_client, structure, transcripts,
 };
 
 /// Rows, and whether all passed.
-struct Report {
+pub struct Report {
     passed: usize,
     failed: usize,
 }
 
 impl Report {
-    fn row(&mut self, item: &str, value: impl std::fmt::Display, want: &str, pass: bool) {
+    pub fn row(&mut self, item: &str, value: impl std::fmt::Display, want: &str, pass: bool) {
         let verdict = if pass { "PASS" } else { "FAIL" };
         println!("{item:44} {value:>16}   {want:22} {verdict}");
         if pass { self.passed += 1 } else { self.failed += 1 }
     }
 
-    fn at_least(&mut self, item: &str, value: f64, want: f64) {
+    pub fn at_least(&mut self, item: &str, value: f64, want: f64) {
         self.row(item, format!("{value:.2}"), &format!(">= {want}"), value >= want);
     }
 
-    fn at_most(&mut self, item: &str, value: f64, want: f64) {
+    pub fn at_most(&mut self, item: &str, value: f64, want: f64) {
         self.row(item, format!("{value:.2}"), &format!("<= {want}"), value <= want);
     }
 
@@ -74,6 +74,17 @@ pub fn slice() -> Result<bool> {
         &Effort { rounds: 1, warm_up: Duration::from_secs(2), measured: Duration::from_secs(2) },
         &["memory, batch 100", "netcat, 1 client"],
     )?;
+    Ok(report.done())
+}
+
+/// One part of what is shown on HDFS.
+pub fn hdfs(part: &str) -> Result<bool> {
+    let mut report = Report { passed: 0, failed: 0 };
+    match part {
+        "client" => hdfs_client::matrix(&mut report)?,
+        "client-slice" => hdfs_client::slice(&mut report)?,
+        _ => bail!("there is no part {part}"),
+    }
     Ok(report.done())
 }
 

@@ -1,6 +1,9 @@
 //! The narrow seam between the sink and a file system. Everything a file system does for the sink is here, so that
 //! a client can be replaced, and every fault injected, without touching the sink.
 
+#[cfg(feature = "hdfs")]
+pub mod native;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 
