@@ -18,7 +18,7 @@ while read -r file; do
         *) echo "CRASH $code $file" ;;
     esac >>"$out/verdicts"
     grep -o '"severity":"error","[^}]*' "$out/json" 2>/dev/null |
-        sed -E 's/.*"key":"([^"]*)","text":"([^"]*)".*/\1: \2/; s/^[^.]*\.(sources|sinks|channels|sinkgroups)\.[^.:]*\.?/\1 /' \
+        sed -E 's/.*"key":"([^"]*)","text":"([^"]*)".*/\1: \2/; s/^[^.]*\.(sources|sinks|channels|sinkgroups)\.[^.:]*\.?/\1 /; s/interceptors\.[^.:]*/interceptors.*/' \
             >>"$out/reasons" || true
 done <"$out/files"
 sort "$out/verdicts" | uniq -c | sort -rn

@@ -55,7 +55,7 @@ const COMMANDS: &[Command] = &[
         Flag { short: "", long: "dry-run", value: "", doc: "only print what would change" },
         HELP,
     ] },
-    Command { name: "describe", doc: "explain a component, or list all", run: describe::run, flags: &[ALL, HELP] },
+    Command { name: "describe", doc: "explain a component, or list all; `hadoop`: Hadoop's settings in force", run: describe::run, flags: &[ALL, CONF, HELP] },
     Command { name: "version", doc: "print the version", run: version, flags: &[HELP] },
     Command { name: "help", doc: "print this", run: help, flags: &[HELP] },
 ];

@@ -12,6 +12,7 @@ use flume_core::{
 
 use crate::{
     args::Args,
+    hadoop,
     known::KNOWN,
     outcome::{Failure, print},
     registry::REGISTRY,
@@ -31,6 +32,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     match (args.has("all"), args.rest.first()) {
         (true, _) => print(&manual()),
         (false, None) => print(&list()),
+        (false, Some(name)) if name == "hadoop" => hadoop::describe(args),
         (false, Some(name)) => print(&describe(name)?),
     }
 }
@@ -100,7 +102,7 @@ fn describe(name: &str) -> Result<String, Failure> {
     if let Some(known) =
         KNOWN.iter().filter(|known| !known.name.is_empty() || !known.class.is_empty()).find(absent)
     {
-        let text = format!("`{name}` is a {} of Flume that this build does not have", known.kind);
+        let text = known.missing(name);
         return Err(Failure::Usage(text));
     }
     let near = nearest(name, pages.iter().map(|page| page.title));

@@ -12,8 +12,10 @@ use std::{
 use jiff::Zoned;
 use tracing::{Event, Level, Subscriber, level_filters::LevelFilter};
 use tracing_subscriber::{
-    fmt::{FmtContext, FormatEvent, FormatFields, format::Writer},
+    fmt::{FmtContext, FormatEvent, FormatFields, format::Writer, layer},
+    layer::SubscriberExt,
     registry::LookupSpan,
+    util::SubscriberInitExt,
 };
 
 /// A log file rolls at this size, as Flume's.
@@ -37,16 +39,18 @@ pub(crate) fn start(properties: &BTreeMap<String, String>) -> io::Result<()> {
     let mut words = root.split(',').map(str::trim);
     let level = words.next().map_or(LevelFilter::INFO, level);
     let appenders: Vec<_> = words.filter(|word| !word.is_empty()).collect();
-    let to_console =
-        appenders.is_empty() || appenders.iter().any(|word| word.eq_ignore_ascii_case("console"));
-    let logger = tracing_subscriber::fmt().with_max_level(level);
-    if to_console {
-        logger.event_format(Layout::Console).with_writer(io::stderr).init();
+    let (consoles, files): (Vec<_>, Vec<_>) =
+        appenders.into_iter().partition(|word| word.eq_ignore_ascii_case("console"));
+    let to_console = !consoles.is_empty() || files.is_empty();
+    let console = to_console.then(|| layer().event_format(Layout::Console).with_writer(io::stderr));
+    let file = if files.is_empty() {
+        None
     } else {
         let get = |key: &str, default: &str| properties.get(key).cloned().unwrap_or_else(|| default.into());
         let path = Path::new(&get("flume.log.dir", "./logs")).join(get("flume.log.file", "flume.log"));
-        logger.event_format(Layout::File).with_writer(Mutex::new(RollingFile::open(path)?)).init();
-    }
+        Some(layer().event_format(Layout::File).with_writer(Mutex::new(RollingFile::open(path)?)))
+    };
+    tracing_subscriber::registry().with(level).with(console).with(file).init();
     std::panic::set_hook(Box::new(|panic| tracing::error!("{panic}")));
     Ok(())
 }
@@ -82,7 +86,8 @@ where
         match self {
             Layout::Console => {
                 let date = now.strftime("%Y-%m-%d %H:%M:%S,%3f");
-                write!(out, "{date} ({thread}) [{level} - {}:{line}] ", meta.target())?;
+                let file = meta.file().map_or("?", |path| path.rsplit('/').next().unwrap_or(path));
+                write!(out, "{date} ({thread}) [{level} - {}({file}:{line})] ", meta.target())?;
             }
             Layout::File => {
                 let date = now.strftime("%d %b %Y %H:%M:%S,%3f");

@@ -63,5 +63,12 @@ fn text(document: &Document, agents: &[String], found: &[Diagnostic]) -> String 
         _ => "refused",
     };
     let shown = report::human(document, found, report::may_colour());
-    format!("{shown}{verdict}: agent {}, {errors} errors, {warnings} warnings\n", agents.join(", "))
+    let several = |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
+    format!(
+        "{shown}{verdict}: {} {}, {}, {}\n",
+        if agents.len() == 1 { "agent" } else { "agents" },
+        agents.join(", "),
+        several(errors, "error"),
+        several(warnings, "warning")
+    )
 }

@@ -53,6 +53,33 @@ fn every_command_says_what_is_wrong_and_exits_with_two() {
 }
 
 #[test]
+fn describe_hadoop_says_what_is_in_force_and_where_it_comes_from() {
+    let conf = tempfile::tempdir().unwrap();
+    let path = conf.path().join("core-site.xml");
+    let write = |blocks: &str| {
+        let property = |name: &str, value: &str| {
+            format!("<property><name>{name}</name><value>{value}</value></property>\n")
+        };
+        let all = property("dfs.block.size", blocks) + &property("fs.s3a.secret.key", "hidden words");
+        fs::write(&path, format!("<configuration>\n{all}</configuration>")).unwrap();
+    };
+    let describe = |code: i32, expected: &str| {
+        check(&["describe", "hadoop", "--conf", conf.path().to_str().unwrap()], code, expected);
+    };
+    write("64m");
+    describe(
+        0,
+        &format!("  dfs.blocksize = 64m\n      {}:2, as `dfs.block.size`; bytes of a block", path.display()),
+    );
+    describe(0, "  dfs.replication = 3\n      default; replicas");
+    describe(0, &format!("  fs.s3a.secret.key = (not shown)\n      {}:3\n", path.display()));
+    write("much");
+    describe(2, &format!("{}:2: `dfs.block.size` expected a number of bytes", path.display()));
+    fs::write(&path, "<configuration>\n</property>").unwrap();
+    describe(2, &format!("{}:2: this is not XML", path.display()));
+}
+
+#[test]
 fn an_agent_that_cannot_run_exits_with_two() {
     let nothing = file(
         "a1.sources = r1\na1.channels = c1\na1.sources.r1.type = nettcat\na1.sources.r1.channels = c1\na1.channels.c1.type = memory\n",
@@ -63,7 +90,7 @@ fn an_agent_that_cannot_run_exits_with_two() {
     check(
         &agent(&["-n", "a1"]),
         2,
-        "a1.sources.r1.type: there is no source `nettcat` (did you mean `netcat`?)",
+        "a1.sources.r1.type: there is no source type `nettcat` (did you mean `netcat`?)",
     );
     check(&agent(&["-n", "a1"]), 2, "has no source and no sink that can run");
     check(&agent(&["-n", "a2"]), 2, "there is no agent `a2`, the configuration has: a1");
@@ -157,7 +184,7 @@ fn each_mistake_is_said_once() {
     check_diagnostic(base, &[]);
     check_diagnostic(
         &base.replace("type = memory", "type = memroy"),
-        &["error a1.channels.c1.type: there is no channel `memroy` (did you mean `memory`?)"],
+        &["error a1.channels.c1.type: there is no channel type `memroy` (did you mean `memory`?)"],
     );
     check_diagnostic(
         &base.replace("k1.channel = c1", "k1.channel = c2"),
@@ -215,12 +242,20 @@ fn each_mistake_is_said_once() {
     check_diagnostic(
         &format!("{base}a1.sources.r1.interceptors = i1\na1.sources.r1.interceptors.i1.type = timestap\n"),
         &[
-            "error a1.sources.r1.interceptors.i1: there is no interceptor `timestap` (did you mean `timestamp`?)",
+            "error a1.sources.r1.interceptors.i1.type: there is no interceptor type `timestap` (did you mean `timestamp`?)",
         ],
     );
     check_diagnostic(
         &format!("{base}a1.sinks.k1.type = logger\n"),
         &["warning a1.sinks.k1.type: is set a second time, the value of line 7 is lost"],
+    );
+    check_diagnostic(
+        &format!("{base}a1.sinks.k1.type = null\n"),
+        &["note a1.sinks.k1.type: is set a second time, to what line 7 says already"],
+    );
+    check_diagnostic(
+        &format!("{base}// a comment\n// another\n"),
+        &["warning //: belongs to no agent, it has no effect (a comment begins with `#`)"],
     );
     check_diagnostic(
         &format!("{base}lonely = 1\n"),
@@ -232,6 +267,57 @@ fn each_mistake_is_said_once() {
         &format!("{base}a1.sinks.k1.batchSize = \\u00zz\n"),
         &[
             "error a1.sinks.k1.batchSize: \\u must be followed by four hexadecimal digits; Flume refuses the whole file (write \\\\u for a literal \\u)",
+        ],
+    );
+}
+
+/// Mistakes that configurations in the field have.
+#[test]
+fn a_mistake_in_a_name_is_traced() {
+    let base = "a1.sources = r1\na1.channels = c11 c1\na1.sinks = k1\na1.sources.r1.type = seq\na1.sources.r1.channels = c1\n\
+                a1.channels.c1.type = memory\na1.channels.c11.type = memory\na1.sinks.k1.type = file_roll\na1.sinks.k1.channel = c11\n\
+                a1.sinks.k1.sink.directory = /tmp\n";
+    check_diagnostic(base, &[]);
+    check_diagnostic(
+        &format!("{base}a1.sinks.k1.serializer = TEXT\n"),
+        &[
+            "warning a1.sinks.k1.serializer: unknown property, it has no effect (did you mean `sink.serializer`?)",
+        ],
+    );
+    check_diagnostic(
+        &format!("{base}a2.sinks.k1.sink.rollInterval = 5\n"),
+        &[
+            "warning a2.sinks.k1: is not listed in `a2.sinks`, it is not started (did you mean `a1.sinks.k1`?)",
+        ],
+    );
+    check_diagnostic(
+        &format!("{base}a1.sources.k1.sink.rollInterval = 5\n"),
+        &[
+            "warning a1.sources.k1: is not listed in `a1.sources`, it is not started (did you mean `a1.sinks.k1`?)",
+        ],
+    );
+    check_diagnostic(
+        &base.replace("sinks = k1", "sinks = k1 #old"),
+        &[
+            "error a1.sinks.#old.channel: required but not set (nothing at all is set for `a1.sinks.#old`)",
+            "error a1.sinks.#old.type: required but not set (nothing at all is set for `a1.sinks.#old`)",
+            "warning a1.sinks: `#old` counts as a name (a comment needs a line of its own)",
+        ],
+    );
+    check_diagnostic(
+        &base.replace("k1.channel = c11", "k1.channel = disk"),
+        &[
+            "warning a1.channels.c11: is used by no source and no sink",
+            "error a1.sinks.k1.channel: there is no channel `disk` (channels are c11, c1)",
+        ],
+    );
+    // A frame that is wrong in one place uses its channels all the same.
+    check_diagnostic(
+        &format!(
+            "{base}a1.sources.r1.interceptors = i1\na1.sources.r1.interceptors.i1.type = com.acme.X$Builder\n"
+        ),
+        &[
+            "error a1.sources.r1.interceptors.i1.type: the class `com.acme.X$Builder` is not part of Flume, and Java classes cannot be loaded (types are timestamp, host, static, regex_filter, regex_extractor, search_replace, remove_header)",
         ],
     );
 }

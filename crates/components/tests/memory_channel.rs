@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use flume_components::REGISTRY;
-use flume_core::{Channel, ChannelError, Context, Take, Want};
+use flume_core::{Channel, ChannelError, ChannelHandle, Context, ReplaceError, Take, Want};
 use flume_testkit::parts::{build, events, held};
 use tokio::time::{Instant, timeout};
 
@@ -194,4 +194,23 @@ async fn bytes_are_a_limit() {
     assert!(matches!(channel.put(vec![event]).await, Err(ChannelError::Full { .. })));
     let large = flume_core::Event::from(vec![b'x'; 900]);
     assert!(matches!(channel.put(vec![large]).await, Err(ChannelError::TooLarge { unit: "bytes", .. })));
+}
+
+/// A reload must not stand still for as long as a put may.
+#[tokio::test(start_paused = true)]
+async fn a_channel_is_not_replaced_while_a_put_waits_for_long() {
+    let cx = Context::new("a1.channels.c1", &[]);
+    let with = |properties| build::<dyn Channel>(&REGISTRY, "memory", properties, &cx);
+    let small = "capacity = 1\ntransactionCapacity = 1\nkeep-alive = 3600";
+    let handle = ChannelHandle::new(with(small), cx.clone());
+    handle.put(events("a")).await.unwrap();
+    let (waiting, start) = (handle.clone(), Instant::now());
+    let put = tokio::spawn(async move { waiting.put(events("b")).await });
+    tokio::task::yield_now().await;
+    assert!(matches!(handle.replace(with("")).await, Err(ReplaceError::Busy)));
+    assert_eq!(start.elapsed().as_secs(), 5);
+    handle.take(Want::events(1), Duration::ZERO).await.unwrap().commit().await.unwrap();
+    put.await.unwrap().unwrap();
+    handle.replace(with("")).await.unwrap();
+    assert_eq!((handle.stats().events, handle.stats().capacity), (1, 100));
 }

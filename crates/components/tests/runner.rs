@@ -18,6 +18,11 @@ const IDLE: Duration = Duration::from_secs(1);
 #[derive(Default)]
 struct Script {
     down: bool,
+    down_without_pause: bool,
+    tick_down: bool,
+    attempts: usize,
+    /// Rejected besides, by place: also what is no place of the batch, and places that were rejected already.
+    reject_places: Vec<usize>,
     reject: Vec<(&'static str, Cause)>,
     delivered: Vec<String>,
     opens: usize,
@@ -40,10 +45,16 @@ impl Sink for Scripted {
 
     async fn deliver(&mut self, batch: &[Event]) -> Result<Delivered, SinkError> {
         let mut script = self.0.lock();
-        if script.down {
-            return Err(SinkError::at("deliver")("down"));
+        script.attempts += 1;
+        if script.down || script.down_without_pause {
+            let mut error = SinkError::at("deliver")("down");
+            error.pause = script.down;
+            return Err(error);
         }
         let mut outcome = Delivered::default();
+        let reason = String::from("by its place");
+        let rejected = |&index: &usize| Rejected { index, cause: Cause::NotNow, reason: reason.clone() };
+        outcome.rejected.extend(script.reject_places.iter().map(rejected));
         for (index, event) in batch.iter().enumerate() {
             let word = words(std::slice::from_ref(event));
             match script.reject.iter().find(|(reject, _)| *reject == word) {
@@ -57,8 +68,9 @@ impl Sink for Scripted {
     }
 
     async fn tick(&mut self) -> Result<(), SinkError> {
-        self.0.lock().ticks += 1;
-        Ok(())
+        let mut script = self.0.lock();
+        script.ticks += 1;
+        if script.tick_down { Err(SinkError::at("tick")("down")) } else { Ok(()) }
     }
 }
 
@@ -207,6 +219,67 @@ async fn a_parked_batch_keeps_its_attempts_when_the_whole_delivery_fails() {
     }
     assert_eq!(rig.cx.metrics.counter("EventDeadLetterCount").get(), 1);
     assert_eq!(rig.channel.stats().in_flight, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_parked_batch_keeps_its_attempts_when_a_tick_fails() {
+    let mut rig = Rig::new("", false);
+    rig.reject(&[("m", Cause::Malformed)]);
+    rig.put("m").await;
+    rig.step().await;
+    rig.sink.0.lock().tick_down = true;
+    advance(Duration::from_secs(2)).await;
+    assert!(rig.runner.step(IDLE).await.is_err());
+    assert_eq!(rig.cx.metrics.gauge("EventParkedCount").get(), 1);
+    assert_eq!((rig.channel.stats().events, rig.channel.stats().in_flight), (0, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rejection_said_twice_or_of_no_event_shifts_nothing() {
+    let mut rig = Rig::new("", false);
+    rig.reject(&[("x", Cause::NotNow), ("y", Cause::NotNow)]);
+    rig.sink.0.lock().reject_places = vec![9, 1, 1];
+    rig.put("a x y b").await;
+    rig.step().await;
+    assert_eq!((rig.delivered(), rig.channel.stats().in_flight), ("a b".into(), 2));
+    rig.reject(&[]);
+    rig.sink.0.lock().reject_places.clear();
+    while rig.channel.stats().in_flight > 0 {
+        rig.step().await;
+    }
+    assert_eq!(rig.delivered(), "a b x y");
+}
+
+/// A batch may be rejected as a whole, so it is no larger than what may still be parked.
+#[tokio::test(start_paused = true)]
+async fn what_is_parked_bounds_the_next_batch() {
+    let mut rig = Rig::new("parkedEvents = 3", false);
+    rig.reject(&[("x", Cause::NotNow)]);
+    rig.put("x x a b").await;
+    rig.step().await;
+    rig.put("x x x x").await;
+    rig.step().await;
+    assert_eq!(rig.cx.metrics.gauge("EventParkedCount").get(), 3);
+    assert_eq!(rig.channel.stats().events, 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sink_that_fails_without_asking_for_a_pause_keeps_no_core_busy() {
+    let Rig { runner, sink, stop, switch, .. } = {
+        let rig = Rig::new("", false);
+        rig.put("a").await;
+        rig.sink.0.lock().down_without_pause = true;
+        rig
+    };
+    let mut processor =
+        build::<dyn SinkProcessor>(&REGISTRY, "default", "", &Context::new("a1.sinks.k1", &["k1"]));
+    let mut sinks = [runner];
+    tokio::join!(run_sinks(&mut *processor, &mut sinks, &stop), async {
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        switch.turn(Phase::Halt);
+    });
+    // At once, after 2, 4 and 5 seconds.
+    assert_eq!(sink.0.lock().attempts, 4);
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,7 +3,7 @@
 use std::{fs, path::Path, time::Duration};
 
 use flume_components::REGISTRY;
-use flume_core::{Context, Sink};
+use flume_core::{Cause, Context, Sink};
 use flume_testkit::{
     parts::{build, events},
     sink_contract::SinkUnderTest,
@@ -108,6 +108,28 @@ async fn headers_come_as_a_java_map() {
     sink.deliver(&batch).await.unwrap();
     sink.close().await.unwrap();
     assert_eq!(contents(dir.path()), ["{host=h1, timestamp=1700000000000} hello\n{} world\n"]);
+}
+
+#[tokio::test]
+async fn a_schema_is_read_once_it_is_there() {
+    let (dir, cx) = (tempfile::tempdir().unwrap(), Context::new("a1.sinks.k1", &["c1"]));
+    let elsewhere = tempfile::tempdir().unwrap();
+    let schema = elsewhere.path().join("int.avsc");
+    let more = "sink.serializer = org.apache.flume.sink.hdfs.AvroEventSerializer$Builder\n\
+                sink.serializer.schemaURL = file://"
+        .to_string()
+        + schema.to_str().unwrap();
+    let mut sink = in_directory(dir.path(), &more, &cx);
+    sink.open().await.unwrap();
+    let rejected = sink.deliver(&events("a")).await.unwrap().rejected;
+    assert!(
+        rejected[0].cause == Cause::NotNow && rejected[0].reason.contains("No such file"),
+        "{rejected:?}"
+    );
+    fs::write(&schema, "\"int\"").unwrap();
+    assert!(sink.deliver(&events("a")).await.unwrap().rejected.is_empty());
+    sink.close().await.unwrap();
+    assert!(fs::read(dir.path().join(&names(dir.path())[0])).unwrap().starts_with(b"Obj\x01"));
 }
 
 #[tokio::test]

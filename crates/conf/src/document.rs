@@ -46,16 +46,15 @@ impl Document {
             let place = setting.key_place.clone();
             if let Some(earlier) = self.settings.insert(key.clone(), setting)
                 && earlier.key_place.file == name
+                && !belongs_to_none(&key)
             {
-                let text =
-                    format!("is set a second time, the value of line {} is lost", earlier.key_place.line);
-                self.diagnostics.push(Diagnostic {
-                    severity: Severity::Warning,
-                    place,
-                    key,
-                    text,
-                    hint: None,
-                });
+                let line = earlier.key_place.line;
+                let (severity, text) = if earlier.text == self.settings[&key].text {
+                    (Severity::Note, format!("is set a second time, to what line {line} says already"))
+                } else {
+                    (Severity::Warning, format!("is set a second time, the value of line {line} is lost"))
+                };
+                self.diagnostics.push(Diagnostic { severity, place, key, text, hint: None });
             }
         }
         self.files.push((name, text));
@@ -78,15 +77,23 @@ impl Document {
     pub fn plan(&self, agent: &str, registry: &Registry) -> Plan {
         let mut plan = Graph::of(agent, &self.settings).plan(registry);
         plan.diagnostics.extend(self.diagnostics.iter().cloned());
-        let nameless = self.settings.iter().filter(|(key, _)| !key.contains('.') || key.starts_with('.'));
+        let nameless = self.settings.iter().filter(|(key, _)| belongs_to_none(key));
         plan.diagnostics.extend(nameless.map(|(key, setting)| Diagnostic {
             severity: Severity::Warning,
             place: setting.key_place.clone(),
             key: key.clone(),
             text: "belongs to no agent, it has no effect".into(),
-            hint: Some("keys are AGENT.sources.NAME.PROPERTY and the like".into()),
+            hint: Some(match key.starts_with("//") || key.starts_with("--") {
+                true => "a comment begins with `#`".into(),
+                false => "keys are AGENT.sources.NAME.PROPERTY and the like".into(),
+            }),
         }));
         plan.diagnostics.sort_by(|a, b| a.place.cmp(&b.place));
         plan
     }
+}
+
+/// Whether a key names no agent.
+fn belongs_to_none(key: &str) -> bool {
+    !key.contains('.') || key.starts_with('.')
 }

@@ -38,7 +38,7 @@ impl Graph {
                 graph.add(key, rest, setting);
             }
         }
-        graph.complete();
+        graph.complete(settings);
         graph
     }
 
@@ -107,11 +107,21 @@ impl Graph {
         self.kinds.entry(kind).or_default().listed = names;
     }
 
-    /// Every listed name has a section; every section that is not listed is told.
-    fn complete(&mut self) {
+    /// Every listed name has a section; every section that is not listed is told. `settings` are those of all agents.
+    fn complete(&mut self, settings: &BTreeMap<String, Setting>) {
         let agent = &self.agent;
         for (kind, group) in &mut self.kinds {
             for name in &group.listed.0 {
+                if name.text.starts_with('#') {
+                    let text = format!("`{}` counts as a name", name.text);
+                    self.diagnostics.push(Diagnostic {
+                        severity: Severity::Warning,
+                        place: name.place.clone(),
+                        key: format!("{agent}.{kind}"),
+                        text,
+                        hint: Some("a comment needs a line of its own".into()),
+                    });
+                }
                 group.sections.entry(name.text.clone()).or_insert_with(|| Section {
                     name: format!("{agent}.{kind}.{}", name.text),
                     home: name.place.clone(),
@@ -124,6 +134,9 @@ impl Graph {
                 }
                 let unset = group.listed.texts().filter(|name| group.sections[*name].settings.is_empty());
                 let hint = nearest(name, unset).map(|near| format!("did you mean `{near}`?"));
+                let hint = hint.or_else(|| {
+                    listed_elsewhere(agent, name, settings).map(|other| format!("did you mean `{other}`?"))
+                });
                 self.diagnostics.push(Diagnostic {
                     severity: Severity::Warning,
                     place: section.home.clone(),
@@ -152,4 +165,19 @@ impl Graph {
         let named = group.listed.texts().map(String::from).collect::<Vec<_>>().into_iter();
         named.filter_map(|name| group.sections.remove(&name).map(|section| (name, section))).collect()
     }
+}
+
+/// Where the component `name` is listed, if not as the kind, or for the agent, that its properties name: the agent's
+/// own other lists count, and those of others when this agent has none.
+fn listed_elsewhere(agent: &str, name: &str, settings: &BTreeMap<String, Setting>) -> Option<String> {
+    let lists = settings.iter().filter_map(|(key, setting)| {
+        let (owner, kind) = key.split_once('.')?;
+        KINDS.contains(&kind).then_some((owner, key, setting))
+    });
+    let lists: Vec<_> = lists.collect();
+    let stranger = !lists.iter().any(|(owner, ..)| *owner == agent);
+    let lists = lists.into_iter().filter(|(owner, ..)| stranger || *owner == agent);
+    let mut found =
+        lists.filter(|(.., setting)| Names::split(setting).0.texts().any(|listed| listed == name));
+    found.next().map(|(_, key, _)| format!("{key}.{name}"))
 }

@@ -92,9 +92,10 @@ impl Planner<'_> {
             &mut props,
             [TypeFrame::properties(), SourceFrame::properties()].concat(),
         );
-        let channels = frame.as_ref().map(|frame| self.resolve(&mut props, &frame.channels));
-        let (Some(frame), Some(build), Some(channels), false) = (frame, build, channels, failed(&props))
-        else {
+        // Also when something else of the frame is wrong: a channel is used, or misspelt, all the same.
+        let named = section.settings.get("channels").map(|setting| Names::split(setting).0);
+        let channels = self.resolve(&mut props, &named.unwrap_or_default());
+        let (Some(frame), Some(build), false) = (frame, build, failed(&props)) else {
             return self.refuse(&section, props.diagnostics);
         };
         self.plan.diagnostics.append(&mut props.diagnostics);
@@ -126,7 +127,9 @@ impl Planner<'_> {
     }
 
     fn nearest_channel(&self, name: &str) -> Option<String> {
-        nearest(name, self.listed.iter().map(String::as_str)).map(|near| format!("did you mean `{near}`?"))
+        let near = nearest(name, self.listed.iter().map(String::as_str));
+        let near = near.map(|near| format!("did you mean `{near}`?"));
+        near.or_else(|| (!self.listed.is_empty()).then(|| format!("channels are {}", self.listed.join(", "))))
     }
 
     /// A sink that cannot run is refused here; its name and place remain for its group.
@@ -149,6 +152,10 @@ impl Planner<'_> {
                     self.nearest_channel(name),
                 );
             }
+        }
+        if references[0].1.is_some() && references[0].1 == references[1].1 {
+            let text = "dead letters cannot go into the sink's own channel, it would take them again";
+            props.problem("deadLetterChannel", text);
         }
         let (name, home) = (section.name.clone(), section.home.clone());
         let (Some(frame), Some(runner), Some(build), false) = (frame, runner, build, failed(&props)) else {

@@ -6,10 +6,13 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use tokio::sync::RwLock;
+use tokio::{
+    sync::{RwLock, RwLockWriteGuard},
+    time::timeout,
+};
 
 use crate::{
-    Channel, ChannelError, ChannelStats, Context, Event, StateHandle, Take, Want,
+    BuildError, Channel, ChannelError, ChannelStats, Context, Event, StateHandle, Take, Want,
     metrics::{Counter, Metrics},
 };
 
@@ -49,10 +52,20 @@ pub enum ReplaceError {
         /// How many.
         in_flight: usize,
     },
+    /// A put waits for room, and may do so for long.
+    #[error("a put has been waiting for room for more than {PATIENCE:?}")]
+    Busy,
+    /// The successor cannot be built.
+    #[error(transparent)]
+    Build(#[from] BuildError),
     /// A channel failed while the events moved.
     #[error(transparent)]
     Channel(#[from] ChannelError),
 }
+
+/// How long a change of channel waits for the puts under way: longer than the usual keep-alive, and not so long that
+/// an agent which reloads seems to hang.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 impl ChannelHandle {
     /// `cx` is the channel's own.
@@ -128,7 +141,7 @@ impl ChannelHandle {
     /// Moves all events into `successor`, in order, and puts it in this one's place. Puts wait meanwhile.
     /// On an error everything is as before.
     pub async fn replace(&self, successor: Box<dyn Channel>) -> Result<(), ReplaceError> {
-        let _closed = self.0.gate.write().await;
+        let _closed = self.0.stop_puts().await?;
         let old = self.0.channel.load_full();
         let (stats, room) = (old.stats(), successor.stats());
         let (held, in_flight) = (stats.events, stats.in_flight);
@@ -151,8 +164,8 @@ impl ChannelHandle {
 
     /// Closes this channel and puts `successor` in its place, not yet open: for channels that keep their
     /// events elsewhere. Puts wait meanwhile; no sink may hold a take.
-    pub async fn succeed(&self, successor: Box<dyn Channel>) -> Result<(), ChannelError> {
-        let _closed = self.0.gate.write().await;
+    pub async fn succeed(&self, successor: Box<dyn Channel>) -> Result<(), ReplaceError> {
+        let _closed = self.0.stop_puts().await?;
         self.0.channel.load_full().close().await?;
         self.0.channel.store(Arc::new(successor));
         Ok(())
@@ -161,5 +174,12 @@ impl ChannelHandle {
     /// When the oldest event that can be taken was put.
     pub fn oldest(&self) -> Option<SystemTime> {
         self.stats().oldest
+    }
+}
+
+impl Seat {
+    /// Until the guard is dropped no put begins; none is under way.
+    async fn stop_puts(&self) -> Result<RwLockWriteGuard<'_, ()>, ReplaceError> {
+        timeout(PATIENCE, self.gate.write()).await.map_err(|_| ReplaceError::Busy)
     }
 }

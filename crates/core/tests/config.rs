@@ -192,7 +192,7 @@ fn all_problems_in_one_pass() {
             "f:3:10: error: a1.k1.limit: expected a whole number from 0, found `-1`",
             "f:9:10: error: a1.k1.colour: expected one of `red`, `green`, found `blue`",
             "f:8:10: error: a1.k1.client.a: expected a whole number from 0, found `b`",
-            "f:4:10: error: a1.k1.extra: there is no serializer `JION` (did you mean `JOIN`?)",
+            "f:4:10: error: a1.k1.extra: there is no serializer type `JION` (did you mean `JOIN`?)",
             "f:6:10: error: a1.k1.serializer.separator: expected one character, found `ab`",
             "f:7:1: warning: a1.k1.serializer.seperator: unknown property, it has no effect (did you mean `separator`?)",
             "f:1:1: warning: a1.k1.directroy: unknown property, it has no effect (did you mean `directory`?)",
@@ -249,7 +249,7 @@ fn a_chain_keeps_its_order_and_names_its_members() {
     let error = shouting.interceptors.create("interceptors", &cx).err().unwrap();
     assert_eq!(error.to_string(), "interceptors.i2.separator: must not shout");
     let found = [
-        "f:2:10: error: a1.k1.interceptors.i1.type: required but not set",
+        "f:2:10: error: a1.k1.interceptors.i1.type: required but not set (nothing at all is set for `a1.k1.interceptors.i1`)",
         "f:3:1: warning: a1.k1.interceptors.i9.type: `i9` is not listed in `interceptors`",
     ];
     assert!(check("directory = /\ninterceptors = i1\ninterceptors.i9.type = join", &found).is_none());
@@ -258,14 +258,14 @@ fn a_chain_keeps_its_order_and_names_its_members() {
 #[test]
 fn an_unknown_name_far_from_all_lists_them() {
     for (name, expected) in [
-        ("snappy", "there is no serializer `snappy`"),
+        ("snappy", "there is no serializer type `snappy`"),
         (
             "com.acme.Serializer$Builder",
             "the class `com.acme.Serializer$Builder` is not part of Flume, and Java classes cannot be loaded",
         ),
     ] {
         let unknown = find::<dyn EventSerializer>(&REGISTRY, name).err().unwrap();
-        assert_eq!((unknown.text.as_str(), unknown.hint.as_deref()), (expected, Some("known are JOIN")));
+        assert_eq!((unknown.text.as_str(), unknown.hint.as_deref()), (expected, Some("types are JOIN")));
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub mod formats;
 pub mod fs;
+pub mod hadoop;
 
 use flume_core::{EventSerializer, Registration, Sink};
 

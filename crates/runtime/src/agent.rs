@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use flume_conf::Plan;
 use flume_core::{AgentInfo, BuildError, Context, Phase};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::{
     board::{Board, Entry, Live},
@@ -80,7 +80,7 @@ impl Agent {
     /// Starts, restarts, rewires and stops what differs from `plan`, which was checked; the rest is not touched.
     /// A plan that is wrong or would lose events is refused before anything changes.
     pub async fn apply(&mut self, plan: &Plan) -> Result<Changes, ReloadError> {
-        let changes = Changes::between(self, plan)?;
+        let mut changes = Changes::between(self, plan)?;
         for name in &changes.channels.started {
             let planned = plan.channels.iter().find(|channel| short_name(&channel.section.name) == name);
             let Some(planned) = planned else { continue };
@@ -91,7 +91,7 @@ impl Agent {
         self.stop_sources(changes.sources.stopped.iter().chain(&changes.sources.restarted)).await;
         self.rewire_sources(plan, &changes).await?;
         self.stop_groups(&changes).await;
-        self.replace_channels(plan, &changes).await;
+        self.replace_channels(plan, &mut changes).await;
         self.remove_channels(&changes).await;
         self.start_groups(plan)?;
         self.start_sources(plan)?;
@@ -100,11 +100,7 @@ impl Agent {
     }
 
     async fn stop_sources(&mut self, names: impl Iterator<Item = &String>) {
-        let stopped: Vec<_> = names.filter_map(|name| self.sources.remove(name)).collect();
-        stopped.iter().for_each(RunningSource::request_stop);
-        for source in stopped {
-            source.stopped(GRACE).await;
-        }
+        stop_all(names.filter_map(|name| self.sources.remove(name)).collect()).await;
     }
 
     async fn rewire_sources(&mut self, plan: &Plan, changes: &Changes) -> Result<(), ReloadError> {
@@ -139,13 +135,14 @@ impl Agent {
                 halting.push((group, left));
             }
         }
+        let end = Instant::now() + GRACE;
         for (mut group, left) in halting {
-            let _ = timeout(GRACE, group.finished()).await;
+            let _ = timeout_at(end, group.finished()).await;
             close_all(left).await;
         }
     }
 
-    async fn replace_channels(&mut self, plan: &Plan, changes: &Changes) {
+    async fn replace_channels(&mut self, plan: &Plan, changes: &mut Changes) {
         for planned in &plan.channels {
             let name = short_name(&planned.section.name);
             if !changes.channels.restarted.iter().any(|replaced| replaced == name) {
@@ -153,7 +150,9 @@ impl Agent {
             }
             let Some(channel) = self.channels.get_mut(name) else { continue };
             if let Err(error) = channel.replace(planned, &self.info).await {
-                tracing::error!("{} keeps its settings: {error}", planned.section.name);
+                let text = format!("{} keeps its settings: {error}", planned.section.name);
+                tracing::error!("{text}");
+                changes.failed.push(text);
             }
         }
     }
@@ -204,13 +203,22 @@ impl Agent {
             cx.state.refused(&refused.reason);
             entries.push(Entry::new(&cx, "", Live::Other));
         }
+        let retiring = self.retiring.iter().flat_map(|(group, channels)| {
+            group.entries.iter().chain(channels.iter().map(|channel| &channel.entry))
+        });
+        // What a successor has the name of is not shown twice.
+        let retiring: Vec<_> =
+            retiring.filter(|old| !entries.iter().any(|new| new.is_same(old))).cloned().collect();
+        entries.extend(retiring);
         self.board.publish(entries);
     }
 
-    /// Closes what has drained since it left the configuration.
-    pub(crate) async fn settle_retired(&mut self) {
+    /// Closes what has drained since it left the configuration, and shows it no longer. To be called now and then.
+    pub async fn settle_retired(&mut self) {
         for (mut group, channels) in std::mem::take(&mut self.retiring) {
             if group.is_finished() {
+                group.entries.iter().for_each(|entry| self.board.withdraw(entry));
+                channels.iter().for_each(|channel| self.board.withdraw(&channel.entry));
                 close_all(channels).await;
             } else {
                 self.retiring.push((group, channels));
@@ -221,10 +229,7 @@ impl Agent {
     /// Stops sources, lets sinks deliver what channels in memory hold for at most `drain`, or until `hurry`
     /// completes, then closes everything.
     pub async fn stop(mut self, drain: Duration, hurry: impl Future<Output = ()>) -> Remained {
-        self.sources.values().for_each(RunningSource::request_stop);
-        for (_, source) in std::mem::take(&mut self.sources) {
-            source.stopped(GRACE).await;
-        }
+        stop_all(std::mem::take(&mut self.sources).into_values().collect()).await;
         let mut channels: Vec<_> = std::mem::take(&mut self.channels).into_values().collect();
         let mut groups: Vec<_> = std::mem::take(&mut self.groups).into_values().collect();
         for (group, left) in std::mem::take(&mut self.retiring) {
@@ -247,10 +252,19 @@ impl Agent {
             groups.iter().for_each(|group| group.request(Phase::Halt));
             let end = Instant::now() + GRACE;
             for group in groups.iter_mut().filter_map(|group| (!group.is_finished()).then_some(group)) {
-                let _ = tokio::time::timeout_at(end, group.finished()).await;
+                let _ = timeout_at(end, group.finished()).await;
             }
         }
         close_all(channels).await
+    }
+}
+
+/// All at once: they share one grace period.
+async fn stop_all(sources: Vec<RunningSource>) {
+    sources.iter().for_each(RunningSource::request_stop);
+    let end = Instant::now() + GRACE;
+    for source in sources {
+        source.stopped(end).await;
     }
 }
 

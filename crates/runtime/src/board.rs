@@ -109,6 +109,11 @@ impl Entry {
         }
     }
 
+    /// Whether monitoring cannot tell them apart.
+    pub(crate) fn is_same(&self, other: &Entry) -> bool {
+        (self.kind, &self.name) == (other.kind, &other.name)
+    }
+
     fn sample(&self) {
         let counted = self.metrics.counter(self.kind.flow()).get();
         let mut flow = self.flow.lock();
@@ -163,6 +168,12 @@ impl Board {
     pub(crate) fn publish(&self, mut entries: Vec<Arc<Entry>>) {
         entries.sort_by(|a, b| (a.kind, &a.name).cmp(&(b.kind, &b.name)));
         self.0.entries.store(Arc::new(entries));
+    }
+
+    /// Shows a component no longer.
+    pub(crate) fn withdraw(&self, entry: &Arc<Entry>) {
+        let others = self.entries().iter().filter(|shown| !Arc::ptr_eq(shown, entry)).cloned().collect();
+        self.0.entries.store(Arc::new(others));
     }
 
     /// How the last reload went, if there was one.

@@ -22,6 +22,8 @@ pub struct Changes {
     pub groups: Names,
     /// Of sources; `rewired` keep their connections.
     pub sources: Names,
+    /// What could not be changed after all, and why; known once it was tried.
+    pub failed: Vec<String>,
 }
 
 /// Short names by what happens to them.
@@ -156,6 +158,7 @@ impl fmt::Display for Changes {
                 parts.push(format!("{verb} {kind} {}", list.join(" ")));
             }
         }
+        parts.extend(self.failed.iter().cloned());
         f.write_str(&parts.join(", "))
     }
 }

@@ -53,7 +53,7 @@ impl RunningChannel {
             metrics: self.entry.metrics.clone(),
             ..Context::of_agent(&plan.section.name, vec![], agent.clone())
         };
-        let Ok(successor) = (plan.build)(&cx) else { return Ok(()) };
+        let successor = (plan.build)(&cx)?;
         if self.handle.durable() || successor.durable() {
             self.opener.abort();
             self.opened.send_replace(false);

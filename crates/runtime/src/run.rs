@@ -142,7 +142,11 @@ async fn reload(agent: &mut Agent, configuration: &mut dyn Configuration) -> Res
         Ok(changes) => tracing::info!("configuration read again: {changes}"),
         Err(error) => tracing::error!("the running configuration stays: {error}"),
     }
-    agent.board().reloaded(outcome.as_ref().err().map(ToString::to_string));
+    agent.board().reloaded(match &outcome {
+        Ok(changes) if changes.failed.is_empty() => None,
+        Ok(changes) => Some(changes.failed.join(", ")),
+        Err(error) => Some(error.to_string()),
+    });
     outcome
 }
 

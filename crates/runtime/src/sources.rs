@@ -5,9 +5,13 @@ use std::{any::Any, collections::BTreeMap, sync::Arc, time::Duration};
 use flume_conf::SourcePlan;
 use flume_core::{
     AgentInfo, BuildError, ChannelHandle, Context, Outlet, Phase, Source, SourceContext, SourceError, Stop,
-    Switch, Wiring, component::Constructor,
+    Switch, Wiring,
+    component::{Constructor, panic_text},
 };
-use tokio::{task::JoinHandle, time::sleep};
+use tokio::{
+    task::JoinHandle,
+    time::{Instant, sleep},
+};
 
 use crate::{
     board::{Entry, Live},
@@ -69,10 +73,10 @@ impl RunningSource {
         self.switch.turn(Phase::Halt);
     }
 
-    /// Waits for its end, at most `grace`; then it is dropped where it stands.
-    pub(crate) async fn stopped(mut self, grace: Duration) {
-        if tokio::time::timeout(grace, &mut self.task).await.is_err() {
-            tracing::warn!("{} did not stop within {grace:?} and is dropped", self.cx.name);
+    /// Waits for its end until `end`; then it is dropped where it stands.
+    pub(crate) async fn stopped(mut self, end: Instant) {
+        if tokio::time::timeout_at(end, &mut self.task).await.is_err() {
+            tracing::warn!("{} did not stop in time and is dropped", self.cx.name);
             self.task.abort();
         }
         self.cx.state.stopped();
@@ -98,9 +102,7 @@ pub(crate) struct Panicked(String);
 
 impl Panicked {
     pub(crate) fn new(payload: Box<dyn Any + Send>) -> Self {
-        let text = payload.downcast_ref::<String>().cloned();
-        let text = text.or_else(|| payload.downcast_ref::<&str>().map(ToString::to_string));
-        Panicked(text.unwrap_or_else(|| "without a message".into()))
+        Panicked(panic_text(&*payload))
     }
 }
 

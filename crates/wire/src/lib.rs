@@ -1,1 +1,4 @@
-//! Formats that sources, sinks and serializers share, byte by byte.
+//! Formats that sources, sinks and serializers share.
+
+pub mod avro;
+pub mod document;

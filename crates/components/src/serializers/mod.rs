@@ -1,5 +1,8 @@
 //! Serializers. To add one: write its file, then add its two lines here.
 
+mod avro;
+mod avro_body;
+mod avro_event;
 mod text;
 
 use flume_core::{EventSerializer, Registration};
@@ -9,4 +12,6 @@ use flume_core::{EventSerializer, Registration};
 pub const SERIALIZERS: &[Registration<dyn EventSerializer>] = &[
     Registration::serializer::<text::Text>("TEXT", "org.apache.flume.serialization.BodyTextEventSerializer$Builder"),
     Registration::serializer::<text::HeaderAndText>("HEADER_AND_TEXT", "org.apache.flume.serialization.HeaderAndBodyTextEventSerializer$Builder"),
+    Registration::serializer::<avro_event::AvroEvent>("avro_event", "org.apache.flume.serialization.FlumeEventAvroEventSerializer$Builder"),
+    Registration::serializer::<avro_body::AvroBody>("", "org.apache.flume.sink.hdfs.AvroEventSerializer$Builder"),
 ];

@@ -15,6 +15,7 @@ use flume_core::{
     config::{Choice, Nested},
     metrics::Counter,
 };
+use flume_wire::document::read_local;
 use jiff::Zoned;
 use tokio::time::Instant;
 
@@ -139,6 +140,10 @@ impl Sink for FileRollSink {
         let Some(current) = &mut self.current else { return Ok(Delivered::default()) };
         let mut rejected = vec![];
         for (index, event) in batch.iter().enumerate() {
+            if let Err(reason) = supply(&mut *current.serializer, event) {
+                rejected.push(Rejected { index, cause: Cause::NotNow, reason });
+                continue;
+            }
             if let Err(reason) = current.serializer.write(event, &mut self.bytes) {
                 rejected.push(Rejected { index, cause: Cause::Malformed, reason });
             }
@@ -218,6 +223,14 @@ impl Current {
         self.length += bytes.len() as u64;
         Ok(())
     }
+}
+
+/// Reads the document without which the event cannot be written.
+fn supply(serializer: &mut dyn EventSerializer, event: &Event) -> Result<(), String> {
+    let Some(url) = serializer.lacks(event) else { return Ok(()) };
+    let document = read_local(&url).map_err(|error| format!("failed to read {url}: {error}"))?;
+    serializer.supply(&url, &document);
+    Ok(())
 }
 
 impl Names {

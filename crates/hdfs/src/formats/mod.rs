@@ -3,11 +3,13 @@
 mod codec;
 mod compressed;
 mod compressor;
+mod documents;
 mod sequence_file;
 mod write_format;
 
 pub use codec::{Codec, CodecChoice};
 pub use compressor::Compressor;
+pub use documents::Documents;
 pub use write_format::WriteFormat;
 
 use flume_core::{
