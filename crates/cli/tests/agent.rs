@@ -87,7 +87,7 @@ fn metrics_have_flumes_shape_and_more() {
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
     let monitoring = format!("-Dflume.monitoring.port={port}");
     let configuration = FLOW.replace("sinks = k1", "sinks = k1 k2")
-        + "a1.sinks.k2.type = hdfs\na1.sinks.k2.channel = c1\na1.sinks.k2.hdfs.path = /x\n";
+        + "a1.sinks.k2.type = irc\na1.sinks.k2.hostname = h\na1.sinks.k2.nick = n\na1.sinks.k2.chan = c\na1.sinks.k2.channel = c1\n";
     let mut agent = start(&configuration, &["-Dflume.monitoring.type=http", &monitoring]);
     let address = agent.address("r1");
     send(&address, &["one", "two"]);
@@ -124,7 +124,7 @@ fn metrics_have_flumes_shape_and_more() {
     assert_eq!(get(&port, "GET /healthz HTTP/1.1\r\nHost: x").1, "ok\n");
     let (head, body) = get(&port, "GET /readyz HTTP/1.1\r\nHost: x");
     assert!(
-        head.starts_with("http/1.1 503") && body.contains("sink k2: refused: `hdfs` is a sink of Flume"),
+        head.starts_with("http/1.1 503") && body.contains("sink k2: refused: `irc` is a sink of Flume"),
         "{head} {body}"
     );
     for (request, expected) in [("OPTIONS /metrics", "403"), ("TRACE /", "403"), ("GET /elsewhere", "404")] {

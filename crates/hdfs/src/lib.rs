@@ -3,12 +3,15 @@
 pub mod formats;
 pub mod fs;
 pub mod hadoop;
+mod path;
+mod sink;
 
 use flume_core::{EventSerializer, Registration, Sink};
 
 /// Every sink in this crate.
 #[rustfmt::skip]
 pub const SINKS: &[Registration<dyn Sink>] = &[
+    Registration::sink::<sink::HdfsSink>("hdfs", "org.apache.flume.sink.hdfs.HDFSEventSink"),
 ];
 
 /// Every serializer in this crate.

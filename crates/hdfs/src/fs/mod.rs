@@ -1,11 +1,18 @@
 //! The narrow seam between the sink and a file system. Everything a file system does for the sink is here, so that
 //! a client can be replaced, and every fault injected, without touching the sink.
 
+mod bounded;
+mod connect;
+mod local;
 #[cfg(feature = "hdfs")]
 pub mod native;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+
+pub use bounded::bounded;
+pub use connect::{Access, Url, connect};
+pub use local::LocalFileSystem;
 
 /// A file system, as one user sees it. Paths are absolute and without scheme: `/logs/2026/FlumeData.1`.
 ///

@@ -1,0 +1,230 @@
+//! The local file system, and what is mounted there.
+//!
+//! Writes go straight to the operating system where they are called, as a sink's thread may block; calls that wait
+//! for a disk or a directory go to threads of their own, so that a time limit can leave them behind.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, ErrorKind, Write},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use rustix::{
+    fs::{CWD, RenameFlags},
+    io::Errno,
+};
+use tokio::task::spawn_blocking;
+
+use super::{FileSystem, FsError, FsErrorKind, OpenFile};
+
+/// Files of this host.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LocalFileSystem;
+
+struct LocalFile {
+    file: Arc<File>,
+    path: PathBuf,
+    /// Bytes written, and how many of them are flushed.
+    written: u64,
+    flushed: u64,
+    /// Whether the directory entry is on disk.
+    entered: bool,
+}
+
+#[async_trait]
+impl FileSystem for LocalFileSystem {
+    async fn create(&self, path: &str) -> Result<Box<dyn OpenFile>, FsError> {
+        apart("create", path, |path| {
+            let open = || OpenOptions::new().append(true).create_new(true).open(path);
+            open().or_else(|error| match (error.kind(), path.parent()) {
+                (ErrorKind::NotFound, Some(parent)) => fs::create_dir_all(parent).and_then(|()| open()),
+                _ => Err(error),
+            })
+        })
+        .await
+        .map(|file| LocalFile::boxed(file, path, 0))
+    }
+
+    async fn append(&self, path: &str) -> Result<Box<dyn OpenFile>, FsError> {
+        let open = |path: &Path| {
+            let file = OpenOptions::new().append(true).open(path)?;
+            Ok((file.metadata()?.len(), file))
+        };
+        let (length, file) = apart("append to", path, open).await?;
+        Ok(LocalFile::boxed(file, path, length))
+    }
+
+    async fn rename(&self, from: &str, to: &str) -> Result<(), FsError> {
+        let to = PathBuf::from(to);
+        apart("rename", from, move |from| rename_new(from, &to)).await
+    }
+
+    async fn length(&self, path: &str) -> Result<Option<u64>, FsError> {
+        apart("look at", path, |path| match fs::metadata(path) {
+            Ok(meta) => Ok(Some(meta.len())),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        })
+        .await
+    }
+
+    /// Nobody holds a lease here.
+    async fn recover_lease(&self, path: &str) -> Result<bool, FsError> {
+        apart("look at", path, |path| fs::metadata(path).map(|_| true)).await
+    }
+
+    async fn read(&self, path: &str) -> Result<Bytes, FsError> {
+        apart("read", path, |path| fs::read(path).map(Bytes::from)).await
+    }
+
+    async fn remove(&self, path: &str) -> Result<(), FsError> {
+        apart("remove", path, |path| match fs::remove_file(path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            done => done,
+        })
+        .await
+    }
+
+    fn home(&self) -> String {
+        std::env::current_dir().map_or_else(|_| "/".into(), |dir| dir.to_string_lossy().into_owned())
+    }
+}
+
+#[async_trait]
+impl OpenFile for LocalFile {
+    async fn write(&mut self, bytes: Bytes) -> Result<(), FsError> {
+        let mut file = &*self.file;
+        file.write_all(&bytes).map_err(|error| failed("write to", &self.path, error))?;
+        self.written += bytes.len() as u64;
+        Ok(())
+    }
+
+    /// The operating system has the bytes already: they outlive this process, not a power failure.
+    async fn hflush(&mut self) -> Result<(), FsError> {
+        self.flushed = self.written;
+        Ok(())
+    }
+
+    async fn hsync(&mut self) -> Result<(), FsError> {
+        let (file, entered) = (self.file.clone(), self.entered);
+        apart("sync", &self.path, move |path| {
+            file.sync_data()?;
+            if !entered {
+                // The directories may be as new as the file.
+                for directory in path.ancestors().skip(1) {
+                    File::open(directory)?.sync_all()?;
+                }
+            }
+            Ok(())
+        })
+        .await?;
+        (self.flushed, self.entered) = (self.written, true);
+        Ok(())
+    }
+
+    async fn close(&mut self) -> Result<(), FsError> {
+        self.hflush().await
+    }
+
+    async fn abort(self: Box<Self>) {
+        let LocalFile { file, path, written, flushed, .. } = *self;
+        // A failed write may have left a part of itself, of a length that nobody counted.
+        let taken_back = apart("truncate", &path, move |_| match file.metadata()?.len() {
+            length if length > flushed => file.set_len(flushed),
+            _ => Ok(()),
+        })
+        .await;
+        if let Err(error) = taken_back {
+            tracing::warn!("{} of {written} bytes are flushed: {error}", flushed);
+        }
+    }
+}
+
+impl LocalFile {
+    fn boxed(file: File, path: &str, length: u64) -> Box<dyn OpenFile> {
+        let (file, path) = (Arc::new(file), PathBuf::from(path));
+        Box::new(LocalFile { file, path, written: length, flushed: length, entered: false })
+    }
+}
+
+/// Runs a call on a thread where it may wait.
+async fn apart<T: Send + 'static>(
+    doing: &'static str,
+    path: impl AsRef<Path>,
+    call: impl FnOnce(&Path) -> io::Result<T> + Send + 'static,
+) -> Result<T, FsError> {
+    let path = path.as_ref().to_path_buf();
+    let done = spawn_blocking(move || call(&path).map_err(|error| failed(doing, &path, error))).await;
+    done.unwrap_or_else(|error| Err(FsError::at(FsErrorKind::Retry, doing)(error)))
+}
+
+/// Renames unless there is something of the new name: in one step where the file system knows how, else by a link.
+fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
+    match rustix::fs::renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {
+            fs::hard_link(from, to)?;
+            fs::remove_file(from)
+        }
+        done => Ok(done?),
+    }
+}
+
+fn failed(doing: &str, path: &Path, error: io::Error) -> FsError {
+    let kind = match error.kind() {
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem | ErrorKind::NotADirectory => {
+            FsErrorKind::Permission
+        }
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::InvalidFilename => FsErrorKind::Quota,
+        ErrorKind::NotFound => FsErrorKind::Gone,
+        ErrorKind::AlreadyExists => FsErrorKind::Exists,
+        ErrorKind::Unsupported => FsErrorKind::Unsupported,
+        _ => FsErrorKind::Retry,
+    };
+    FsError::at(kind, format!("{doing} {}", path.display()))(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_file_begins_with_its_directories_and_ends_with_what_was_flushed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| format!("{}/{name}", dir.path().display());
+        let (fs, a, b) = (LocalFileSystem, path("x/y/a"), path("x/y/b"));
+        let mut file = fs.create(&a).await.unwrap();
+        assert_eq!(fs.create(&a).await.err().unwrap().kind, FsErrorKind::Exists);
+        file.write("one".into()).await.unwrap();
+        file.hsync().await.unwrap();
+        file.write("two".into()).await.unwrap();
+        file.abort().await;
+        assert_eq!(fs.read(&a).await.unwrap(), "one");
+        let mut file = fs.append(&a).await.unwrap();
+        file.write("more".into()).await.unwrap();
+        file.close().await.unwrap();
+        assert_eq!(fs.length(&a).await.unwrap(), Some(7));
+        fs.rename(&a, &b).await.unwrap();
+        assert_eq!(fs.rename(&a, &b).await.unwrap_err().kind, FsErrorKind::Gone);
+        fs.create(&a).await.unwrap();
+        assert_eq!(fs.rename(&a, &b).await.unwrap_err().kind, FsErrorKind::Exists);
+        assert_eq!(
+            (fs.length(&path("none")).await.unwrap(), fs.recover_lease(&b).await.unwrap()),
+            (None, true)
+        );
+        fs.remove(&b).await.unwrap();
+        fs.remove(&b).await.unwrap();
+        assert_eq!(fs.recover_lease(&b).await.unwrap_err().kind, FsErrorKind::Gone);
+    }
+
+    #[tokio::test]
+    async fn a_file_in_place_of_a_directory_is_this_paths_fault() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = format!("{}/file/x", dir.path().display());
+        fs::write(dir.path().join("file"), "").unwrap();
+        let error = LocalFileSystem.create(&path).await.err().unwrap();
+        assert_eq!(error.kind, FsErrorKind::Permission, "{error}");
+    }
+}

@@ -1,0 +1,243 @@
+//! Where an event goes: the escapes of `hdfs.path` and `hdfs.filePrefix`, as Flume 1.11 expands them.
+//!
+//! A template is parsed once into segments. Segments of time are rendered once a second, so an event costs a look-up
+//! of each header that the template names; a template without escapes costs nothing.
+
+mod host;
+mod time;
+mod zone;
+
+use flume_core::{Event, config::Choice};
+use jiff::Timestamp;
+
+pub(crate) use host::{Host, HostPart};
+use time::TimeText;
+pub(crate) use time::{Clock, RoundUnit, Rounding};
+pub(crate) use zone::Zone;
+
+/// A text with escapes: `/logs/%{host}/%Y-%m-%d`.
+#[derive(Clone, Debug)]
+pub(crate) struct Template {
+    segments: Vec<Segment>,
+    values: HeaderValues,
+    /// The second whose times are rendered.
+    second: Option<i64>,
+}
+
+#[derive(Clone, Debug)]
+enum Segment {
+    Text(String),
+    /// `%{name}`, and whether its absence was logged.
+    Header(String, bool),
+    /// `%[IP]`
+    Host(HostPart),
+    /// What is written of the time, and how it reads in the template's second.
+    Time(TimeText, String),
+    /// `%t`: milliseconds, never rounded.
+    Millis,
+}
+
+/// What a header may contribute to a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum HeaderValues {
+    /// Directories below the configured one: `/` counts, `.` and `..` do not.
+    Path,
+    /// A part of a name: `/` does not count either.
+    Name,
+    /// Anything, as in Flume.
+    Any,
+}
+
+impl Choice for HeaderValues {
+    const CHOICES: &'static [(&'static str, Self)] =
+        &[("PATH", HeaderValues::Path), ("NAME", HeaderValues::Name), ("ANY", HeaderValues::Any)];
+}
+
+impl Template {
+    /// Parses; `Err` says what is wrong with the text.
+    pub(crate) fn parse(text: &str, values: HeaderValues) -> Result<Template, String> {
+        let mut template = Template { segments: vec![], values, second: None };
+        let mut rest = text;
+        while let Some(at) = rest.find('%') {
+            template.push_text(&rest[..at]);
+            let (escape, after) = split_escape(&rest[at..]);
+            template.push_escape(escape)?;
+            rest = after;
+        }
+        template.push_text(rest);
+        Ok(template)
+    }
+
+    /// The text, if it is the same for all events.
+    pub(crate) fn constant(&self) -> Option<&str> {
+        match &self.segments[..] {
+            [] => Some(""),
+            [Segment::Text(text)] => Some(text),
+            _ => None,
+        }
+    }
+
+    /// Whether it depends on the time of the event.
+    pub(crate) fn timed(&self) -> bool {
+        self.segments.iter().any(|segment| matches!(segment, Segment::Time(..) | Segment::Millis))
+    }
+
+    /// The parts of the host that are to be filled in before anything is rendered.
+    pub(crate) fn host_parts(&self) -> impl Iterator<Item = HostPart> {
+        self.segments
+            .iter()
+            .filter_map(|segment| if let Segment::Host(part) = segment { Some(*part) } else { None })
+    }
+
+    /// Fills in the host.
+    pub(crate) fn fill_in(&mut self, host: &Host) {
+        for segment in std::mem::take(&mut self.segments) {
+            match segment {
+                Segment::Host(part) => self.push_text(host.part(part)),
+                Segment::Text(text) => self.push_text(&text),
+                other => self.segments.push(other),
+            }
+        }
+    }
+
+    /// Appends what the template says for an event. `millis` is asked only where there are escapes of time; an error
+    /// says what is wrong with the event.
+    pub(crate) fn render(
+        &mut self,
+        event: &Event,
+        clock: &Clock,
+        now: Timestamp,
+        out: &mut String,
+    ) -> Result<(), String> {
+        let millis = if self.timed() { clock.millis(event, now)? } else { 0 };
+        if self.timed() {
+            self.set_second(clock, millis)?;
+        }
+        for segment in &mut self.segments {
+            match segment {
+                Segment::Text(text) | Segment::Time(_, text) => out.push_str(text),
+                Segment::Header(name, logged) => match event.headers.get(name) {
+                    Some(value) if self.values == HeaderValues::Name && value.contains('/') => {
+                        out.push_str(&value.replace('/', "%2F"));
+                    }
+                    Some(value) => out.push_str(value),
+                    None if *logged => {}
+                    None => {
+                        *logged = true;
+                        tracing::warn!(
+                            "an event has no header `{name}`: nothing stands in its place in the path"
+                        );
+                    }
+                },
+                Segment::Millis => {
+                    // Flume writes the header as it stands.
+                    match event.headers.get("timestamp").filter(|_| !clock.local) {
+                        Some(text) => out.push_str(text),
+                        None => out.push_str(&millis.to_string()),
+                    }
+                }
+                // Filled in when the sink opens.
+                Segment::Host(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn set_second(&mut self, clock: &Clock, millis: i64) -> Result<(), String> {
+        let second = millis.div_euclid(1000);
+        if self.second == Some(second) {
+            return Ok(());
+        }
+        let moment = clock.moment(millis)?;
+        self.second = None;
+        for segment in &mut self.segments {
+            if let Segment::Time(time, rendered) = segment {
+                rendered.clear();
+                time.render(&moment, rendered)?;
+            }
+        }
+        self.second = Some(second);
+        Ok(())
+    }
+
+    fn push_text(&mut self, text: &str) {
+        match self.segments.last_mut() {
+            _ if text.is_empty() => {}
+            Some(Segment::Text(before)) => before.push_str(text),
+            Some(Segment::Time(time, _)) => time.push_text(text),
+            _ => self.segments.push(Segment::Text(text.into())),
+        }
+    }
+
+    fn push_escape(&mut self, escape: Escape<'_>) -> Result<(), String> {
+        match escape {
+            Escape::None(text) => self.push_text(text),
+            Escape::Header(name) => self.segments.push(Segment::Header(name.into(), false)),
+            Escape::Host(word) => self.segments.push(Segment::Host(HostPart::parse(word)?)),
+            Escape::Letter('%') => self.push_text("%"),
+            Escape::Letter('t') => self.segments.push(Segment::Millis),
+            Escape::Letter(letter) => match self.segments.last_mut() {
+                Some(Segment::Time(time, _)) => time.push_escape(letter),
+                _ => {
+                    let mut time = TimeText::default();
+                    time.push_escape(letter);
+                    self.segments.push(Segment::Time(time, String::new()));
+                }
+            },
+        }
+        Ok(())
+    }
+}
+
+enum Escape<'a> {
+    Letter(char),
+    Header(&'a str),
+    Host(&'a str),
+    /// None after all: this is text.
+    None(&'a str),
+}
+
+/// The escape at the start of a text that begins with `%`, and what follows it.
+fn split_escape(text: &str) -> (Escape<'_>, &str) {
+    let inside = |open: char, close: char, more: &[char]| {
+        let (word, rest) = text.strip_prefix('%')?.strip_prefix(open)?.split_once(close)?;
+        let fits = |c: char| c.is_ascii_alphanumeric() || c == '_' || more.contains(&c);
+        (!word.is_empty() && word.chars().all(fits)).then_some((word, rest))
+    };
+    let second = text.chars().nth(1);
+    if let Some(letter) = second.filter(|&c| c.is_ascii_alphanumeric() || c == '_' || c == '%') {
+        return (Escape::Letter(letter), &text[2..]);
+    }
+    if let Some((name, rest)) = inside('{', '}', &['.', '-']) {
+        return (Escape::Header(name), rest);
+    }
+    if let Some((word, rest)) = inside('[', ']', &[]) {
+        return (Escape::Host(word), rest);
+    }
+    let (text, rest) = text.split_at(1);
+    (Escape::None(text), rest)
+}
+
+/// A path as a file system wants it: no doubled slashes, and neither `.` nor `..`. In `Any` these mean what they mean
+/// in a path; otherwise they are names, written so that they cannot be mistaken, behind the first `fixed` bytes, which
+/// come from the configuration.
+pub(crate) fn normal(path: &str, fixed: usize, values: HeaderValues) -> String {
+    let mut components: Vec<&str> = vec![];
+    let mut start = 0;
+    for component in path.split('/') {
+        let by_event = start + component.len() > fixed && values != HeaderValues::Any;
+        start += component.len() + 1;
+        match component {
+            "" => {}
+            "." if by_event => components.push("%2E"),
+            ".." if by_event => components.push("%2E%2E"),
+            "." => {}
+            ".." => drop(components.pop()),
+            name => components.push(name),
+        }
+    }
+    format!("/{}", components.join("/"))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,137 @@
+use super::*;
+
+fn clock(zone: &str, rounding: Option<Rounding>) -> Clock {
+    let Zone(zone) = flume_core::config::Scalar::parse(zone).unwrap();
+    Clock { zone, rounding, local: false }
+}
+
+fn event(pairs: &[(&str, &str)]) -> Event {
+    let headers = pairs.iter().map(|(name, value)| (name.to_string().into(), value.to_string().into()));
+    Event { headers: headers.collect(), ..Event::default() }
+}
+
+fn rendered(template: &mut Template, event: &Event, clock: &Clock) -> Result<String, String> {
+    let mut out = String::new();
+    template.render(event, clock, Timestamp::from_millisecond(86_400_000).unwrap(), &mut out).map(|()| out)
+}
+
+fn expand(text: &str, values: HeaderValues, event: &Event) -> Result<String, String> {
+    rendered(&mut Template::parse(text, values)?, event, &clock("UTC", None))
+}
+
+/// `tests/golden/Golden.java` makes the data with Flume's own class.
+#[test]
+fn escapes_as_flume_expands_them() {
+    let mut wrong = vec![];
+    for line in include_str!("../../tests/golden/paths.tsv").lines() {
+        let fields: Vec<_> = line.split('\t').collect();
+        let [template, zone, timestamp, unit, value, expected] = fields[..] else { panic!("{line}") };
+        let unit = (!unit.is_empty()).then(|| flume_core::config::Scalar::parse(unit).unwrap());
+        let rounding = unit.map(|unit| Rounding { unit, value: value.parse().unwrap() });
+        let event = event(&[
+            ("timestamp", timestamp),
+            ("h", "web"),
+            ("d-e.f_1", "x"),
+            ("path", "a/b"),
+            ("dots", "../../etc"),
+            ("money", "$1\\2"),
+        ]);
+        let mut parsed = Template::parse(template, HeaderValues::Any).unwrap();
+        let found = rendered(&mut parsed, &event, &clock(zone, rounding));
+        if found.as_deref() != Ok(expected) {
+            wrong.push(format!("{template} {zone} {timestamp} {rounding:?}: {found:?}, not {expected}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{} differ:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+#[test]
+fn what_is_missing_is_said() {
+    let said = |pairs: &[(&str, &str)]| expand("/%Y", HeaderValues::Path, &event(pairs)).unwrap_err();
+    assert!(said(&[]).contains("no header `timestamp`"));
+    assert!(said(&[("timestamp", "soon")]).contains("not a number of milliseconds: `soon`"));
+    assert!(said(&[("timestamp", "1700000000000000")]).contains("beyond the year 9999"));
+    assert_eq!(expand("/%%/%{no}/x", HeaderValues::Path, &event(&[])).unwrap(), "/%//x");
+    assert!(Template::parse("/%[host]", HeaderValues::Path).unwrap_err().contains("%[FQDN]"));
+}
+
+#[test]
+fn times_are_rendered_anew_with_each_second() {
+    let mut template = Template::parse("%H%M%S/%t", HeaderValues::Path).unwrap();
+    for (millis, expected) in
+        [("0", "000000/0"), ("999", "000000/999"), ("1000", "000001/1000"), ("0", "000000/0")]
+    {
+        let found = rendered(&mut template, &event(&[("timestamp", millis)]), &clock("UTC", None));
+        assert_eq!(found.as_deref(), Ok(expected));
+    }
+    let local = Clock { local: true, ..clock("GMT+1", None) };
+    assert_eq!(rendered(&mut template, &event(&[]), &local).as_deref(), Ok("010000/86400000"));
+    assert!(rendered(&mut template, &event(&[]), &clock("UTC", None)).is_err());
+}
+
+#[test]
+fn the_host_is_filled_in() {
+    let mut template = Template::parse("/%[LocalHost]/%[ip]/%[fqdn]", HeaderValues::Path).unwrap();
+    assert_eq!(template.host_parts().count(), 3);
+    template.fill_in(&Host::look_up());
+    let text = template.constant().unwrap();
+    assert!(text.split('/').skip(1).all(|part| !part.is_empty()), "{text}");
+}
+
+#[test]
+fn headers_cannot_leave_the_directory() {
+    let check = |values, text: &str, value: &str, expected: &str| {
+        let path = expand(text, values, &event(&[("h", value)])).unwrap();
+        let fixed = text.find('%').unwrap_or(text.len());
+        assert_eq!(normal(&path, fixed, values), expected, "{values:?} {text} {value}");
+    };
+    check(HeaderValues::Path, "/logs/%{h}/x", "a/b", "/logs/a/b/x");
+    check(HeaderValues::Path, "/logs/%{h}/x", "../../etc", "/logs/%2E%2E/%2E%2E/etc/x");
+    check(HeaderValues::Path, "/logs/.%{h}/x", "./..", "/logs/%2E%2E/%2E%2E/x");
+    check(HeaderValues::Path, "/logs/../%{h}", ".", "/%2E");
+    check(HeaderValues::Path, "/logs//%{h}//", "", "/logs");
+    check(HeaderValues::Name, "/logs/%{h}/x", "../a", "/logs/..%2Fa/x");
+    check(HeaderValues::Name, "/logs/%{h}/x", "..", "/logs/%2E%2E/x");
+    check(HeaderValues::Any, "/logs/%{h}/x", "../../../etc", "/etc/x");
+    check(HeaderValues::Any, "/logs/./%{h}", "a/../b", "/logs/b");
+}
+
+/// Whatever stands in the configuration and in headers, nothing panics, and no path leaves its directory.
+#[test]
+fn anything_at_all_makes_a_path_or_an_error() {
+    let mut random = 0x9e37_79b9_u64;
+    let mut next = |below: usize| {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (random >> 33) as usize % below
+    };
+    let pieces = [
+        "%",
+        "{",
+        "}",
+        "[",
+        "]",
+        "h",
+        "Y",
+        ".",
+        "..",
+        "/",
+        "é",
+        "%{h}",
+        "%Y",
+        "t",
+        "%%",
+        "\u{10ffff}",
+        "-9",
+        "1",
+    ];
+    for _ in 0..20_000 {
+        let mut text = || (0..next(8)).map(|_| pieces[next(pieces.len())]).collect::<String>();
+        let (template, value, timestamp) = (format!("/base/{}", text()), text(), text());
+        let Ok(mut parsed) = Template::parse(&template, HeaderValues::Path) else { continue };
+        let event = event(&[("h", &value), ("timestamp", &timestamp)]);
+        if let Ok(path) = rendered(&mut parsed, &event, &clock("UTC", None)) {
+            let normal = normal(&path, "/base/".len(), HeaderValues::Path);
+            assert!(normal.starts_with("/base"), "{template} {value} {normal}");
+        }
+    }
+}

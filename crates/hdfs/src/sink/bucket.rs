@@ -1,0 +1,401 @@
+//! One directory and prefix: the file that its events go into, and when that file is complete.
+
+use std::{
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    time::{Duration, SystemTime},
+};
+
+use flume_core::{
+    Context, Event, EventSerializer,
+    metrics::{Counter, Gauge, Held, Histogram},
+};
+use tokio::time::Instant;
+
+use super::{
+    closer::Closing,
+    config::{Affixes, Roll},
+    journal::{Journal, Names},
+};
+use crate::{
+    formats::Format,
+    fs::{FileSystem, FsError, FsErrorKind, OpenFile},
+};
+
+/// Serialized bytes are written in pieces of about this size, so that a batch of large events needs no memory twice.
+const PIECE_BYTES: usize = 4 << 20;
+/// Files in a row that may be completed for want of replicas, as in Flume: a cluster that has no more does not gain any.
+const MOST_SHORT_ROLLS: u32 = 30;
+/// How long a bucket is left alone after its first failure in a row; it doubles up to the second.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// A bucket that failed and is not asked for any more is forgotten after this.
+const FORGET: Duration = Duration::from_secs(600);
+
+/// What all buckets of a sink share.
+pub(super) struct Shared {
+    pub(super) fs: std::sync::Arc<dyn FileSystem>,
+    pub(super) journal: Option<std::sync::Arc<Journal>>,
+    /// As the journal knows it.
+    pub(super) file_system: String,
+    pub(super) roll: Roll,
+    pub(super) affixes: Affixes,
+    pub(super) sync: bool,
+    pub(super) format: Format,
+    pub(super) cx: Context,
+    /// The greatest number in a name so far: no two files of this run have the same.
+    pub(super) highest: AtomicU64,
+    pub(super) counters: Counters,
+}
+
+/// What buckets count.
+#[derive(Clone)]
+pub(super) struct Counters {
+    pub(super) created: Counter,
+    pub(super) failed: Counter,
+    pub(super) bytes: Counter,
+    pub(super) open: Gauge,
+    pub(super) flush_time: Histogram,
+}
+
+/// A directory and prefix.
+pub(super) struct Bucket {
+    pub(super) key: Box<str>,
+    directory: String,
+    prefix: String,
+    /// The number in the next file's name.
+    next: u64,
+    /// Whether a file of that number may have been created, by a call that failed.
+    doubtful: bool,
+    file: Option<Current>,
+    /// Files that are complete or given up, for the closer.
+    pub(super) retired: Vec<Closing>,
+    pub(super) failing: Option<Failing>,
+    short_rolls: u32,
+    /// The batch's events for this bucket.
+    pub(super) events: Vec<usize>,
+    /// When it was last asked for, counted in batches.
+    pub(super) used: u64,
+}
+
+/// The file being written. It is created when there is something to write.
+struct Current {
+    serializer: Box<dyn EventSerializer>,
+    /// Serialized, not yet written.
+    buffer: Vec<u8>,
+    created: Option<Created>,
+    events: u64,
+    /// Of bodies alone, as in Flume.
+    bytes: u64,
+}
+
+struct Created {
+    out: Box<dyn OpenFile>,
+    names: Names,
+    number: u64,
+    opened: Instant,
+    flushed: Instant,
+    held: Held,
+}
+
+/// Failures in a row.
+pub(super) struct Failing {
+    attempts: u32,
+    /// Until then it is left alone.
+    pub(super) until: Instant,
+    pub(super) reason: String,
+}
+
+/// What became of a bucket's events.
+#[derive(Default)]
+pub(super) struct Taken {
+    /// Places in the batch of events that the serializer refused, and why.
+    pub(super) malformed: Vec<(usize, String)>,
+    /// How many of the bucket's events, from the first, are flushed.
+    pub(super) safe: usize,
+    /// Why the others are not.
+    pub(super) failure: Option<FsError>,
+}
+
+impl Bucket {
+    pub(super) fn new(key: &str, directory: String, prefix: String, shared: &Shared) -> Self {
+        let now = SystemTime::UNIX_EPOCH.elapsed().map_or(0, |now| now.as_millis() as u64);
+        Bucket {
+            key: key.into(),
+            directory,
+            prefix,
+            next: now.max(shared.highest.load(Relaxed)) + 1,
+            doubtful: false,
+            file: None,
+            retired: vec![],
+            failing: None,
+            short_rolls: 0,
+            events: vec![],
+            used: 0,
+        }
+    }
+
+    /// Writes and flushes its events of the batch. After a failure its file is given up, and what is not safe must
+    /// come again.
+    pub(super) async fn take(&mut self, shared: &Shared, batch: &[Event]) -> Taken {
+        let mut taken = Taken::default();
+        match self.try_take(shared, batch, &mut taken).await {
+            Ok(()) => {
+                taken.safe = self.events.len();
+                self.failing = None;
+            }
+            Err(error) => {
+                shared.counters.failed.add(1);
+                self.fail(&error);
+                self.give_up();
+                taken.failure = Some(error);
+            }
+        }
+        taken
+    }
+
+    async fn try_take(&mut self, shared: &Shared, batch: &[Event], taken: &mut Taken) -> Result<(), FsError> {
+        if self.short_of_replicas(shared) {
+            self.complete(shared).await?;
+        }
+        for place in 0..self.events.len() {
+            if self.file.as_ref().is_some_and(|file| file.full(&shared.roll)) {
+                self.complete(shared).await?;
+                taken.safe = place;
+            }
+            let index = self.events[place];
+            let Some(event) = batch.get(index) else { continue };
+            let file = match &mut self.file {
+                Some(file) => file,
+                none => none.insert(Current::begin(shared)?),
+            };
+            if file.buffer.capacity() == file.buffer.len() {
+                file.reserve(&shared.roll, self.events[place..].iter().filter_map(|&index| batch.get(index)));
+            }
+            if let Err(reason) = file.add(event) {
+                taken.malformed.push((index, reason));
+            }
+            if file.buffer.len() >= PIECE_BYTES {
+                self.write(shared).await?;
+            }
+        }
+        self.flush(shared).await
+    }
+
+    /// Flushes what is there and retires the file.
+    async fn complete(&mut self, shared: &Shared) -> Result<(), FsError> {
+        self.flush(shared).await?;
+        self.retire();
+        Ok(())
+    }
+
+    /// Makes everything that was added safe.
+    async fn flush(&mut self, shared: &Shared) -> Result<(), FsError> {
+        let Some(file) = &mut self.file else { return Ok(()) };
+        if file.created.is_none() && file.events == 0 {
+            // Every event was refused: there is no file for nothing.
+            self.file = None;
+            return Ok(());
+        }
+        file.serializer.flush(&mut file.buffer);
+        self.write(shared).await?;
+        if let Some(created) = self.file.as_mut().and_then(|file| file.created.as_mut()) {
+            let start = Instant::now();
+            if shared.sync {
+                created.out.hsync().await?
+            } else {
+                created.out.hflush().await?
+            }
+            created.flushed = Instant::now();
+            shared.counters.flush_time.observe(created.flushed - start);
+        }
+        Ok(())
+    }
+
+    /// Writes what was serialized; creates the file first, if it is not there.
+    async fn write(&mut self, shared: &Shared) -> Result<(), FsError> {
+        if self.file.as_ref().is_some_and(|file| file.created.is_none()) {
+            let created = self.create(shared).await?;
+            if let Some(file) = &mut self.file {
+                file.created = Some(created);
+            }
+        }
+        let Some(Current { buffer, created: Some(created), .. }) = &mut self.file else { return Ok(()) };
+        if buffer.is_empty() {
+            return Ok(());
+        }
+        let bytes = bytes::Bytes::from(std::mem::take(buffer));
+        let length = bytes.len();
+        created.out.write(bytes).await?;
+        shared.counters.bytes.add(length);
+        Ok(())
+    }
+
+    /// Creates a file under the next number that is free. A failure keeps the number, so that a dead NameNode does not
+    /// leave a trail of names.
+    async fn create(&mut self, shared: &Shared) -> Result<Created, FsError> {
+        loop {
+            let names = self.names(shared, self.next);
+            shared.begun(&names);
+            match shared.fs.create(&names.in_use).await {
+                Ok(out) => {
+                    shared.counters.created.add(1);
+                    let (number, opened) = (self.next, Instant::now());
+                    (self.next, self.doubtful) = (number + 1, false);
+                    shared.highest.fetch_max(number, Relaxed);
+                    let held = shared.counters.open.hold();
+                    return Ok(Created { out, names, number, opened, flushed: opened, held });
+                }
+                Err(error) if error.kind == FsErrorKind::Exists => {
+                    match std::mem::take(&mut self.doubtful) {
+                        true => self.retired.push(Closing::left(names)),
+                        false => shared.finished(&names),
+                    }
+                    let now = SystemTime::UNIX_EPOCH.elapsed().map_or(0, |now| now.as_millis() as u64);
+                    self.next = now.max(self.next) + 1;
+                }
+                Err(error) => {
+                    self.doubtful = true;
+                    return Err(error);
+                }
+            }
+        }
+    }
+
+    fn names(&self, shared: &Shared, number: u64) -> Names {
+        let Affixes { suffix, in_use_prefix, in_use_suffix } = &shared.affixes;
+        let (directory, name) =
+            (self.directory.trim_end_matches('/'), format!("{}.{number}{suffix}", self.prefix));
+        Names {
+            in_use: format!("{directory}/{in_use_prefix}{name}{in_use_suffix}"),
+            target: format!("{directory}/{name}"),
+        }
+    }
+
+    /// Moves a file whose content is flushed to the closer.
+    pub(super) fn retire(&mut self) {
+        let Some(Current { mut serializer, mut buffer, created: Some(created), .. }) = self.file.take()
+        else {
+            return;
+        };
+        serializer.end(&mut buffer);
+        let Created { out, names, number, held, .. } = created;
+        self.retired.push(Closing::complete(out, buffer.into(), names, number, held));
+    }
+
+    /// Moves a file in an unknown state to the closer.
+    fn give_up(&mut self) {
+        if let Some(Current { created: Some(Created { out, names, number, held, .. }), .. }) =
+            self.file.take()
+        {
+            self.retired.push(Closing::given_up(out, names, number, held));
+        }
+    }
+
+    fn fail(&mut self, error: &FsError) {
+        let attempts = self.failing.as_ref().map_or(1, |failing| failing.attempts + 1);
+        let pause = (FIRST_PAUSE * (1 << (attempts - 1).min(8))).min(LONGEST_PAUSE);
+        let reason = flume_core::with_causes(error);
+        self.failing = Some(Failing { attempts, until: Instant::now() + pause, reason });
+    }
+
+    /// Whether the file should be completed because its block has lost replicas. More than some in a row are of no use.
+    fn short_of_replicas(&mut self, shared: &Shared) -> bool {
+        let Some(Current { created: Some(created), events: 1.., .. }) = &self.file else { return false };
+        let least = shared.roll.min_replicas.unwrap_or_else(|| shared.fs.replication());
+        let Some(live) = created.out.live_replicas() else { return false };
+        if live >= least {
+            self.short_rolls = 0;
+            return false;
+        }
+        self.short_rolls += 1;
+        if self.short_rolls == MOST_SHORT_ROLLS + 1 {
+            tracing::error!(
+                "{} is written to {live} of {least} replicas after {MOST_SHORT_ROLLS} new files; \
+                 no more are made for that (see hdfs.minBlockReplicas)",
+                created.names.in_use
+            );
+        }
+        self.short_rolls <= MOST_SHORT_ROLLS
+    }
+
+    /// When it is to be looked at; `None`: never.
+    pub(super) fn deadline(&self, roll: &Roll) -> Option<Instant> {
+        let Some(Current { created: Some(created), .. }) = &self.file else {
+            return self.failing.as_ref().map(|failing| failing.until + FORGET);
+        };
+        let rolled = roll.interval.map(|interval| created.opened + interval);
+        let idle = roll.idle.map(|idle| created.flushed + idle);
+        rolled.into_iter().chain(idle).min()
+    }
+
+    /// Whether a file is being written.
+    pub(super) fn is_open(&self) -> bool {
+        self.file.is_some()
+    }
+
+    /// Whether nothing of it needs to be remembered.
+    pub(super) fn is_spent(&self) -> bool {
+        self.file.is_none() && self.failing.is_none() && self.retired.is_empty()
+    }
+
+    /// The bucket is forgotten: what it may have created is not.
+    pub(super) fn end(&mut self, shared: &Shared) {
+        self.retire();
+        self.failing = None;
+        if std::mem::take(&mut self.doubtful) {
+            self.retired.push(Closing::left(self.names(shared, self.next)));
+        }
+    }
+
+    /// Whether it is left alone for now.
+    pub(super) fn pausing(&self, now: Instant) -> bool {
+        self.failing.as_ref().is_some_and(|failing| failing.until > now)
+    }
+
+    /// Where its files are.
+    pub(super) fn directory(&self) -> &str {
+        &self.directory
+    }
+}
+
+impl Current {
+    fn begin(shared: &Shared) -> Result<Self, FsError> {
+        let unsupported = FsError::at(FsErrorKind::Unsupported, "make a serializer");
+        let mut serializer = shared.format.start(&shared.cx).map_err(unsupported)?;
+        let mut buffer = vec![];
+        serializer.begin(&mut buffer);
+        Ok(Current { serializer, buffer, created: None, events: 0, bytes: 0 })
+    }
+
+    /// Makes room for what is to come, rather than growing step by step.
+    fn reserve<'a>(&mut self, roll: &Roll, events: impl Iterator<Item = &'a Event>) {
+        let left = usize::try_from(roll.events - self.events).unwrap_or(usize::MAX);
+        let bytes = events.take(left).map(|event| event.body.len() + 1).sum::<usize>();
+        self.buffer.reserve(bytes.clamp(1, PIECE_BYTES));
+    }
+
+    fn add(&mut self, event: &Event) -> Result<(), String> {
+        self.serializer.write(event, &mut self.buffer)?;
+        self.events += 1;
+        self.bytes += event.body.len() as u64;
+        Ok(())
+    }
+
+    fn full(&self, roll: &Roll) -> bool {
+        self.events >= roll.events || (self.events > 0 && self.bytes >= roll.bytes)
+    }
+}
+
+impl Shared {
+    fn begun(&self, names: &Names) {
+        if let Some(journal) = &self.journal {
+            journal.begin(&self.file_system, names);
+        }
+    }
+
+    fn finished(&self, names: &Names) {
+        if let Some(journal) = &self.journal {
+            journal.finish(&self.file_system, &names.in_use);
+        }
+    }
+}

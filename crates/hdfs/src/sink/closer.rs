@@ -1,0 +1,281 @@
+//! Files that are complete, given up, or left by a crash, until they have their final name.
+//!
+//! Each is a task of its own that owns all it needs: its stream, its names, its retries. A file is renamed after the
+//! file system has said that it is closed, never over another; what was given up has its lease recovered first.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use flume_core::metrics::{Counter, Gauge, Held, Metrics};
+use tokio::{
+    sync::watch,
+    task::JoinSet,
+    time::{Instant, sleep, timeout_at},
+};
+
+use super::{
+    config::Retries,
+    journal::{Journal, Names},
+};
+use crate::fs::{FileSystem, FsError, FsErrorKind, OpenFile};
+
+/// Recovering a lease takes the NameNode some seconds; it is asked at these intervals.
+const FIRST_POLL: Duration = Duration::from_millis(200);
+const LONGEST_POLL: Duration = Duration::from_secs(5);
+/// An attempt asks at least so long, and otherwise as long as the time between attempts.
+const SHORTEST_POLLING: Duration = Duration::from_secs(30);
+
+/// The tasks of one sink.
+pub(super) struct Closer {
+    tasks: JoinSet<()>,
+    work: Work,
+    hurry: watch::Sender<bool>,
+}
+
+/// What every task needs.
+#[derive(Clone)]
+struct Work {
+    fs: Arc<dyn FileSystem>,
+    journal: Option<Arc<Journal>>,
+    file_system: String,
+    retries: Retries,
+    counters: Counters,
+}
+
+#[derive(Clone)]
+struct Counters {
+    closed: Counter,
+    failed: Counter,
+    abandoned: Counter,
+    pending: Gauge,
+}
+
+/// A file on its way to its final name.
+pub(super) struct Closing {
+    state: Stream,
+    names: Names,
+    /// The number in its name.
+    number: u64,
+    /// It counts as open until it is closed.
+    held: Option<Held>,
+}
+
+enum Stream {
+    /// Its content is flushed; what goes after the last event is not written yet.
+    Complete(Box<dyn OpenFile>, Bytes),
+    /// A call failed, or did not come back.
+    GivenUp(Box<dyn OpenFile>),
+    /// Nobody writes it any more, and it may not be closed.
+    Left,
+    /// The file system says that it is closed.
+    Closed {
+        /// Whether it may hold nothing: then it is removed.
+        perhaps_empty: bool,
+    },
+}
+
+impl Closing {
+    pub(super) fn complete(
+        out: Box<dyn OpenFile>,
+        trailer: Bytes,
+        names: Names,
+        number: u64,
+        held: Held,
+    ) -> Self {
+        Closing { state: Stream::Complete(out, trailer), names, number, held: Some(held) }
+    }
+
+    pub(super) fn given_up(out: Box<dyn OpenFile>, names: Names, number: u64, held: Held) -> Self {
+        Closing { state: Stream::GivenUp(out), names, number, held: Some(held) }
+    }
+
+    /// A file that nobody writes any more: its writer is gone, or never knew that it was created.
+    pub(super) fn left(names: Names) -> Self {
+        let number = number_in(&names.target);
+        Closing { state: Stream::Left, names, number, held: None }
+    }
+}
+
+/// The number in a name: milliseconds, of 13 digits since 2001. 0: there is none.
+fn number_in(name: &str) -> u64 {
+    let digits = |part: &&str| part.len() >= 13 && part.bytes().all(|byte| byte.is_ascii_digit());
+    name.rsplit('.').find(digits).and_then(|digits| digits.parse().ok()).unwrap_or(0)
+}
+
+impl Closer {
+    pub(super) fn new(
+        fs: Arc<dyn FileSystem>,
+        journal: Option<Arc<Journal>>,
+        file_system: String,
+        retries: Retries,
+        metrics: &Metrics,
+    ) -> Self {
+        let counters = Counters {
+            closed: metrics.counter("ConnectionClosedCount"),
+            failed: metrics.counter("ConnectionFailedCount"),
+            abandoned: metrics.counter("FilesAbandonedCount"),
+            pending: metrics.gauge("FilesPendingCount"),
+        };
+        let work = Work { fs, journal, file_system, retries, counters };
+        Closer { tasks: JoinSet::new(), work, hurry: watch::channel(false).0 }
+    }
+
+    /// Takes a file over.
+    pub(super) fn spawn(&mut self, closing: Closing) {
+        let (work, hurry) = (self.work.clone(), self.hurry.subscribe());
+        let pending = work.counters.pending.hold();
+        self.tasks.spawn(async move {
+            let _pending = pending;
+            work.settle(closing, hurry).await;
+        });
+    }
+
+    /// Files that have not got their final name.
+    pub(super) fn pending(&mut self) -> usize {
+        while self.tasks.try_join_next().is_some() {}
+        self.tasks.len()
+    }
+
+    /// Waits until one of them has it, at most `wait`.
+    pub(super) async fn next(&mut self, wait: Duration) {
+        let _ = tokio::time::timeout(wait, self.tasks.join_next()).await;
+    }
+
+    /// Lets each make one more attempt at once and waits for them; what is not done at `deadline` is left to the
+    /// journal. The number of files left.
+    pub(super) async fn finish(mut self, deadline: Instant) -> usize {
+        self.hurry.send_replace(true);
+        while !self.tasks.is_empty() {
+            if timeout_at(deadline, self.tasks.join_next()).await.is_err() {
+                break;
+            }
+        }
+        let left = self.tasks.len();
+        self.work.counters.abandoned.add(left);
+        // One that is cut off may be anywhere: the journal knows it.
+        self.tasks.shutdown().await;
+        left
+    }
+}
+
+impl Work {
+    /// Tries until the file has its final name, or the attempts are used up.
+    async fn settle(&self, mut closing: Closing, mut hurry: watch::Receiver<bool>) {
+        let mut tries = 0;
+        loop {
+            let last = *hurry.borrow_and_update();
+            let Err(error) = self.attempt(&mut closing).await else {
+                if let Some(journal) = &self.journal {
+                    journal.finish(&self.file_system, &closing.names.in_use);
+                }
+                return;
+            };
+            tries += 1;
+            self.counters.failed.add(1);
+            let (error, name) = (flume_core::with_causes(&error), &closing.names.in_use);
+            if last || tries >= self.retries.tries {
+                self.counters.abandoned.add(1);
+                tracing::error!(
+                    "{name} is left under this name after {tries} attempts to finish it: {error}"
+                );
+                return;
+            }
+            if tries == 1 {
+                let every = self.retries.interval;
+                tracing::warn!("{name} is not finished, which is tried again every {every:?}: {error}");
+            }
+            tokio::select! {
+                () = sleep(self.retries.interval) => {}
+                _ = hurry.changed() => {}
+            }
+        }
+    }
+
+    /// Closes and renames, from wherever the last attempt has come to.
+    async fn attempt(&self, closing: &mut Closing) -> Result<(), FsError> {
+        let in_use = closing.names.in_use.clone();
+        match std::mem::replace(&mut closing.state, Stream::Left) {
+            Stream::Complete(out, trailer) => {
+                if self.close(out, trailer).await {
+                    closing.state = Stream::Closed { perhaps_empty: false };
+                }
+            }
+            Stream::GivenUp(out) => out.abort().await,
+            closed @ Stream::Closed { .. } => closing.state = closed,
+            Stream::Left => {}
+        }
+        if matches!(closing.state, Stream::Left) {
+            closing.held = None;
+            if !self.recover(&in_use).await? {
+                return Ok(());
+            }
+            closing.state = Stream::Closed { perhaps_empty: true };
+        }
+        closing.held = None;
+        if matches!(closing.state, Stream::Closed { perhaps_empty: true }) {
+            match self.fs.length(&in_use).await? {
+                None => return Ok(()),
+                Some(0) => return self.fs.remove(&in_use).await,
+                Some(_) => {}
+            }
+        }
+        self.rename(closing).await
+    }
+
+    /// Whether it is closed. If not the stream is given up, as nothing else can be done with it.
+    async fn close(&self, mut out: Box<dyn OpenFile>, trailer: Bytes) -> bool {
+        let closed = async {
+            if !trailer.is_empty() {
+                out.write(trailer).await?;
+            }
+            out.close().await
+        };
+        let Err(error) = closed.await else {
+            self.counters.closed.add(1);
+            return true;
+        };
+        self.counters.failed.add(1);
+        tracing::warn!("a file's lease is recovered, as closing failed: {}", flume_core::with_causes(&error));
+        out.abort().await;
+        false
+    }
+
+    /// Asks until the file is closed, as long as an attempt lasts. `false`: there is no such file.
+    async fn recover(&self, path: &str) -> Result<bool, FsError> {
+        let (start, mut pause) = (Instant::now(), FIRST_POLL);
+        loop {
+            match self.fs.recover_lease(path).await {
+                Ok(true) => return Ok(true),
+                Ok(false) if start.elapsed() >= self.retries.interval.max(SHORTEST_POLLING) => {
+                    let cause = "the file system is still recovering its last block";
+                    return Err(FsError::at(FsErrorKind::Retry, format!("close {path}"))(cause));
+                }
+                Ok(false) => sleep(pause).await,
+                Err(error) if error.kind == FsErrorKind::Gone => return Ok(false),
+                Err(error) => return Err(error),
+            }
+            pause = (2 * pause).min(LONGEST_POLL);
+        }
+    }
+
+    /// Renames; where there is a file of that name, to the next number.
+    async fn rename(&self, closing: &mut Closing) -> Result<(), FsError> {
+        let Closing { names: Names { in_use, target }, number, .. } = closing;
+        while in_use != target {
+            match self.fs.rename(in_use, target).await {
+                Ok(()) => return Ok(()),
+                Err(error) if error.kind == FsErrorKind::Exists => {
+                    let (taken, next) = (format!(".{number}"), *number + 1);
+                    let (before, after) = target.rsplit_once(&taken).unwrap_or((target, ""));
+                    let free = format!("{before}.{next}{after}");
+                    tracing::warn!("there is a {target} already: {in_use} becomes {free}");
+                    (*target, *number) = (free, next);
+                }
+                // An attempt that seemed to fail has succeeded, or somebody else has taken it away.
+                Err(error) if error.kind == FsErrorKind::Gone => return Ok(()),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,261 @@
+//! Which files this sink has begun and not finished: a few lines beside the agent's state, so that after a crash they
+//! are found without guessing from names.
+//!
+//! A line is written before a file is created, so it outlives the process; [`Journal::sync`] makes it outlive the host.
+//!
+//! ```text
+//! +⇥file system⇥name in use⇥final name
+//! -⇥file system⇥name in use
+//! ```
+//!
+//! In names, a backslash, tab or line break is written `\\`, `\t`, `\n`, `\r`. A last line without its end was torn by
+//! a crash and says nothing: its file was not created.
+
+use std::{
+    collections::BTreeMap,
+    fs::{self, File, OpenOptions, TryLockError},
+    io::{self, Write},
+    path::{Path, PathBuf},
+};
+
+use parking_lot::Mutex;
+
+/// A journal is written anew when it is larger than this and than what is unfinished.
+const COMPACT_BYTES: u64 = 1 << 20;
+
+/// The names of a file.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Names {
+    /// The path while it is written.
+    pub(crate) in_use: String,
+    /// The path once it is complete.
+    pub(crate) target: String,
+}
+
+/// Unfinished files: the file system and the name in use, with the final name.
+pub(crate) type Unfinished = BTreeMap<(String, String), String>;
+
+/// The open journal of one sink; no other process has it open.
+pub(crate) struct Journal {
+    path: PathBuf,
+    /// Locked as long as the journal is open.
+    _lock: File,
+    inner: Mutex<Inner>,
+}
+
+struct Inner {
+    file: File,
+    bytes: u64,
+    unfinished: Unfinished,
+    /// Whether files were begun since the last sync.
+    unsynced: bool,
+    /// The last write failed, which was said.
+    failing: bool,
+}
+
+impl Journal {
+    /// Opens or creates; what it holds is what an earlier run has left behind.
+    pub(crate) fn open(path: &Path) -> io::Result<Journal> {
+        if let Some(directory) = path.parent() {
+            fs::create_dir_all(directory)?;
+        }
+        let locked = File::create(path.with_extension("lock"))?;
+        lock(&locked)?;
+        let file = OpenOptions::new().append(true).create(true).open(path)?;
+        let unfinished = parse(&fs::read(path)?);
+        let inner = Inner { file, bytes: u64::MAX, unfinished, unsynced: false, failing: false };
+        let journal = Journal { path: path.into(), _lock: locked, inner: Mutex::new(inner) };
+        journal.compact()?;
+        Ok(journal)
+    }
+
+    /// What was begun and not finished.
+    pub(crate) fn unfinished(&self) -> Unfinished {
+        self.inner.lock().unfinished.clone()
+    }
+
+    /// A file is about to be created.
+    pub(crate) fn begin(&self, file_system: &str, names: &Names) {
+        let mut inner = self.inner.lock();
+        inner.unfinished.insert((file_system.into(), names.in_use.clone()), names.target.clone());
+        inner.unsynced = true;
+        inner.append(&line(&["+", file_system, &names.in_use, &names.target]));
+    }
+
+    /// A file is complete, or was never created.
+    pub(crate) fn finish(&self, file_system: &str, in_use: &str) {
+        let mut inner = self.inner.lock();
+        if inner.unfinished.remove(&(file_system.into(), in_use.into())).is_some() {
+            inner.append(&line(&["-", file_system, in_use]));
+        }
+    }
+
+    /// Waits until the disk has every file that was begun. Blocks; does nothing when nothing was begun.
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        let mut inner = self.inner.lock();
+        if std::mem::take(&mut inner.unsynced) { inner.file.sync_data() } else { Ok(()) }
+    }
+
+    /// Whether files were begun since the last sync.
+    pub(crate) fn unsynced(&self) -> bool {
+        self.inner.lock().unsynced
+    }
+
+    /// Writes the journal anew when it has grown. Blocks.
+    pub(crate) fn compact(&self) -> io::Result<()> {
+        let mut inner = self.inner.lock();
+        let lines: String = (inner.unfinished.iter())
+            .map(|((file_system, in_use), target)| line(&["+", file_system, in_use, target]))
+            .collect();
+        if inner.bytes <= COMPACT_BYTES.max(2 * lines.len() as u64) {
+            return Ok(());
+        }
+        let fresh = self.path.with_extension("new");
+        let mut file = File::create(&fresh)?;
+        file.write_all(lines.as_bytes())?;
+        file.sync_data()?;
+        fs::rename(&fresh, &self.path)?;
+        inner.file = file;
+        inner.bytes = lines.len() as u64;
+        Ok(())
+    }
+
+    /// Whether [`Journal::compact`] may have something to do.
+    pub(crate) fn grown(&self) -> bool {
+        self.inner.lock().bytes > COMPACT_BYTES
+    }
+}
+
+impl Inner {
+    /// A journal that cannot be written does not hold up deliveries: what it is for is tidiness.
+    fn append(&mut self, line: &str) {
+        let written = self.file.write_all(line.as_bytes());
+        self.bytes += line.len() as u64;
+        if let (Err(error), false) = (&written, self.failing) {
+            tracing::error!(
+                "the journal of open files cannot be written, a crash may leave some unfinished: {error}"
+            );
+        }
+        self.failing = written.is_err();
+    }
+}
+
+fn lock(file: &File) -> io::Result<()> {
+    file.try_lock().map_err(|error| match error {
+        TryLockError::WouldBlock => {
+            io::Error::other("another agent, or this sink's predecessor, has it open")
+        }
+        TryLockError::Error(error) => error,
+    })
+}
+
+fn line(fields: &[&str]) -> String {
+    let escape = |field: &&str| {
+        field.replace('\\', "\\\\").replace('\t', "\\t").replace('\n', "\\n").replace('\r', "\\r")
+    };
+    fields.iter().map(escape).collect::<Vec<_>>().join("\t") + "\n"
+}
+
+/// Reads what is there; lines that are none are passed over.
+fn parse(bytes: &[u8]) -> Unfinished {
+    let mut unfinished = Unfinished::new();
+    let text = String::from_utf8_lossy(bytes);
+    for line in text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n')) {
+        let fields: Vec<_> = line.split('\t').map(unescape).collect();
+        match &fields[..] {
+            [plus, file_system, in_use, target] if plus == "+" => {
+                unfinished.insert((file_system.clone(), in_use.clone()), target.clone());
+            }
+            [minus, file_system, in_use] if minus == "-" => {
+                unfinished.remove(&(file_system.clone(), in_use.clone()));
+            }
+            _ => tracing::warn!("a line in the journal of open files cannot be read: {line:?}"),
+        }
+    }
+    unfinished
+}
+
+fn unescape(field: &str) -> String {
+    let mut chars = field.chars();
+    let mut next = || match chars.next()? {
+        '\\' => match chars.next()? {
+            't' => Some('\t'),
+            'n' => Some('\n'),
+            'r' => Some('\r'),
+            other => Some(other),
+        },
+        other => Some(other),
+    };
+    std::iter::from_fn(&mut next).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(in_use: &str) -> Names {
+        Names { in_use: in_use.into(), target: format!("{in_use}.done") }
+    }
+
+    fn in_use(unfinished: &Unfinished) -> Vec<&str> {
+        unfinished.keys().map(|(_, in_use)| in_use.as_str()).collect()
+    }
+
+    #[test]
+    fn what_was_begun_and_not_finished_is_found_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("hdfs/k1.journal");
+        let journal = Journal::open(&path).unwrap();
+        for name in ["/a", "/b\t\\n\n\r", "/c"] {
+            journal.begin("hdfs://nn", &names(name));
+        }
+        journal.begin("file:", &names("/a"));
+        journal.finish("hdfs://nn", "/a");
+        journal.finish("hdfs://nn", "/never");
+        journal.sync().unwrap();
+        assert!(!journal.unsynced());
+        assert!(Journal::open(&path).err().unwrap().to_string().contains("has it open"));
+        drop(journal);
+        let journal = Journal::open(&path).unwrap();
+        assert_eq!(in_use(&journal.unfinished()), ["/a", "/b\t\\n\n\r", "/c"]);
+        assert_eq!(journal.unfinished()[&("hdfs://nn".into(), "/c".into())], "/c.done");
+    }
+
+    #[test]
+    fn it_does_not_grow_for_ever() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("k1.journal");
+        let journal = Journal::open(&path).unwrap();
+        let long = "x".repeat(1000);
+        journal.begin("file:", &names("/kept"));
+        for number in 0..2000 {
+            journal.begin("file:", &names(&format!("/{long}{number}")));
+            journal.finish("file:", &format!("/{long}{number}"));
+            if journal.grown() {
+                journal.compact().unwrap();
+            }
+        }
+        assert!(fs::metadata(&path).unwrap().len() <= COMPACT_BYTES);
+        journal.begin("file:", &names("/last"));
+        drop(journal);
+        assert_eq!(in_use(&Journal::open(&path).unwrap().unfinished()), ["/kept", "/last"]);
+    }
+
+    /// A crash tears the last line; a disk may turn the rest into anything.
+    #[test]
+    fn every_beginning_and_anything_at_all_can_be_read() {
+        let whole = line(&["+", "f", "/a", "/b"]) + &line(&["+", "f", "/c", "/d"]) + &line(&["-", "f", "/a"]);
+        let counts: Vec<_> = (0..=whole.len()).map(|end| parse(&whole.as_bytes()[..end]).len()).collect();
+        assert!(counts.is_sorted_by(|a, b| a <= b || *b == 1) && counts.last() == Some(&1), "{counts:?}");
+        let mut random = 1_u32;
+        for _ in 0..10_000 {
+            let bytes: Vec<u8> = (0..40)
+                .map(|_| {
+                    random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                    b"+-\t\n\\/ab\xff\0"[(random >> 24) as usize % 10]
+                })
+                .collect();
+            parse(&bytes);
+        }
+    }
+}

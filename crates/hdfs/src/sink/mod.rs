@@ -1,0 +1,400 @@
+//! `hdfs`: events into files, in directories made from their time and headers.
+//!
+//! The sink owns a map of buckets, one for each directory and prefix. A batch is grouped by bucket; all buckets that
+//! it touches write and flush at the same time, and the batch is committed when all have. A file that is complete moves
+//! into a task that closes and renames it. Nothing is shared, so nothing is locked.
+
+mod bucket;
+mod buckets;
+mod closer;
+mod config;
+mod journal;
+
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, atomic::AtomicU64},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use flume_core::{
+    BuildError, Cause, Component, Context, Delivered, Event, Rejected, Sink, SinkError, Want,
+    metrics::{Gauge, Text},
+};
+use futures_util::{StreamExt, stream::FuturesUnordered};
+use jiff::Timestamp;
+use tokio::{
+    task::spawn_blocking,
+    time::{Instant, timeout},
+};
+
+use self::{
+    bucket::{Bucket, Counters, Shared, Taken},
+    buckets::Buckets,
+    closer::{Closer, Closing},
+    config::{HdfsConfig, Paths},
+    journal::{Journal, Names},
+};
+use crate::{
+    formats::Format,
+    fs::{FileSystem, FsError, FsErrorKind, bounded, connect},
+    path::{Host, normal},
+};
+
+/// How long a batch may wait to fill: large batches make few flushes.
+const LINGER: Duration = Duration::from_secs(1);
+/// A name server that does not answer must not hold up the start.
+const HOST_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Opens a file system by its URL.
+type Connect =
+    Box<dyn Fn() -> futures_util::future::BoxFuture<'static, Result<Arc<dyn FileSystem>, FsError>> + Send>;
+
+/// The sink.
+pub(crate) struct HdfsSink {
+    config: HdfsConfig,
+    cx: Context,
+    paths: Paths,
+    format: Format,
+    connect: Connect,
+    open: Option<Open>,
+    failing: Gauge,
+    failure: Text,
+}
+
+/// What there is between `open` and `close`.
+struct Open {
+    shared: Shared,
+    buckets: Buckets,
+    closer: Closer,
+    journal: Option<Arc<Journal>>,
+    /// Kept between batches for its allocation.
+    key: String,
+}
+
+impl Component for HdfsSink {
+    type Config = HdfsConfig;
+    fn build(config: HdfsConfig, cx: &Context) -> Result<Self, BuildError> {
+        let (paths, access, format) = (config.paths()?, config.access()?, config.format()?);
+        // What is wrong with the serializer shows now, not at the first file.
+        format.start(cx)?;
+        let file_system = paths.file_system.clone();
+        let connect: Connect = Box::new(move || {
+            let (file_system, access) = (file_system.clone(), access.clone());
+            Box::pin(async move { connect(&file_system, &access).await })
+        });
+        let (failing, failure) = (cx.metrics.gauge("BucketsFailing"), cx.metrics.text("BucketFailure"));
+        Ok(HdfsSink { config, cx: cx.clone(), paths, format, connect, open: None, failing, failure })
+    }
+}
+
+#[async_trait]
+impl Sink for HdfsSink {
+    fn want(&self) -> Want {
+        Want { linger: LINGER, ..Want::events(self.config.batch_size.get()) }
+    }
+
+    async fn open(&mut self) -> Result<(), SinkError> {
+        let fs = (self.connect)().await.map_err(SinkError::at("open the file system of hdfs.path"))?;
+        let fs = bounded(fs, self.config.call_timeout());
+        self.fill_in_host().await?;
+        let journal = open_journal(self.cx.clone()).await?;
+        let config = &self.config;
+        let shared = Shared {
+            fs: fs.clone(),
+            journal: journal.clone(),
+            file_system: self.paths.file_system.clone(),
+            roll: config.roll(),
+            affixes: config.affixes(self.format.extension()),
+            sync: config.sync_on_commit,
+            format: self.format.clone(),
+            cx: self.cx.clone(),
+            highest: AtomicU64::new(0),
+            counters: Counters {
+                created: self.cx.metrics.counter("ConnectionCreatedCount"),
+                failed: self.cx.metrics.counter("ConnectionFailedCount"),
+                bytes: self.cx.metrics.counter("BytesWrittenCount"),
+                open: self.cx.metrics.gauge("FilesOpenCount"),
+                flush_time: self.cx.metrics.histogram("FlushTime"),
+            },
+        };
+        let (retries, file_system) = (self.config.retries(), shared.file_system.clone());
+        let mut closer = Closer::new(fs, journal.clone(), file_system, retries, &self.cx.metrics);
+        for closing in journal.iter().flat_map(|journal| self.left(journal)) {
+            closer.spawn(closing);
+        }
+        self.open = Some(Open { shared, buckets: Buckets::default(), closer, journal, key: String::new() });
+        Ok(())
+    }
+
+    async fn deliver(&mut self, batch: &[Event]) -> Result<Delivered, SinkError> {
+        let (most_files, call_timeout) = (self.config.max_open_files.get(), self.config.call_timeout());
+        let constant = self.paths.is_constant();
+        let Some(open) = &mut self.open else { return Err(SinkError::at("deliver")("the sink is not open")) };
+        open.wait_for_closer(most_files, call_timeout).await?;
+        let mut rejected = vec![];
+        let places = open.group(&mut self.paths, batch, &mut rejected);
+        let mut outcome = Outcome::default();
+        for places in places.chunks(most_files) {
+            open.buckets.make_room(places, most_files);
+            open.take(places, batch, !constant, &mut outcome).await;
+        }
+        open.settle().await;
+        let (failing, reason) = open.buckets.failing();
+        if failing as u64 != self.failing.get() || failing > 0 {
+            self.failing.set(failing);
+            self.failure.set(reason.unwrap_or_default());
+        }
+        if let Some(failure) = outcome.failure
+            && outcome.all
+            && (constant || (failure.kind == FsErrorKind::Retry && is_down(open.shared.fs.clone()).await))
+        {
+            return Err(SinkError::at("write a batch")(failure));
+        }
+        rejected.append(&mut outcome.rejected);
+        Ok(Delivered { pause: false, rejected })
+    }
+
+    async fn tick(&mut self) -> Result<(), SinkError> {
+        let Some(open) = &mut self.open else { return Ok(()) };
+        if open.buckets.is_due(Instant::now()) {
+            open.sweep();
+        }
+        if let Some(journal) = open.journal.clone().filter(|journal| journal.grown()) {
+            let compacted = spawn_blocking(move || journal.compact()).await;
+            if let Ok(Err(error)) = compacted {
+                tracing::warn!("the journal of open files could not be written anew: {error}");
+            }
+        }
+        Ok(())
+    }
+
+    async fn close(&mut self) -> Result<(), SinkError> {
+        let Some(mut open) = self.open.take() else { return Ok(()) };
+        for closing in open.buckets.end(&open.shared) {
+            open.closer.spawn(closing);
+        }
+        let left = open.closer.finish(Instant::now() + self.config.stop_timeout.0).await;
+        if left > 0 {
+            tracing::warn!("{}: {left} files are not finished; they are at the next start", self.cx.name);
+        }
+        Ok(())
+    }
+}
+
+impl HdfsSink {
+    /// Looks up what the templates say of the host.
+    async fn fill_in_host(&mut self) -> Result<(), SinkError> {
+        if self.paths.directory.host_parts().chain(self.paths.prefix.host_parts()).next().is_none() {
+            return Ok(());
+        }
+        let failed = SinkError::at("look up this host's name for hdfs.path");
+        let host = match timeout(HOST_TIMEOUT, spawn_blocking(Host::look_up)).await {
+            Ok(Ok(host)) => host,
+            Ok(Err(error)) => return Err(failed(Box::<dyn std::error::Error + Send + Sync>::from(error))),
+            Err(_) => return Err(failed(format!("no answer within {HOST_TIMEOUT:?}").into())),
+        };
+        self.paths.directory.fill_in(&host);
+        self.paths.prefix.fill_in(&host);
+        Ok(())
+    }
+
+    /// Files of an earlier run, to be finished or only reported.
+    fn left(&self, journal: &Journal) -> Vec<Closing> {
+        let mut left = vec![];
+        for ((file_system, in_use), target) in journal.unfinished() {
+            if file_system != self.paths.file_system {
+                tracing::warn!(
+                    "{file_system}{in_use} was left unfinished; it is not on this sink's file system"
+                );
+            } else if self.config.finish_left_files {
+                tracing::info!("{in_use} was left unfinished and is finished now");
+                left.push(Closing::left(Names { in_use, target }));
+            } else {
+                tracing::warn!("{in_use} was left unfinished (hdfs.finishLeftFiles is false)");
+            }
+        }
+        left
+    }
+}
+
+/// Without a directory for the agent's state there is no journal.
+async fn open_journal(cx: Context) -> Result<Option<Arc<Journal>>, SinkError> {
+    let state = &cx.agent.state_dir;
+    if state.as_os_str().is_empty() {
+        return Ok(None);
+    }
+    let path = state.join("hdfs").join(format!("{}.journal", cx.name.replace('/', "_")));
+    let doing = format!("open the journal {}", path.display());
+    let opened = spawn_blocking(move || Journal::open(&path)).await;
+    let journal = opened.map_err(SinkError::at(doing.clone()))?.map_err(SinkError::at(doing))?;
+    Ok(Some(Arc::new(journal)))
+}
+
+/// What became of a batch's events, over all buckets.
+struct Outcome {
+    rejected: Vec<Rejected>,
+    /// A failure of a bucket.
+    failure: Option<FsError>,
+    /// Whether all buckets failed and nothing was written.
+    all: bool,
+}
+
+impl Default for Outcome {
+    fn default() -> Self {
+        Outcome { rejected: vec![], failure: None, all: true }
+    }
+}
+
+impl Outcome {
+    fn add(&mut self, bucket: &mut Bucket, taken: Taken) {
+        let Taken { malformed, safe, failure } = taken;
+        self.all &= failure.is_some() && safe == 0;
+        let wrong: BTreeSet<_> = malformed.iter().map(|(index, _)| *index).collect();
+        let malformed = malformed.into_iter();
+        self.rejected.extend(malformed.map(|(index, reason)| reject(index, Cause::Malformed, reason)));
+        if let Some(failure) = failure {
+            let reason = flume_core::with_causes(&failure);
+            let again = bucket.events.iter().skip(safe).filter(|index| !wrong.contains(index));
+            self.rejected.extend(again.map(|index| reject(*index, Cause::NotNow, reason.clone())));
+            self.failure = Some(failure);
+        }
+        bucket.events.clear();
+    }
+}
+
+fn reject(index: usize, cause: Cause, reason: String) -> Rejected {
+    Rejected { index, cause, reason }
+}
+
+impl Paths {
+    /// Whether all events go into one bucket.
+    fn is_constant(&self) -> bool {
+        self.directory.constant().is_some() && self.prefix.constant().is_some()
+    }
+
+    /// Writes the key of an event's bucket; the length of the directory in it.
+    fn key(&mut self, event: &Event, now: Timestamp, key: &mut String) -> Result<usize, String> {
+        key.clear();
+        self.directory.render(event, &self.clock, now, key)?;
+        let directory = key.len();
+        key.push('/');
+        self.prefix.render(event, &self.clock, now, key)?;
+        Ok(directory)
+    }
+}
+
+impl Open {
+    /// Hands each event to its bucket; the places of those that have some, ascending.
+    fn group(&mut self, paths: &mut Paths, batch: &[Event], rejected: &mut Vec<Rejected>) -> Vec<usize> {
+        self.buckets.begin_batch();
+        let (now, constant) = (Timestamp::now(), paths.is_constant());
+        let (mut places, mut last, mut key) = (vec![], None, String::new());
+        for (index, event) in batch.iter().enumerate() {
+            let place = match last {
+                Some(place) if constant => place,
+                _ => {
+                    let directory = match paths.key(event, now, &mut key) {
+                        Ok(directory) => directory,
+                        Err(reason) => {
+                            rejected.push(reject(index, Cause::Malformed, reason));
+                            continue;
+                        }
+                    };
+                    match last {
+                        Some(place) if key == self.key => place,
+                        _ => {
+                            std::mem::swap(&mut key, &mut self.key);
+                            self.place(paths, directory)
+                        }
+                    }
+                }
+            };
+            last = Some(place);
+            if self.buckets.add(place, index) {
+                places.push(place);
+            }
+        }
+        places.sort_unstable();
+        places
+    }
+
+    /// The place of the bucket of `self.key`, whose directory has so many bytes.
+    fn place(&mut self, paths: &Paths, directory: usize) -> usize {
+        let (key, shared) = (&self.key, &self.shared);
+        self.buckets.place(key, || {
+            let (directory, prefix) = key.split_at(directory);
+            let home = if key.starts_with('/') { String::new() } else { shared.fs.home() + "/" };
+            let directory = normal(&format!("{home}{directory}"), home.len() + paths.fixed, paths.values);
+            // A prefix may name directories, too.
+            let prefix = normal(prefix, 0, paths.values);
+            Bucket::new(key, directory, prefix.trim_start_matches('/').into(), shared)
+        })
+    }
+
+    /// Writes and flushes the buckets at `places` at the same time; `patient`: but those that failed a moment ago.
+    async fn take(&mut self, places: &[usize], batch: &[Event], patient: bool, outcome: &mut Outcome) {
+        let (shared, now) = (&self.shared, Instant::now());
+        let (pausing, mut ready): (Vec<_>, Vec<_>) =
+            self.buckets.pick(places).into_iter().partition(|bucket| patient && bucket.pausing(now));
+        for bucket in pausing {
+            let reason = bucket.failing.as_ref().map_or_else(String::new, |failing| failing.reason.clone());
+            let failure =
+                FsError::at(FsErrorKind::Retry, format!("write to {} before", bucket.directory()))(reason);
+            outcome.add(bucket, Taken { failure: Some(failure), ..Taken::default() });
+        }
+        // Most sinks have one bucket at a time, which needs no bookkeeping.
+        if let [bucket] = &mut ready[..] {
+            let taken = bucket.take(shared, batch).await;
+            outcome.add(bucket, taken);
+            return;
+        }
+        let mut all: FuturesUnordered<_> =
+            ready.into_iter().map(|bucket| taken_by(bucket, shared, batch)).collect();
+        while let Some((bucket, taken)) = all.next().await {
+            outcome.add(bucket, taken);
+        }
+    }
+
+    async fn wait_for_closer(&mut self, most: usize, wait: Duration) -> Result<(), SinkError> {
+        if self.closer.pending() < most {
+            return Ok(());
+        }
+        self.closer.next(wait).await;
+        match self.closer.pending() {
+            pending if pending < most => Ok(()),
+            pending => Err(SinkError::at("open more files")(format!("{pending} wait to be closed"))),
+        }
+    }
+
+    /// After a batch: files that are complete go to the closer, and the journal knows of those that were begun.
+    async fn settle(&mut self) {
+        self.sweep();
+        if let Some(journal) = self.journal.clone().filter(|journal| journal.unsynced())
+            && let Ok(Err(error)) = spawn_blocking(move || journal.sync()).await
+        {
+            tracing::warn!("the journal of open files could not be synced: {error}");
+        }
+    }
+
+    fn sweep(&mut self) {
+        let mut retired = vec![];
+        self.buckets.sweep(&self.shared, Instant::now(), &mut retired);
+        for closing in retired {
+            self.closer.spawn(closing);
+        }
+    }
+}
+
+async fn taken_by<'a>(bucket: &'a mut Bucket, shared: &Shared, batch: &[Event]) -> (&'a mut Bucket, Taken) {
+    let taken = bucket.take(shared, batch).await;
+    (bucket, taken)
+}
+
+/// Whether a file system does not answer at all.
+async fn is_down(fs: Arc<dyn FileSystem>) -> bool {
+    fs.length("/").await.is_err_and(|error| error.kind == FsErrorKind::Retry)
+}
+
+#[cfg(test)]
+mod tests;
