@@ -15,7 +15,7 @@ use crate::{
     agents::{program, root},
     bench::{self, Effort},
     flow::{FLOW, numbers, send_numbered},
-    hdfs_client, structure, transcripts,
+    hdfs_client, hdfs_show, structure, transcripts,
 };
 
 /// Rows, and whether all passed.
@@ -83,6 +83,8 @@ pub fn hdfs(part: &str) -> Result<bool> {
     match part {
         "client" => hdfs_client::matrix(&mut report)?,
         "client-slice" => hdfs_client::slice(&mut report)?,
+        "agent" => hdfs_show::all(&mut report)?,
+        "agent-slice" => hdfs_show::slice(&mut report)?,
         _ => bail!("there is no part {part}"),
     }
     Ok(report.done())

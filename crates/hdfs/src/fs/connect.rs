@@ -1,6 +1,9 @@
 //! Which file system a URL means.
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
+
+#[cfg(feature = "hdfs")]
+use tokio::task::spawn_blocking;
 
 use super::{FileSystem, FsError, FsErrorKind, LocalFileSystem};
 
@@ -41,16 +44,34 @@ impl<'a> Url<'a> {
     }
 }
 
-/// Opens the file system of [`Url::file_system`]. Asks servers where there are some.
-pub async fn connect(file_system: &str, access: &Access) -> Result<Arc<dyn FileSystem>, FsError> {
+/// Opens the file system of [`Url::file_system`]; what it is like is said by Hadoop's configuration, of which the
+/// agent's directory, `conf_dir`, is looked into first.
+///
+/// # Errors
+/// A file system that is not known or not configured.
+pub async fn connect(
+    file_system: &str,
+    access: &Access,
+    conf_dir: Option<&Path>,
+) -> Result<Arc<dyn FileSystem>, FsError> {
     let scheme = Url::split(file_system).scheme();
     if scheme.eq_ignore_ascii_case("file") {
         return Ok(Arc::new(LocalFileSystem));
     }
     let shown = if file_system.is_empty() { "the default file system" } else { file_system };
-    let _ = access;
-    let cause = "this build writes to file: alone";
-    Err(FsError::at(FsErrorKind::Unsupported, format!("connect to {shown}"))(cause))
+    let doing = format!("connect to {shown}");
+    #[cfg(feature = "hdfs")]
+    {
+        let (file_system, access) = (file_system.to_string(), access.clone());
+        let conf_dir = conf_dir.map(Path::to_path_buf);
+        let open = move || super::hdfs::open(&file_system, &access, conf_dir.as_deref());
+        spawn_blocking(open).await.map_err(FsError::at(FsErrorKind::Retry, doing))?
+    }
+    #[cfg(not(feature = "hdfs"))]
+    {
+        let _ = (access, conf_dir);
+        Err(FsError::at(FsErrorKind::Unsupported, doing)("this build writes to file: alone"))
+    }
 }
 
 #[cfg(test)]

@@ -3,6 +3,8 @@
 
 mod bounded;
 mod connect;
+#[cfg(feature = "hdfs")]
+mod hdfs;
 mod local;
 #[cfg(feature = "hdfs")]
 pub mod native;

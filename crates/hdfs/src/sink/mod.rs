@@ -79,9 +79,10 @@ impl Component for HdfsSink {
         // What is wrong with the serializer shows now, not at the first file.
         format.start(cx)?;
         let file_system = paths.file_system.clone();
+        let agent = cx.agent.clone();
         let connect: Connect = Box::new(move || {
-            let (file_system, access) = (file_system.clone(), access.clone());
-            Box::pin(async move { connect(&file_system, &access).await })
+            let (file_system, access, agent) = (file_system.clone(), access.clone(), agent.clone());
+            Box::pin(async move { connect(&file_system, &access, agent.conf_dir.as_deref()).await })
         });
         let (failing, failure) = (cx.metrics.gauge("BucketsFailing"), cx.metrics.text("BucketFailure"));
         Ok(HdfsSink { config, cx: cx.clone(), paths, format, connect, open: None, failing, failure })
