@@ -3,8 +3,10 @@
 CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 MINUTES ?= 10
+# Where rustup puts what the set-up script may just have installed.
+export PATH := $(HOME)/.cargo/bin:$(PATH)
 
-.PHONY: quickstart test bench show soak lint setup
+.PHONY: quickstart test bench show soak lint setup packages
 
 setup:
 	@scripts/setup.sh
@@ -14,7 +16,7 @@ quickstart: setup
 	$(CARGO) build --locked --release -p flume-ng
 	scripts/quickstart.sh $(TARGET)/release/flume-ng
 
-# All tests, then the slices of at most a minute of what `make show` and `make bench` run in full.
+# All tests, then the slices of a few minutes of what `make show` and `make bench` run in full.
 test: setup
 	$(CARGO) test --locked --workspace
 	$(CARGO) build --locked --release -p flume-ng -p flume-rig
@@ -37,3 +39,8 @@ soak: setup
 lint: setup
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+
+# A .deb and an .rpm in target/packages. What makes them is installed below target, for this alone.
+packages: setup
+	$(CARGO) build --locked --release -p flume-ng
+	scripts/packages.sh $(TARGET)

@@ -47,7 +47,8 @@ pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().map(Path::to_path_buf).unwrap_or_default()
 }
 
-fn target() -> PathBuf {
+/// Where things are built.
+pub fn target() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }
 
@@ -64,7 +65,8 @@ pub fn install_java() -> Result<()> {
     Ok(())
 }
 
-fn java_dir() -> PathBuf {
+/// Where the peer's jars are, below `lib`.
+pub fn java_dir() -> PathBuf {
     target().join("java-flume")
 }
 

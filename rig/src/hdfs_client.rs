@@ -11,7 +11,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail, ensure};
-use flume_cluster::{Cluster, Layout, Protection};
+use flume_cluster::{Cluster, Layout, Protection, Security};
 use flume_hdfs::fs::{
     FileSystem, FsErrorKind,
     native::{Options, open},
@@ -23,7 +23,6 @@ use crate::show::Report;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Who uses a cluster.
-#[derive(Clone, Copy, Debug)]
 struct Who {
     /// Who logs in.
     user: &'static str,
@@ -53,37 +52,42 @@ pub fn matrix(report: &mut Report) -> Result<()> {
     on(report, Layout::simple(3).with_ha())
 }
 
-/// The strictest one alone.
-pub fn slice(report: &mut Report) -> Result<()> {
-    on(report, Layout::kerberos(3, Protection::Privacy, true))
+fn on(report: &mut Report, layout: Layout) -> Result<()> {
+    let start = Instant::now();
+    let cluster = Cluster::start(layout)?;
+    println!("a cluster is up after {:.1} s", start.elapsed().as_secs_f64());
+    everybody(report, &cluster)
 }
 
-fn on(report: &mut Report, layout: Layout) -> Result<()> {
-    let (name, start) =
-        (format!("{:?}{}", layout.security, if layout.ha { " HA" } else { "" }), Instant::now());
-    let cluster = Cluster::start(layout)?;
-    let up = start.elapsed();
-    for who in WHO {
-        let outcome = exercise(&cluster, *who);
-        let shown =
-            outcome.as_ref().err().map_or_else(|| "as said".to_string(), |error| format!("{error:#}"));
-        report.row(&format!("client, {name}, {who:?}"), shown, "as said", outcome.is_ok());
+/// Each kind of user on this cluster.
+pub fn everybody(report: &mut Report, cluster: &Cluster) -> Result<()> {
+    let layout = cluster.layout();
+    let kind = match layout.security {
+        Security::Simple => "simple".to_string(),
+        Security::Kerberos { protection, encrypt: false } => protection.word().into(),
+        Security::Kerberos { protection, encrypt: true } => format!("{} encrypted", protection.word()),
+    };
+    for Who { user, proxied } in WHO {
+        let outcome = exercise(cluster, user, *proxied);
+        let shown = outcome.as_ref().err().map_or_else(|| "as said".into(), |error| format!("{error:#}"));
+        let (pair, behalf) = (if layout.ha { " HA" } else { "" }, proxied.map(|user| format!(" for {user}")));
+        let item = format!("client, {kind}{pair}, {user}{}", behalf.unwrap_or_default());
+        report.row(&item, shown, "as said", outcome.is_ok());
     }
-    println!("cluster up in {:.1} s, done in {:.1} s", up.as_secs_f64(), start.elapsed().as_secs_f64());
     Ok(())
 }
 
 /// Runs the calls in a process of their own and looks at their outcome with Hadoop's client.
-fn exercise(cluster: &Cluster, who: Who) -> Result<()> {
-    let owner = who.proxied.unwrap_or(who.user);
-    let login = cluster.login(who.user).ok().map(|(principal, keytab)| json!([principal, keytab]));
+fn exercise(cluster: &Cluster, user: &str, proxied: Option<&str>) -> Result<()> {
+    let owner = proxied.unwrap_or(user);
+    let login = cluster.login(user).ok().map(|(principal, keytab)| json!([principal, keytab]));
     let settings: BTreeMap<String, String> = cluster.client_settings()?.into_iter().collect();
     let words = json!({
         "url": cluster.url()?,
         "settings": settings,
         "login": login,
         "user": owner,
-        "impersonates": who.proxied.is_some(),
+        "impersonates": proxied.is_some(),
     });
     let mut child = Command::new(std::env::current_exe()?)
         .arg("hdfs-client")

@@ -13,6 +13,7 @@ use crate::{
     agents::configuration,
     flow::send_numbered,
     hdfs_agent::{Feed, files, numbers, one_sink, open_files, start, start_in},
+    hdfs_client,
     show::Report,
 };
 
@@ -37,6 +38,7 @@ pub fn all(report: &mut Report) -> Result<()> {
 /// The same within a few minutes.
 pub fn slice(report: &mut Report) -> Result<()> {
     let mut cluster = platform()?;
+    hdfs_client::everybody(report, &cluster)?;
     deployment(report, &cluster)?;
     refused(report, &cluster)?;
     crashes(report, &cluster, 3)?;

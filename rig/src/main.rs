@@ -1,4 +1,4 @@
-//! `flume-rig bench|show|soak|slice`: measurements and demonstrations beside the real peers.
+//! `flume-rig bench|show|soak|slice|formats`: measurements and demonstrations beside the real peers.
 
 mod agents;
 mod bench;
@@ -8,6 +8,7 @@ mod hdfs_agent;
 mod hdfs_client;
 mod hdfs_show;
 mod netcat;
+mod read_back;
 mod show;
 mod structure;
 mod transcripts;
@@ -41,6 +42,7 @@ fn run(words: &[&str]) -> Result<bool> {
         }
         ["show"] => show::run(&bench::Effort { rounds: 3, warm_up: seconds(5), measured: seconds(6) }),
         ["slice"] => show::slice(),
+        ["formats"] => show::formats_alone(),
         ["try", names @ ..] => {
             bench::run_some(&bench::Effort { rounds: 1, warm_up: seconds(3), measured: seconds(3) }, names)
                 .map(|_| true)
@@ -49,6 +51,8 @@ fn run(words: &[&str]) -> Result<bool> {
         ["hdfs-client"] => hdfs_client::child(),
         ["hdfs", part] => show::hdfs(part),
         ["cluster", words @ ..] => cluster::run(words),
-        _ => bail!("usage: flume-rig bench | show | slice | soak MINUTES | cluster MODE | hdfs PART"),
+        _ => {
+            bail!("usage: flume-rig bench | show | slice | formats | soak MINUTES | cluster MODE | hdfs PART")
+        }
     }
 }

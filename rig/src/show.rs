@@ -15,7 +15,7 @@ use crate::{
     agents::{program, root},
     bench::{self, Effort},
     flow::{FLOW, numbers, send_numbered},
-    hdfs_client, hdfs_show, structure, transcripts,
+    hdfs_client, hdfs_show, read_back, structure, transcripts,
 };
 
 /// Rows, and whether all passed.
@@ -54,12 +54,17 @@ pub fn run(effort: &Effort) -> Result<bool> {
         println!("--- {}\n{}", transcript.title, transcript.text);
         report.row(transcript.title, "", "as said", transcript.pass);
     }
+    formats(&mut report)?;
+    hdfs_client::matrix(&mut report)?;
+    hdfs_show::all(&mut report)?;
     structure::print(&root())?;
+    let files = structure::files_of_a_sink(&root())?;
+    report.row("source files touched to add a sink", files, "2", files == 2);
     beside_java(&mut report, effort)?;
     Ok(report.done())
 }
 
-/// The same within a minute, for every change: fewer flows, and figures that are printed, not judged.
+/// The same within minutes, for every change: fewer flows, and figures that are printed, not judged.
 pub fn slice() -> Result<bool> {
     let mut report = Report { passed: 0, failed: 0 };
     flows(&mut report, 10_000, Duration::from_secs(1))?;
@@ -70,6 +75,8 @@ pub fn slice() -> Result<bool> {
             println!("{}", transcript.text);
         }
     }
+    formats(&mut report)?;
+    hdfs_show::slice(&mut report)?;
     bench::run_some(
         &Effort { rounds: 1, warm_up: Duration::from_secs(2), measured: Duration::from_secs(2) },
         &["memory, batch 100", "netcat, 1 client"],
@@ -82,11 +89,17 @@ pub fn hdfs(part: &str) -> Result<bool> {
     let mut report = Report { passed: 0, failed: 0 };
     match part {
         "client" => hdfs_client::matrix(&mut report)?,
-        "client-slice" => hdfs_client::slice(&mut report)?,
         "agent" => hdfs_show::all(&mut report)?,
         "agent-slice" => hdfs_show::slice(&mut report)?,
         _ => bail!("there is no part {part}"),
     }
+    Ok(report.done())
+}
+
+/// What is shown of the hdfs sink's formats, alone.
+pub fn formats_alone() -> Result<bool> {
+    let mut report = Report { passed: 0, failed: 0 };
+    formats(&mut report)?;
     Ok(report.done())
 }
 
@@ -204,6 +217,18 @@ fn deployment_example(report: &mut Report) -> Result<()> {
         "the comma",
         keys("warning") == ["3:a1.sinks"],
     );
+    Ok(())
+}
+
+/// The hdfs sink's formats, read back by Hadoop's and Avro's own classes.
+fn formats(report: &mut Report) -> Result<()> {
+    let outcome = read_back::run()?;
+    for wrong in &outcome.wrong {
+        println!("{wrong}");
+    }
+    let all = outcome.right + outcome.wrong.len();
+    let item = "files that Hadoop and Avro read as written";
+    report.row(item, outcome.right, &format!("{all}, by event"), outcome.wrong.is_empty());
     Ok(())
 }
 

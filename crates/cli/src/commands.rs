@@ -5,16 +5,19 @@ use std::process::ExitCode;
 use crate::{
     agent,
     args::{Args, Flag, parse},
-    describe,
+    describe, manual,
     outcome::{Failure, print},
-    status, validate,
+    provision, status, validate,
 };
 
 /// A command of `flume-ng`.
 pub(crate) struct Command {
-    name: &'static str,
-    doc: &'static str,
-    flags: &'static [Flag],
+    /// `agent`
+    pub(crate) name: &'static str,
+    /// What it does.
+    pub(crate) doc: &'static str,
+    /// What it can be told.
+    pub(crate) flags: &'static [Flag],
     run: fn(&Args) -> Result<ExitCode, Failure>,
 }
 
@@ -39,7 +42,7 @@ const HELP: Flag = Flag { short: "h", long: "help", value: "", doc: "print this"
 
 /// All commands, in the order of the help.
 #[rustfmt::skip]
-const COMMANDS: &[Command] = &[
+pub(crate) const COMMANDS: &[Command] = &[
     Command { name: "agent", doc: "run an agent", run: agent::run, flags: &[
         NAME, CONF_FILE, CONF, STATE_DIR,
         Flag { short: "", long: "no-reload-conf", value: "", doc: "do not watch the configuration; SIGHUP still reloads it" },
@@ -56,6 +59,14 @@ const COMMANDS: &[Command] = &[
         HELP,
     ] },
     Command { name: "describe", doc: "explain a component, or list all; `hadoop`: Hadoop's settings in force", run: describe::run, flags: &[ALL, CONF, HELP] },
+    Command { name: "provision", doc: "make this host an agent's: configure, install, kerberos", run: provision::run, flags: &[
+        Flag { short: "", long: "config", value: "FILE", doc: "the node configuration; without it, what was recorded, else the defaults" },
+        Flag { short: "", long: "package", value: "FILE", doc: "install this .deb or .rpm" },
+        Flag { short: "", long: "from-self", value: "", doc: "install without a package, from this program" },
+        Flag { short: "", long: "local", value: "", doc: "administrate the realm by kadmin.local, on the KDC itself" },
+        Flag { short: "", long: "dry-run", value: "", doc: "only say what would change" },
+        FORMAT, HELP,
+    ] },
     Command { name: "version", doc: "print the version", run: version, flags: &[HELP] },
     Command { name: "help", doc: "print this", run: help, flags: &[HELP] },
 ];
@@ -115,8 +126,18 @@ fn command_usage(command: &Command) -> String {
     text
 }
 
-fn help(_: &Args) -> Result<ExitCode, Failure> {
-    print(&usage())
+fn help(args: &Args) -> Result<ExitCode, Failure> {
+    let Some(name) = args.rest.first() else { return print(&usage()) };
+    if let Some((_, page)) = manual::PAGES.iter().find(|(page, _)| page == name) {
+        return print(&page(COMMANDS));
+    }
+    match COMMANDS.iter().find(|command| command.name == name) {
+        Some(command) => print(&command_usage(command)),
+        None => {
+            let pages: Vec<_> = manual::PAGES.iter().map(|(page, _)| *page).collect();
+            Err(Failure::Usage(format!("help is there for commands, and as {}", pages.join(", "))))
+        }
+    }
 }
 
 fn version(_: &Args) -> Result<ExitCode, Failure> {

@@ -8,6 +8,7 @@ mod check;
 mod control;
 mod http;
 mod metrics;
+mod notify;
 mod run;
 mod sinks;
 mod sources;

@@ -15,7 +15,7 @@ use crate::{
     changes::Changes,
     check::check,
     control::{self, Answer, ReloadRequest},
-    http,
+    http, notify,
 };
 
 /// Reload requests that may wait for their turn.
@@ -71,9 +71,7 @@ pub async fn run(
     startable(&plan, options.strict)?;
     let mut agent = Agent::new(info.clone());
     if let Some(address) = options.monitoring {
-        let bound = http::serve(address, agent.board()).await;
-        let bound = bound.map_err(system(&format!("listen for monitoring at {address}")))?;
-        tracing::info!("monitoring listens at {bound}");
+        http::serve(address, agent.board()).await;
     }
     agent.apply(&plan).await.map_err(|error| RunError::Configuration(error.to_string()))?;
     tokio::spawn(agent.board().sample());
@@ -82,7 +80,10 @@ pub async fn run(
     let _control = control.inspect_err(|error| {
         tracing::warn!("`flume-ng status` will not work, {}: {error}", info.state_dir.display())
     });
+    notify::ready();
+    notify::feed_watchdog();
     serve(&mut agent, &mut *configuration, options, &mut signals, requests).await;
+    notify::stopping();
     tracing::info!(
         "stopping; sinks may take {:?} to deliver what channels in memory hold",
         options.drain_timeout
@@ -130,6 +131,7 @@ async fn serve(
 
 /// Puts the configuration as it is now in the place of the running one, or leaves everything as it is.
 async fn reload(agent: &mut Agent, configuration: &mut dyn Configuration) -> Result<Changes, ReloadError> {
+    notify::reloading();
     let outcome = match configuration.read().map_err(ReloadError::Unreadable) {
         Ok(plan) => {
             let plan = check(plan, &agent.info);
@@ -138,6 +140,7 @@ async fn reload(agent: &mut Agent, configuration: &mut dyn Configuration) -> Res
         }
         Err(error) => Err(error),
     };
+    notify::ready();
     match &outcome {
         Ok(changes) => tracing::info!("configuration read again: {changes}"),
         Err(error) => tracing::error!("the running configuration stays: {error}"),

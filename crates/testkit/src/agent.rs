@@ -145,7 +145,7 @@ impl Agent {
         self.ended()
     }
 
-    /// SIGKILL, and the directory that it leaves.
+    /// SIGKILL; its directory is left for [`Agent::start_in`].
     pub fn kill(mut self) -> io::Result<tempfile::TempDir> {
         self.child.kill()?;
         self.child.wait()?;

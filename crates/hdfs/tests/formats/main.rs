@@ -1,5 +1,6 @@
 //! What the files hold, read back with decoders that are not this project's where there are some.
 
+mod golden;
 mod reader;
 mod streams;
 

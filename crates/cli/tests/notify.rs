@@ -1,0 +1,73 @@
+//! What the agent tells a service manager.
+
+use std::{
+    os::unix::net::UnixDatagram,
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+const FLOW: &str = "\
+a1.sources = r1
+a1.channels = c1
+a1.sinks = k1
+a1.sources.r1.type = netcat
+a1.sources.r1.bind = localhost
+a1.sources.r1.port = 0
+a1.sources.r1.channels = c1
+a1.channels.c1.type = memory
+a1.sinks.k1.type = null
+a1.sinks.k1.channel = c1
+";
+
+struct Killed(Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// The next message that is no food for the watchdog.
+fn next(socket: &UnixDatagram) -> String {
+    loop {
+        let mut buffer = [0; 4096];
+        let length = socket.recv(&mut buffer).expect("a message in time");
+        match String::from_utf8_lossy(&buffer[..length]).trim() {
+            "WATCHDOG=1" => {}
+            message => return message.into(),
+        }
+    }
+}
+
+#[test]
+fn a_service_manager_is_told_of_start_reload_and_stop_and_the_watchdog_is_fed() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, conf) = (dir.path().join("notify"), dir.path().join("flume.conf"));
+    std::fs::write(&conf, FLOW).unwrap();
+    let socket = UnixDatagram::bind(&path).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    let child = Command::new(env!("CARGO_BIN_EXE_flume-ng"))
+        .args(["agent", "-n", "a1", "--state-dir"])
+        .args([dir.path(), "-f".as_ref(), &conf])
+        .env("NOTIFY_SOCKET", &path)
+        .env("WATCHDOG_USEC", "20000")
+        .env_remove("WATCHDOG_PID")
+        .stderr(Stdio::null())
+        .spawn();
+    let mut agent = Killed(child.unwrap());
+    let signal = |name: &str| Command::new("kill").args([name, &agent.0.id().to_string()]).status().unwrap();
+    assert_eq!(next(&socket), "READY=1");
+    let mut buffer = [0; 64];
+    for _ in 0..3 {
+        let length = socket.recv(&mut buffer).unwrap();
+        assert_eq!(&buffer[..length], b"WATCHDOG=1\n");
+    }
+    signal("-HUP");
+    let message = next(&socket);
+    assert!(message.starts_with("RELOADING=1\nMONOTONIC_USEC="), "{message}");
+    assert_eq!(next(&socket), "READY=1");
+    signal("-TERM");
+    assert_eq!(next(&socket), "STOPPING=1");
+    assert!(agent.0.wait().unwrap().success());
+}

@@ -1,0 +1,502 @@
+//! The node configuration: what a site says about a host, with defaults for the rest, and where each value came from.
+
+use std::{
+    fmt, fs,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use flume_core::{Diagnostic, Place, Severity, config::Secret, props::nearest};
+
+use crate::{
+    json::{Entry, Spanned, Value, parse},
+    krb5_conf::Krb5Conf,
+};
+
+/// Where the administrator's password may come from besides the file.
+pub(crate) const PASSWORD_VARIABLE: &str = "FLUME_KADMIN_PASSWORD";
+/// Longest name of a unix account.
+const ACCOUNT_CHARS_MAX: usize = 32;
+
+/// A key of the file.
+struct Key {
+    name: &'static str,
+    /// Whether a value is acceptable; an error completes "expected".
+    accepts: fn(&str) -> Result<(), &'static str>,
+    /// What it is when the file does not say so.
+    default: fn(&Surroundings) -> Option<String>,
+    secret: bool,
+}
+
+const fn key(
+    name: &'static str,
+    accepts: fn(&str) -> Result<(), &'static str>,
+    default: fn(&Surroundings) -> Option<String>,
+) -> Key {
+    Key { name, accepts, default, secret: false }
+}
+
+/// Every key, in the order in which they are shown.
+#[rustfmt::skip]
+const KEYS: &[Key] = &[
+    key("host", host_name, |around| around.host.clone()),
+    key("hdp.flume_user", account, |_| Some("flume".into())),
+    key("hdp.flume_group", account, |_| Some("flume".into())),
+    key("hdp.flume_conf_dir", absolute, |_| Some("/etc/flume/conf".into())),
+    key("hdp.hadoop_conf_dir", absolute, |around| around.hadoop_conf_dir.clone()),
+    key("krb5_client.realm", not_empty, |around| around.krb5.default_realm.clone()),
+    key("krb5_client.kadmin_principal", not_empty, |_| None),
+    Key { secret: true, ..key("krb5_client.kadmin_password", not_empty, |_| None) },
+    key("krb5_client.kadmin_password_file", not_empty, |_| None),
+    key("krb5_client.kadmin_server", not_empty, |_| None),
+    key("krb5_client.kadmin_policy", not_empty, |_| None),
+];
+
+/// What the host says about itself: where defaults come from.
+#[derive(Clone, Debug, Default)]
+pub struct Surroundings {
+    /// Its fully qualified name.
+    pub host: Option<String>,
+    /// `HADOOP_CONF_DIR`, or the usual directory if it is there.
+    pub hadoop_conf_dir: Option<String>,
+    /// The password given by [`PASSWORD_VARIABLE`].
+    pub password: Option<Secret>,
+    /// The realms.
+    pub krb5: Krb5Conf,
+}
+
+/// Where a value came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// Nobody said otherwise.
+    Default,
+    /// The file.
+    File(Place),
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Origin::Default => f.write_str("default"),
+            Origin::File(place) => write!(f, "{}:{}", place.file, place.line),
+        }
+    }
+}
+
+/// A value in effect.
+#[derive(Clone, Debug)]
+pub struct Effective {
+    /// `hdp.flume_user`
+    pub name: &'static str,
+    /// Its value.
+    pub text: String,
+    /// Where it came from.
+    pub origin: Origin,
+}
+
+/// A host as it shall be.
+#[derive(Clone, Debug, Default)]
+pub struct Node {
+    settings: Vec<Effective>,
+    /// As written, with its place.
+    written_password: Option<(Secret, Place)>,
+    password: Option<Secret>,
+    kerberos_wanted: bool,
+    /// What is wrong with the file, or doubtful.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+impl Node {
+    /// Reads a file's text. A mistake is a diagnostic; the value is then the default.
+    pub fn read(file: &str, text: &str, around: &Surroundings) -> Node {
+        let mut node = Node::default();
+        let home = Place { file: file.into(), line: 1, column: 1, width: 1 };
+        match parse(file, text) {
+            Err(error) => node.say(Severity::Error, error.place, "", error.text),
+            Ok(parsed) => {
+                if let Some((_, place)) = parsed.liberties.first() {
+                    let what: Vec<_> = parsed
+                        .liberties
+                        .iter()
+                        .map(|(what, place)| format!("{what} (line {})", place.line))
+                        .collect();
+                    let text = format!("is not strict JSON, read all the same: {}", what.join(", "));
+                    node.say(Severity::Warning, place.clone(), "", text);
+                }
+                node.take("", parsed.root);
+            }
+        }
+        node.complete(around, &home);
+        node
+    }
+
+    /// A host about which nothing was said.
+    pub fn defaults(around: &Surroundings) -> Node {
+        let mut node = Node::default();
+        node.complete(around, &Place { file: Arc::from("defaults"), ..Place::default() });
+        node
+    }
+
+    /// Whether provisioning can start.
+    pub fn has_errors(&self) -> bool {
+        self.diagnostics.iter().any(|found| found.severity == Severity::Error)
+    }
+
+    /// What is in effect, in the order of the manual, without the password; Kerberos only when it is wanted.
+    pub fn effective(&self) -> impl Iterator<Item = &Effective> {
+        let hidden = |setting: &&Effective| !self.kerberos_wanted && setting.name.starts_with("krb5_client.");
+        self.settings.iter().filter(move |setting| !hidden(setting))
+    }
+
+    /// The host's fully qualified name.
+    pub fn host(&self) -> &str {
+        self.text("host").unwrap_or_default()
+    }
+
+    /// The unix user that agents run as.
+    pub fn user(&self) -> &str {
+        self.text("hdp.flume_user").unwrap_or_default()
+    }
+
+    /// Its group.
+    pub fn group(&self) -> &str {
+        self.text("hdp.flume_group").unwrap_or_default()
+    }
+
+    /// The directory of `flume.conf` and the keytab.
+    pub fn conf_dir(&self) -> &Path {
+        Path::new(self.text("hdp.flume_conf_dir").unwrap_or_default())
+    }
+
+    /// The directory of `core-site.xml`.
+    pub fn hadoop_conf_dir(&self) -> Option<&Path> {
+        self.text("hdp.hadoop_conf_dir").map(Path::new)
+    }
+
+    /// Where the service's keytab is.
+    pub fn keytab(&self) -> PathBuf {
+        self.conf_dir().join("flume.service.keytab")
+    }
+
+    /// The realm, when the file asks for Kerberos.
+    pub fn realm(&self) -> Option<&str> {
+        self.text("krb5_client.realm").filter(|_| self.kerberos_wanted)
+    }
+
+    /// Whether the file asks for Kerberos.
+    pub fn wants_kerberos(&self) -> bool {
+        self.kerberos_wanted
+    }
+
+    /// `flume/HOST@REALM`
+    pub fn principal(&self) -> Option<String> {
+        Some(format!("flume/{}@{}", self.host(), self.realm()?))
+    }
+
+    /// Who administrates the realm.
+    pub fn admin_principal(&self) -> Option<&str> {
+        self.text("krb5_client.kadmin_principal")
+    }
+
+    /// Where the realm is administrated; unset: where `krb5.conf` says.
+    pub fn admin_server(&self) -> Option<&str> {
+        self.text("krb5_client.kadmin_server")
+    }
+
+    /// The policy of a new principal.
+    pub fn policy(&self) -> Option<&str> {
+        self.text("krb5_client.kadmin_policy")
+    }
+
+    /// The administrator's password.
+    pub fn admin_password(&self) -> Option<&Secret> {
+        self.password.as_ref()
+    }
+
+    fn text(&self, name: &str) -> Option<&str> {
+        self.settings.iter().find(|setting| setting.name == name).map(|setting| setting.text.as_str())
+    }
+
+    fn say(&mut self, severity: Severity, place: Place, key: &str, text: impl Into<String>) {
+        self.hint(severity, place, key, text, None);
+    }
+
+    fn hint(
+        &mut self,
+        severity: Severity,
+        place: Place,
+        key: &str,
+        text: impl Into<String>,
+        hint: Option<String>,
+    ) {
+        self.diagnostics.push(Diagnostic { severity, place, key: key.into(), text: text.into(), hint });
+    }
+
+    /// Takes what an object says, with the names of the objects around it before its keys.
+    fn take(&mut self, prefix: &str, found: Spanned) {
+        let Value::Object(entries) = found.value else {
+            let text = format!("expected an object, found {}", found.value.kind());
+            self.say(Severity::Error, found.place, prefix, text);
+            return;
+        };
+        for Entry { key, place, value } in entries {
+            let name = if prefix.is_empty() { key } else { format!("{prefix}.{key}") };
+            self.kerberos_wanted |= name == "krb5_client";
+            if let Some(known) = KEYS.iter().find(|known| known.name == name) {
+                self.set(known, place, value);
+            } else if KEYS.iter().any(|known| known.name.starts_with(&format!("{name}."))) {
+                self.take(&name, value);
+            } else {
+                let near = nearest(&name, KEYS.iter().map(|known| known.name));
+                let hint = near.map(|near| format!("did you mean `{near}`?"));
+                self.hint(Severity::Warning, place, &name, "unknown key, it has no effect", hint);
+            }
+        }
+    }
+
+    fn set(&mut self, key: &Key, key_place: Place, value: Spanned) {
+        let place = value.place;
+        let text = match value.value {
+            Value::Text(text) => text,
+            Value::Null => return,
+            other => {
+                let text = format!("expected text, found {}", other.kind());
+                return self.say(Severity::Error, place, key.name, text);
+            }
+        };
+        if let Err(expected) = (key.accepts)(&text) {
+            let found =
+                if key.secret || text.is_empty() { String::new() } else { format!(", found `{text}`") };
+            return self.say(Severity::Error, place, key.name, format!("expected {expected}{found}"));
+        }
+        if key.secret {
+            self.written_password = Some((Secret(text), place));
+            return;
+        }
+        if let Some(earlier) = self.settings.iter().position(|setting| setting.name == key.name) {
+            self.say(Severity::Warning, key_place, key.name, "is set a second time, this value counts");
+            self.settings.remove(earlier);
+        }
+        let origin = Origin::File(place);
+        self.settings.push(Effective { name: key.name, text, origin });
+    }
+
+    fn complete(&mut self, around: &Surroundings, home: &Place) {
+        for key in KEYS.iter().filter(|key| self.text(key.name).is_none()).collect::<Vec<_>>() {
+            let Some(text) = (key.default)(around) else { continue };
+            if let Err(expected) = (key.accepts)(&text)
+                && !self.diagnostics.iter().any(|found| found.key == key.name)
+            {
+                let hint = Some(format!("set `{}`", key.name));
+                let text = format!("expected {expected}, the host says `{text}`");
+                self.hint(Severity::Error, home.clone(), key.name, text, hint);
+            }
+            self.settings.push(Effective { name: key.name, text, origin: Origin::Default });
+        }
+        let order = |name: &str| KEYS.iter().position(|key| key.name == name);
+        self.settings.sort_by_key(|setting| order(setting.name));
+        if self.text("host").is_none() && !self.has_errors() {
+            let hint = Some("set `host`".into());
+            self.hint(Severity::Error, home.clone(), "host", "the host does not know its full name", hint);
+        }
+        self.check_realm(around, home);
+        self.take_password(around);
+    }
+
+    fn place_of(&self, name: &str, home: &Place) -> Place {
+        let setting = self.settings.iter().find(|setting| setting.name == name);
+        match setting.map(|setting| &setting.origin) {
+            Some(Origin::File(place)) => place.clone(),
+            _ => home.clone(),
+        }
+    }
+
+    fn check_realm(&mut self, around: &Surroundings, home: &Place) {
+        const KEY: &str = "krb5_client.realm";
+        if !self.kerberos_wanted || self.diagnostics.iter().any(|found| found.key == KEY) {
+            return;
+        }
+        let (place, conf) = (self.place_of(KEY, home), &around.krb5);
+        let (text, hint) = match self.text(KEY) {
+            None => (
+                format!("required but not set, and {} has no default_realm", conf.origin()),
+                Some(format!("set `{KEY}`")),
+            ),
+            Some(realm) if conf.realms.contains_key(realm) || conf.dns_lookup_kdc == Some(true) => return,
+            Some(realm) => {
+                let known: Vec<_> = conf.realms.keys().map(String::as_str).collect();
+                let near = nearest(realm, known.iter().copied());
+                let hint = match near {
+                    Some(near) => format!("did you mean `{near}`?"),
+                    None if known.is_empty() => "add it to the section [realms]".into(),
+                    None => format!("its realms are {}", known.join(", ")),
+                };
+                (format!("the realm `{realm}` is not in {}", conf.origin()), Some(hint))
+            }
+        };
+        self.hint(Severity::Error, place, KEY, text, hint);
+    }
+
+    /// The password itself wins over the file that has it, which wins over the environment.
+    fn take_password(&mut self, around: &Surroundings) {
+        const FILE: &str = "krb5_client.kadmin_password_file";
+        let written = self.written_password.take();
+        self.password = around.password.clone();
+        let file = self.settings.iter_mut().find(|setting| setting.name == FILE);
+        if let Some(Effective { text, origin: Origin::File(place), .. }) = file {
+            // As for any file named in a file: relative to it. Kept absolute, so that a record of it means the same.
+            let path = Path::new(&*place.file).parent().unwrap_or(Path::new("")).join(&text);
+            let path = std::path::absolute(&path).unwrap_or(path);
+            *text = path.display().to_string();
+            let place = place.clone();
+            match fs::read_to_string(&path) {
+                Ok(text) if text.trim_end_matches(['\r', '\n']).is_empty() => {
+                    self.say(Severity::Error, place, FILE, format!("{} is empty", path.display()));
+                }
+                Ok(text) => {
+                    self.password = Some(Secret(text.trim_end_matches(['\r', '\n']).into()));
+                    self.warn_if_open(&path, place, FILE);
+                }
+                Err(_) if written.is_some() => {}
+                // Only a keytab that must be made takes the password.
+                Err(error) => {
+                    let text = format!("{} cannot be read: {error}", path.display());
+                    self.say(Severity::Warning, place, FILE, text);
+                }
+            }
+        }
+        if let Some((password, place)) = written {
+            self.password = Some(password);
+            let path = PathBuf::from(&*place.file);
+            self.warn_if_open(&path, place, "krb5_client.kadmin_password");
+        }
+    }
+
+    fn warn_if_open(&mut self, path: &Path, place: Place, key: &str) {
+        if fs::metadata(path).is_ok_and(|meta| meta.permissions().mode() & 0o004 != 0) {
+            let text = format!("everybody may read {}, which holds a password", path.display());
+            self.hint(Severity::Warning, place, key, text, Some(format!("chmod 600 {}", path.display())));
+        }
+    }
+}
+
+fn not_empty(text: &str) -> Result<(), &'static str> {
+    if text.is_empty() { Err("a text that is not empty") } else { Ok(()) }
+}
+
+fn absolute(text: &str) -> Result<(), &'static str> {
+    let path = Path::new(text);
+    let climbs = path.components().any(|part| part == std::path::Component::ParentDir);
+    if path.is_absolute() && path.parent().is_some() && !climbs { Ok(()) } else { Err("an absolute path") }
+}
+
+fn account(text: &str) -> Result<(), &'static str> {
+    let first = text.chars().next().is_some_and(|c| c.is_ascii_lowercase() || c == '_');
+    let rest = text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '-');
+    match first && rest && text.len() <= ACCOUNT_CHARS_MAX {
+        true => Ok(()),
+        false => Err("an account name of lower-case letters, digits, `-` and `_`"),
+    }
+}
+
+fn host_name(text: &str) -> Result<(), &'static str> {
+    let label = |label: &str| {
+        let plain = label.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
+        plain && !label.is_empty() && label.len() <= 63 && !label.starts_with('-') && !label.ends_with('-')
+    };
+    let address = text.parse::<std::net::IpAddr>().is_ok();
+    match text.contains('.') && !address && text.split('.').all(label) {
+        true => Ok(()),
+        false => Err("a host name with its domain, like `node1.example.com`"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn around() -> Surroundings {
+        let mut krb5 = Krb5Conf::default();
+        krb5.add("[libdefaults]\ndefault_realm = A.TEST\n[realms]\nA.TEST = {\n}\n", 0);
+        Surroundings { host: Some("n1.a.test".into()), krb5, ..Surroundings::default() }
+    }
+
+    fn check(text: &str, expected: &str) {
+        let node = Node::read("node.json", text, &around());
+        let mut lines: Vec<_> = node
+            .effective()
+            .filter(|setting| setting.origin != Origin::Default)
+            .map(|setting| format!("{} = {} {}", setting.name, setting.text, setting.origin))
+            .collect();
+        lines.extend(node.diagnostics.iter().map(ToString::to_string));
+        assert_eq!(lines.join("\n"), expected, "{text}");
+    }
+
+    #[test]
+    fn the_example_as_sites_have_it_is_read_with_one_warning() {
+        let text = "{\n    \"hdp\": {\n        flume_user: \"flume\"\n        flume_group: \"flume\"\n        flume_conf_dir: \"/etc/flume/conf\"\n    }\n}\n";
+        check(
+            text,
+            "hdp.flume_user = flume node.json:3\nhdp.flume_group = flume node.json:4\nhdp.flume_conf_dir = /etc/flume/conf node.json:5\n\
+             node.json:3:9: warning: : is not strict JSON, read all the same: bare keys (line 3), missing commas (line 4)",
+        );
+    }
+
+    #[test]
+    fn defaults_are_completed_and_the_users_values_win() {
+        let node = Node::read("f", r#"{"hdp": {"flume_user": "svc"}, "krb5_client": {}}"#, &around());
+        assert_eq!((node.host(), node.user(), node.group()), ("n1.a.test", "svc", "flume"));
+        assert_eq!(node.principal().as_deref(), Some("flume/n1.a.test@A.TEST"));
+        assert_eq!(node.keytab(), Path::new("/etc/flume/conf/flume.service.keytab"));
+        assert!(node.diagnostics.is_empty());
+        assert_eq!(Node::read("f", "{}", &around()).principal(), None);
+    }
+
+    #[test]
+    fn nonsense_is_refused_at_its_place() {
+        check(
+            "{\"host\": \"n1\"}",
+            "node.json:1:10: error: host: expected a host name with its domain, like `node1.example.com`, found `n1`",
+        );
+        check(
+            r#"{"hdp": {"flume_conf_dir": "conf"}}"#,
+            "node.json:1:28: error: hdp.flume_conf_dir: expected an absolute path, found `conf`",
+        );
+        check(
+            r#"{"hdp": {"flume_user": 1, "flume_grp": "x"}}"#,
+            "node.json:1:24: error: hdp.flume_user: expected text, found a number\n\
+             node.json:1:27: warning: hdp.flume_grp: unknown key, it has no effect (did you mean `hdp.flume_group`?)",
+        );
+        let realm = "the realm `A.TSET` is not in /etc/krb5.conf (not there) (did you mean `A.TEST`?)";
+        check(
+            r#"{"krb5_client": {"realm": "A.TSET"}}"#,
+            &format!(
+                "krb5_client.realm = A.TSET node.json:1\nnode.json:1:27: error: krb5_client.realm: {realm}"
+            ),
+        );
+        check("[]", "node.json:1:1: error: : expected an object, found a list");
+    }
+
+    #[test]
+    fn the_password_is_found_and_never_shown() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("pw"), "from file\n").unwrap();
+        fs::set_permissions(dir.path().join("pw"), fs::Permissions::from_mode(0o600)).unwrap();
+        let name = dir.path().join("node.json").display().to_string();
+        let with = |text: &str| {
+            let around = Surroundings { password: Some(Secret("from environment".into())), ..around() };
+            let node = Node::read(&name, text, &around);
+            assert!(!format!("{:?}", node.effective().collect::<Vec<_>>()).contains("from"));
+            (node.admin_password().map(|secret| secret.0.clone()), node.diagnostics.len())
+        };
+        assert_eq!(with(r#"{"krb5_client": {}}"#), (Some("from environment".into()), 0));
+        assert_eq!(with(r#"{"krb5_client": {"kadmin_password_file": "pw"}}"#), (Some("from file".into()), 0));
+        assert_eq!(
+            with(r#"{"krb5_client": {"kadmin_password_file": "no"}}"#),
+            (Some("from environment".into()), 1)
+        );
+        let both = r#"{"krb5_client": {"kadmin_password": "from here", "kadmin_password_file": "no"}}"#;
+        assert_eq!(with(both), (Some("from here".into()), 0));
+    }
+}

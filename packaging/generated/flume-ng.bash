@@ -1,0 +1,26 @@
+# Generated from the table of commands.
+_flume_ng() {
+    local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]}
+    COMPREPLY=()
+    if [ "$COMP_CWORD" -eq 1 ]; then
+        mapfile -t COMPREPLY < <(compgen -W 'agent validate status reload describe provision version help' -- "$current")
+        return
+    fi
+    case $previous in
+        -n|--name|-i|--poll-interval|--drain-timeout) return ;;
+        -f|--conf-file|--config|--package) mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
+        -c|--conf|--state-dir) mapfile -t COMPREPLY < <(compgen -d -- "$current"); return ;;
+        --format) mapfile -t COMPREPLY < <(compgen -W 'text json' -- "$current"); return ;;
+    esac
+    case ${COMP_WORDS[1]} in
+        agent) mapfile -t COMPREPLY < <(compgen -W '--name --conf-file --conf --state-dir --no-reload-conf --poll-interval --strict --drain-timeout --help' -- "$current") ;;
+        validate) mapfile -t COMPREPLY < <(compgen -W '--conf-file --name --format --conf --help' -- "$current") ;;
+        status) mapfile -t COMPREPLY < <(compgen -W '--name --format --state-dir --help' -- "$current") ;;
+        reload) mapfile -t COMPREPLY < <(compgen -W '--name --state-dir --dry-run --help' -- "$current") ;;
+        describe) mapfile -t COMPREPLY < <(compgen -W '--all --conf --help' -- "$current") ;;
+        provision) mapfile -t COMPREPLY < <(compgen -W '--config --package --from-self --local --dry-run --format --help' -- "$current") ;;
+        version) mapfile -t COMPREPLY < <(compgen -W '--help' -- "$current") ;;
+        help) mapfile -t COMPREPLY < <(compgen -W '--help' -- "$current") ;;
+    esac
+}
+complete -F _flume_ng -o default flume-ng

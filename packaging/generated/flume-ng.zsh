@@ -1,0 +1,74 @@
+#compdef flume-ng
+# Generated from the table of commands.
+_flume_ng() {
+    if (( CURRENT == 2 )); then
+        local -a commands=(
+            'agent:run an agent'
+            'validate:check a configuration'
+            'status:show what a running agent does'
+            'reload:make a running agent read its configuration again'
+            'describe:explain a component, or list all; `hadoop`\: Hadoop'\''s settings in force'
+            'provision:make this host an agent'\''s\: configure, install, kerberos'
+            'version:print the version'
+            'help:print this'
+        )
+        _describe command commands
+        return
+    fi
+    local command=$words[2]
+    shift words
+    (( CURRENT-- ))
+    case $command in
+        agent) _arguments -S \
+            '--name[the agent'\''s name in the configuration]:name: ' \
+            '--conf-file[configuration file; of several, later ones win]:file:_files' \
+            '--conf[configuration directory]:directory:_files -/' \
+            '--state-dir[where agents keep their control sockets and journals]:directory:_files -/' \
+            '--no-reload-conf[do not watch the configuration; SIGHUP still reloads it]' \
+            '--poll-interval[how often the configuration is looked at (30)]:seconds: ' \
+            '--strict[do not start with any error in the configuration]' \
+            '--drain-timeout[how long sinks may deliver what channels in memory hold when the agent stops (10)]:seconds: ' \
+            '--help[print this]' \
+            '*:file:_files' ;;
+        validate) _arguments -S \
+            '--conf-file[configuration file; of several, later ones win]:file:_files' \
+            '--name[the agent'\''s name in the configuration]:name: ' \
+            '--format[how the result is printed]:value:(text json)' \
+            '--conf[configuration directory]:directory:_files -/' \
+            '--help[print this]' \
+            '*:file:_files' ;;
+        status) _arguments -S \
+            '--name[the agent'\''s name in the configuration]:name: ' \
+            '--format[how the result is printed]:value:(text json)' \
+            '--state-dir[where agents keep their control sockets and journals]:directory:_files -/' \
+            '--help[print this]' \
+            '*:file:_files' ;;
+        reload) _arguments -S \
+            '--name[the agent'\''s name in the configuration]:name: ' \
+            '--state-dir[where agents keep their control sockets and journals]:directory:_files -/' \
+            '--dry-run[only print what would change]' \
+            '--help[print this]' \
+            '*:file:_files' ;;
+        describe) _arguments -S \
+            '--all[the whole reference, as Markdown]' \
+            '--conf[configuration directory]:directory:_files -/' \
+            '--help[print this]' \
+            '*:file:_files' ;;
+        provision) _arguments -S \
+            '--config[the node configuration; without it, what was recorded, else the defaults]:file:_files' \
+            '--package[install this .deb or .rpm]:file:_files' \
+            '--from-self[install without a package, from this program]' \
+            '--local[administrate the realm by kadmin.local, on the KDC itself]' \
+            '--dry-run[only say what would change]' \
+            '--format[how the result is printed]:value:(text json)' \
+            '--help[print this]' \
+            '*:file:_files' ;;
+        version) _arguments -S \
+            '--help[print this]' \
+            '*:file:_files' ;;
+        help) _arguments -S \
+            '--help[print this]' \
+            '*:file:_files' ;;
+    esac
+}
+_flume_ng "$@"
