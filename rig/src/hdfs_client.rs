@@ -12,9 +12,12 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 use flume_cluster::{Cluster, Layout, Protection, Security};
-use flume_hdfs::fs::{
-    FileSystem, FsErrorKind,
-    native::{Options, open},
+use flume_hdfs::{
+    fs::{
+        FileSystem, FsErrorKind,
+        native::{Options, open},
+    },
+    identity::Login,
 };
 use serde_json::{Value, json};
 
@@ -121,7 +124,9 @@ pub fn child() -> Result<bool> {
         replication: 3,
         block_size_bytes: 1 << 20,
         umask: 0o027,
-        login: words["login"].as_array().map(|login| (text(&login[0]), text(&login[1]))),
+        login: words["login"]
+            .as_array()
+            .map(|login| Login { principal: text(&login[0]), keytab: text(&login[1]).into() }),
         user: text(&words["user"]),
         impersonates: words["impersonates"] == true,
     };

@@ -12,10 +12,11 @@ use anyhow::{Context, Result, bail};
 use flume_testkit::agent::Agent;
 
 use crate::{
-    agents::{program, root},
+    agents::{program, root, scratch},
     bench::{self, Effort},
+    file_channel,
     flow::{FLOW, numbers, send_numbered},
-    hdfs_client, hdfs_show, read_back, structure, transcripts,
+    guide, hdfs_client, hdfs_compare, hdfs_show, read_back, structure, transcripts,
 };
 
 /// Rows, and whether all passed.
@@ -25,16 +26,19 @@ pub struct Report {
 }
 
 impl Report {
+    /// A claim with what was seen and what is wanted.
     pub fn row(&mut self, item: &str, value: impl std::fmt::Display, want: &str, pass: bool) {
         let verdict = if pass { "PASS" } else { "FAIL" };
         println!("{item:44} {value:>16}   {want:22} {verdict}");
         if pass { self.passed += 1 } else { self.failed += 1 }
     }
 
+    /// A figure that must not be smaller.
     pub fn at_least(&mut self, item: &str, value: f64, want: f64) {
         self.row(item, format!("{value:.2}"), &format!(">= {want}"), value >= want);
     }
 
+    /// A figure that must not be greater.
     pub fn at_most(&mut self, item: &str, value: f64, want: f64) {
         self.row(item, format!("{value:.2}"), &format!("<= {want}"), value <= want);
     }
@@ -55,6 +59,9 @@ pub fn run(effort: &Effort) -> Result<bool> {
         report.row(transcript.title, "", "as said", transcript.pass);
     }
     formats(&mut report)?;
+    hdfs_beside_java(&mut report, None)?;
+    file_channel::show(&mut report, &scratch()?)?;
+    follow_guide(&mut report)?;
     hdfs_client::matrix(&mut report)?;
     hdfs_show::all(&mut report)?;
     structure::print(&root())?;
@@ -76,6 +83,9 @@ pub fn slice() -> Result<bool> {
         }
     }
     formats(&mut report)?;
+    hdfs_beside_java(&mut report, Some(hdfs_compare::SLICE))?;
+    file_channel::slice(&mut report, &scratch()?)?;
+    follow_guide(&mut report)?;
     hdfs_show::slice(&mut report)?;
     bench::run_some(
         &Effort { rounds: 1, warm_up: Duration::from_secs(2), measured: Duration::from_secs(2) },
@@ -84,8 +94,8 @@ pub fn slice() -> Result<bool> {
     Ok(report.done())
 }
 
-/// One part of what is shown on HDFS.
-pub fn hdfs(part: &str) -> Result<bool> {
+/// One part of what is shown on real clusters.
+pub fn secured(part: &str) -> Result<bool> {
     let mut report = Report { passed: 0, failed: 0 };
     match part {
         "client" => hdfs_client::matrix(&mut report)?,
@@ -100,6 +110,13 @@ pub fn hdfs(part: &str) -> Result<bool> {
 pub fn formats_alone() -> Result<bool> {
     let mut report = Report { passed: 0, failed: 0 };
     formats(&mut report)?;
+    Ok(report.done())
+}
+
+/// The hdfs sink beside Flume's with the named configurations, or all of them, alone.
+pub fn hdfs_alone(names: &[&str]) -> Result<bool> {
+    let mut report = Report { passed: 0, failed: 0 };
+    hdfs_beside_java(&mut report, Some(names).filter(|names| !names.is_empty()))?;
     Ok(report.done())
 }
 
@@ -131,7 +148,24 @@ pub fn soak(duration: Duration) -> Result<bool> {
         1.2,
     );
     agent.stop()?;
+    file_channel::soak(&mut report, &scratch()?, duration)?;
     Ok(report.done())
+}
+
+/// The durable channel alone.
+pub fn file_channel_alone(slice: bool) -> Result<bool> {
+    let mut report = Report { passed: 0, failed: 0 };
+    let show = if slice { file_channel::slice } else { file_channel::show };
+    show(&mut report, &scratch()?)?;
+    Ok(report.done())
+}
+
+/// Whoever follows the guide has a component that the program describes.
+fn follow_guide(report: &mut Report) -> Result<()> {
+    let page = guide::follow(&root())?;
+    let described = page.contains("`batchSize`") && page.contains("`maxBytes`");
+    report.row("a sink added as the guide says, described", described, "true", described);
+    Ok(())
 }
 
 fn flows(report: &mut Report, lines: u64, load: Duration) -> Result<()> {
@@ -186,7 +220,8 @@ fn send_until_closed(address: &str, first: u64) -> Result<u64> {
     Ok(reader.lines().map_while(Result::ok).filter(|line| line == "OK").count() as u64)
 }
 
-fn resident_mib(pid: u32) -> Result<f64> {
+/// Resident memory of a process.
+pub fn resident_mib(pid: u32) -> Result<f64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
     let kib = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
     Ok(kib.trim().trim_end_matches("kB").trim().parse::<f64>()? / 1024.0)
@@ -232,11 +267,27 @@ fn formats(report: &mut Report) -> Result<()> {
     Ok(())
 }
 
+/// The same configurations and events under both: directories, names and contents.
+fn hdfs_beside_java(report: &mut Report, names: Option<&[&str]>) -> Result<()> {
+    for one in hdfs_compare::run(names)? {
+        let item = format!("hdfs {}: files as Flume's", one.name);
+        report.row(&item, one.files, "names, contents", one.difference.is_none());
+        if let Some(difference) = one.difference {
+            println!("{difference}");
+        }
+    }
+    Ok(())
+}
+
 fn beside_java(report: &mut Report, effort: &Effort) -> Result<()> {
     for row in bench::run(effort)? {
         let Some(java) = row.java else { continue };
-        report.at_least(&format!("{}: events/s against Java", row.name), row.ours.rate / java.rate, 5.0);
-        report.at_most(&format!("{}: memory against Java", row.name), row.ours.rss / java.rss, 0.1);
+        let (name, claims) = (row.name, row.claims);
+        report.at_least(&format!("{name}: events/s against Java"), row.ours.rate / java.rate, claims.rate);
+        if let Some(most) = claims.cpu {
+            report.at_most(&format!("{name}: CPU per event against Java"), row.ours.cpu / java.cpu, most);
+        }
+        report.at_most(&format!("{name}: memory against Java"), row.ours.rss / java.rss, claims.memory);
     }
     let (ours, _) = bench::start_up(5)?;
     report.at_most("exec to open port, ms", ours, 50.0);

@@ -2,10 +2,8 @@
 
 use std::{path::Path, sync::Arc};
 
-#[cfg(feature = "hdfs")]
-use tokio::task::spawn_blocking;
-
-use super::{FileSystem, FsError, FsErrorKind, LocalFileSystem};
+use super::{FileSystem, FsError, LocalFileSystem};
+use crate::identity::Session;
 
 /// As whom a file system is used.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -44,33 +42,34 @@ impl<'a> Url<'a> {
     }
 }
 
+/// A file system, and who is logged in there.
+pub struct Connected {
+    /// The file system.
+    pub fs: Arc<dyn FileSystem>,
+    /// The login with Kerberos, to be kept fresh; `None` without one.
+    pub session: Option<Arc<Session>>,
+}
+
 /// Opens the file system of [`Url::file_system`]; what it is like is said by Hadoop's configuration, of which the
 /// agent's directory, `conf_dir`, is looked into first.
 ///
 /// # Errors
-/// A file system that is not known or not configured.
+/// A file system that is not known or not configured; what stands in the way of the login.
 pub async fn connect(
     file_system: &str,
     access: &Access,
     conf_dir: Option<&Path>,
-) -> Result<Arc<dyn FileSystem>, FsError> {
-    let scheme = Url::split(file_system).scheme();
-    if scheme.eq_ignore_ascii_case("file") {
-        return Ok(Arc::new(LocalFileSystem));
+) -> Result<Connected, FsError> {
+    if Url::split(file_system).scheme().eq_ignore_ascii_case("file") {
+        return Ok(Connected { fs: Arc::new(LocalFileSystem), session: None });
     }
-    let shown = if file_system.is_empty() { "the default file system" } else { file_system };
-    let doing = format!("connect to {shown}");
     #[cfg(feature = "hdfs")]
-    {
-        let (file_system, access) = (file_system.to_string(), access.clone());
-        let conf_dir = conf_dir.map(Path::to_path_buf);
-        let open = move || super::hdfs::open(&file_system, &access, conf_dir.as_deref());
-        spawn_blocking(open).await.map_err(FsError::at(FsErrorKind::Retry, doing))?
-    }
+    return super::hdfs::open(file_system, access, conf_dir).await;
     #[cfg(not(feature = "hdfs"))]
     {
         let _ = (access, conf_dir);
-        Err(FsError::at(FsErrorKind::Unsupported, doing)("this build writes to file: alone"))
+        let doing = format!("connect to {file_system}");
+        Err(FsError::at(super::FsErrorKind::Unsupported, doing)("this build writes to file: alone"))
     }
 }
 

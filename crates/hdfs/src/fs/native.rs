@@ -20,6 +20,7 @@ use tokio::{
 };
 
 use super::{FileSystem, FsError, FsErrorKind, OpenFile};
+use crate::identity::Login;
 
 /// A schema is no larger.
 const MOST_READ_BYTES: usize = 16 << 20;
@@ -42,8 +43,8 @@ pub struct Options {
     pub block_size_bytes: u64,
     /// `fs.permissions.umask-mode`: permission bits that new files lack.
     pub umask: u32,
-    /// Principal and keytab; with neither, Kerberos uses the tickets of this process' user.
-    pub login: Option<(String, String)>,
+    /// Who logs in; `None`: Kerberos uses the tickets of this process' user.
+    pub login: Option<Login>,
     /// Whose files these are, by short name: the impersonated user, or the one who is logged in.
     pub user: String,
     /// Whether `user` is impersonated.
@@ -144,7 +145,8 @@ impl Session {
         if let Some(handle) = handle {
             builder = builder.with_io_runtime(handle);
         }
-        if let Some((principal, keytab)) = &options.login {
+        if let Some(Login { principal, keytab }) = &options.login {
+            let keytab = keytab.to_string_lossy();
             builder = builder.with_kerberos_principal(principal).with_kerberos_keytab(keytab);
         }
         if options.impersonates || !is_secure(options) {

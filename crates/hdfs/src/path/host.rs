@@ -43,11 +43,6 @@ impl Host {
         Host { address: address.to_string(), full_name: full_name.unwrap_or_else(|| name.clone()), name }
     }
 
-    /// Its name in full.
-    pub(crate) fn full_name(&self) -> &str {
-        &self.full_name
-    }
-
     pub(super) fn part(&self, part: HostPart) -> &str {
         match part {
             HostPart::Name => &self.name,
