@@ -52,9 +52,10 @@ pub fn target() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }
 
-/// The program to measure.
+/// The program to measure, built like this one.
 pub fn program() -> PathBuf {
-    target().join("release/flume-ng")
+    let beside = std::env::current_exe().map(|path| path.with_file_name("flume-ng"));
+    beside.unwrap_or_else(|_| target().join("release/flume-ng"))
 }
 
 /// Where measurements keep files: on a disk, not in memory.

@@ -6,7 +6,10 @@ mod cluster;
 mod file_channel;
 mod flow;
 mod guide;
+mod hdfs_agent;
+mod hdfs_client;
 mod hdfs_compare;
+mod hdfs_show;
 mod identity;
 mod netcat;
 mod read_back;
@@ -54,10 +57,11 @@ fn run(words: &[&str]) -> Result<bool> {
                 .map(|_| true)
         }
         ["soak", minutes] => show::soak(minutes.parse::<u64>().map(|minutes| seconds(60 * minutes))?),
-        ["identity"] => show::identity_alone(),
+        ["hdfs-client"] => hdfs_client::child(),
+        ["secured", part] => show::secured(part),
         ["cluster", words @ ..] => cluster::run(words),
         _ => bail!(
-            "usage: flume-rig bench | show | slice | formats | hdfs [NAME...] | file-channel | soak MINUTES | identity | cluster MODE"
+            "usage: flume-rig bench | show | slice | formats | hdfs [NAME...] | file-channel | soak MINUTES | cluster MODE | secured PART"
         ),
     }
 }

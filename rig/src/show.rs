@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use flume_testkit::agent::Agent;
 
 use crate::{
@@ -16,7 +16,7 @@ use crate::{
     bench::{self, Effort},
     file_channel,
     flow::{FLOW, numbers, send_numbered},
-    guide, hdfs_compare, identity, read_back, structure, transcripts,
+    guide, hdfs_client, hdfs_compare, hdfs_show, identity, read_back, structure, transcripts,
 };
 
 /// Rows, and whether all passed.
@@ -61,8 +61,10 @@ pub fn run(effort: &Effort) -> Result<bool> {
     formats(&mut report)?;
     hdfs_beside_java(&mut report, None)?;
     file_channel::show(&mut report, &scratch()?)?;
-    identity::all(&mut report)?;
+    identity::logins(&mut report)?;
     follow_guide(&mut report)?;
+    hdfs_client::matrix(&mut report)?;
+    hdfs_show::all(&mut report)?;
     structure::print(&root())?;
     let files = structure::files_of_a_sink(&root())?;
     report.row("source files touched to add a sink", files, "2", files == 2);
@@ -70,7 +72,7 @@ pub fn run(effort: &Effort) -> Result<bool> {
     Ok(report.done())
 }
 
-/// The same within a minute, for every change: fewer flows, and figures that are printed, not judged.
+/// The same within minutes, for every change: fewer flows, and figures that are printed, not judged.
 pub fn slice() -> Result<bool> {
     let mut report = Report { passed: 0, failed: 0 };
     flows(&mut report, 10_000, Duration::from_secs(1))?;
@@ -86,6 +88,7 @@ pub fn slice() -> Result<bool> {
     file_channel::slice(&mut report, &scratch()?)?;
     identity::logins(&mut report)?;
     follow_guide(&mut report)?;
+    hdfs_show::slice(&mut report)?;
     bench::run_some(
         &Effort { rounds: 1, warm_up: Duration::from_secs(2), measured: Duration::from_secs(2) },
         &["memory, batch 100", "netcat, 1 client"],
@@ -93,10 +96,16 @@ pub fn slice() -> Result<bool> {
     Ok(report.done())
 }
 
-/// What is shown of logins and refusals, alone.
-pub fn identity_alone() -> Result<bool> {
+/// One part of what is shown on real clusters.
+pub fn secured(part: &str) -> Result<bool> {
     let mut report = Report { passed: 0, failed: 0 };
-    identity::all(&mut report)?;
+    match part {
+        "client" => hdfs_client::matrix(&mut report)?,
+        "agent" => hdfs_show::all(&mut report)?,
+        "agent-slice" => hdfs_show::slice(&mut report)?,
+        "identity" => identity::all(&mut report)?,
+        _ => bail!("there is no part {part}"),
+    }
     Ok(report.done())
 }
 
@@ -276,8 +285,12 @@ fn hdfs_beside_java(report: &mut Report, names: Option<&[&str]>) -> Result<()> {
 fn beside_java(report: &mut Report, effort: &Effort) -> Result<()> {
     for row in bench::run(effort)? {
         let Some(java) = row.java else { continue };
-        report.at_least(&format!("{}: events/s against Java", row.name), row.ours.rate / java.rate, 5.0);
-        report.at_most(&format!("{}: memory against Java", row.name), row.ours.rss / java.rss, 0.1);
+        let (name, claims) = (row.name, row.claims);
+        report.at_least(&format!("{name}: events/s against Java"), row.ours.rate / java.rate, claims.rate);
+        if let Some(most) = claims.cpu {
+            report.at_most(&format!("{name}: CPU per event against Java"), row.ours.cpu / java.cpu, most);
+        }
+        report.at_most(&format!("{name}: memory against Java"), row.ours.rss / java.rss, claims.memory);
     }
     let (ours, _) = bench::start_up(5)?;
     report.at_most("exec to open port, ms", ours, 50.0);
