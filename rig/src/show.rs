@@ -16,7 +16,8 @@ use crate::{
     bench::{self, Effort},
     file_channel,
     flow::{FLOW, numbers, send_numbered},
-    guide, hdfs_client, hdfs_compare, hdfs_show, read_back, structure, transcripts,
+    guide, hdfs_bench, hdfs_client, hdfs_compare, hdfs_faults, hdfs_show, identity, read_back, structure,
+    transcripts,
 };
 
 /// Rows, and whether all passed.
@@ -61,9 +62,12 @@ pub fn run(effort: &Effort) -> Result<bool> {
     formats(&mut report)?;
     hdfs_beside_java(&mut report, None)?;
     file_channel::show(&mut report, &scratch()?)?;
+    identity::all(&mut report)?;
     follow_guide(&mut report)?;
     hdfs_client::matrix(&mut report)?;
     hdfs_show::all(&mut report)?;
+    hdfs_faults::all(&mut report)?;
+    hdfs_bench::run(&mut report, true)?;
     structure::print(&root())?;
     let files = structure::files_of_a_sink(&root())?;
     report.row("source files touched to add a sink", files, "2", files == 2);
@@ -85,8 +89,10 @@ pub fn slice() -> Result<bool> {
     formats(&mut report)?;
     hdfs_beside_java(&mut report, Some(hdfs_compare::SLICE))?;
     file_channel::slice(&mut report, &scratch()?)?;
+    identity::logins(&mut report)?;
     follow_guide(&mut report)?;
     hdfs_show::slice(&mut report)?;
+    hdfs_faults::slice(&mut report)?;
     bench::run_some(
         &Effort { rounds: 1, warm_up: Duration::from_secs(2), measured: Duration::from_secs(2) },
         &["memory, batch 100", "netcat, 1 client"],
@@ -101,8 +107,19 @@ pub fn secured(part: &str) -> Result<bool> {
         "client" => hdfs_client::matrix(&mut report)?,
         "agent" => hdfs_show::all(&mut report)?,
         "agent-slice" => hdfs_show::slice(&mut report)?,
+        "faults" => hdfs_faults::all(&mut report)?,
+        "faults-slice" => hdfs_faults::slice(&mut report)?,
+        "bench" => hdfs_bench::run(&mut report, true)?,
+        "bench-slice" => hdfs_bench::run(&mut report, false)?,
         _ => bail!("there is no part {part}"),
     }
+    Ok(report.done())
+}
+
+/// What is shown of logins and refusals, alone.
+pub fn identity_alone() -> Result<bool> {
+    let mut report = Report { passed: 0, failed: 0 };
+    identity::all(&mut report)?;
     Ok(report.done())
 }
 

@@ -3,7 +3,6 @@
 use std::{path::Path, sync::Arc};
 
 use super::{FileSystem, FsError, LocalFileSystem};
-use crate::identity::Session;
 
 /// As whom a file system is used.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -42,26 +41,18 @@ impl<'a> Url<'a> {
     }
 }
 
-/// A file system, and who is logged in there.
-pub struct Connected {
-    /// The file system.
-    pub fs: Arc<dyn FileSystem>,
-    /// The login with Kerberos, to be kept fresh; `None` without one.
-    pub session: Option<Arc<Session>>,
-}
-
 /// Opens the file system of [`Url::file_system`]; what it is like is said by Hadoop's configuration, of which the
-/// agent's directory, `conf_dir`, is looked into first.
+/// agent's directory, `conf_dir`, is looked into first. No server is asked yet.
 ///
 /// # Errors
-/// A file system that is not known or not configured; what stands in the way of the login.
+/// A file system that is not known or not configured.
 pub async fn connect(
     file_system: &str,
     access: &Access,
     conf_dir: Option<&Path>,
-) -> Result<Connected, FsError> {
+) -> Result<Arc<dyn FileSystem>, FsError> {
     if Url::split(file_system).scheme().eq_ignore_ascii_case("file") {
-        return Ok(Connected { fs: Arc::new(LocalFileSystem), session: None });
+        return Ok(Arc::new(LocalFileSystem));
     }
     #[cfg(feature = "hdfs")]
     return super::hdfs::open(file_system, access, conf_dir).await;

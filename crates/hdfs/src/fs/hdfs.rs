@@ -9,59 +9,30 @@ use std::{
 use tokio::task::spawn_blocking;
 
 use super::{
-    Access, Connected, FsError, FsErrorKind, LocalFileSystem,
+    Access, FileSystem, FsError, FsErrorKind, LocalFileSystem,
+    mounts::Mounts,
     native::{self, Options},
 };
 use crate::{
     hadoop::{ClientSettings, Hadoop, Target},
-    identity::{Identity, Login, Session},
+    identity::{Identity, Login},
 };
 
-/// What Hadoop's configuration and the sink's come to.
-enum Found {
-    Local,
-    Cluster(Options),
-}
-
-/// Opens the file system that Hadoop's configuration means by this URL, and logs in where that is wanted.
+/// Opens the file system that Hadoop's configuration means by this URL.
 pub(super) async fn open(
     file_system: &str,
     access: &Access,
     conf_dir: Option<&Path>,
-) -> Result<Connected, FsError> {
-    let doing = format!("connect to {}", shown(file_system, "the default file system"));
-    let found = {
-        let (file_system, access) = (file_system.to_string(), access.clone());
-        let conf_dir = conf_dir.map(Path::to_path_buf);
-        // Files and name servers are asked.
-        spawn_blocking(move || find(&file_system, &access, conf_dir.as_deref())).await
-    };
-    let options = match found.map_err(FsError::at(FsErrorKind::Retry, doing.as_str()))?? {
-        Found::Local => return Ok(Connected { fs: Arc::new(LocalFileSystem), session: None }),
-        Found::Cluster(options) => options,
-    };
-    let mut session = None;
-    if let Some(login) = &options.login {
-        let opened = Session::of(login);
-        let warnings = opened.open().await.map_err(FsError::at(FsErrorKind::Retry, doing))?;
-        warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
-        session = Some(opened);
-    }
-    Ok(Connected { fs: native::open(options), session })
+) -> Result<Arc<dyn FileSystem>, FsError> {
+    let (file_system, access) = (file_system.to_string(), access.clone());
+    let conf_dir = conf_dir.map(Path::to_path_buf);
+    // Files and name servers are asked.
+    let found = spawn_blocking(move || find(&file_system, &access, conf_dir.as_deref())).await;
+    found.map_err(FsError::at(FsErrorKind::Retry, "read Hadoop's configuration"))?
 }
 
-fn find(file_system: &str, access: &Access, conf_dir: Option<&Path>) -> Result<Found, FsError> {
+fn find(file_system: &str, access: &Access, conf_dir: Option<&Path>) -> Result<Arc<dyn FileSystem>, FsError> {
     let hadoop = Hadoop::find(conf_dir).map_err(wrong("read Hadoop's configuration"))?;
-    let shown = shown(file_system, hadoop.get("fs.defaultFS").unwrap_or_default());
-    // The client follows the links of a mount table itself.
-    let url = if shown.starts_with("viewfs://") {
-        shown.to_string()
-    } else {
-        match hadoop.target(&format!("{file_system}/")).map_err(|error| unset(&hadoop, shown, &error))? {
-            Target::Local { .. } => return Ok(Found::Local),
-            Target::Hdfs { url, .. } => url,
-        }
-    };
     let settings = ClientSettings::of(&hadoop).map_err(|errors| {
         let errors: Vec<_> = errors.iter().map(ToString::to_string).collect();
         wrong("read Hadoop's configuration")(errors.join("; "))
@@ -71,8 +42,8 @@ fn find(file_system: &str, access: &Access, conf_dir: Option<&Path>) -> Result<F
     let identity =
         identity.map_err(|misfit| wrong("log in")(format!("{} {}", misfit.property, misfit.text)))?;
     let Identity { login, proxy_user } = identity.resolved();
-    Ok(Found::Cluster(Options {
-        url,
+    let options = Options {
+        url: String::new(),
         settings: hadoop.to_map(),
         replication: settings.replication,
         block_size_bytes: settings.block_size,
@@ -80,11 +51,23 @@ fn find(file_system: &str, access: &Access, conf_dir: Option<&Path>) -> Result<F
         impersonates: proxy_user.is_some(),
         user: user(proxy_user, login.as_ref()),
         login,
-    }))
+    };
+    let default = hadoop.get("fs.defaultFS").unwrap_or_default();
+    let shown = if file_system.is_empty() { default } else { file_system };
+    if let Some(table) = shown.strip_prefix("viewfs://") {
+        let (home, replication) = (options.home(), options.replication as usize);
+        let open = move |target: &Target| Ok(of_target(target, options.clone()));
+        return Ok(Arc::new(Mounts::new(table, hadoop.clone(), home, replication, Box::new(open))));
+    }
+    let target = hadoop.target(&format!("{file_system}/")).map_err(|error| unset(&hadoop, shown, &error))?;
+    Ok(of_target(&target, options))
 }
 
-fn shown<'a>(file_system: &'a str, default: &'a str) -> &'a str {
-    if file_system.is_empty() { default } else { file_system }
+fn of_target(target: &Target, options: Options) -> Arc<dyn FileSystem> {
+    match target {
+        Target::Local { .. } => Arc::new(LocalFileSystem),
+        Target::Hdfs { url, .. } => native::open(Options { url: url.clone(), ..options }),
+    }
 }
 
 /// By its short name, which is the first part of the principal; without Kerberos whom Hadoop's clients claim to be.

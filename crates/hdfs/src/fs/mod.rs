@@ -6,6 +6,7 @@ mod connect;
 #[cfg(feature = "hdfs")]
 mod hdfs;
 mod local;
+mod mounts;
 #[cfg(feature = "hdfs")]
 pub mod native;
 
@@ -13,7 +14,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 pub use bounded::bounded;
-pub use connect::{Access, Connected, Url, connect};
+pub use connect::{Access, Url, connect};
 pub use local::LocalFileSystem;
 
 /// A file system, as one user sees it. Paths are absolute and without scheme: `/logs/2026/FlumeData.1`.

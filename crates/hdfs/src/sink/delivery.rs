@@ -17,7 +17,6 @@ use super::{
 };
 use crate::{
     fs::{FileSystem, FsError, FsErrorKind},
-    identity::{Session, Shown},
     path::normal,
 };
 
@@ -29,8 +28,6 @@ pub(super) struct Open {
     pub(super) journal: Option<Arc<Journal>>,
     /// Whether the files outlive the host: then the journal must, too.
     pub(super) outlives_host: bool,
-    /// The login, and where an operator sees it.
-    pub(super) session: Option<(Arc<Session>, Shown)>,
     /// Kept between batches for its allocation.
     pub(super) key: String,
 }

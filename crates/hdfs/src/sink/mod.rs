@@ -38,9 +38,9 @@ use self::{
     shared::{Counters, Shared},
 };
 use crate::{
+    admission::Admission,
     formats::Format,
-    fs::{Connected, FsError, FsErrorKind, bounded, connect},
-    identity::Shown,
+    fs::{FileSystem, FsError, FsErrorKind, bounded, connect},
     path::Host,
 };
 
@@ -50,7 +50,7 @@ const LINGER: Duration = Duration::from_secs(1);
 const HOST_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Opens a file system by its URL.
-type Connect = Box<dyn Fn() -> BoxFuture<'static, Result<Connected, FsError>> + Send>;
+type Connect = Box<dyn Fn() -> BoxFuture<'static, Result<Arc<dyn FileSystem>, FsError>> + Send>;
 
 /// The sink.
 pub(crate) struct HdfsSink {
@@ -59,6 +59,7 @@ pub(crate) struct HdfsSink {
     paths: Paths,
     format: Format,
     connect: Connect,
+    admission: Admission,
     open: Option<Open>,
     failing: Gauge,
     failure: Text,
@@ -71,13 +72,28 @@ impl Component for HdfsSink {
         // What is wrong with the serializer shows now, not at the first file.
         format.start(cx)?;
         let file_system = paths.file_system.clone();
-        let agent = cx.agent.clone();
+        let admission = Admission::new(cx, config.path(), config.identity()?);
+        let (agent, asked) = (cx.agent.clone(), admission.clone());
         let connect: Connect = Box::new(move || {
-            let (file_system, access, agent) = (file_system.clone(), access.clone(), agent.clone());
-            Box::pin(async move { connect(&file_system, &access, agent.conf_dir.as_deref()).await })
+            let (file_system, access) = (file_system.clone(), access.clone());
+            let (agent, asked) = (agent.clone(), asked.clone());
+            Box::pin(async move {
+                asked.seek().await?;
+                connect(&file_system, &access, agent.conf_dir.as_deref()).await
+            })
         });
         let (failing, failure) = (cx.metrics.gauge("BucketsFailing"), cx.metrics.text("BucketFailure"));
-        Ok(HdfsSink { config, cx: cx.clone(), paths, format, connect, open: None, failing, failure })
+        Ok(HdfsSink {
+            config,
+            cx: cx.clone(),
+            paths,
+            format,
+            connect,
+            admission,
+            open: None,
+            failing,
+            failure,
+        })
     }
 }
 
@@ -95,9 +111,7 @@ impl Sink for HdfsSink {
                 self.cx.name
             );
         }
-        let Connected { fs, session } =
-            (self.connect)().await.map_err(SinkError::at("open the file system of hdfs.path"))?;
-        let session = session.map(|session| (session, Shown::among(&self.cx.metrics)));
+        let fs = (self.connect)().await.map_err(SinkError::at("open the file system of hdfs.path"))?;
         let fs = bounded(fs, self.config.call_timeout());
         self.fill_in_host().await?;
         let journal = open_journal(self.cx.clone()).await?;
@@ -127,7 +141,6 @@ impl Sink for HdfsSink {
             closer,
             journal,
             outlives_host,
-            session,
             key: String::new(),
         });
         Ok(())
@@ -162,11 +175,8 @@ impl Sink for HdfsSink {
     }
 
     async fn tick(&mut self) -> Result<(), SinkError> {
+        self.admission.tick();
         let Some(open) = &mut self.open else { return Ok(()) };
-        if let Some((session, shown)) = &open.session {
-            session.tick();
-            session.show(shown);
-        }
         if open.buckets.is_due(Instant::now()) {
             open.sweep();
         }
