@@ -24,6 +24,9 @@ mod recovery;
 pub mod segment;
 mod writer;
 
+#[cfg(test)]
+mod tests;
+
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use flume_core::{Channel, Registration};
