@@ -142,7 +142,7 @@ fn seeds(count: u64, check: impl Fn(u64) -> Result<(), String> + Sync) -> Result
 fn no_crash_loses_what_was_acknowledged() {
     let states = AtomicU64::new(0);
     seeds(20 * effort(), |seed| enumerate(seed, &states)).unwrap();
-    println!("{} crash states", states.into_inner());
+    eprintln!("{} crash states", states.into_inner());
 }
 
 /// Sessions one after another, killed or cut off at random, for long histories.
@@ -171,7 +171,7 @@ fn notices(broken: Broken) {
         break_promise(None);
         outcome.err()
     });
-    println!("{broken:?}: {}", caught.expect("a broken promise that is noticed"));
+    eprintln!("{broken:?}: {}", caught.expect("a broken promise that is noticed"));
 }
 
 #[test]

@@ -96,7 +96,7 @@ fn a_damaged_byte_costs_at_most_its_batch() {
         let threads = [scope.spawn(work), scope.spawn(work)];
         threads.into_iter().for_each(|thread| thread.join().expect("every byte"));
     });
-    println!("{} bytes of {} files", places.len(), files.len());
+    eprintln!("{} bytes of {} files", places.len(), files.len());
     // Damage to bodies is found, so it does cost something.
     assert_eq!(costly.into_inner().unwrap(), oracle.obliged());
 }
