@@ -1,4 +1,5 @@
-//! What takes memory while a file is written between two flushes, and none afterwards: thousands of files can be open.
+//! What takes memory while a file is written between two flushes, and none afterwards: thousands of files can be open,
+//! and a hundred that take turns need the memory, and the cache, of one.
 
 use std::sync::Arc;
 
