@@ -89,8 +89,18 @@ fn free_port() -> Result<u16> {
 impl Running {
     /// Starts an agent; `@PORT@`, `@DIR@` and `@ROOT@` in the configuration are filled in.
     pub fn start(maker: Maker, configuration: &str) -> Result<Running> {
+        Running::prepare(maker, configuration, |_| Ok(()))
+    }
+
+    /// The same with what `files` puts into its directory before.
+    pub fn prepare(
+        maker: Maker,
+        configuration: &str,
+        files: impl FnOnce(&Path) -> std::io::Result<()>,
+    ) -> Result<Running> {
         let dir = tempfile::tempdir_in(scratch()?)?;
         fs::create_dir(dir.path().join("files"))?;
+        files(dir.path())?;
         let (port, monitoring) = (free_port()?, free_port()?);
         let text = configuration
             .replace("@PORT@", &port.to_string())
@@ -160,6 +170,25 @@ impl Running {
             self.alive("/metrics")?;
             std::thread::sleep(Duration::from_millis(20));
         }
+    }
+
+    /// Waits until an attribute of `/metrics` has reached `count`.
+    pub fn wait_for_count(&mut self, component: &str, attribute: &str, count: u64) -> Result<()> {
+        while self.metric(component, attribute)? < count {
+            self.alive(attribute)?;
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(())
+    }
+
+    /// SIGTERM, and its end.
+    pub fn stop(&mut self) -> Result<()> {
+        Command::new("kill").arg(self.child.id().to_string()).status()?;
+        while self.child.try_wait()?.is_none() {
+            ensure!(self.started.elapsed() < 2 * PATIENCE, "it does not stop:\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        Ok(())
     }
 
     /// What its process has used.

@@ -1,4 +1,4 @@
-//! `flume-rig bench|show|soak|slice|formats|file-channel`: measurements and demonstrations beside the real peers.
+//! `flume-rig bench|show|soak|slice|formats|hdfs|file-channel`: measurements and demonstrations beside the real peers.
 
 mod agents;
 mod bench;
@@ -6,6 +6,7 @@ mod cluster;
 mod file_channel;
 mod flow;
 mod guide;
+mod hdfs_compare;
 mod netcat;
 mod read_back;
 mod show;
@@ -43,6 +44,7 @@ fn run(words: &[&str]) -> Result<bool> {
         ["show"] => show::run(&bench::Effort { rounds: 3, warm_up: seconds(5), measured: seconds(6) }),
         ["slice"] => show::slice(),
         ["formats"] => show::formats_alone(),
+        ["hdfs", names @ ..] => show::hdfs_alone(names),
         ["file-channel"] => show::file_channel_alone(false),
         ["file-channel", "slice"] => show::file_channel_alone(true),
         ["load", dir, events] => file_channel::load(dir, events).map(|()| true),
@@ -53,7 +55,7 @@ fn run(words: &[&str]) -> Result<bool> {
         ["soak", minutes] => show::soak(minutes.parse::<u64>().map(|minutes| seconds(60 * minutes))?),
         ["cluster", words @ ..] => cluster::run(words),
         _ => bail!(
-            "usage: flume-rig bench | show | slice | formats | file-channel | soak MINUTES | cluster MODE"
+            "usage: flume-rig bench | show | slice | formats | hdfs [NAME...] | file-channel | soak MINUTES | cluster MODE"
         ),
     }
 }

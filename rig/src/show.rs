@@ -16,7 +16,7 @@ use crate::{
     bench::{self, Effort},
     file_channel,
     flow::{FLOW, numbers, send_numbered},
-    guide, read_back, structure, transcripts,
+    guide, hdfs_compare, read_back, structure, transcripts,
 };
 
 /// Rows, and whether all passed.
@@ -59,6 +59,7 @@ pub fn run(effort: &Effort) -> Result<bool> {
         report.row(transcript.title, "", "as said", transcript.pass);
     }
     formats(&mut report)?;
+    hdfs_beside_java(&mut report, None)?;
     file_channel::show(&mut report, &scratch()?)?;
     follow_guide(&mut report)?;
     structure::print(&root())?;
@@ -80,6 +81,7 @@ pub fn slice() -> Result<bool> {
         }
     }
     formats(&mut report)?;
+    hdfs_beside_java(&mut report, Some(hdfs_compare::SLICE))?;
     file_channel::slice(&mut report, &scratch()?)?;
     follow_guide(&mut report)?;
     bench::run_some(
@@ -93,6 +95,13 @@ pub fn slice() -> Result<bool> {
 pub fn formats_alone() -> Result<bool> {
     let mut report = Report { passed: 0, failed: 0 };
     formats(&mut report)?;
+    Ok(report.done())
+}
+
+/// The hdfs sink beside Flume's with the named configurations, or all of them, alone.
+pub fn hdfs_alone(names: &[&str]) -> Result<bool> {
+    let mut report = Report { passed: 0, failed: 0 };
+    hdfs_beside_java(&mut report, Some(names).filter(|names| !names.is_empty()))?;
     Ok(report.done())
 }
 
@@ -243,11 +252,27 @@ fn formats(report: &mut Report) -> Result<()> {
     Ok(())
 }
 
+/// The same configurations and events under both: directories, names and contents.
+fn hdfs_beside_java(report: &mut Report, names: Option<&[&str]>) -> Result<()> {
+    for one in hdfs_compare::run(names)? {
+        let item = format!("hdfs {}: files as Flume's", one.name);
+        report.row(&item, one.files, "names, contents", one.difference.is_none());
+        if let Some(difference) = one.difference {
+            println!("{difference}");
+        }
+    }
+    Ok(())
+}
+
 fn beside_java(report: &mut Report, effort: &Effort) -> Result<()> {
     for row in bench::run(effort)? {
         let Some(java) = row.java else { continue };
-        report.at_least(&format!("{}: events/s against Java", row.name), row.ours.rate / java.rate, 5.0);
-        report.at_most(&format!("{}: memory against Java", row.name), row.ours.rss / java.rss, 0.1);
+        let (name, claims) = (row.name, row.claims);
+        report.at_least(&format!("{name}: events/s against Java"), row.ours.rate / java.rate, claims.rate);
+        if let Some(most) = claims.cpu {
+            report.at_most(&format!("{name}: CPU per event against Java"), row.ours.cpu / java.cpu, most);
+        }
+        report.at_most(&format!("{name}: memory against Java"), row.ours.rss / java.rss, claims.memory);
     }
     let (ours, _) = bench::start_up(5)?;
     report.at_most("exec to open port, ms", ours, 50.0);

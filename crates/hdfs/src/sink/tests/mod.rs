@@ -4,6 +4,7 @@ mod crashes;
 mod faults;
 mod local;
 mod model;
+mod schemas;
 
 use flume_core::{Cause, Context, Event, Registry};
 use flume_testkit::parts;
