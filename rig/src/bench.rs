@@ -31,11 +31,37 @@ struct Flow {
     clients: usize,
     /// Whether Java Flume can run it.
     peer: bool,
+    claims: Claims,
 }
 
+/// What is claimed of a flow beside Java Flume.
+#[derive(Clone, Copy)]
+pub struct Claims {
+    /// At least so many times its events per second.
+    pub rate: f64,
+    /// At most this part of its CPU seconds per event; nothing is said of it where there is none.
+    pub cpu: Option<f64>,
+    /// At most this part of its memory.
+    pub memory: f64,
+}
+
+const LIGHT: Claims = Claims { rate: 5.0, cpu: None, memory: 0.1 };
+/// Java Flume takes 31 CPU seconds per million events at batch 100, and 24 at 1000; 1.5 are enough here.
+const DURABLE: Claims = Claims { rate: 12.0, cpu: Some(1.0 / 16.0), memory: 0.25 };
+const DURABLE_LARGE: Claims = Claims { rate: 40.0, ..DURABLE };
+const FILES: Claims = Claims { rate: 20.0, cpu: Some(1.0 / 15.0), memory: 0.1 };
+
 /// A flow of this kind has what it does not name otherwise.
-const FLOW: Flow =
-    Flow { name: "", configuration: "", batch: 1000, more: "", sources: 0, clients: 0, peer: true };
+const FLOW: Flow = Flow {
+    name: "",
+    configuration: "",
+    batch: 1000,
+    more: "",
+    sources: 0,
+    clients: 0,
+    peer: true,
+    claims: LIGHT,
+};
 
 const FLOWS: &[Flow] = &[
     Flow { name: "memory, batch 100", configuration: "memory.conf", batch: 100, ..FLOW },
@@ -50,24 +76,32 @@ const FLOWS: &[Flow] = &[
     Flow { name: "memory, batch 1000, fresh bodies", configuration: "fresh.conf", peer: false, ..FLOW },
     Flow { name: "file_roll, batch 100", configuration: "file_roll.conf", batch: 100, ..FLOW },
     Flow { name: "file_roll, batch 1000", configuration: "file_roll.conf", ..FLOW },
-    Flow { name: "file, batch 100", configuration: "file_channel.conf", batch: 100, ..FLOW },
-    Flow { name: "file, batch 1000", configuration: "file_channel.conf", ..FLOW },
+    Flow { name: "file, batch 100", configuration: "file_channel.conf", batch: 100, claims: DURABLE, ..FLOW },
+    Flow { name: "file, batch 1000", configuration: "file_channel.conf", claims: DURABLE_LARGE, ..FLOW },
     Flow {
         name: "file, 8 sources, batch 100",
         configuration: "file_channel_producers.conf",
         batch: 100,
+        claims: DURABLE,
         ..FLOW
     },
     Flow {
         name: "file, encrypted, batch 100",
         configuration: "file_channel_encrypted.conf",
         batch: 100,
+        claims: DURABLE,
         ..FLOW
     },
     Flow { name: "netcat, 1 client", configuration: "netcat.conf", batch: 0, clients: 1, ..FLOW },
     Flow { name: "netcat, 16 clients", configuration: "netcat.conf", batch: 0, clients: 16, ..FLOW },
-    Flow { name: "hdfs, DataStream", configuration: "hdfs_bench.conf", more: DATA, ..FLOW },
-    Flow { name: "hdfs, SequenceFile", configuration: "hdfs_bench.conf", more: SEQUENCE, ..FLOW },
+    Flow { name: "hdfs, DataStream", configuration: "hdfs_bench.conf", more: DATA, claims: FILES, ..FLOW },
+    Flow {
+        name: "hdfs, SequenceFile",
+        configuration: "hdfs_bench.conf",
+        more: SEQUENCE,
+        claims: FILES,
+        ..FLOW
+    },
     Flow { name: "hdfs, gzip", configuration: "hdfs_bench.conf", more: GZIP, ..FLOW },
     Flow {
         name: "hdfs, DataStream, 100",
@@ -114,6 +148,7 @@ pub struct Figures {
 /// Medians of both, and the ratios.
 pub struct Row {
     pub name: &'static str,
+    pub claims: Claims,
     pub ours: Figures,
     pub java: Option<Figures>,
 }
@@ -133,7 +168,7 @@ pub fn run_some(effort: &Effort, names: &[&str]) -> Result<Vec<Row>> {
     let mut rows = vec![];
     for flow in FLOWS.iter().filter(|flow| names.contains(&flow.name)) {
         let row = measure(flow, effort)?;
-        let Row { name, ours, java } = &row;
+        let Row { name, ours, java, .. } = &row;
         match java {
             Some(java) => println!(
                 "{name:34}{:12.0}{:12.0}{:8.1}{:10.2}{:10.2}{:8.0}{:8.0}{:8.2}",
@@ -177,7 +212,12 @@ fn measure(flow: &Flow, effort: &Effort) -> Result<Row> {
             java.push(once(Maker::Java, flow, effort)?);
         }
     }
-    Ok(Row { name: flow.name, ours: medians(&ours), java: flow.peer.then(|| medians(&java)) })
+    Ok(Row {
+        name: flow.name,
+        claims: flow.claims,
+        ours: medians(&ours),
+        java: flow.peer.then(|| medians(&java)),
+    })
 }
 
 impl Flow {
