@@ -9,6 +9,7 @@ _flume_ng() {
             'reload:make a running agent read its configuration again'
             'describe:explain a component, or list all; `hadoop`\: Hadoop'\''s settings in force'
             'provision:make this host an agent'\''s\: configure, install, kerberos'
+            'tool:look into a file channel, or repair it'
             'version:print the version'
             'help:print this'
         )
@@ -61,6 +62,13 @@ _flume_ng() {
             '--local[administrate the realm by kadmin.local, on the KDC itself]' \
             '--dry-run[only say what would change]' \
             '--format[how the result is printed]:value:(text json)' \
+            '--help[print this]' \
+            '*:file:_files' ;;
+        tool) _arguments -S \
+            '--dataDirs[FCINTEGRITYTOOL\: data directories, separated by commas]:dirs: ' \
+            '--eventValidator[FCINTEGRITYTOOL\: a Java class, which cannot be loaded]:class: ' \
+            '--format[how the result is printed]:value:(text json)' \
+            '--conf[configuration directory]:directory:_files -/' \
             '--help[print this]' \
             '*:file:_files' ;;
         version) _arguments -S \

@@ -7,7 +7,7 @@ use crate::{
     args::{Args, Flag, parse},
     describe, manual,
     outcome::{Failure, print},
-    provision, status, validate,
+    provision, status, tool, validate,
 };
 
 /// A command of `flume-ng`.
@@ -66,6 +66,11 @@ pub(crate) const COMMANDS: &[Command] = &[
         Flag { short: "", long: "local", value: "", doc: "administrate the realm by kadmin.local, on the KDC itself" },
         Flag { short: "", long: "dry-run", value: "", doc: "only say what would change" },
         FORMAT, HELP,
+    ] },
+    Command { name: "tool", doc: "look into a file channel, or repair it", run: tool::run, flags: &[
+        Flag { short: "l", long: "dataDirs", value: "DIRS", doc: "FCINTEGRITYTOOL: data directories, separated by commas" },
+        Flag { short: "e", long: "eventValidator", value: "CLASS", doc: "FCINTEGRITYTOOL: a Java class, which cannot be loaded" },
+        FORMAT, CONF, HELP,
     ] },
     Command { name: "version", doc: "print the version", run: version, flags: &[HELP] },
     Command { name: "help", doc: "print this", run: help, flags: &[HELP] },
