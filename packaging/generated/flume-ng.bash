@@ -3,7 +3,7 @@ _flume_ng() {
     local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]}
     COMPREPLY=()
     if [ "$COMP_CWORD" -eq 1 ]; then
-        mapfile -t COMPREPLY < <(compgen -W 'agent validate status reload describe provision version help' -- "$current")
+        mapfile -t COMPREPLY < <(compgen -W 'agent validate status reload describe provision doctor version help' -- "$current")
         return
     fi
     case $previous in
@@ -19,6 +19,7 @@ _flume_ng() {
         reload) mapfile -t COMPREPLY < <(compgen -W '--name --state-dir --dry-run --help' -- "$current") ;;
         describe) mapfile -t COMPREPLY < <(compgen -W '--all --conf --help' -- "$current") ;;
         provision) mapfile -t COMPREPLY < <(compgen -W '--config --package --from-self --local --dry-run --format --help' -- "$current") ;;
+        doctor) mapfile -t COMPREPLY < <(compgen -W '--config --format --help' -- "$current") ;;
         version) mapfile -t COMPREPLY < <(compgen -W '--help' -- "$current") ;;
         help) mapfile -t COMPREPLY < <(compgen -W '--help' -- "$current") ;;
     esac

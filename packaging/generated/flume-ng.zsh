@@ -9,6 +9,7 @@ _flume_ng() {
             'reload:make a running agent read its configuration again'
             'describe:explain a component, or list all; `hadoop`\: Hadoop'\''s settings in force'
             'provision:make this host an agent'\''s\: configure, install, kerberos'
+            'doctor:look at this host, change nothing, and say what to do'
             'version:print the version'
             'help:print this'
         )
@@ -60,6 +61,11 @@ _flume_ng() {
             '--from-self[install without a package, from this program]' \
             '--local[administrate the realm by kadmin.local, on the KDC itself]' \
             '--dry-run[only say what would change]' \
+            '--format[how the result is printed]:value:(text json)' \
+            '--help[print this]' \
+            '*:file:_files' ;;
+        doctor) _arguments -S \
+            '--config[the node configuration; without it, what was recorded, else the defaults]:file:_files' \
             '--format[how the result is printed]:value:(text json)' \
             '--help[print this]' \
             '*:file:_files' ;;

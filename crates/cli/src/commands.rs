@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use crate::{
     agent,
     args::{Args, Flag, parse},
-    describe, manual,
+    describe, doctor, manual,
     outcome::{Failure, print},
     provision, status, validate,
 };
@@ -65,6 +65,10 @@ pub(crate) const COMMANDS: &[Command] = &[
         Flag { short: "", long: "from-self", value: "", doc: "install without a package, from this program" },
         Flag { short: "", long: "local", value: "", doc: "administrate the realm by kadmin.local, on the KDC itself" },
         Flag { short: "", long: "dry-run", value: "", doc: "only say what would change" },
+        FORMAT, HELP,
+    ] },
+    Command { name: "doctor", doc: "look at this host, change nothing, and say what to do", run: doctor::run, flags: &[
+        Flag { short: "", long: "config", value: "FILE", doc: "the node configuration; without it, what was recorded, else the defaults" },
         FORMAT, HELP,
     ] },
     Command { name: "version", doc: "print the version", run: version, flags: &[HELP] },

@@ -6,6 +6,7 @@
 mod accounts;
 pub mod clock;
 mod configure;
+mod doctor;
 mod fault;
 mod files;
 mod install;
@@ -22,6 +23,7 @@ mod surroundings;
 use std::path::PathBuf;
 
 pub use configure::recorded;
+pub use doctor::{Finding, Patient, examine};
 pub use fault::Fault;
 pub use krb5_conf::Krb5Conf;
 pub use node::{Effective, Node, Origin, Surroundings};
