@@ -1,8 +1,9 @@
-//! `flume-rig bench|show|soak|slice|formats`: measurements and demonstrations beside the real peers.
+//! `flume-rig bench|show|soak|slice|formats|deploy`: measurements and demonstrations beside the real peers.
 
 mod agents;
 mod bench;
 mod cluster;
+mod deploy;
 mod flow;
 mod netcat;
 mod read_back;
@@ -40,12 +41,13 @@ fn run(words: &[&str]) -> Result<bool> {
         ["show"] => show::run(&bench::Effort { rounds: 3, warm_up: seconds(5), measured: seconds(6) }),
         ["slice"] => show::slice(),
         ["formats"] => show::formats_alone(),
+        ["deploy"] => show::deployment_alone(),
         ["try", names @ ..] => {
             bench::run_some(&bench::Effort { rounds: 1, warm_up: seconds(3), measured: seconds(3) }, names)
                 .map(|_| true)
         }
         ["soak", minutes] => show::soak(minutes.parse::<u64>().map(|minutes| seconds(60 * minutes))?),
         ["cluster", words @ ..] => cluster::run(words),
-        _ => bail!("usage: flume-rig bench | show | slice | formats | soak MINUTES | cluster MODE"),
+        _ => bail!("usage: flume-rig bench | show | slice | formats | deploy | soak MINUTES | cluster MODE"),
     }
 }

@@ -14,6 +14,7 @@ use flume_testkit::agent::Agent;
 use crate::{
     agents::{program, root},
     bench::{self, Effort},
+    deploy,
     flow::{FLOW, numbers, send_numbered},
     read_back, structure, transcripts,
 };
@@ -55,6 +56,7 @@ pub fn run(effort: &Effort) -> Result<bool> {
         report.row(transcript.title, "", "as said", transcript.pass);
     }
     formats(&mut report)?;
+    deployment(&mut report, deploy::full()?, true);
     structure::print(&root())?;
     beside_java(&mut report, effort)?;
     Ok(report.done())
@@ -72,6 +74,7 @@ pub fn slice() -> Result<bool> {
         }
     }
     formats(&mut report)?;
+    deployment(&mut report, deploy::short()?, false);
     bench::run_some(
         &Effort { rounds: 1, warm_up: Duration::from_secs(2), measured: Duration::from_secs(2) },
         &["memory, batch 100", "netcat, 1 client"],
@@ -84,6 +87,23 @@ pub fn formats_alone() -> Result<bool> {
     let mut report = Report { passed: 0, failed: 0 };
     formats(&mut report)?;
     Ok(report.done())
+}
+
+/// What is shown of deployment, alone.
+pub fn deployment_alone() -> Result<bool> {
+    let mut report = Report { passed: 0, failed: 0 };
+    deployment(&mut report, deploy::full()?, true);
+    Ok(report.done())
+}
+
+/// A bare host, provisioned and troubled; with everything that was said, or only that of what went wrong.
+fn deployment(report: &mut Report, rows: Vec<deploy::Row>, transcripts: bool) {
+    for row in rows {
+        if transcripts || !row.pass {
+            println!("--- {}\n{}", row.item, row.transcript.trim_end());
+        }
+        report.row(&row.item, &row.value, row.want, row.pass);
+    }
 }
 
 /// Lines through a real agent for a while, with reloads: none lost, memory flat.

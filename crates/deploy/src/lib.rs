@@ -27,7 +27,7 @@ pub use doctor::{Finding, Patient, examine};
 pub use fault::Fault;
 pub use krb5_conf::Krb5Conf;
 pub use node::{Effective, Node, Origin, Surroundings};
-pub use step::{Found, Outcome, Step, Taken, Task, take};
+pub use step::{Found, Outcome, Step, Taken, Task, alone, take};
 
 /// All steps, in the order in which they work.
 #[rustfmt::skip]
