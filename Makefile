@@ -3,6 +3,8 @@
 CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 MINUTES ?= 10
+# Where rustup puts what the set-up script may just have installed.
+export PATH := $(HOME)/.cargo/bin:$(PATH)
 
 .PHONY: quickstart test bench show soak lint setup packages
 

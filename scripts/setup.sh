@@ -16,6 +16,10 @@ if [ -z "$have" ] || [ "$(printf '%s\n%s\n' "$MSRV" "$have" | sort -V | head -n1
     if command -v rustup >/dev/null 2>&1; then
         rustup toolchain install --profile default stable
     else
-        curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y --profile default
+        # Not piped: a download that fails would be an empty script that succeeds.
+        script=$(mktemp)
+        curl --proto '=https' --tlsv1.2 -sSf -o "$script" https://sh.rustup.rs
+        sh "$script" -y --profile default
+        rm -f "$script"
     fi
 fi

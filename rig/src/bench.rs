@@ -23,46 +23,58 @@ struct Flow {
     name: &'static str,
     configuration: &'static str,
     batch: usize,
+    /// Lines that the configuration ends with.
+    more: &'static str,
+    /// Sources, each with a header `bucket` of its own; 0: those of the configuration.
+    sources: usize,
     /// Clients that send lines; 0: the configuration has a source of its own.
     clients: usize,
     /// Whether Java Flume can run it.
     peer: bool,
 }
 
+/// A flow of this kind has what it does not name otherwise.
+const FLOW: Flow =
+    Flow { name: "", configuration: "", batch: 1000, more: "", sources: 0, clients: 0, peer: true };
+
 const FLOWS: &[Flow] = &[
-    Flow { name: "memory, batch 100", configuration: "memory.conf", batch: 100, clients: 0, peer: true },
-    Flow { name: "memory, batch 1000", configuration: "memory.conf", batch: 1000, clients: 0, peer: true },
+    Flow { name: "memory, batch 100", configuration: "memory.conf", batch: 100, ..FLOW },
+    Flow { name: "memory, batch 1000", configuration: "memory.conf", ..FLOW },
     Flow {
         name: "memory, batch 100, fresh bodies",
         configuration: "fresh.conf",
         batch: 100,
-        clients: 0,
         peer: false,
+        ..FLOW
+    },
+    Flow { name: "memory, batch 1000, fresh bodies", configuration: "fresh.conf", peer: false, ..FLOW },
+    Flow { name: "file_roll, batch 100", configuration: "file_roll.conf", batch: 100, ..FLOW },
+    Flow { name: "file_roll, batch 1000", configuration: "file_roll.conf", ..FLOW },
+    Flow { name: "netcat, 1 client", configuration: "netcat.conf", batch: 0, clients: 1, ..FLOW },
+    Flow { name: "netcat, 16 clients", configuration: "netcat.conf", batch: 0, clients: 16, ..FLOW },
+    Flow { name: "hdfs, DataStream", configuration: "hdfs_bench.conf", more: DATA, ..FLOW },
+    Flow { name: "hdfs, SequenceFile", configuration: "hdfs_bench.conf", more: SEQUENCE, ..FLOW },
+    Flow { name: "hdfs, gzip", configuration: "hdfs_bench.conf", more: GZIP, ..FLOW },
+    Flow {
+        name: "hdfs, DataStream, 100",
+        configuration: "hdfs_bench.conf",
+        more: DATA,
+        sources: 100,
+        ..FLOW
     },
     Flow {
-        name: "memory, batch 1000, fresh bodies",
-        configuration: "fresh.conf",
-        batch: 1000,
-        clients: 0,
-        peer: false,
+        name: "hdfs, SequenceFile, 100",
+        configuration: "hdfs_bench.conf",
+        more: SEQUENCE,
+        sources: 100,
+        ..FLOW
     },
-    Flow {
-        name: "file_roll, batch 100",
-        configuration: "file_roll.conf",
-        batch: 100,
-        clients: 0,
-        peer: true,
-    },
-    Flow {
-        name: "file_roll, batch 1000",
-        configuration: "file_roll.conf",
-        batch: 1000,
-        clients: 0,
-        peer: true,
-    },
-    Flow { name: "netcat, 1 client", configuration: "netcat.conf", batch: 0, clients: 1, peer: true },
-    Flow { name: "netcat, 16 clients", configuration: "netcat.conf", batch: 0, clients: 16, peer: true },
+    Flow { name: "hdfs, gzip, 100", configuration: "hdfs_bench.conf", more: GZIP, sources: 100, ..FLOW },
 ];
+
+const DATA: &str = "a1.sinks.k1.hdfs.fileType = DataStream\n";
+const SEQUENCE: &str = "a1.sinks.k1.hdfs.fileType = SequenceFile\n";
+const GZIP: &str = "a1.sinks.k1.hdfs.fileType = CompressedStream\na1.sinks.k1.hdfs.codeC = gzip\n";
 
 /// How long and how often.
 pub struct Effort {
@@ -154,8 +166,33 @@ fn measure(flow: &Flow, effort: &Effort) -> Result<Row> {
     Ok(Row { name: flow.name, ours: medians(&ours), java: flow.peer.then(|| medians(&java)) })
 }
 
+impl Flow {
+    fn text(&self) -> Result<String> {
+        let text = configuration(self.configuration)? + self.more;
+        let text = text.replace("@BATCH@", &self.batch.to_string());
+        if self.sources == 0 {
+            return Ok(text);
+        }
+        let own: Vec<_> = text.lines().filter(|line| line.starts_with("a1.sources.r1.")).collect();
+        let names: Vec<_> = (1..=self.sources).map(|number| format!("r{number}")).collect();
+        let mut many = format!("{text}\na1.sources = {}\n", names.join(" "));
+        for name in names {
+            let lines = own.iter().map(|line| line.replacen("r1", &name, 1) + "\n");
+            many.extend(lines);
+            many += &format!("a1.sources.{name}.batchSize = {}\n", (self.batch / self.sources).max(1));
+            many += &format!(
+                "a1.sources.{name}.interceptors = i\na1.sources.{name}.interceptors.i.type = static\n"
+            );
+            many += &format!(
+                "a1.sources.{name}.interceptors.i.key = bucket\na1.sources.{name}.interceptors.i.value = {name}\n"
+            );
+        }
+        Ok(many)
+    }
+}
+
 fn once(maker: Maker, flow: &Flow, effort: &Effort) -> Result<Figures> {
-    let text = configuration(flow.configuration)?.replace("@BATCH@", &flow.batch.to_string());
+    let text = flow.text()?;
     let mut agent = Running::start(maker, &text)?;
     let stop = Arc::new(AtomicBool::new(false));
     let mut helpers = vec![cleaner(&agent.dir().join("files"), stop.clone())];
@@ -185,14 +222,26 @@ fn cleaner(files: &Path, stop: Arc<AtomicBool>) -> thread::JoinHandle<()> {
     let files = files.to_path_buf();
     thread::spawn(move || {
         while !stop.load(Relaxed) {
-            let mut found: Vec<_> =
-                fs::read_dir(&files).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
-            found.sort_by_key(|path| fs::metadata(path).and_then(|meta| meta.modified()).ok());
-            found.pop();
-            found.iter().for_each(|path| drop(fs::remove_file(path)));
+            clean(&files);
             thread::sleep(Duration::from_millis(200));
         }
     })
+}
+
+/// Leaves the newest file of each directory, and those of the hdfs sink that are not finished.
+fn clean(directory: &Path) {
+    let mut found = vec![];
+    for path in fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path()) {
+        let name = path.to_string_lossy();
+        match path.is_dir() {
+            true => clean(&path),
+            false if name.ends_with(".tmp") || name.ends_with(".tmp.crc") => {}
+            false => found.push(path),
+        }
+    }
+    found.sort_by_key(|path| fs::metadata(path).and_then(|meta| meta.modified()).ok());
+    found.pop();
+    found.iter().for_each(|path| drop(fs::remove_file(path)));
 }
 
 fn medians(runs: &[Figures]) -> Figures {

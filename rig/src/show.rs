@@ -58,6 +58,8 @@ pub fn run(effort: &Effort) -> Result<bool> {
     formats(&mut report)?;
     deployment(&mut report, deploy::full()?, true);
     structure::print(&root())?;
+    let files = structure::files_of_a_sink(&root())?;
+    report.row("source files touched to add a sink", files, "2", files == 2);
     beside_java(&mut report, effort)?;
     Ok(report.done())
 }

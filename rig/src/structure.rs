@@ -1,12 +1,16 @@
 //! The shape of the code in numbers.
 
 use std::{
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
     process::Command,
+    time::{Duration, Instant},
 };
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
+
+use crate::agents::target;
 
 /// Prints them.
 pub fn print(root: &Path) -> Result<()> {
@@ -16,6 +20,7 @@ pub fn print(root: &Path) -> Result<()> {
     let mut functions: Vec<(usize, String)> = vec![];
     for file in files {
         let text = fs::read_to_string(&file)?;
+        let file = file.strip_prefix(root).unwrap_or(&file).to_path_buf();
         lengths.push((text.lines().count(), file.clone()));
         functions.extend(
             functions_of(&text).map(|(lines, name)| (lines, format!("{name} in {}", file.display()))),
@@ -49,7 +54,29 @@ pub fn print(root: &Path) -> Result<()> {
     crates.sort_unstable();
     crates.dedup();
     println!("cargo tree: depth {}, {} crates", depth.max().unwrap_or(0), crates.len());
+    println!("cold build of the program: {:.0} s", cold_build(root)?.as_secs_f64());
     Ok(())
+}
+
+/// How long a release build takes when nothing was built before; what it downloads is there already.
+fn cold_build(root: &Path) -> Result<Duration> {
+    let target = tempfile::tempdir_in(target())?;
+    let start = Instant::now();
+    let status = Command::new("cargo")
+        .args(["build", "--locked", "--release", "--quiet", "-p", "flume-ng"])
+        .env("CARGO_TARGET_DIR", target.path())
+        .current_dir(root)
+        .status()?;
+    ensure!(status.success(), "the program does not build");
+    Ok(start.elapsed())
+}
+
+/// Source files that a new sink touches: those named in the steps that the guide has for its code.
+pub fn files_of_a_sink(root: &Path) -> Result<usize> {
+    let guide = fs::read_to_string(root.join("docs/adding-a-component.md"))?;
+    let code = guide.split("## 3").next().unwrap_or_default();
+    let words = code.split('`').filter(|word| word.starts_with("crates/") && word.ends_with(".rs"));
+    Ok(words.collect::<BTreeSet<_>>().len())
 }
 
 fn collect(directory: &Path, files: &mut Vec<PathBuf>) -> Result<()> {

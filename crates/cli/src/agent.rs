@@ -21,6 +21,10 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
         return Err(Failure::Usage("an agent needs --conf-file".into()));
     }
     let options = options(args)?;
+    let no_monitoring = unsupported_monitoring(args);
+    if let (true, Some(text)) = (options.strict, &no_monitoring) {
+        return Err(Failure::Usage(text.clone()));
+    }
     logging::start(&args.properties).context("failed to open the log file")?;
     for option in &args.ignored {
         tracing::debug!("{option} is for a JVM and has no effect");
@@ -30,6 +34,9 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
         conf_dir: args.get("conf").map(Into::into),
         state_dir: state_dir::of_agent(args.get("state-dir"), name),
     });
+    if let Some(text) = no_monitoring {
+        tracing::error!("{text}");
+    }
     tracing::info!("Flume {} starts agent {name}, process {}", env!("CARGO_PKG_VERSION"), std::process::id());
     let threads = std::thread::available_parallelism().map_or(1, usize::from).max(RUNTIME_THREADS_MIN);
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -83,20 +90,24 @@ fn options(args: &Args) -> Result<Options, Failure> {
 }
 
 fn monitoring(args: &Args) -> Result<Option<SocketAddr>, Failure> {
-    let property = |name: &str| args.properties.get(&format!("flume.monitoring.{name}")).map(String::as_str);
-    match property("type") {
-        None => Ok(None),
-        Some(kind)
-            if kind.eq_ignore_ascii_case("http")
-                || kind == "org.apache.flume.instrumentation.http.HTTPMetricsServer" =>
-        {
-            let port = property("port").map_or(Ok(MONITORING_PORT), str::parse);
-            let port =
-                port.map_err(|_| Failure::Usage("flume.monitoring.port takes a port number".into()))?;
-            Ok(Some(SocketAddr::from(([0, 0, 0, 0], port))))
-        }
-        Some(kind) => {
-            Err(Failure::Usage(format!("flume.monitoring.type={kind}: this build has `http` alone")))
-        }
+    if !monitoring_type(args).is_some_and(is_http) {
+        return Ok(None);
     }
+    let port = args.properties.get("flume.monitoring.port").map_or(Ok(MONITORING_PORT), |text| text.parse());
+    let port = port.map_err(|_| Failure::Usage("flume.monitoring.port takes a port number".into()))?;
+    Ok(Some(SocketAddr::from(([0, 0, 0, 0], port))))
+}
+
+fn monitoring_type(args: &Args) -> Option<&str> {
+    args.properties.get("flume.monitoring.type").map(String::as_str)
+}
+
+fn is_http(kind: &str) -> bool {
+    kind.eq_ignore_ascii_case("http") || kind == "org.apache.flume.instrumentation.http.HTTPMetricsServer"
+}
+
+/// What is to be said of a kind of monitoring that this build does not have: as in Flume, the agent runs without it.
+fn unsupported_monitoring(args: &Args) -> Option<String> {
+    let kind = monitoring_type(args).filter(|kind| !is_http(kind))?;
+    Some(format!("there is no monitoring: this build has `http` alone, not flume.monitoring.type={kind}"))
 }

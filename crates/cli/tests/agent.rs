@@ -5,6 +5,7 @@ use std::{
     io::{BufRead, BufReader, Read, Write},
     net::TcpStream,
     path::Path,
+    time::Duration,
 };
 
 use flume_testkit::agent::{Agent, component};
@@ -175,4 +176,23 @@ fn a_second_agent_of_the_same_name_leaves_the_first_ones_socket_alone() {
     send(&address, &["still here"]);
     assert!(component(&first.status().unwrap(), "r1").is_some());
     first.stop().unwrap();
+}
+
+#[test]
+fn an_agent_runs_without_its_monitoring_if_it_has_to() {
+    let taken = std::net::TcpListener::bind(("0.0.0.0", 0)).unwrap();
+    let port = format!("-Dflume.monitoring.port={}", taken.local_addr().unwrap().port());
+    let mut agent = start(FLOW, &["-Dflume.monitoring.type=http", &port]);
+    send(&agent.address("r1"), &["one"]);
+    agent.wait_for_count("k1", "EventDrainSuccessCount", 1);
+    drop(taken);
+    while !agent.log().contains("monitoring listens at") {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let (_, log) = agent.stop().unwrap();
+    assert!(log.contains("[ERROR - ") && log.contains("monitoring failed to listen at"), "{log}");
+    let mut agent = start(FLOW, &["-Dflume.monitoring.type=ganglia"]);
+    send(&agent.address("r1"), &["one"]);
+    let (_, log) = agent.stop().unwrap();
+    assert!(log.contains("this build has `http` alone, not flume.monitoring.type=ganglia"), "{log}");
 }

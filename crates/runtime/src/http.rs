@@ -1,6 +1,6 @@
 //! The read-only monitoring port: `/metrics` as Flume serves it, Prometheus text, health. Never event contents.
 
-use std::net::SocketAddr;
+use std::{io, net::SocketAddr, time::Duration};
 
 use axum::{
     Router,
@@ -8,7 +8,7 @@ use axum::{
     http::{HeaderMap, Method, StatusCode, Uri, header},
     response::{IntoResponse, Response},
 };
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, time::sleep};
 
 use crate::{board::Board, metrics};
 
@@ -16,17 +16,38 @@ use crate::{board::Board, metrics};
 const JSON: &str = "application/json;charset=utf-8";
 const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// Binds the port; the answer is where it listens.
-pub(crate) async fn serve(address: SocketAddr, board: Board) -> std::io::Result<SocketAddr> {
-    let listener = TcpListener::bind(address).await?;
-    let bound = listener.local_addr()?;
-    let router = Router::new().fallback(answer).with_state(board);
+/// As Flume's supervisor.
+const RETRY: Duration = Duration::from_secs(3);
+
+/// Serves at `address` until the agent ends. As in Flume the agent runs without its monitoring if it has to; unlike
+/// there, a port in use is tried again.
+pub(crate) async fn serve(address: SocketAddr, board: Board) {
+    let first = listen(address).await;
+    if let Err(error) = &first {
+        tracing::error!("monitoring failed to listen at {address}, it is tried every {RETRY:?}: {error}");
+    }
     tokio::spawn(async move {
-        if let Err(error) = axum::serve(listener, router).await {
-            tracing::error!("the monitoring port failed: {error}");
+        let mut next = first;
+        loop {
+            match next {
+                Ok(listener) => {
+                    let router = Router::new().fallback(answer).with_state(board);
+                    if let Err(error) = axum::serve(listener, router).await {
+                        tracing::error!("the monitoring port failed: {error}");
+                    }
+                    return;
+                }
+                Err(_) => sleep(RETRY).await,
+            }
+            next = listen(address).await;
         }
     });
-    Ok(bound)
+}
+
+async fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let listener = TcpListener::bind(address).await?;
+    tracing::info!("monitoring listens at {}", listener.local_addr()?);
+    Ok(listener)
 }
 
 async fn answer(State(board): State<Board>, method: Method, uri: Uri, headers: HeaderMap) -> Response {
@@ -48,10 +69,11 @@ fn typed(kind: &'static str, text: String) -> Response {
     ([(header::CONTENT_TYPE, kind)], text).into_response()
 }
 
-/// A scraper asks for its formats by name; everybody else gets Flume's.
+/// A scraper asks for its formats by name and for no JSON; everybody else gets Flume's.
 fn wants_prometheus(headers: &HeaderMap) -> bool {
     let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
-    ["text/plain", "application/openmetrics-text"].iter().any(|kind| accept.contains(kind))
+    let named = ["text/plain", "application/openmetrics-text"].iter().any(|kind| accept.contains(kind));
+    named && !accept.contains("json")
 }
 
 fn ready(board: &Board) -> Response {
@@ -60,4 +82,26 @@ fn ready(board: &Board) -> Response {
         return typed("text/plain", "ready\n".into());
     }
     (StatusCode::SERVICE_UNAVAILABLE, unready.join("\n") + "\n").into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(accept: &'static str, expected: bool) {
+        let headers = HeaderMap::from_iter([(header::ACCEPT, accept.parse().unwrap())]);
+        assert_eq!(wants_prometheus(&headers), expected, "{accept}");
+    }
+
+    #[test]
+    fn scrapers_get_their_format_and_nobody_else() {
+        let prometheus =
+            "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.3,*/*;q=0.1";
+        check(prometheus, true);
+        check("text/plain", true);
+        check("*/*", false);
+        check("text/html,application/xhtml+xml", false);
+        // Libraries for JSON often accept text besides.
+        check("application/json, text/plain, */*", false);
+    }
 }

@@ -71,9 +71,7 @@ pub async fn run(
     startable(&plan, options.strict)?;
     let mut agent = Agent::new(info.clone());
     if let Some(address) = options.monitoring {
-        let bound = http::serve(address, agent.board()).await;
-        let bound = bound.map_err(system(&format!("listen for monitoring at {address}")))?;
-        tracing::info!("monitoring listens at {bound}");
+        http::serve(address, agent.board()).await;
     }
     agent.apply(&plan).await.map_err(|error| RunError::Configuration(error.to_string()))?;
     tokio::spawn(agent.board().sample());

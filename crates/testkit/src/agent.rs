@@ -133,6 +133,13 @@ impl Agent {
         self.ended()
     }
 
+    /// SIGKILL; its directory is left for [`Agent::start_in`].
+    pub fn kill(mut self) -> io::Result<tempfile::TempDir> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(std::mem::replace(&mut self.dir, tempfile::tempdir()?))
+    }
+
     /// Waits for its end.
     pub fn ended(&mut self) -> io::Result<(ExitStatus, String)> {
         let deadline = Instant::now() + PATIENCE;

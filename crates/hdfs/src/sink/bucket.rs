@@ -6,7 +6,7 @@ use std::{
 };
 
 use flume_core::{
-    Context, Event, EventSerializer,
+    Cause, Context, Event, EventSerializer,
     metrics::{Counter, Gauge, Held, Histogram},
 };
 use tokio::time::Instant;
@@ -17,7 +17,7 @@ use super::{
     journal::{Journal, Names},
 };
 use crate::{
-    formats::Format,
+    formats::{Documents, Format},
     fs::{FileSystem, FsError, FsErrorKind, OpenFile},
 };
 
@@ -25,6 +25,8 @@ use crate::{
 const PIECE_BYTES: usize = 4 << 20;
 /// Files in a row that may be completed for want of replicas, as in Flume: a cluster that has no more does not gain any.
 const MOST_SHORT_ROLLS: u32 = 30;
+/// Names in a row that may be taken before that is a failure.
+const MOST_NAMES: u32 = 100;
 /// How long a bucket is left alone after its first failure in a row; it doubles up to the second.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
@@ -42,6 +44,8 @@ pub(super) struct Shared {
     pub(super) sync: bool,
     pub(super) format: Format,
     pub(super) cx: Context,
+    /// What serializers lack; locked only while one lacks something.
+    pub(super) documents: tokio::sync::Mutex<Documents>,
     /// The greatest number in a name so far: no two files of this run have the same.
     pub(super) highest: AtomicU64,
     pub(super) counters: Counters,
@@ -108,8 +112,8 @@ pub(super) struct Failing {
 /// What became of a bucket's events.
 #[derive(Default)]
 pub(super) struct Taken {
-    /// Places in the batch of events that the serializer refused, and why.
-    pub(super) malformed: Vec<(usize, String)>,
+    /// Places in the batch of events that the serializer cannot write, and why.
+    pub(super) refused: Vec<(usize, Cause, String)>,
     /// How many of the bucket's events, from the first, are flushed.
     pub(super) safe: usize,
     /// Why the others are not.
@@ -157,6 +161,8 @@ impl Bucket {
         if self.short_of_replicas(shared) {
             self.complete(shared).await?;
         }
+        // One document that cannot be read is enough to wait for.
+        let mut lacking: Option<String> = None;
         for place in 0..self.events.len() {
             if self.file.as_ref().is_some_and(|file| file.full(&shared.roll)) {
                 self.complete(shared).await?;
@@ -168,11 +174,23 @@ impl Bucket {
                 Some(file) => file,
                 none => none.insert(Current::begin(shared)?),
             };
+            if file.serializer.lacks(event).is_some() {
+                if let Some(reason) = &lacking {
+                    taken.refused.push((index, Cause::NotNow, reason.clone()));
+                    continue;
+                }
+                let mut documents = shared.documents.lock().await;
+                if let Err(reason) = documents.provide(&mut *file.serializer, event, &*shared.fs).await {
+                    taken.refused.push((index, Cause::NotNow, reason.clone()));
+                    lacking = Some(reason);
+                    continue;
+                }
+            }
             if file.buffer.capacity() == file.buffer.len() {
                 file.reserve(&shared.roll, self.events[place..].iter().filter_map(|&index| batch.get(index)));
             }
             if let Err(reason) = file.add(event) {
-                taken.malformed.push((index, reason));
+                taken.refused.push((index, Cause::Malformed, reason));
             }
             if file.buffer.len() >= PIECE_BYTES {
                 self.write(shared).await?;
@@ -233,9 +251,11 @@ impl Bucket {
     /// Creates a file under the next number that is free. A failure keeps the number, so that a dead NameNode does not
     /// leave a trail of names.
     async fn create(&mut self, shared: &Shared) -> Result<Created, FsError> {
+        let mut tries = 0;
         loop {
             let names = self.names(shared, self.next);
             shared.begun(&names);
+            tries += 1;
             match shared.fs.create(&names.in_use).await {
                 Ok(out) => {
                     shared.counters.created.add(1);
@@ -245,7 +265,7 @@ impl Bucket {
                     let held = shared.counters.open.hold();
                     return Ok(Created { out, names, number, opened, flushed: opened, held });
                 }
-                Err(error) if error.kind == FsErrorKind::Exists => {
+                Err(error) if error.kind == FsErrorKind::Exists && tries < MOST_NAMES => {
                     match std::mem::take(&mut self.doubtful) {
                         true => self.retired.push(Closing::left(names)),
                         false => shared.finished(&names),

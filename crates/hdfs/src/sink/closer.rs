@@ -22,6 +22,8 @@ use crate::fs::{FileSystem, FsError, FsErrorKind, OpenFile};
 /// Recovering a lease takes the NameNode some seconds; it is asked at these intervals.
 const FIRST_POLL: Duration = Duration::from_millis(200);
 const LONGEST_POLL: Duration = Duration::from_secs(5);
+/// Names in a row that an attempt tries.
+const MOST_NAMES: u32 = 100;
 /// An attempt asks at least so long, and otherwise as long as the time between attempts.
 const SHORTEST_POLLING: Duration = Duration::from_secs(30);
 
@@ -93,6 +95,11 @@ impl Closing {
     pub(super) fn left(names: Names) -> Self {
         let number = number_in(&names.target);
         Closing { state: Stream::Left, names, number, held: None }
+    }
+
+    /// The number in its name.
+    pub(super) fn number(&self) -> u64 {
+        self.number
     }
 }
 
@@ -261,7 +268,10 @@ impl Work {
     /// Renames; where there is a file of that name, to the next number.
     async fn rename(&self, closing: &mut Closing) -> Result<(), FsError> {
         let Closing { names: Names { in_use, target }, number, .. } = closing;
-        while in_use != target {
+        for _ in 0..MOST_NAMES {
+            if in_use == target {
+                return Ok(());
+            }
             match self.fs.rename(in_use, target).await {
                 Ok(()) => return Ok(()),
                 Err(error) if error.kind == FsErrorKind::Exists => {
@@ -272,10 +282,14 @@ impl Work {
                     (*target, *number) = (free, next);
                 }
                 // An attempt that seemed to fail has succeeded, or somebody else has taken it away.
-                Err(error) if error.kind == FsErrorKind::Gone => return Ok(()),
+                Err(error) if error.kind == FsErrorKind::Gone && self.fs.length(in_use).await?.is_none() => {
+                    return Ok(());
+                }
                 Err(error) => return Err(error),
             }
         }
-        Ok(())
+        Err(FsError::at(FsErrorKind::Exists, format!("rename {in_use}"))(format!(
+            "{MOST_NAMES} names are taken"
+        )))
     }
 }

@@ -204,6 +204,11 @@ impl HdfsConfig {
         value.map(|value| Some(Rounding { unit, value })).ok_or_else(wrong)
     }
 
+    /// Whether files are as small as Flume makes them unless it is told otherwise.
+    pub(super) fn has_default_rolls(&self) -> bool {
+        (self.roll_interval, self.roll_size, self.roll_count) == (30, 1024, 10)
+    }
+
     pub(super) fn roll(&self) -> Roll {
         Roll {
             interval: seconds(self.roll_interval),

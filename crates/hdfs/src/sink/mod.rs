@@ -2,7 +2,7 @@
 //!
 //! The sink owns a map of buckets, one for each directory and prefix. A batch is grouped by bucket; all buckets that
 //! it touches write and flush at the same time, and the batch is committed when all have. A file that is complete moves
-//! into a task that closes and renames it. Nothing is shared, so nothing is locked.
+//! into a task that closes and renames it. A file belongs to one of them at any time, so none is locked.
 
 mod bucket;
 mod buckets;
@@ -95,11 +95,19 @@ impl Sink for HdfsSink {
     }
 
     async fn open(&mut self) -> Result<(), SinkError> {
+        if self.config.has_default_rolls() {
+            tracing::warn!(
+                "{} completes files at 30 s, 1024 bytes or 10 events, Flume's defaults, which make many small files; \
+                 see hdfs.rollInterval, hdfs.rollSize and hdfs.rollCount",
+                self.cx.name
+            );
+        }
         let fs = (self.connect)().await.map_err(SinkError::at("open the file system of hdfs.path"))?;
         let fs = bounded(fs, self.config.call_timeout());
         self.fill_in_host().await?;
         let journal = open_journal(self.cx.clone()).await?;
-        let config = &self.config;
+        let (config, left) =
+            (&self.config, journal.as_deref().map_or_else(Vec::new, |journal| self.left(journal)));
         let shared = Shared {
             fs: fs.clone(),
             journal: journal.clone(),
@@ -109,7 +117,9 @@ impl Sink for HdfsSink {
             sync: config.sync_on_commit,
             format: self.format.clone(),
             cx: self.cx.clone(),
-            highest: AtomicU64::new(0),
+            documents: Default::default(),
+            // A file that a crash has left may be finished while new ones are begun: they must not meet.
+            highest: AtomicU64::new(left.iter().map(Closing::number).max().unwrap_or(0)),
             counters: Counters {
                 created: self.cx.metrics.counter("ConnectionCreatedCount"),
                 failed: self.cx.metrics.counter("ConnectionFailedCount"),
@@ -120,9 +130,7 @@ impl Sink for HdfsSink {
         };
         let (retries, file_system) = (self.config.retries(), shared.file_system.clone());
         let mut closer = Closer::new(fs, journal.clone(), file_system, retries, &self.cx.metrics);
-        for closing in journal.iter().flat_map(|journal| self.left(journal)) {
-            closer.spawn(closing);
-        }
+        left.into_iter().for_each(|closing| closer.spawn(closing));
         self.open = Some(Open { shared, buckets: Buckets::default(), closer, journal, key: String::new() });
         Ok(())
     }
@@ -248,14 +256,13 @@ impl Default for Outcome {
 
 impl Outcome {
     fn add(&mut self, bucket: &mut Bucket, taken: Taken) {
-        let Taken { malformed, safe, failure } = taken;
+        let Taken { refused, safe, failure } = taken;
         self.all &= failure.is_some() && safe == 0;
-        let wrong: BTreeSet<_> = malformed.iter().map(|(index, _)| *index).collect();
-        let malformed = malformed.into_iter();
-        self.rejected.extend(malformed.map(|(index, reason)| reject(index, Cause::Malformed, reason)));
+        let known: BTreeSet<_> = refused.iter().map(|(index, ..)| *index).collect();
+        self.rejected.extend(refused.into_iter().map(|(index, cause, reason)| reject(index, cause, reason)));
         if let Some(failure) = failure {
             let reason = flume_core::with_causes(&failure);
-            let again = bucket.events.iter().skip(safe).filter(|index| !wrong.contains(index));
+            let again = bucket.events.iter().skip(safe).filter(|index| !known.contains(index));
             self.rejected.extend(again.map(|index| reject(*index, Cause::NotNow, reason.clone())));
             self.failure = Some(failure);
         }

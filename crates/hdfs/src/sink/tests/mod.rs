@@ -1,6 +1,9 @@
 //! The sink on the local file system, and on one that fails as a test says.
 
+mod crashes;
+mod faults;
 mod local;
+mod model;
 
 use flume_core::{Component, Context, Event, Registry, Sink};
 use flume_testkit::parts;

@@ -1,0 +1,106 @@
+//! What need not hold up the writer: checkpoints, and spare segments made ahead. One thread does it, the housekeeper.
+
+use std::{io, sync::Arc};
+
+use parking_lot::{Condvar, Mutex};
+
+use crate::{checkpoint::Checkpoint, disk::Disk, inbox::Inbox, pool::Pool};
+
+/// What is to be done.
+pub(crate) enum Chore {
+    /// Make it durable.
+    Checkpoint(Checkpoint),
+    /// Make a spare segment, if there are too few.
+    Fill,
+}
+
+/// The housekeeper's list.
+#[derive(Default)]
+pub(crate) struct Chores {
+    list: Mutex<List>,
+    came: Condvar,
+}
+
+#[derive(Default)]
+struct List {
+    checkpoint: Option<Checkpoint>,
+    fill: bool,
+    done: Option<(Checkpoint, io::Result<()>)>,
+    closed: bool,
+}
+
+impl Chores {
+    /// Adds a chore.
+    pub(crate) fn begin(&self, chore: Chore) {
+        let mut list = self.list.lock();
+        match chore {
+            Chore::Checkpoint(checkpoint) => list.checkpoint = Some(checkpoint),
+            Chore::Fill => list.fill = true,
+        }
+        self.came.notify_one();
+    }
+
+    /// Asks for spare segments.
+    pub(crate) fn fill(&self) {
+        let mut list = self.list.lock();
+        if !list.fill {
+            list.fill = true;
+            self.came.notify_one();
+        }
+    }
+
+    /// The checkpoint that was finished, once.
+    pub(crate) fn finished(&self) -> Option<(Checkpoint, io::Result<()>)> {
+        self.list.lock().done.take()
+    }
+
+    /// Ends the housekeeper after the chore under way.
+    pub(crate) fn close(&self) {
+        self.list.lock().closed = true;
+        self.came.notify_one();
+    }
+
+    fn next(&self) -> Option<Chore> {
+        let mut list = self.list.lock();
+        loop {
+            if list.closed {
+                return None;
+            }
+            if let Some(chore) = list.take() {
+                return Some(chore);
+            }
+            self.came.wait(&mut list);
+        }
+    }
+
+    /// Does chores until the list is closed; tells the writer of each.
+    pub(crate) fn run(&self, disk: &dyn Disk, pool: &Arc<Pool>, inbox: &Inbox) {
+        while let Some(chore) = self.next() {
+            self.run_one(chore, disk, pool);
+            inbox.chore_done();
+        }
+    }
+
+    fn run_one(&self, chore: Chore, disk: &dyn Disk, pool: &Pool) {
+        match chore {
+            Chore::Checkpoint(checkpoint) => {
+                let outcome = checkpoint.write(disk, &pool.layout().checkpoint_dir);
+                self.list.lock().done = Some((checkpoint, outcome));
+            }
+            Chore::Fill => {
+                if let Err(error) = pool.fill_one() {
+                    tracing::warn!("failed to make a spare segment: {error}");
+                }
+            }
+        }
+    }
+}
+
+impl List {
+    fn take(&mut self) -> Option<Chore> {
+        if let Some(checkpoint) = self.checkpoint.take() {
+            return Some(Chore::Checkpoint(checkpoint));
+        }
+        std::mem::take(&mut self.fill).then_some(Chore::Fill)
+    }
+}

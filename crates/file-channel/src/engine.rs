@@ -1,0 +1,210 @@
+//! A store that is open: its threads, and the ways in and out.
+
+use std::{
+    io,
+    path::PathBuf,
+    sync::Arc,
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use flume_core::{
+    Event,
+    metrics::{Counter, Gauge, Metrics},
+};
+use parking_lot::Mutex;
+
+use crate::{
+    chores::Chores,
+    disk::Disk,
+    encryption::Keys,
+    format::BLOCK,
+    inbox::Inbox,
+    lock::{DirectoryLock, LockError},
+    log::{Batch, Log},
+    now_ms,
+    pool::Layout,
+    queue::{Backlog, Limits, Queue},
+    reader::Reader,
+    recovery::{self, OpenError},
+    segment::Position,
+    writer::Writer,
+};
+
+/// Bytes that are read from disk at a time.
+const READ_BYTES: usize = 4 << 20;
+
+/// How a store is opened.
+pub(crate) struct Settings {
+    /// Where it is.
+    pub(crate) layout: Layout,
+    /// How much may be in it.
+    pub(crate) limits: Limits,
+    /// How long an ack may wait for a put to go with; zero: a commit waits for the disk.
+    pub(crate) take_sync: Duration,
+    /// A checkpoint is made at least so often, when something has changed.
+    pub(crate) checkpoint_interval: Duration,
+    /// Whether the last thing is a checkpoint.
+    pub(crate) checkpoint_on_close: bool,
+    /// With what it is sealed.
+    pub(crate) keys: Option<Arc<Keys>>,
+}
+
+/// An open store.
+pub(crate) struct Engine {
+    /// What can be taken.
+    pub(crate) queue: Arc<Queue>,
+    /// What is to be written.
+    pub(crate) inbox: Arc<Inbox>,
+    /// How long an ack may wait.
+    pub(crate) take_sync: Duration,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    /// Dropped after the threads.
+    locks: Mutex<Vec<DirectoryLock>>,
+}
+
+/// Why there is no store.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StartError {
+    /// A directory is in use.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// It cannot be read.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// No thread can be had.
+    #[error("failed to start a thread")]
+    Thread(#[from] io::Error),
+}
+
+impl Engine {
+    /// Locks the directories, recovers what is in them, and starts.
+    pub(crate) fn open(
+        settings: Settings,
+        disk: Arc<dyn Disk>,
+        metrics: &Metrics,
+    ) -> Result<Self, StartError> {
+        let directories = settings.layout.data_dirs.iter().chain([&settings.layout.checkpoint_dir]);
+        let mut directories: Vec<&PathBuf> = directories.collect();
+        directories.sort();
+        directories.dedup();
+        let locks = directories.into_iter().map(|it| DirectoryLock::acquire(it)).collect::<Result<_, _>>()?;
+        let Settings { layout, limits, take_sync, checkpoint_interval, checkpoint_on_close, keys } = settings;
+        let began = Instant::now();
+        let (log, recovered) =
+            recovery::open(disk.clone(), layout, keys.clone(), metrics.histogram("SyncTime"))?;
+        tracing::info!(
+            "{} events in {} segments, opened in {:?}; read behind the checkpoint: {recovered:?}",
+            log.events,
+            log.kept.len(),
+            began.elapsed(),
+        );
+        let (queue, inbox, chores) =
+            (Arc::new(queue(&log, limits)), Arc::new(Inbox::default()), Arc::default());
+        let reader = Reader::new(disk.clone(), log.pool.clone(), keys, log.consumed.clone());
+        let mut engine = Engine {
+            queue: queue.clone(),
+            inbox: inbox.clone(),
+            take_sync,
+            threads: Mutex::default(),
+            locks: Mutex::new(locks),
+        };
+        let pool = log.pool.clone();
+        let writer =
+            Writer::new(log, inbox.clone(), queue.clone(), Arc::clone(&chores), checkpoint_interval, metrics);
+        let numbers = ReaderNumbers::new(metrics);
+        engine.spawn("writer", move || writer.run(checkpoint_on_close))?;
+        let tell = inbox.clone();
+        engine.spawn("keeper", move || Chores::run(&chores, &*disk, &pool, &tell))?;
+        engine.spawn("reader", move || read(reader, &queue, &inbox, &numbers))?;
+        Ok(engine)
+    }
+
+    fn spawn(&mut self, name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
+        let thread = thread::Builder::new().name(format!("file-{name}")).spawn(work)?;
+        self.threads.get_mut().push(thread);
+        Ok(())
+    }
+
+    /// Writes what is left and lets go of the directories.
+    pub(crate) fn close(&self) {
+        self.queue.close();
+        self.inbox.close();
+        for thread in std::mem::take(&mut *self.threads.lock()) {
+            let _ = thread.join();
+        }
+        self.locks.lock().clear();
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+/// The queue of a log that was just opened.
+pub(crate) fn queue(log: &Log, limits: Limits) -> Queue {
+    let first = log.kept.values().find(|kept| kept.contents.live > 0);
+    let backlog = first.map(|kept| Backlog {
+        position: Position { segment: kept.contents.id, offset: BLOCK },
+        sequence: kept.segment.header.first_sequence,
+    });
+    Queue::new(limits, log.events, log.bytes, backlog, log.end(), log.next_sequence)
+}
+
+/// A put as it goes to disk.
+pub(crate) fn encode(events: &[Event]) -> Batch {
+    let bytes: usize = events.iter().map(Event::size).sum();
+    let mut body = Vec::with_capacity(bytes + 16 * events.len());
+    events.iter().for_each(|event| crate::format::encode_event(event, &mut body));
+    Batch {
+        crc: crc32c::crc32c(&body),
+        body,
+        count: events.len() as u32,
+        bytes: bytes as u64,
+        time_ms: now_ms(),
+    }
+}
+
+struct ReaderNumbers {
+    quarantined_bytes: Counter,
+    lost_events: Counter,
+    open: Gauge,
+}
+
+impl ReaderNumbers {
+    fn new(metrics: &Metrics) -> Self {
+        ReaderNumbers {
+            quarantined_bytes: metrics.counter("QuarantinedBytes"),
+            lost_events: metrics.counter("EventLostCount"),
+            open: metrics.gauge("Open"),
+        }
+    }
+}
+
+fn read(mut reader: Reader, queue: &Queue, inbox: &Inbox, numbers: &ReaderNumbers) {
+    let _open = numbers.open.hold();
+    while let Some(wanted) = queue.wait_for_reading() {
+        let (reading, next) = match reader.read(wanted, READ_BYTES) {
+            Ok(read) => read,
+            Err(error) => {
+                tracing::error!("failed to read {}: {error}; it is tried again", wanted.from.position);
+                thread::sleep(Duration::from_millis(500));
+                continue;
+            }
+        };
+        let (lost_events, lost_bytes) = (reading.lost_events as usize, reading.lost_bytes as usize);
+        if reading.quarantined > 0 {
+            inbox.quarantined(reading.quarantined);
+            numbers.quarantined_bytes.add(reading.quarantined_bytes as usize);
+        }
+        if lost_events > 0 {
+            numbers.lost_events.add(lost_events);
+            // As good as consumed: it is never to be looked for again.
+            inbox.ack(reading.lost.iter(), reading.lost_bytes, Duration::ZERO, None);
+            queue.release(lost_events, lost_bytes);
+        }
+        queue.stock_read(reading.runs, next, (lost_events, lost_bytes));
+    }
+}

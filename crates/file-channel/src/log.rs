@@ -1,0 +1,430 @@
+//! The log as its one writer sees it. **Group k + 1 is never written before the sync of group k returned Ok**, because
+//! both happen in [`Log::append`]; after a failure the segment has ended.
+
+use std::{collections::BTreeMap, io, ops::Range, sync::Arc, time::Instant};
+
+use flume_core::metrics::Histogram;
+
+use crate::{
+    checkpoint::{Checkpoint, Contents},
+    disk::{Disk, DiskFile},
+    encryption::{FrameCipher, FramePlace, Keys},
+    format::{
+        BLOCK, FRAME_HEADER, FrameHeader, FrameKind, GROUP_HEADER, GroupHeader, SALT_BYTES, SegmentHeader,
+        encode_ranges, padded,
+    },
+    now_ms,
+    pool::{Blank, Need, Pool, ack_reserve},
+    ranges::Ranges,
+    segment::{Position, Segment},
+};
+
+/// A group holds no more, unless a single batch does.
+pub const MOST_GROUP_BYTES: u64 = 8 << 20;
+/// A group holds no more frames.
+const MOST_FRAMES: usize = 4096;
+/// An ack holds no more ranges, so that it fits into what is reserved for it.
+pub const MOST_RANGES: usize = 1024;
+/// What sealing adds to a body.
+const SEAL_BYTES: u64 = crate::encryption::TAG_BYTES as u64;
+
+/// A put as it goes to disk.
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// Its events, encoded.
+    pub body: Vec<u8>,
+    /// CRC32C of `body`.
+    pub crc: u32,
+    /// How many events.
+    pub count: u32,
+    /// Bytes of their bodies and headers.
+    pub bytes: u64,
+    /// When they were put, in milliseconds since 1970.
+    pub time_ms: u64,
+}
+
+/// Consumed sequence numbers that are not on disk yet.
+#[derive(Debug, Default)]
+pub struct Acks {
+    /// The numbers.
+    pub ranges: Ranges,
+    /// Bytes of their events.
+    pub bytes: u64,
+}
+
+/// What was made durable.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Appended {
+    /// So many of the batches, from the first.
+    pub batches: usize,
+    /// Sequence number of the first event; the others follow without gaps.
+    pub first: u64,
+    /// Where the group begins.
+    pub start: Position,
+    /// Where it ends.
+    pub end: Position,
+    /// Whether the acks are in it.
+    pub acks: bool,
+}
+
+/// Why nothing was made durable.
+#[derive(Debug, thiserror::Error)]
+pub enum AppendError {
+    /// There is no room for another segment; nothing was written.
+    #[error("there is no room on disk")]
+    NoRoom,
+    /// Writing or syncing failed: nobody knows what is on disk.
+    #[error("failed to write the log")]
+    Io(#[from] io::Error),
+}
+
+/// The log.
+pub struct Log {
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) pool: Arc<Pool>,
+    pub(crate) keys: Option<Arc<Keys>>,
+    pub(crate) channel: [u8; 16],
+    /// Every segment that is not in the pool.
+    pub(crate) kept: BTreeMap<u64, Kept>,
+    pub(crate) current: Option<Current>,
+    pub(crate) next_segment: u64,
+    pub(crate) next_sequence: u64,
+    pub(crate) next_group: u64,
+    pub(crate) last_good_group: u64,
+    /// What is never to be delivered again.
+    pub(crate) consumed: Ranges,
+    pub(crate) events: u64,
+    pub(crate) bytes: u64,
+    pub(crate) quarantined: u64,
+    pub(crate) checkpoint_number: u64,
+    /// Drained in the newest durable checkpoint; free when there is another.
+    pub(crate) drained: Vec<u64>,
+    pub(crate) buffer: Vec<u8>,
+    pub(crate) sync_time: Histogram,
+}
+
+/// A segment with what is in it.
+pub(crate) struct Kept {
+    pub(crate) segment: Segment,
+    pub(crate) contents: Contents,
+}
+
+/// The segment that is written.
+pub(crate) struct Current {
+    segment: Segment,
+    file: Box<dyn DiskFile>,
+    cipher: Option<FrameCipher>,
+    at: u64,
+}
+
+impl Log {
+    /// Writes one group of the acks and as many of the batches as go into it, and syncs it.
+    pub fn append(&mut self, batches: &[&Batch], acks: Option<&Acks>) -> Result<Appended, AppendError> {
+        let acks = acks.filter(|acks| !acks.ranges.is_empty());
+        let ack_bytes = acks.map_or(0, ack_frame_bytes);
+        let mut count = self.fitting(batches, ack_bytes);
+        if count == 0 && !batches.is_empty() {
+            let need =
+                GROUP_HEADER as u64 + batches.first().map_or(0, |batch| frame_bytes(batch)) + ack_bytes;
+            match self.roll(Need::Puts, BLOCK + padded(need)) {
+                Ok(()) => count = self.fitting(batches, ack_bytes),
+                // Acks make room: they go on.
+                Err(AppendError::NoRoom) if acks.is_some() => {}
+                Err(error) => return Err(error),
+            }
+            if count == 0 && acks.is_none() {
+                return Err(AppendError::NoRoom);
+            }
+        }
+        if count == 0 && !self.has_room(padded(GROUP_HEADER as u64 + ack_bytes)) {
+            self.roll(Need::Acks, BLOCK + padded(GROUP_HEADER as u64 + ack_bytes))?;
+        }
+        self.write_group(&batches[..count], acks)
+    }
+
+    /// How many of the batches fit into the current segment together with the acks.
+    fn fitting(&self, batches: &[&Batch], ack_bytes: u64) -> usize {
+        let Some(current) = &self.current else { return 0 };
+        // An oversize segment holds one group and what is left of its last block.
+        let usual = current.segment.length == self.pool.layout().segment_bytes;
+        let reserve = if usual && self.pool.spares() == 0 { ack_reserve(current.segment.length) } else { 0 };
+        let room = current.segment.length.saturating_sub(current.at + reserve);
+        let mut length = GROUP_HEADER as u64 + ack_bytes;
+        let mut count = 0;
+        for batch in batches.iter().take(MOST_FRAMES) {
+            length += frame_bytes(batch);
+            if padded(length) > room || (count > 0 && length > MOST_GROUP_BYTES) {
+                break;
+            }
+            count += 1;
+        }
+        count
+    }
+
+    fn has_room(&self, length: u64) -> bool {
+        self.current.as_ref().is_some_and(|current| current.at + length <= current.segment.length)
+    }
+
+    /// Begins another segment with at least `length` bytes.
+    fn roll(&mut self, need: Need, length: u64) -> Result<(), AppendError> {
+        let full = |error: io::Error| match error.kind() {
+            io::ErrorKind::StorageFull => AppendError::NoRoom,
+            _ => AppendError::Io(error),
+        };
+        let Blank { path, file, length, new } = self.pool.take(need, length).map_err(full)?;
+        let mut salt = [0; SALT_BYTES];
+        random(&mut salt)?;
+        let header = SegmentHeader {
+            channel: self.channel,
+            id: self.next_segment,
+            salt,
+            last_good_group: self.last_good_group,
+            first_sequence: self.next_sequence,
+            created_ms: now_ms(),
+            key_alias: self.keys.as_ref().map_or(String::new(), |keys| keys.active().into()),
+        };
+        let cipher = cipher(self.keys.as_deref(), &header)?;
+        // Also after a failure: the number may be on disk.
+        self.next_segment += 1;
+        self.current = None;
+        let block = header.encode();
+        let segment = Segment { header, path, length };
+        let contents = Contents::none(segment.header.id, self.next_sequence);
+        self.kept.insert(contents.id, Kept { segment: segment.clone(), contents });
+        file.write_at(&block, 0)?;
+        file.sync()?;
+        if new {
+            self.disk.sync_directory(segment.path.parent().unwrap_or(&segment.path))?;
+        }
+        self.current = Some(Current { segment, file, cipher, at: BLOCK });
+        Ok(())
+    }
+
+    fn write_group(&mut self, batches: &[&Batch], acks: Option<&Acks>) -> Result<Appended, AppendError> {
+        let (number, first) = (self.next_group, self.next_sequence);
+        let Some(current) = &self.current else { return Err(AppendError::NoRoom) };
+        let events: u64 = batches.iter().map(|batch| u64::from(batch.count)).sum();
+        let mut buffer = std::mem::take(&mut self.buffer);
+        let encoded = encode_group(current, number, first, batches, acks, &mut buffer);
+        // Numbers are spent, whatever becomes of the group.
+        self.next_group += 1;
+        self.next_sequence += events;
+        let written = encoded.and_then(|()| current.file.write_at(&buffer, current.at));
+        let synced = written.and_then(|()| self.sync(current));
+        let length = buffer.len() as u64;
+        self.buffer = buffer;
+        self.buffer.clear();
+        if self.buffer.capacity() as u64 > MOST_GROUP_BYTES {
+            self.buffer = Vec::new();
+        }
+        if let Err(error) = synced {
+            // The segment ends at its last good group; the file is never synced again.
+            self.current = None;
+            self.consumed.insert(first..first + events, |_| ());
+            return Err(error.into());
+        }
+        let Some(current) = &mut self.current else { return Err(AppendError::NoRoom) };
+        let id = current.segment.header.id;
+        let start = Position { segment: id, offset: current.at };
+        current.at += length;
+        let end = Position { segment: id, offset: current.at };
+        self.last_good_group = number;
+        self.pool.readable(&current.segment, current.at);
+        if let Some(Kept { contents, .. }) = self.kept.get_mut(&id) {
+            contents.add(first..first + events);
+            (contents.length, contents.last_group) = (end.offset, number);
+        }
+        self.events += events;
+        self.bytes += batches.iter().map(|batch| batch.bytes).sum::<u64>();
+        for acks in acks.iter() {
+            acks.ranges.iter().for_each(|range| self.consume(range));
+            self.bytes = self.bytes.saturating_sub(acks.bytes);
+        }
+        Ok(Appended { batches: batches.len(), first, start, end, acks: acks.is_some() })
+    }
+
+    fn sync(&self, current: &Current) -> io::Result<()> {
+        let began = Instant::now();
+        current.file.sync()?;
+        self.sync_time.observe(began.elapsed());
+        Ok(())
+    }
+
+    /// Notes that numbers will never be delivered again.
+    pub(crate) fn consume(&mut self, range: Range<u64>) {
+        let (kept, events) = (&mut self.kept, &mut self.events);
+        self.consumed.insert(range, |fresh| {
+            for Kept { contents, .. } in kept.values_mut() {
+                if contents.first >= fresh.end {
+                    break;
+                }
+                let inside = contents.end.min(fresh.end).saturating_sub(contents.first.max(fresh.start));
+                let inside = inside.min(contents.live);
+                contents.live -= inside;
+                *events = events.saturating_sub(inside);
+            }
+        });
+    }
+
+    /// Where the log ends.
+    pub fn end(&self) -> Position {
+        match &self.current {
+            Some(current) => Position { segment: current.segment.header.id, offset: current.at },
+            None => Position { segment: self.next_segment, offset: BLOCK },
+        }
+    }
+
+    /// What the next checkpoint says, to be written by anybody; then comes [`checkpointed`](Self::checkpointed).
+    pub fn checkpoint(&mut self) -> Checkpoint {
+        let current = self.current.as_ref().map(|current| current.segment.header.id);
+        let worth = |kept: &&Kept| kept.contents.live > 0 || Some(kept.contents.id) == current;
+        self.checkpoint_number += 1;
+        Checkpoint {
+            channel: self.channel,
+            number: self.checkpoint_number,
+            position: self.end(),
+            next_sequence: self.next_sequence,
+            last_group: self.last_good_group,
+            events: self.events,
+            bytes: self.bytes,
+            quarantined: self.quarantined,
+            time_ms: now_ms(),
+            consumed: self.consumed.iter().collect(),
+            segments: self.kept.values().filter(worth).map(|kept| kept.contents).collect(),
+        }
+    }
+
+    /// A checkpoint has become durable. What was drained in the one before it, is needed by neither.
+    pub fn checkpointed(&mut self, checkpoint: &Checkpoint) -> io::Result<()> {
+        let mut waiting = vec![];
+        for id in std::mem::take(&mut self.drained) {
+            let Some(kept) = self.kept.get(&id) else { continue };
+            if self.pool.release(&kept.segment)? {
+                self.kept.remove(&id);
+            } else {
+                waiting.push(id);
+            }
+        }
+        let needed = |id: &u64| checkpoint.segments.iter().any(|contents| contents.id == *id);
+        let older = self.kept.keys().copied().filter(|id| *id < checkpoint.position.segment && !needed(id));
+        waiting.extend(older);
+        waiting.sort_unstable();
+        waiting.dedup();
+        self.drained = waiting;
+        Ok(())
+    }
+}
+
+impl Contents {
+    /// A segment whose first event will have this number.
+    pub(crate) fn none(id: u64, first: u64) -> Self {
+        Contents { id, first, end: first, length: BLOCK, ..Contents::default() }
+    }
+
+    /// Adds events with these numbers, which are above all in it.
+    pub(crate) fn add(&mut self, numbers: Range<u64>) {
+        if numbers.is_empty() {
+            return;
+        }
+        if self.end <= self.first {
+            self.first = numbers.start;
+        }
+        self.end = numbers.end;
+        self.live += numbers.end - numbers.start;
+    }
+}
+
+/// What seals and opens the frames of a segment; none when they are not sealed.
+pub(crate) fn cipher(keys: Option<&Keys>, header: &SegmentHeader) -> io::Result<Option<FrameCipher>> {
+    if header.key_alias.is_empty() {
+        return Ok(None);
+    }
+    let Some(keys) = keys else {
+        let text = format!(
+            "segment {} is sealed with key `{}`, and there is no encryption.keyProvider",
+            header.id, header.key_alias
+        );
+        return Err(io::Error::other(text));
+    };
+    keys.cipher(&header.key_alias, &header.salt).map(Some).map_err(io::Error::other)
+}
+
+fn frame_bytes(batch: &Batch) -> u64 {
+    (FRAME_HEADER + batch.body.len()) as u64 + SEAL_BYTES
+}
+
+fn ack_frame_bytes(acks: &Acks) -> u64 {
+    FRAME_HEADER as u64 + 16 * acks.ranges.len() as u64 + SEAL_BYTES
+}
+
+fn encode_group(
+    current: &Current,
+    number: u64,
+    first: u64,
+    batches: &[&Batch],
+    acks: Option<&Acks>,
+    out: &mut Vec<u8>,
+) -> io::Result<()> {
+    let seed = current.segment.header.seed();
+    out.clear();
+    out.resize(GROUP_HEADER, 0);
+    let mut header = FrameHeader {
+        kind: FrameKind::Put,
+        sealed: current.cipher.is_some(),
+        group: number,
+        index: 0,
+        body_crc: 0,
+        length: 0,
+        count: 0,
+        first,
+        bytes: 0,
+        time_ms: 0,
+    };
+    let mut frame = |header: &mut FrameHeader, body: &[u8], crc: Option<u32>| {
+        let sealed = current.cipher.as_ref().map(|cipher| seal(cipher, header, body)).transpose()?;
+        let body = sealed.as_deref().unwrap_or(body);
+        let crc = if sealed.is_some() { None } else { crc };
+        header.body_crc = crc.unwrap_or_else(|| crc32c::crc32c(body));
+        header.length = u32::try_from(body.len()).map_err(io::Error::other)?;
+        header.encode(seed, out);
+        out.extend_from_slice(body);
+        header.index += 1;
+        io::Result::Ok(())
+    };
+    for batch in batches {
+        (header.count, header.bytes, header.time_ms) = (batch.count, batch.bytes, batch.time_ms);
+        frame(&mut header, &batch.body, Some(batch.crc))?;
+        header.first += u64::from(batch.count);
+    }
+    if let Some(acks) = acks {
+        let mut body = vec![];
+        let count = encode_ranges(acks.ranges.iter(), &mut body);
+        (header.kind, header.count, header.first) = (FrameKind::Ack, count, 0);
+        (header.bytes, header.time_ms) = (acks.bytes, now_ms());
+        frame(&mut header, &body, None)?;
+    }
+    let (frames, length) = (header.index, padded(out.len() as u64));
+    out.resize(length as usize, 0);
+    let block = u32::try_from(current.at / BLOCK).map_err(io::Error::other)?;
+    let mut head = Vec::with_capacity(GROUP_HEADER);
+    GroupHeader { number, length, frames, block }.encode(seed, &mut head);
+    out[..GROUP_HEADER].copy_from_slice(&head);
+    Ok(())
+}
+
+fn seal(cipher: &FrameCipher, header: &FrameHeader, body: &[u8]) -> io::Result<Vec<u8>> {
+    let mut sealed = body.to_vec();
+    let place = FramePlace { group: header.group, frame: header.index };
+    let tag = cipher.seal(place, &header.fields().0, &mut sealed).map_err(io::Error::other)?;
+    sealed.extend_from_slice(&tag);
+    Ok(sealed)
+}
+
+/// Fills with random bytes.
+pub(crate) fn random(bytes: &mut [u8]) -> io::Result<()> {
+    let mut filled = 0;
+    while filled < bytes.len() {
+        filled += rustix::rand::getrandom(&mut bytes[filled..], rustix::rand::GetRandomFlags::empty())?;
+    }
+    Ok(())
+}

@@ -1,0 +1,405 @@
+//! Opening a store: the newest checkpoint, then the headers of groups and frames behind it. Only the last group may be
+//! torn; what is damaged before it is corruption.
+
+use std::{
+    collections::BTreeMap,
+    io,
+    ops::Range,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use flume_core::metrics::Histogram;
+
+use crate::{
+    checkpoint::{Checkpoint, Contents},
+    disk::Disk,
+    encryption::Keys,
+    format::{BLOCK, FrameHeader, FrameKind, decode_ranges},
+    frame::open_body,
+    log::{Kept, Log, cipher, random},
+    pool::{Layout, Pool},
+    quarantine::{self, Reason},
+    segment::{self, Found, HEADER_AHEAD, Kind, Position, Segment, Walk},
+};
+
+/// Why a store cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum OpenError {
+    /// The directory holds what another program needs.
+    #[error(
+        "{path} belongs to a file channel of Java Flume, whose directories cannot be taken over yet; \
+         drain it with Java Flume, or set another directory"
+    )]
+    Java {
+        /// One of its files.
+        path: PathBuf,
+    },
+    /// Segments of several channels.
+    #[error("{path} belongs to another channel than the rest; every channel needs directories of its own")]
+    Foreign {
+        /// The segment that does not belong.
+        path: PathBuf,
+    },
+    /// A segment that holds events is not there.
+    #[error(
+        "segment {id}, which holds {events} events, is in none of the dataDirs; bring its directory back, \
+         or remove channel-0.checkpoint and channel-1.checkpoint from {checkpoint_dir} to go on without it"
+    )]
+    Missing {
+        /// Which.
+        id: u64,
+        /// What would be lost.
+        events: u64,
+        /// Where the checkpoints are.
+        checkpoint_dir: PathBuf,
+    },
+    /// The disk failed.
+    #[error("failed to read the store")]
+    Io(#[from] io::Error),
+}
+
+/// What recovery did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Recovered {
+    /// Segments that were read behind the checkpoint.
+    pub(crate) segments: usize,
+    /// Groups found in them.
+    pub(crate) groups: u64,
+    /// Frames and ranges of the torn last group.
+    pub(crate) discarded: usize,
+    /// Frames and ranges that were damaged before it.
+    pub(crate) corrupt: usize,
+}
+
+/// Reads a store.
+pub(crate) fn open(
+    disk: Arc<dyn Disk>,
+    layout: Layout,
+    keys: Option<Arc<Keys>>,
+    sync_time: Histogram,
+) -> Result<(Log, Recovered), OpenError> {
+    refuse_java(&*disk, &layout)?;
+    let files = Files::find(&*disk, &layout)?;
+    let checkpoints = Checkpoint::read(&*disk, &layout.checkpoint_dir)?;
+    let newest = checkpoints.into_iter().next();
+    let channel = channel_id(&files, newest.as_ref())?;
+    let checkpoint_dir = layout.checkpoint_dir.clone();
+    let pool = Arc::new(Pool::new(layout, disk.clone(), files.next_number));
+    let checkpoint = newest.unwrap_or_else(|| Checkpoint { next_sequence: 1, ..Checkpoint::default() });
+    let greatest = files.segments.keys().next_back().map_or(0, |id| id + 1);
+    let log = Log {
+        disk,
+        pool,
+        keys,
+        channel,
+        kept: BTreeMap::new(),
+        current: None,
+        next_segment: greatest.max(checkpoint.position.segment + 1),
+        next_sequence: checkpoint.next_sequence,
+        next_group: checkpoint.last_group + 1,
+        last_good_group: checkpoint.last_group,
+        consumed: checkpoint.consumed.iter().cloned().collect(),
+        events: checkpoint.events,
+        bytes: checkpoint.bytes,
+        quarantined: checkpoint.quarantined,
+        checkpoint_number: checkpoint.number,
+        drained: vec![],
+        buffer: vec![],
+        sync_time,
+    };
+    let mut recovery =
+        Recovery { log, report: Recovered::default(), last: LastGroup::default(), lost_segments: 0 };
+    recovery.keep_known(&files, &checkpoint, &checkpoint_dir)?;
+    recovery.scan(&files, checkpoint.position)?;
+    recovery.judge_last_group()?;
+    recovery.finish(&files)
+}
+
+/// What the data directories hold.
+#[derive(Default)]
+struct Files {
+    segments: BTreeMap<u64, Segment>,
+    /// Never used, and of full length.
+    blank: Vec<PathBuf>,
+    /// Neither used nor usable.
+    useless: Vec<PathBuf>,
+    unreadable: Vec<PathBuf>,
+    next_number: u64,
+}
+
+impl Files {
+    fn find(disk: &dyn Disk, layout: &Layout) -> io::Result<Self> {
+        let mut files = Files::default();
+        for directory in &layout.data_dirs {
+            for (path, length) in disk.list(directory)? {
+                let Some(number) = segment::number(&path) else { continue };
+                files.next_number = files.next_number.max(number + 1);
+                match segment::read_header(disk, &path)? {
+                    Kind::Segment(header) => {
+                        drop(files.segments.insert(header.id, Segment { header, path, length }));
+                    }
+                    Kind::Blank if length == layout.segment_bytes => files.blank.push(path),
+                    Kind::Blank => files.useless.push(path),
+                    Kind::Unreadable => files.unreadable.push(path),
+                }
+            }
+        }
+        Ok(files)
+    }
+}
+
+fn channel_id(files: &Files, checkpoint: Option<&Checkpoint>) -> Result<[u8; 16], OpenError> {
+    let newest = files.segments.values().next_back();
+    let known = checkpoint.map(|it| it.channel).or(newest.map(|segment| segment.header.channel));
+    let Some(channel) = known else {
+        let mut fresh = [0; 16];
+        random(&mut fresh)?;
+        return Ok(fresh);
+    };
+    match files.segments.values().find(|segment| segment.header.channel != channel) {
+        Some(segment) => Err(OpenError::Foreign { path: segment.path.clone() }),
+        None => Ok(channel),
+    }
+}
+
+/// Java Flume's files are not touched.
+fn refuse_java(disk: &dyn Disk, layout: &Layout) -> Result<(), OpenError> {
+    let is_log = |name: &str| {
+        let number = name.strip_prefix("log-").map(|rest| rest.trim_end_matches(".meta"));
+        number.is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
+    };
+    let is_checkpoint =
+        |name: &str| ["checkpoint", "checkpoint.meta", "inflighttakes", "inflightputs"].contains(&name);
+    let directories = layout.data_dirs.iter().chain([&layout.checkpoint_dir]);
+    for directory in directories {
+        for (path, _) in disk.list(directory)? {
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            if is_log(name) || (directory == &layout.checkpoint_dir && is_checkpoint(name)) {
+                return Err(OpenError::Java { path });
+            }
+        }
+    }
+    Ok(())
+}
+
+struct Recovery {
+    log: Log,
+    report: Recovered,
+    last: LastGroup,
+    /// Segments that hold events and whose header cannot be read.
+    lost_segments: usize,
+}
+
+/// The last group that was found: what in it is damaged was never acknowledged.
+#[derive(Default)]
+struct LastGroup {
+    segment: u64,
+    frames: Vec<(FrameHeader, Range<u64>)>,
+    damage: Vec<Range<u64>>,
+}
+
+impl Recovery {
+    /// What the checkpoint says of segments before its position.
+    fn keep_known(
+        &mut self,
+        files: &Files,
+        checkpoint: &Checkpoint,
+        checkpoint_dir: &Path,
+    ) -> Result<(), OpenError> {
+        for contents in &checkpoint.segments {
+            let segment = files.segments.get(&contents.id).cloned();
+            match segment {
+                Some(segment) => {
+                    drop(self.log.kept.insert(contents.id, Kept { segment, contents: *contents }))
+                }
+                None if contents.live == 0 => {}
+                None if files.unreadable.is_empty() => {
+                    let (id, events) = (contents.id, contents.live);
+                    return Err(OpenError::Missing { id, events, checkpoint_dir: checkpoint_dir.into() });
+                }
+                None => {
+                    tracing::error!(
+                        "segment {} is damaged in both copies of its header: {} events are lost",
+                        contents.id,
+                        contents.live
+                    );
+                    self.report.corrupt += 1;
+                    self.lost_segments += 1;
+                    self.log.events = self.log.events.saturating_sub(contents.live);
+                    self.log.consumed.insert(contents.first..contents.end, |_| ());
+                }
+            }
+        }
+        // The rest is drained; files return to the pool by way of the next checkpoints.
+        for (id, segment) in files.segments.range(..checkpoint.position.segment) {
+            let contents = Contents { id: *id, ..Contents::default() };
+            self.log.kept.entry(*id).or_insert_with(|| Kept { segment: segment.clone(), contents });
+        }
+        Ok(())
+    }
+
+    /// Reads the headers behind the checkpoint.
+    fn scan(&mut self, files: &Files, position: Position) -> Result<(), OpenError> {
+        let mut later = files.segments.range(position.segment..).peekable();
+        while let Some((&id, segment)) = later.next() {
+            let next = later.peek().map(|(_, next)| next.header.last_good_group);
+            let contents = Contents::none(id, segment.header.first_sequence);
+            self.log.kept.entry(id).or_insert_with(|| Kept { segment: segment.clone(), contents });
+            let at = if id == position.segment { position.offset } else { BLOCK };
+            self.scan_segment(segment, at, next.unwrap_or(u64::MAX))?;
+            // The next segment says how far this one went.
+            if let Some(last) = next.filter(|&last| last > self.log.last_good_group) {
+                tracing::error!("segment {id} ends before its last group {last}");
+                self.report.corrupt += 1;
+                self.log.last_good_group = last;
+                self.log.next_group = last + 1;
+                self.last = LastGroup::default();
+            }
+            self.report.segments += 1;
+            // After the crash of a process alone, the page cache may hold what no disk has.
+            self.log.disk.open(&segment.path)?.sync()?;
+        }
+        Ok(())
+    }
+
+    fn scan_segment(&mut self, segment: &Segment, at: u64, last_good_group: u64) -> Result<(), OpenError> {
+        let disk = self.log.disk.clone();
+        let mut walk = Walk::new(&*disk, segment.clone(), at, None, last_good_group, HEADER_AHEAD)?;
+        let id = segment.header.id;
+        while let Some(found) = walk.advance()? {
+            match found {
+                Found::Group(group) => {
+                    self.flush_damage();
+                    self.report.groups += 1;
+                    self.log.last_good_group = group.number;
+                    self.log.next_group = group.number + 1;
+                    self.last = LastGroup { segment: id, ..LastGroup::default() };
+                }
+                Found::Frame(header, body) => {
+                    self.last.frames.push((header, body.clone()));
+                    match header.kind {
+                        FrameKind::Put => self.apply_put(id, &header),
+                        FrameKind::Ack => self.apply_ack(&mut walk, &header, body)?,
+                    }
+                }
+                Found::Damage(range) => self.last.damage.push(range),
+            }
+            if let Some(kept) = self.log.kept.get_mut(&id) {
+                (kept.contents.length, kept.contents.last_group) = (walk.at(), self.log.last_good_group);
+            }
+        }
+        Ok(())
+    }
+
+    fn apply_put(&mut self, id: u64, header: &FrameHeader) {
+        let log = &mut self.log;
+        let end = header.first.saturating_add(header.count.into());
+        if header.first < log.next_sequence {
+            return;
+        }
+        // What is missing was abandoned or damaged.
+        log.consumed.insert(log.next_sequence..header.first, |_| ());
+        log.next_sequence = end;
+        // Already consumed: after a checkpoint was lost, acks may come from later segments than puts.
+        if let Some(kept) = log.kept.get_mut(&id) {
+            kept.contents.add(header.first..end);
+        }
+        log.events += u64::from(header.count);
+        log.bytes += header.bytes;
+    }
+
+    fn apply_ack(
+        &mut self,
+        walk: &mut Walk,
+        header: &FrameHeader,
+        body: Range<u64>,
+    ) -> Result<(), OpenError> {
+        let seal = cipher(self.log.keys.as_deref(), &walk.segment().header)?;
+        let bytes = walk.read(body)?;
+        let ranges =
+            open_body(header, bytes, seal.as_ref()).and_then(|body| decode_ranges(&body, header.count));
+        // A damaged one is judged with its group; what it acknowledged is delivered again.
+        let Ok(ranges) = ranges else { return Ok(()) };
+        for range in ranges {
+            self.log.next_sequence = self.log.next_sequence.max(range.end);
+            self.log.consume(range);
+        }
+        self.log.bytes = self.log.bytes.saturating_sub(header.bytes);
+        Ok(())
+    }
+
+    /// There is a group behind the damage, so it is no torn end.
+    fn flush_damage(&mut self) {
+        let (id, damage) = (self.last.segment, std::mem::take(&mut self.last.damage));
+        for range in damage {
+            self.report.corrupt += 1;
+            self.put_aside(id, range, Reason::CorruptHeader);
+        }
+    }
+
+    /// Bodies are not read when a store is opened, except those that may never have been written.
+    fn judge_last_group(&mut self) -> Result<(), OpenError> {
+        let last = std::mem::take(&mut self.last);
+        let Some(kept) = self.log.kept.get(&last.segment) else { return Ok(()) };
+        let segment = kept.segment.clone();
+        let seal = cipher(self.log.keys.as_deref(), &segment.header)?;
+        let mut walk = Walk::new(&*self.log.disk.clone(), segment, BLOCK, None, u64::MAX, HEADER_AHEAD)?;
+        for (header, body) in last.frames {
+            let bytes = walk.read(body.clone())?;
+            if open_body(&header, bytes, seal.as_ref()).is_ok() {
+                continue;
+            }
+            self.report.discarded += 1;
+            self.put_aside(last.segment, body, Reason::TailDiscarded);
+            if header.kind == FrameKind::Put {
+                self.log.consume(header.first..header.first.saturating_add(header.count.into()));
+                self.log.bytes = self.log.bytes.saturating_sub(header.bytes);
+            }
+        }
+        for range in last.damage {
+            self.report.discarded += 1;
+            self.put_aside(last.segment, range, Reason::TailDiscarded);
+        }
+        Ok(())
+    }
+
+    fn put_aside(&mut self, id: u64, range: Range<u64>, reason: Reason) {
+        self.log.quarantined += 1;
+        let Some(kept) = self.log.kept.get(&id) else { return };
+        let position = Position { segment: id, offset: range.start };
+        let directory = kept.segment.path.parent().unwrap_or(&kept.segment.path);
+        let bytes = Walk::new(&*self.log.disk, kept.segment.clone(), BLOCK, None, u64::MAX, HEADER_AHEAD)
+            .and_then(|mut walk| walk.read(range));
+        match bytes {
+            Ok(bytes) => quarantine::keep(&*self.log.disk, directory, position, reason, &bytes),
+            Err(error) => tracing::warn!("{position}: {}, and it cannot be read: {error}", reason.name()),
+        }
+    }
+
+    fn finish(mut self, files: &Files) -> Result<(Log, Recovered), OpenError> {
+        let log = &mut self.log;
+        for directory in &log.pool.layout().data_dirs {
+            log.disk.sync_directory(directory)?;
+        }
+        for Kept { segment, contents } in log.kept.values().filter(|kept| kept.contents.live > 0) {
+            log.pool.readable(segment, contents.length);
+        }
+        for path in &files.blank {
+            log.pool.add_spare(path.clone());
+        }
+        for path in &files.useless {
+            log.disk.remove(path)?;
+        }
+        for path in &files.unreadable {
+            if self.lost_segments > 0 {
+                // One of them held events; whoever wants to can still look for them.
+                log.disk.rename(path, &path.with_extension("damaged"))?;
+            } else {
+                // Torn when it was begun, so nothing is in it.
+                log.disk.remove(path)?;
+            }
+        }
+        Ok((self.log, self.report))
+    }
+}

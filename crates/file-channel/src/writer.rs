@@ -1,0 +1,323 @@
+//! The one writer of a channel: everything that waits becomes a group, one write and one sync, and then all are
+//! answered.
+
+use std::{
+    collections::VecDeque,
+    io,
+    sync::Arc,
+    time::{Duration, Instant, UNIX_EPOCH},
+};
+
+use flume_core::{
+    ChannelError,
+    metrics::{Counter, Gauge, Metrics},
+};
+use tokio::sync::oneshot;
+
+use crate::{
+    chores::{Chore, Chores},
+    inbox::{Inbox, Mail, Put},
+    log::{Acks, AppendError, Appended, Batch, Log, MOST_RANGES},
+    queue::{Queue, Run},
+    ranges::Ranges,
+};
+
+/// After a failure of the disk nothing is tried for so long.
+const PAUSE: Duration = Duration::from_secs(1);
+/// How often a put that waits for room on disk looks again.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+
+/// The writer.
+pub(crate) struct Writer {
+    log: Log,
+    inbox: Arc<Inbox>,
+    queue: Arc<Queue>,
+    chores: Arc<Chores>,
+    checkpoint_interval: Duration,
+    waiting: VecDeque<Put>,
+    acks: Acks,
+    ack_waiters: Vec<oneshot::Sender<Result<(), ChannelError>>>,
+    acks_due: Option<Instant>,
+    paused_until: Option<Instant>,
+    full: bool,
+    checkpoint: Checkpointing,
+    numbers: Numbers,
+}
+
+/// When the next checkpoint is due.
+struct Checkpointing {
+    last: Instant,
+    segment: u64,
+    dirty: bool,
+    under_way: bool,
+}
+
+/// What monitoring sees of the writer.
+struct Numbers {
+    groups: Counter,
+    group_puts: Counter,
+    put_errors: Counter,
+    checkpoint_errors: Counter,
+    checkpoint_bytes: Counter,
+    quarantined: Gauge,
+    spares: Gauge,
+    unhealthy: Gauge,
+}
+
+impl Writer {
+    /// A writer of `log`.
+    pub(crate) fn new(
+        log: Log,
+        inbox: Arc<Inbox>,
+        queue: Arc<Queue>,
+        chores: Arc<Chores>,
+        checkpoint_interval: Duration,
+        metrics: &Metrics,
+    ) -> Self {
+        let numbers = Numbers {
+            groups: metrics.counter("GroupCount"),
+            group_puts: metrics.counter("GroupPutCount"),
+            put_errors: metrics.counter("EventPutErrorCount"),
+            checkpoint_errors: metrics.counter("CheckpointWriteErrorCount"),
+            checkpoint_bytes: metrics.counter("CheckpointBytesWritten"),
+            quarantined: metrics.gauge("QuarantinedFrames"),
+            spares: metrics.gauge("SpareSegments"),
+            unhealthy: metrics.gauge("Unhealthy"),
+        };
+        let segment = log.end().segment;
+        let checkpoint = Checkpointing { last: Instant::now(), segment, dirty: false, under_way: false };
+        Writer {
+            log,
+            inbox,
+            queue,
+            chores,
+            checkpoint_interval,
+            waiting: VecDeque::new(),
+            acks: Acks::default(),
+            ack_waiters: vec![],
+            acks_due: None,
+            paused_until: None,
+            full: false,
+            checkpoint,
+            numbers,
+        }
+    }
+
+    /// Works until the channel closes; then writes the last acks, and a checkpoint if `last_checkpoint`.
+    pub(crate) fn run(mut self, last_checkpoint: bool) {
+        loop {
+            let mail = self.inbox.wait(self.wake_up());
+            let closed = mail.closed;
+            self.step(mail);
+            if closed {
+                return self.finish(last_checkpoint);
+            }
+        }
+    }
+
+    /// When something is to be done although nothing comes.
+    fn wake_up(&self) -> Option<Instant> {
+        let now = Instant::now();
+        let retry = (!self.waiting.is_empty()).then(|| now + LOOK_AGAIN);
+        let acks = self.acks_due.map(|due| self.paused_until.map_or(due, |paused| paused.max(due)));
+        let checkpoint = (self.checkpoint.dirty && !self.checkpoint.under_way)
+            .then(|| self.checkpoint.last + self.checkpoint_interval);
+        [retry, acks, checkpoint].into_iter().flatten().min()
+    }
+
+    /// Does what has come.
+    pub(crate) fn step(&mut self, mail: Mail) {
+        self.waiting.extend(mail.puts);
+        mail.acks.ranges.iter().for_each(|range| self.acks.ranges.insert(range, |_| ()));
+        self.acks.bytes += mail.acks.bytes;
+        self.ack_waiters.extend(mail.ack_waiters);
+        self.acks_due = [self.acks_due, mail.acks_due].into_iter().flatten().min();
+        self.log.quarantined += mail.quarantined;
+        self.collect_chore();
+        self.write(mail.closed);
+        self.plan_chores();
+    }
+
+    /// Writes groups until nothing is left that can be written now.
+    fn write(&mut self, closing: bool) {
+        if self.paused_until.is_some_and(|until| until > Instant::now()) {
+            self.refuse_waiting(&io::Error::other(
+                "the disk failed a moment ago, it is tried again after a pause",
+            ));
+            return;
+        }
+        loop {
+            let acks_due = closing || self.acks_due.is_some_and(|due| due <= Instant::now());
+            if self.waiting.is_empty() && (self.acks.ranges.is_empty() || !acks_due) {
+                self.full = false;
+                return;
+            }
+            let rest = split_acks(&mut self.acks);
+            let batches: Vec<&Batch> = self.waiting.iter().map(|put| &put.batch).collect();
+            let acks = std::mem::take(&mut self.acks);
+            let outcome = self.log.append(&batches, Some(&acks));
+            let acked = matches!(&outcome, Ok(appended) if appended.acks);
+            if !acked {
+                self.acks = acks;
+            }
+            rest.ranges.iter().for_each(|range| self.acks.ranges.insert(range, |_| ()));
+            self.acks.bytes += rest.bytes;
+            match outcome {
+                Ok(appended) => self.written(&appended),
+                Err(AppendError::NoRoom) => return self.no_room(),
+                Err(AppendError::Io(error)) => return self.failed(&error),
+            }
+            if !self.waiting.is_empty() && self.full {
+                return self.no_room();
+            }
+        }
+    }
+
+    fn written(&mut self, appended: &Appended) {
+        let mut first = appended.first;
+        let mut replies = Vec::with_capacity(appended.batches);
+        let mut runs = Vec::with_capacity(appended.batches);
+        for Put { batch, events, reply, .. } in self.waiting.drain(..appended.batches) {
+            let put = UNIX_EPOCH + Duration::from_millis(batch.time_ms);
+            let count = events.len() as u64;
+            runs.push(Run { first, bytes: batch.bytes as usize, events: events.into(), put });
+            first += count;
+            replies.push(reply);
+        }
+        // Only acks went although puts wait: there was no room for them.
+        self.full = appended.batches == 0 && !self.waiting.is_empty();
+        self.queue.publish(appended, runs);
+        if self.queue.is_read() {
+            self.log.pool.read_past(appended.end.segment);
+        }
+        for reply in replies {
+            let _ = reply.send(Ok(()));
+        }
+        if self.acks.ranges.is_empty() {
+            self.acks_due = None;
+            self.ack_waiters.drain(..).for_each(|waiter| drop(waiter.send(Ok(()))));
+        }
+        self.paused_until = None;
+        self.checkpoint.dirty = true;
+        self.numbers.groups.add(1);
+        self.numbers.group_puts.add(appended.batches);
+        self.numbers.unhealthy.set(0);
+    }
+
+    /// Puts wait for room until their deadline; acks have what was reserved for them.
+    fn no_room(&mut self) {
+        let now = Instant::now();
+        if !self.full {
+            tracing::warn!("no room for another segment: puts are refused until there is some");
+        }
+        self.full = true;
+        for put in std::mem::take(&mut self.waiting) {
+            if put.deadline > now {
+                self.waiting.push_back(put);
+            } else {
+                let wanted = put.events.len();
+                self.refuse(put, ChannelError::Full { wanted });
+            }
+        }
+        // Acks that cannot be written now are kept for the next group.
+        if self.acks_due.is_some() {
+            self.acks_due = Some(now + LOOK_AGAIN);
+        }
+    }
+
+    fn failed(&mut self, error: &io::Error) {
+        tracing::error!("failed to write the log: {error}; what was being put is refused");
+        self.numbers.unhealthy.set(1);
+        self.refuse_waiting(error);
+        let until = Instant::now() + PAUSE;
+        self.paused_until = Some(until);
+        if self.acks_due.is_some() {
+            self.acks_due = Some(until);
+        }
+    }
+
+    fn refuse_waiting(&mut self, error: &io::Error) {
+        for put in std::mem::take(&mut self.waiting) {
+            let copy = io::Error::new(error.kind(), error.to_string());
+            self.refuse(put, ChannelError::Storage(Box::new(copy)));
+        }
+    }
+
+    fn refuse(&self, put: Put, error: ChannelError) {
+        self.numbers.put_errors.add(1);
+        self.queue.release(put.events.len(), put.batch.bytes as usize);
+        let _ = put.reply.send(Err(error));
+    }
+
+    /// What the housekeeper has finished.
+    fn collect_chore(&mut self) {
+        let Some((checkpoint, outcome)) = self.chores.finished() else { return };
+        self.checkpoint.under_way = false;
+        let bytes = checkpoint.encode().len();
+        match outcome.and_then(|()| self.log.checkpointed(&checkpoint)) {
+            Ok(()) => self.numbers.checkpoint_bytes.add(bytes),
+            Err(error) => {
+                self.numbers.checkpoint_errors.add(1);
+                tracing::error!("failed to write a checkpoint: {error}");
+                self.checkpoint.dirty = true;
+            }
+        }
+    }
+
+    fn plan_chores(&mut self) {
+        let end = self.log.end();
+        let due = self.checkpoint.last.elapsed() >= self.checkpoint_interval
+            || end.segment != self.checkpoint.segment;
+        if self.checkpoint.dirty && due && !self.checkpoint.under_way {
+            self.begin_checkpoint();
+        }
+        self.numbers.quarantined.set(self.log.quarantined as usize);
+        self.numbers.spares.set(self.log.pool.spares());
+        // A channel that hardly holds anything needs no spare segments.
+        if end.offset > self.log.pool.layout().segment_bytes / 4 {
+            self.chores.fill();
+        }
+    }
+
+    /// Hands a checkpoint to the housekeeper.
+    pub(crate) fn begin_checkpoint(&mut self) {
+        let checkpoint = self.log.checkpoint();
+        self.checkpoint = Checkpointing {
+            last: Instant::now(),
+            segment: self.log.end().segment,
+            dirty: false,
+            under_way: true,
+        };
+        self.chores.begin(Chore::Checkpoint(checkpoint));
+    }
+
+    fn finish(mut self, last_checkpoint: bool) {
+        self.refuse_all();
+        self.chores.close();
+        if last_checkpoint && !self.checkpoint.under_way {
+            let checkpoint = self.log.checkpoint();
+            if let Err(error) = checkpoint.write(&*self.log.disk, &self.log.pool.layout().checkpoint_dir) {
+                tracing::error!("failed to write the last checkpoint: {error}");
+            }
+        }
+    }
+
+    /// Nobody may wait for a writer that is gone.
+    fn refuse_all(&mut self) {
+        for put in std::mem::take(&mut self.waiting) {
+            self.refuse(put, ChannelError::Closed);
+        }
+        self.ack_waiters.drain(..).for_each(|waiter| drop(waiter.send(Err(ChannelError::Closed))));
+    }
+}
+
+/// Leaves no more ranges in `acks` than a frame holds; returns the rest.
+fn split_acks(acks: &mut Acks) -> Acks {
+    if acks.ranges.len() <= MOST_RANGES {
+        return Acks::default();
+    }
+    let all = std::mem::take(&mut acks.ranges);
+    acks.ranges = all.iter().take(MOST_RANGES).collect();
+    let ranges: Ranges = all.iter().skip(MOST_RANGES).collect();
+    Acks { ranges, bytes: 0 }
+}

@@ -1,0 +1,271 @@
+//! Calls that fail or hang: nothing is lost, the rest flows, and files end under their final names.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use super::{
+    model::{Fault, Model},
+    *,
+};
+
+/// Every call that a file meets on its way.
+const CALLS: &[&str] = &["create", "write", "hflush", "close", "rename"];
+const KINDS: &[FsErrorKind] = &[
+    FsErrorKind::Retry,
+    FsErrorKind::Permission,
+    FsErrorKind::Quota,
+    FsErrorKind::Gone,
+    FsErrorKind::Unsupported,
+];
+
+pub(super) fn on(model: &Model, text: &str, cx: &Context) -> HdfsSink {
+    let mut sink = sink(&format!("hdfs.path = file:/x/%{{h}}\nhdfs.fileType = DataStream\n{text}"), cx);
+    let model = model.clone();
+    sink.connect = Box::new(move || {
+        let fs: Arc<dyn FileSystem> = Arc::new(model.clone());
+        Box::pin(async move { Ok(fs) })
+    });
+    sink
+}
+
+/// Delivers as the runner does: what is rejected, or rolled back, comes again after a pause, until nothing is left.
+async fn deliver_all(sink: &mut HdfsSink, words: &str) {
+    let mut batch = events(words);
+    for _ in 0..100 {
+        sink.tick().await.unwrap();
+        match sink.deliver(&batch).await {
+            Ok(delivered) => {
+                let again = delivered.rejected.iter().map(|rejected| batch[rejected.index].clone());
+                batch = again.collect();
+                if batch.is_empty() {
+                    return;
+                }
+            }
+            Err(error) => assert!(error.pause),
+        }
+        sleep(Duration::from_secs(5)).await;
+    }
+    panic!("not delivered: {batch:?}");
+}
+
+/// All files without the digits of their names.
+fn shown(model: &Model) -> Vec<String> {
+    let files = model.files();
+    let plain = |name: &str| name.chars().filter(|c| !c.is_ascii_digit()).collect::<String>();
+    files.iter().map(|(name, text)| format!("{}={text}", plain(name))).collect()
+}
+
+fn words_in(model: &Model) -> Vec<String> {
+    let files = model.files();
+    files.iter().flat_map(|(_, text)| text.split_whitespace().map(String::from).collect::<Vec<_>>()).collect()
+}
+
+/// Whether each word is there, and all files are closed under their final names.
+pub(super) fn check(model: &Model, expected: &str, what: &str) {
+    let found = words_in(model);
+    for word in expected.split_whitespace() {
+        let body = word.split_once(':').map_or(word, |(_, body)| body);
+        assert!(found.iter().any(|found| found == body), "{what}: {body} is lost: {:?}", model.files());
+    }
+    let unfinished =
+        model.files().into_iter().find(|(name, _)| name.contains(".tmp") || name.contains("(open)"));
+    assert_eq!(unfinished, None, "{what}: {:?}", model.files());
+}
+
+#[tokio::test(start_paused = true)]
+async fn whatever_fails_once_or_more_nothing_is_lost() {
+    for call in CALLS {
+        let failures = KINDS.iter().flat_map(|kind| [Fault::Fail(*kind), Fault::FailAfter(*kind)]);
+        for fault in failures.chain([Fault::Hang, Fault::HangAfter]) {
+            for times in [1, 3] {
+                let what = format!("{call} {fault:?} {times} times");
+                let (model, cx) = (Model::default(), Context::new("a1.sinks.k1", &["c1"]));
+                let mut sink = on(&model, "hdfs.rollCount = 2\nhdfs.stopTimeout = 100000", &cx);
+                sink.open().await.unwrap();
+                deliver_all(&mut sink, "1:a 2:b 1:c").await;
+                model.fault(call, "/x/", fault, times);
+                deliver_all(&mut sink, "1:d 1:e 2:f 3:g").await;
+                deliver_all(&mut sink, "1:h 2:i 3:j").await;
+                sleep(Duration::from_secs(1000)).await;
+                sink.close().await.unwrap();
+                check(&model, "a b c d e f g h i j", &what);
+                for gauge in ["FilesOpenCount", "FilesPendingCount", "FilesAbandonedCount"] {
+                    assert_eq!(cx.metrics.number(gauge), 0, "{what} {gauge}");
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_bad_bucket_of_a_hundred_stops_no_other() {
+    for (call, fault) in [
+        ("create", Fault::Fail(FsErrorKind::Permission)),
+        ("create", Fault::Fail(FsErrorKind::Quota)),
+        ("write", Fault::Fail(FsErrorKind::Retry)),
+        ("hflush", Fault::Hang),
+    ] {
+        let (model, cx) = (Model::default(), Context::new("a1.sinks.k1", &["c1"]));
+        let mut sink = on(&model, "hdfs.rollCount = 0\nhdfs.rollSize = 0\nhdfs.rollInterval = 0", &cx);
+        sink.open().await.unwrap();
+        model.fault(call, "/x/bad", fault, usize::MAX);
+        let mut again = events("");
+        for round in 0..20 {
+            let words: Vec<_> = (1..100).map(|bucket| format!("b{bucket}:{bucket}-{round}")).collect();
+            let batch = events(&format!("bad:bad-{round} {}", words.join(" ")));
+            let delivered = sink.deliver(&batch).await.unwrap();
+            let [rejected] = &delivered.rejected[..] else { panic!("{call}: {:?}", delivered.rejected) };
+            assert_eq!((rejected.index, rejected.cause), (0, Cause::NotNow), "{call}");
+            again.push(batch[0].clone());
+            assert_eq!(cx.metrics.number("BucketsFailing"), 1);
+            sleep(Duration::from_secs(1)).await;
+        }
+        // Each good event once: nothing was written again for the bad one's sake.
+        let good = words_in(&model).into_iter().filter(|word| !word.starts_with("bad")).count();
+        assert_eq!(good, 99 * 20, "{call}");
+        assert!(
+            model.calls(&format!("{call} /x/bad")).len() <= 6,
+            "{call}: {:?}",
+            model.calls("create /x/bad")
+        );
+        // A batch of its events alone: the others are known to flow, so it does not hold them up.
+        assert_eq!(sink.deliver(&again).await.unwrap().rejected.len(), 20, "{call}");
+        model.heal();
+        sleep(Duration::from_secs(20)).await;
+        assert!(sink.deliver(&again).await.unwrap().rejected.is_empty(), "{call}");
+        assert_eq!(cx.metrics.number("BucketsFailing"), 0);
+        sleep(Duration::from_secs(1000)).await;
+        sink.close().await.unwrap();
+        check(&model, "bad-0 bad-19 1-0 99-19", call);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_file_system_that_is_down_makes_the_sink_fail_and_no_names() {
+    let (model, cx) = (Model::default(), Context::new("a1.sinks.k1", &["c1"]));
+    let mut sink = on(&model, "", &cx);
+    sink.open().await.unwrap();
+    for call in ["create", "length"] {
+        model.fault(call, "/", Fault::Fail(FsErrorKind::Retry), usize::MAX);
+    }
+    for _ in 0..10 {
+        let error = sink.deliver(&events("1:a 2:b")).await.unwrap_err();
+        assert!(flume_core::with_causes(&error).contains("/x/"), "{error}");
+        sleep(Duration::from_secs(5)).await;
+    }
+    let mut created = model.calls("create");
+    created.sort();
+    created.dedup();
+    assert_eq!(created.len(), 2, "{created:?}");
+    model.heal();
+    deliver_all(&mut sink, "1:a 2:b").await;
+    sink.close().await.unwrap();
+    assert_eq!(shown(&model), ["/x//FlumeData.=a", "/x//FlumeData.=b"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_single_bucket_that_fails_is_the_sinks_failure() {
+    let (model, cx) = (Model::default(), Context::new("a1.sinks.k1", &["c1"]));
+    let mut sink = on(&model, "hdfs.path = file:/x", &cx);
+    sink.open().await.unwrap();
+    model.fault("create", "/x", Fault::Fail(FsErrorKind::Permission), 1);
+    let error = flume_core::with_causes(&sink.deliver(&events("a")).await.unwrap_err());
+    assert!(error.contains("write a batch: failed to create /x/FlumeData."), "{error}");
+    deliver_all(&mut sink, "a").await;
+    sink.close().await.unwrap();
+    assert_eq!(shown(&model), ["/x/FlumeData.=a"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn names_that_are_taken_are_left_alone() {
+    let (model, cx) = (Model::default(), Context::new("a1.sinks.k1", &["c1"]));
+    let mut sink = on(&model, "hdfs.fileSuffix = .log", &cx);
+    sink.open().await.unwrap();
+    deliver_all(&mut sink, "1:a").await;
+    let (name, _) = model.files().remove(0);
+    let name = name.trim_end_matches(" (open)").trim_end_matches(".tmp");
+    model.put(name, "other");
+    sink.close().await.unwrap();
+    assert_eq!(model.files()[0], (name.to_string(), "other".to_string()));
+    let number = |name: &str| name.split('.').nth(1).unwrap().parse::<u64>().unwrap();
+    assert_eq!(number(&model.files()[1].0), number(name) + 1);
+    assert_eq!(shown(&model), ["/x//FlumeData..log=other", "/x//FlumeData..log=a"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn attempts_to_finish_a_file_are_counted_and_spaced() {
+    for (text, attempts, seconds) in [
+        ("hdfs.closeTries = 3\nhdfs.retryInterval = 10", 3, 20),
+        ("hdfs.closeTries = 5\nhdfs.retryInterval = 0", 1, 0),
+        ("hdfs.closeTries = 1", 1, 0),
+    ] {
+        let (model, cx) = (Model::default(), Context::new("a1.sinks.k1", &["c1"]));
+        let mut sink = on(&model, &format!("hdfs.rollCount = 1\n{text}"), &cx);
+        sink.open().await.unwrap();
+        model.fault("rename", "/x/1", Fault::Fail(FsErrorKind::Retry), usize::MAX);
+        deliver_all(&mut sink, "1:a 1:b").await;
+        let start = Instant::now();
+        while cx.metrics.number("FilesPendingCount") > 0 {
+            sink.open.as_mut().unwrap().closer.next(Duration::from_secs(1)).await;
+        }
+        let took = start.elapsed().as_secs();
+        assert_eq!((model.calls("rename").len(), took), (attempts, seconds), "{text}");
+        assert_eq!(cx.metrics.number("FilesAbandonedCount"), 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_is_asked_for_until_it_is_recovered() {
+    let (model, cx) = (Model::default(), Context::new("a1.sinks.k1", &["c1"]));
+    let mut sink = on(&model, "hdfs.rollCount = 0", &cx);
+    sink.open().await.unwrap();
+    deliver_all(&mut sink, "1:a").await;
+    model.set_slow_recoveries(5);
+    model.fault("hflush", "/x/1", Fault::Fail(FsErrorKind::Retry), 1);
+    deliver_all(&mut sink, "1:b").await;
+    sleep(Duration::from_secs(60)).await;
+    sink.close().await.unwrap();
+    assert_eq!(model.calls("recover").len(), 6);
+    check(&model, "a b", "slow recovery");
+    assert_eq!(shown(&model), ["/x//FlumeData.=a", "/x//FlumeData.=b"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn lost_replicas_complete_files_thirty_times_and_other_limits_hold_on() {
+    let (model, cx) = (Model::default(), Context::new("a1.sinks.k1", &["c1"]));
+    let text = "hdfs.minBlockReplicas = 2\nhdfs.rollCount = 5\nhdfs.rollSize = 0\nhdfs.rollInterval = 0";
+    let mut sink = on(&model, text, &cx);
+    sink.open().await.unwrap();
+    model.set_live_replicas(1);
+    for _ in 0..41 {
+        deliver_all(&mut sink, "1:a").await;
+    }
+    // 30 files of one event, then two of five, and one that is open.
+    assert_eq!(cx.metrics.number("ConnectionCreatedCount"), 33);
+    model.set_live_replicas(2);
+    deliver_all(&mut sink, "1:a").await;
+    model.set_live_replicas(1);
+    deliver_all(&mut sink, "1:a").await;
+    assert_eq!(cx.metrics.number("ConnectionCreatedCount"), 34);
+    sink.close().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_is_bounded() {
+    for (call, fault, left) in [
+        ("rename", Fault::Hang, 3),
+        ("close", Fault::Hang, 0),
+        ("rename", Fault::Fail(FsErrorKind::Retry), 3),
+    ] {
+        let (model, cx) = (Model::default(), Context::new("a1.sinks.k1", &["c1"]));
+        let mut sink = on(&model, "hdfs.stopTimeout = 40\nhdfs.callTimeout = 30000", &cx);
+        sink.open().await.unwrap();
+        deliver_all(&mut sink, "1:a 2:b 3:c").await;
+        model.fault(call, "/x", fault, usize::MAX);
+        let start = Instant::now();
+        sink.close().await.unwrap();
+        assert!(start.elapsed() <= Duration::from_secs(41), "{call} {fault:?}: {:?}", start.elapsed());
+        assert_eq!(cx.metrics.number("FilesAbandonedCount"), left, "{call} {fault:?}");
+    }
+}
