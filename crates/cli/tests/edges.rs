@@ -13,7 +13,8 @@ const EDGES: &[(&str, &[&str])] = &[
     ("flume-components", &["flume-core", "flume-wire"]),
     ("flume-wire", &[]),
     ("flume-file-channel", &["flume-core"]),
-    ("flume-hdfs", &["flume-core", "flume-wire"]),
+    ("flume-gss", &[]),
+    ("flume-hdfs", &["flume-core", "flume-gss", "flume-wire"]),
     ("flume-deploy", &["flume-core", "flume-hdfs"]),
     (
         "flume-ng",

@@ -3,6 +3,7 @@
 pub mod formats;
 pub mod fs;
 pub mod hadoop;
+pub mod identity;
 mod path;
 mod sink;
 

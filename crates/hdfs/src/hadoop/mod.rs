@@ -19,6 +19,7 @@ use std::{
     sync::Arc,
 };
 
+pub(crate) use expand::user_name;
 pub use known::{KNOWN, Known};
 pub use settings::{ClientSettings, Protection};
 pub use target::{NameNode, Target};

@@ -1,0 +1,223 @@
+//! A login that is kept fresh and visible. Clients fetch tickets by the keytab themselves when they connect; what this
+//! is for is to know before they need to that they could not.
+
+use std::{
+    collections::HashMap,
+    fs,
+    os::unix::fs::MetadataExt,
+    path::Path,
+    sync::{Arc, LazyLock, Weak},
+    time::{Duration, SystemTime},
+};
+
+use flume_core::metrics::{Metrics, Text};
+use parking_lot::Mutex;
+
+use super::{IdentityError, Login, Ticket, login};
+
+/// The pause after a renewal that failed.
+const PAUSE: Duration = Duration::from_secs(30);
+/// A login takes longer only when something is wrong.
+pub const LOGIN_LIMIT: Duration = Duration::from_secs(10);
+
+/// A login, shared by all that have the same principal and keytab.
+pub struct Session {
+    login: Login,
+    known: Mutex<Known>,
+}
+
+#[derive(Default)]
+struct Known {
+    ticket: Option<Ticket>,
+    /// The keytab that the ticket was fetched by.
+    keytab: Option<Stamp>,
+    warnings: Vec<String>,
+    error: Option<String>,
+    /// When to try again after a failure.
+    not_before: Option<SystemTime>,
+    renewing: bool,
+}
+
+/// Tells a file from the one that took its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Stamp {
+    inode: u64,
+    size: u64,
+    changed: (i64, i64),
+}
+
+/// Where an operator sees a session.
+pub struct Shown {
+    principal: Text,
+    expiry: Text,
+    error: Text,
+}
+
+impl Shown {
+    /// The texts `KerberosPrincipal`, `KerberosTicketExpiry` and `KerberosLastError`.
+    pub fn among(metrics: &Metrics) -> Shown {
+        Shown {
+            principal: metrics.text("KerberosPrincipal"),
+            expiry: metrics.text("KerberosTicketExpiry"),
+            error: metrics.text("KerberosLastError"),
+        }
+    }
+}
+
+impl Session {
+    /// The session of a login whose `_HOST` is resolved. Nobody is asked yet.
+    pub fn of(login: &Login) -> Arc<Session> {
+        static SESSIONS: LazyLock<Mutex<HashMap<Login, Weak<Session>>>> = LazyLock::new(Mutex::default);
+        let mut sessions = SESSIONS.lock();
+        sessions.retain(|_, session| session.strong_count() > 0);
+        if let Some(session) = sessions.get(login).and_then(Weak::upgrade) {
+            return session;
+        }
+        let session = Arc::new(Session { login: login.clone(), known: Mutex::default() });
+        sessions.insert(login.clone(), Arc::downgrade(&session));
+        session
+    }
+
+    /// Logs in, unless a fresh ticket is there. Returns what an administrator should know.
+    ///
+    /// # Errors
+    /// What stands in the way; each call tries again.
+    pub async fn open(&self) -> Result<Vec<String>, IdentityError> {
+        {
+            let known = self.known.lock();
+            let fresh = known.ticket.as_ref().is_some_and(|ticket| ticket.renew_at() > SystemTime::now());
+            if fresh && known.keytab == stamp(&self.login.keytab) {
+                return Ok(known.warnings.clone());
+            }
+        }
+        self.renew().await
+    }
+
+    /// Looks whether a new ticket is due, and fetches it in the background: after four fifths of the old one's life, or
+    /// when the keytab was replaced. Cheap otherwise; call it about every second, within a runtime.
+    pub fn tick(self: &Arc<Self>) {
+        if self.is_due(SystemTime::now()) {
+            let session = self.clone();
+            tokio::spawn(async move {
+                if let Err(error) = session.renew().await {
+                    tracing::warn!("{}: the ticket cannot be renewed: {error}", session.login.principal);
+                }
+            });
+        }
+    }
+
+    /// Claims the renewal.
+    fn is_due(&self, now: SystemTime) -> bool {
+        let mut known = self.known.lock();
+        let old = known.ticket.as_ref().is_none_or(|ticket| ticket.renew_at() <= now);
+        let late = known.not_before.is_none_or(|time| time <= now);
+        let due = !known.renewing && late && (old || known.keytab != stamp(&self.login.keytab));
+        known.renewing |= due;
+        due
+    }
+
+    async fn renew(&self) -> Result<Vec<String>, IdentityError> {
+        // Before the keytab is read: if it is replaced meanwhile, it is read again.
+        let keytab = stamp(&self.login.keytab);
+        let result = login::log_in(&self.login, LOGIN_LIMIT).await;
+        let mut known = self.known.lock();
+        known.renewing = false;
+        match result {
+            Ok((ticket, checked)) => {
+                let warnings = checked.warnings.clone();
+                *known =
+                    Known { ticket: Some(ticket), keytab, warnings: checked.warnings, ..Known::default() };
+                Ok(warnings)
+            }
+            Err(error) => {
+                known.error = Some(format!("{}: {error}", login::shown(SystemTime::now())));
+                known.not_before = Some(SystemTime::now() + PAUSE);
+                Err(error)
+            }
+        }
+    }
+
+    /// Who is logged in, or is to be.
+    pub fn principal(&self) -> &str {
+        &self.login.principal
+    }
+
+    /// When the ticket expires; `None` before the first login.
+    pub fn expires(&self) -> Option<SystemTime> {
+        self.known.lock().ticket.as_ref().map(|ticket| ticket.expires)
+    }
+
+    /// Writes it where an operator looks.
+    pub fn show(&self, shown: &Shown) {
+        let known = self.known.lock();
+        shown.principal.set(self.principal());
+        shown
+            .expiry
+            .set(known.ticket.as_ref().map(|ticket| login::shown(ticket.expires)).unwrap_or_default());
+        shown.error.set(known.error.clone().unwrap_or_default());
+    }
+}
+
+fn stamp(path: &Path) -> Option<Stamp> {
+    let metadata = fs::metadata(path).ok()?;
+    Some(Stamp {
+        inode: metadata.ino(),
+        size: metadata.len(),
+        changed: (metadata.ctime(), metadata.ctime_nsec()),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn login(dir: &tempfile::TempDir) -> Login {
+        Login { principal: "flume/h@R".into(), keytab: dir.path().join("k") }
+    }
+
+    #[test]
+    fn equal_logins_share_a_session() {
+        let dir = tempfile::tempdir().unwrap();
+        let session = Session::of(&login(&dir));
+        assert!(Arc::ptr_eq(&session, &Session::of(&login(&dir))));
+        let other = Login { principal: "flume2@R".into(), ..login(&dir) };
+        assert!(!Arc::ptr_eq(&session, &Session::of(&other)));
+    }
+
+    #[test]
+    fn a_ticket_is_due_when_old_or_when_the_keytab_was_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let session = Session::of(&login(&dir));
+        let (since, path) = (SystemTime::now(), dir.path().join("k"));
+        let at = |seconds: u64| since + Duration::from_secs(seconds);
+        fs::write(&path, "1").unwrap();
+        let fetched = |session: &Session| {
+            let ticket = Ticket { principal: String::new(), since, expires: at(100) };
+            let keytab = stamp(&path);
+            *session.known.lock() = Known { ticket: Some(ticket), keytab, ..Known::default() };
+        };
+        assert!(session.is_due(at(0)) && !session.is_due(at(0)));
+        fetched(&session);
+        assert!(!session.is_due(at(79)));
+        assert!(session.is_due(at(81)));
+        fetched(&session);
+        fs::write(dir.path().join("new"), "2").unwrap();
+        fs::rename(dir.path().join("new"), &path).unwrap();
+        assert!(session.is_due(at(1)));
+        fetched(&session);
+        session.known.lock().not_before = Some(at(90));
+        assert!(!session.is_due(at(85)) && session.is_due(at(91)));
+    }
+
+    #[tokio::test]
+    async fn a_failure_is_shown() {
+        let dir = tempfile::tempdir().unwrap();
+        let session = Session::of(&login(&dir));
+        let error = session.open().await.unwrap_err();
+        let (metrics, text) = (Metrics::default(), error.to_string());
+        session.show(&Shown::among(&metrics));
+        assert!(metrics.text("KerberosLastError").get().ends_with(&text));
+        assert_eq!(metrics.text("KerberosPrincipal").get(), "flume/h@R");
+        assert_eq!(metrics.text("KerberosTicketExpiry").get(), "");
+    }
+}
