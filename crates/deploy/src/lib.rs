@@ -4,6 +4,7 @@
 //! that idempotence, dry runs and proof after each change are written once.
 
 mod accounts;
+mod check;
 pub mod clock;
 mod configure;
 mod doctor;
@@ -35,6 +36,7 @@ pub const STEPS: &[Step] = &[
     Step { name: "configure", doc: "resolves, checks, shows and records the settings", tasks: configure::tasks },
     Step { name: "install", doc: "the program, the user, the directories and the unit", tasks: install::tasks },
     Step { name: "kerberos", doc: "the service's principal and a keytab that is proved to work", tasks: kerberos::tasks },
+    Step { name: "check", doc: "a flow that really runs, as the service would, and is gone afterwards", tasks: check::tasks },
 ];
 
 /// What a run is about: a host as it shall be, and how to get there.

@@ -65,6 +65,7 @@ const LOOKS: &[(&str, Look)] = &[
     ("hadoop", software::hadoop),
     ("clock", kerberos::clock),
     ("keytab", kerberos::keytab),
+    ("last check", software::last_check),
 ];
 
 /// Looks at everything. A look that is not possible is a finding of its own.

@@ -2,12 +2,14 @@
 
 use std::{fs, path::Path};
 
-use flume_hdfs::hadoop::{ClientSettings, Hadoop};
+use flume_hdfs::hadoop::ClientSettings;
 
 use super::{Finding, Patient};
 use crate::{
+    check,
     fault::Fault,
     manager,
+    payload::PROGRAM,
     program::{Program, find},
 };
 
@@ -20,7 +22,7 @@ const INSTALL: &str = "flume-ng provision install --package FILE, or --from-self
 
 /// The package, and whether the service runs the program that this is.
 pub(super) fn program(patient: &Patient<'_>) -> Result<Vec<Finding>, Fault> {
-    let (installed, version) = (Path::new("/usr/bin/flume-ng"), env!("CARGO_PKG_VERSION"));
+    let (installed, version) = (Path::new(PROGRAM), env!("CARGO_PKG_VERSION"));
     let package = manager::installed_version();
     let mut found = vec![match (&package, installed.exists()) {
         (Some(package), true) => Finding::ok("program", format!("package flume {package}")),
@@ -72,11 +74,7 @@ fn agent(line: &str) -> Option<Finding> {
 /// Hadoop's configuration: which files, what they are about, and whether they fit the settings.
 pub(super) fn hadoop(patient: &Patient<'_>) -> Result<Vec<Finding>, Fault> {
     let node = &patient.site.node;
-    let read = match node.hadoop_conf_dir() {
-        Some(directory) => Hadoop::read(&[node.conf_dir().to_path_buf(), directory.to_path_buf()]),
-        None => Hadoop::find(Some(node.conf_dir())),
-    };
-    let hadoop = read.map_err(|error| Fault::new(error.to_string(), "correct that file"))?;
+    let hadoop = check::hadoop(patient.site)?;
     if hadoop.files.is_empty() {
         let searched: Vec<_> = hadoop.searched.iter().map(|path| path.display().to_string()).collect();
         let text = format!("no core-site.xml in {}: HDFS is not configured", searched.join(", "));
@@ -96,4 +94,12 @@ pub(super) fn hadoop(patient: &Patient<'_>) -> Result<Vec<Finding>, Fault> {
         Ok(_) => {}
     }
     Ok(found)
+}
+
+/// When `provision check` last succeeded.
+pub(super) fn last_check(_: &Patient<'_>) -> Result<Vec<Finding>, Fault> {
+    Ok(vec![match check::recorded() {
+        Some(text) => Finding::ok("last check", text),
+        None => Finding::to_do("last check", "there was none", "flume-ng provision check"),
+    }])
 }

@@ -2,6 +2,8 @@
 
 use std::{io, path::Path};
 
+use flume_hdfs::identity::Keytab;
+
 use super::faults;
 use crate::{fault::Fault, program::Program};
 
@@ -41,7 +43,7 @@ impl State {
         match self {
             State::Works(_) => None,
             State::Absent => Some("it is not there".into()),
-            State::Unreadable(why) => Some(format!("it is not a whole keytab: {why}")),
+            State::Unreadable(why) => Some(format!("it {why}")),
             State::Others(names) => Some(format!("it is for {}", names.join(", "))),
             State::Old(kvno) => Some(format!("its key version {kvno} is not the KDC's")),
             State::Unknown => Some(format!("the KDC does not know {principal}")),
@@ -54,46 +56,23 @@ impl State {
 /// # Errors
 /// What keeps it from being tried: no tools, no KDC, a locked principal.
 pub(crate) fn state(keytab: &Path, principal: &str, at: &str) -> Result<State, Fault> {
-    match std::fs::read(keytab) {
+    let bytes = match std::fs::read(keytab) {
+        Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(State::Absent),
         Err(error) => return Err(Fault::io("read", keytab)(error)),
-        Ok(bytes) if bytes.is_empty() => return Ok(State::Unreadable("it is empty".into())),
-        Ok(_) => {}
-    }
-    let file = keytab.as_os_str();
-    let listed = Program::new("klist", &["-k".as_ref(), "-e".as_ref(), file]).run()?;
-    let entries = entries(&listed.out);
-    let ours: Vec<_> = entries.iter().filter(|entry| entry.principal == principal).collect();
-    let Some(kvno) = ours.iter().map(|entry| entry.kvno).max() else {
-        let mut names: Vec<_> = entries.into_iter().map(|entry| entry.principal).collect();
-        names.dedup();
-        return Ok(match names.is_empty() {
-            true if listed.ok() => State::Unreadable("it ends within its first entry".into()),
-            true => State::Unreadable(listed.last_line()),
-            false => State::Others(names),
-        });
     };
-    let newest = ours.iter().filter(|entry| entry.kvno == kvno);
-    let encryptions = newest.map(|entry| entry.encryption.clone()).collect();
+    let parsed = match Keytab::parse(&bytes) {
+        Ok(parsed) => parsed,
+        Err(error) => return Ok(State::Unreadable(error.to_string())),
+    };
+    let newest = parsed.newest(principal);
+    let Some(kvno) = newest.first().map(|entry| entry.kvno) else {
+        let names: Vec<_> = parsed.principals().into_iter().map(String::from).collect();
+        let nobody = || State::Unreadable("has no keys at all".into());
+        return Ok(if names.is_empty() { nobody() } else { State::Others(names) });
+    };
+    let encryptions = newest.iter().map(|entry| entry.encryption.to_string()).collect();
     try_login(keytab, principal, kvno, encryptions, at)
-}
-
-/// A line of `klist -k -e`.
-#[derive(Debug, PartialEq, Eq)]
-struct Entry {
-    kvno: u32,
-    principal: String,
-    encryption: String,
-}
-
-fn entries(listing: &str) -> Vec<Entry> {
-    let entry = |line: &str| {
-        let (kvno, name) = line.trim().split_once(' ')?;
-        let (principal, rest) = name.trim().split_once(' ').unwrap_or((name.trim(), ""));
-        let encryption = rest.trim().trim_matches(['(', ')']).to_string();
-        Some(Entry { kvno: kvno.parse().ok()?, principal: principal.into(), encryption })
-    };
-    listing.lines().filter_map(entry).collect()
 }
 
 fn try_login(
@@ -148,18 +127,6 @@ fn ticket(listing: &str, principal: &str) -> Option<(String, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_listing_of_klist_is_read() {
-        let listing = "Keytab name: FILE:f.keytab\nKVNO Principal\n---- ------\n   2 flume/n1.flume.test@FLUME.TEST\n   \
-                       3 other@FLUME.TEST (aes256-cts-hmac-sha1-96) \n";
-        let seen: Vec<_> = entries(listing)
-            .into_iter()
-            .map(|entry| format!("{} {} {}", entry.kvno, entry.principal, entry.encryption))
-            .collect();
-        assert_eq!(seen, ["2 flume/n1.flume.test@FLUME.TEST ", "3 other@FLUME.TEST aes256-cts-hmac-sha1-96"]);
-        assert_eq!(entries(""), []);
-    }
 
     #[test]
     fn the_ticket_of_a_cache_is_read() {
