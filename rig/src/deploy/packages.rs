@@ -31,6 +31,7 @@ pub(super) fn show() -> Result<Vec<Row>> {
     rows.extend(unit(&host)?);
     rows.extend(upgraded_and_removed(&host, out.path())?);
     rows.extend(rpm(out.path())?);
+    rows.push(linted()?);
     Ok(rows)
 }
 
@@ -143,6 +144,15 @@ fn upgraded_and_removed(host: &Host, out: &Path) -> Result<Vec<Row>> {
         "nothing",
     )?);
     Ok(rows)
+}
+
+/// Scripts, role, container file and Kubernetes example, each by its own linter.
+fn linted() -> Result<Row> {
+    let output =
+        Command::new(root().join("scripts/lint-packaging.sh")).arg(target()).current_dir(root()).output()?;
+    let pass = output.status.success();
+    let row = Row::new("packaging/: linters", if pass { "silent" } else { "complain" }, "silent", pass);
+    Ok(Row { transcript: super::said(&output), ..row })
 }
 
 /// What `rpm` reads in the other package.
