@@ -57,6 +57,13 @@ pub fn program() -> PathBuf {
     target().join("release/flume-ng")
 }
 
+/// Where measurements keep files: on a disk, not in memory.
+pub fn scratch() -> Result<PathBuf> {
+    let base = target().join("rig");
+    fs::create_dir_all(&base)?;
+    Ok(base.canonicalize()?)
+}
+
 /// Makes the peer ready: its jars are downloaded once.
 pub fn install_java() -> Result<()> {
     let status = Command::new(root().join("rig/java-flume/install.sh")).arg(java_dir()).status()?;
@@ -80,15 +87,24 @@ fn free_port() -> Result<u16> {
 }
 
 impl Running {
-    /// Starts an agent; `@PORT@` and `@DIR@` in the configuration are filled in.
+    /// Starts an agent; `@PORT@`, `@DIR@` and `@ROOT@` in the configuration are filled in.
     pub fn start(maker: Maker, configuration: &str) -> Result<Running> {
-        let base = target().join("rig");
-        fs::create_dir_all(&base)?;
-        let dir = tempfile::tempdir_in(base)?;
+        Running::prepare(maker, configuration, |_| Ok(()))
+    }
+
+    /// The same with what `files` puts into its directory before.
+    pub fn prepare(
+        maker: Maker,
+        configuration: &str,
+        files: impl FnOnce(&Path) -> std::io::Result<()>,
+    ) -> Result<Running> {
+        let dir = tempfile::tempdir_in(scratch()?)?;
         fs::create_dir(dir.path().join("files"))?;
+        files(dir.path())?;
         let (port, monitoring) = (free_port()?, free_port()?);
         let text = configuration
             .replace("@PORT@", &port.to_string())
+            .replace("@ROOT@", &root().display().to_string())
             .replace("@DIR@", &dir.path().display().to_string());
         fs::write(dir.path().join("flume.conf"), text)?;
         let log = fs::File::create(dir.path().join("log"))?;
@@ -129,6 +145,11 @@ impl Running {
         }
     }
 
+    /// Time since it was started.
+    pub fn age(&self) -> Duration {
+        self.started.elapsed()
+    }
+
     fn alive(&mut self, what: &str) -> Result<()> {
         if let Some(status) = self.child.try_wait()? {
             bail!("the agent ended with {status}:\n{}", self.log());
@@ -149,6 +170,25 @@ impl Running {
             self.alive("/metrics")?;
             std::thread::sleep(Duration::from_millis(20));
         }
+    }
+
+    /// Waits until an attribute of `/metrics` has reached `count`.
+    pub fn wait_for_count(&mut self, component: &str, attribute: &str, count: u64) -> Result<()> {
+        while self.metric(component, attribute)? < count {
+            self.alive(attribute)?;
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(())
+    }
+
+    /// SIGTERM, and its end.
+    pub fn stop(&mut self) -> Result<()> {
+        Command::new("kill").arg(self.child.id().to_string()).status()?;
+        while self.child.try_wait()?.is_none() {
+            ensure!(self.started.elapsed() < 2 * PATIENCE, "it does not stop:\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        Ok(())
     }
 
     /// What its process has used.

@@ -50,6 +50,20 @@ const FLOWS: &[Flow] = &[
     Flow { name: "memory, batch 1000, fresh bodies", configuration: "fresh.conf", peer: false, ..FLOW },
     Flow { name: "file_roll, batch 100", configuration: "file_roll.conf", batch: 100, ..FLOW },
     Flow { name: "file_roll, batch 1000", configuration: "file_roll.conf", ..FLOW },
+    Flow { name: "file, batch 100", configuration: "file_channel.conf", batch: 100, ..FLOW },
+    Flow { name: "file, batch 1000", configuration: "file_channel.conf", ..FLOW },
+    Flow {
+        name: "file, 8 sources, batch 100",
+        configuration: "file_channel_producers.conf",
+        batch: 100,
+        ..FLOW
+    },
+    Flow {
+        name: "file, encrypted, batch 100",
+        configuration: "file_channel_encrypted.conf",
+        batch: 100,
+        ..FLOW
+    },
     Flow { name: "netcat, 1 client", configuration: "netcat.conf", batch: 0, clients: 1, ..FLOW },
     Flow { name: "netcat, 16 clients", configuration: "netcat.conf", batch: 0, clients: 16, ..FLOW },
     Flow { name: "hdfs, DataStream", configuration: "hdfs_bench.conf", more: DATA, ..FLOW },

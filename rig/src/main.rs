@@ -1,10 +1,14 @@
-//! `flume-rig bench|show|soak|slice|formats|deploy`: measurements and demonstrations beside the real peers.
+//! `flume-rig bench|show|soak|slice|formats|hdfs|file-channel|deploy`: measurements and
+//! demonstrations beside the real peers.
 
 mod agents;
 mod bench;
 mod cluster;
 mod deploy;
+mod file_channel;
 mod flow;
+mod guide;
+mod hdfs_compare;
 mod netcat;
 mod read_back;
 mod show;
@@ -36,18 +40,25 @@ fn run(words: &[&str]) -> Result<bool> {
             bench::run(&bench::Effort { rounds: 3, warm_up: seconds(5), measured: seconds(6) })?;
             let (ours, java) = bench::start_up(5)?;
             println!("exec to open port: {ours:.0} ms, Java {java:.0} ms");
+            file_channel::bench(&agents::scratch()?)?;
             Ok(true)
         }
         ["show"] => show::run(&bench::Effort { rounds: 3, warm_up: seconds(5), measured: seconds(6) }),
         ["slice"] => show::slice(),
         ["formats"] => show::formats_alone(),
+        ["hdfs", names @ ..] => show::hdfs_alone(names),
+        ["file-channel"] => show::file_channel_alone(false),
+        ["file-channel", "slice"] => show::file_channel_alone(true),
         ["deploy"] => show::deployment_alone(),
+        ["load", dir, events] => file_channel::load(dir, events).map(|()| true),
         ["try", names @ ..] => {
             bench::run_some(&bench::Effort { rounds: 1, warm_up: seconds(3), measured: seconds(3) }, names)
                 .map(|_| true)
         }
         ["soak", minutes] => show::soak(minutes.parse::<u64>().map(|minutes| seconds(60 * minutes))?),
         ["cluster", words @ ..] => cluster::run(words),
-        _ => bail!("usage: flume-rig bench | show | slice | formats | deploy | soak MINUTES | cluster MODE"),
+        _ => bail!(
+            "usage: flume-rig bench | show | slice | formats | hdfs [NAME...] | file-channel | deploy | soak MINUTES | cluster MODE"
+        ),
     }
 }

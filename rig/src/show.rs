@@ -12,31 +12,34 @@ use anyhow::{Context, Result};
 use flume_testkit::agent::Agent;
 
 use crate::{
-    agents::{program, root},
+    agents::{program, root, scratch},
     bench::{self, Effort},
-    deploy,
+    deploy, file_channel,
     flow::{FLOW, numbers, send_numbered},
-    read_back, structure, transcripts,
+    guide, hdfs_compare, read_back, structure, transcripts,
 };
 
 /// Rows, and whether all passed.
-struct Report {
+pub struct Report {
     passed: usize,
     failed: usize,
 }
 
 impl Report {
-    fn row(&mut self, item: &str, value: impl std::fmt::Display, want: &str, pass: bool) {
+    /// A claim with what was seen and what is wanted.
+    pub fn row(&mut self, item: &str, value: impl std::fmt::Display, want: &str, pass: bool) {
         let verdict = if pass { "PASS" } else { "FAIL" };
         println!("{item:44} {value:>16}   {want:22} {verdict}");
         if pass { self.passed += 1 } else { self.failed += 1 }
     }
 
-    fn at_least(&mut self, item: &str, value: f64, want: f64) {
+    /// A figure that must not be smaller.
+    pub fn at_least(&mut self, item: &str, value: f64, want: f64) {
         self.row(item, format!("{value:.2}"), &format!(">= {want}"), value >= want);
     }
 
-    fn at_most(&mut self, item: &str, value: f64, want: f64) {
+    /// A figure that must not be greater.
+    pub fn at_most(&mut self, item: &str, value: f64, want: f64) {
         self.row(item, format!("{value:.2}"), &format!("<= {want}"), value <= want);
     }
 
@@ -56,7 +59,10 @@ pub fn run(effort: &Effort) -> Result<bool> {
         report.row(transcript.title, "", "as said", transcript.pass);
     }
     formats(&mut report)?;
-    deployment(&mut report, deploy::full()?, true);
+    hdfs_beside_java(&mut report, None)?;
+    file_channel::show(&mut report, &scratch()?)?;
+    deploy::show(&mut report)?;
+    follow_guide(&mut report)?;
     structure::print(&root())?;
     let files = structure::files_of_a_sink(&root())?;
     report.row("source files touched to add a sink", files, "2", files == 2);
@@ -76,11 +82,21 @@ pub fn slice() -> Result<bool> {
         }
     }
     formats(&mut report)?;
-    deployment(&mut report, deploy::short()?, false);
+    hdfs_beside_java(&mut report, Some(hdfs_compare::SLICE))?;
+    file_channel::slice(&mut report, &scratch()?)?;
+    deploy::slice(&mut report)?;
+    follow_guide(&mut report)?;
     bench::run_some(
         &Effort { rounds: 1, warm_up: Duration::from_secs(2), measured: Duration::from_secs(2) },
         &["memory, batch 100", "netcat, 1 client"],
     )?;
+    Ok(report.done())
+}
+
+/// What is shown of deployment, alone.
+pub fn deployment_alone() -> Result<bool> {
+    let mut report = Report { passed: 0, failed: 0 };
+    deploy::show(&mut report)?;
     Ok(report.done())
 }
 
@@ -91,21 +107,11 @@ pub fn formats_alone() -> Result<bool> {
     Ok(report.done())
 }
 
-/// What is shown of deployment, alone.
-pub fn deployment_alone() -> Result<bool> {
+/// The hdfs sink beside Flume's with the named configurations, or all of them, alone.
+pub fn hdfs_alone(names: &[&str]) -> Result<bool> {
     let mut report = Report { passed: 0, failed: 0 };
-    deployment(&mut report, deploy::full()?, true);
+    hdfs_beside_java(&mut report, Some(names).filter(|names| !names.is_empty()))?;
     Ok(report.done())
-}
-
-/// A bare host, provisioned and troubled; with everything that was said, or only that of what went wrong.
-fn deployment(report: &mut Report, rows: Vec<deploy::Row>, transcripts: bool) {
-    for row in rows {
-        if transcripts || !row.pass {
-            println!("--- {}\n{}", row.item, row.transcript.trim_end());
-        }
-        report.row(&row.item, &row.value, row.want, row.pass);
-    }
 }
 
 /// Lines through a real agent for a while, with reloads: none lost, memory flat.
@@ -136,7 +142,24 @@ pub fn soak(duration: Duration) -> Result<bool> {
         1.2,
     );
     agent.stop()?;
+    file_channel::soak(&mut report, &scratch()?, duration)?;
     Ok(report.done())
+}
+
+/// The durable channel alone.
+pub fn file_channel_alone(slice: bool) -> Result<bool> {
+    let mut report = Report { passed: 0, failed: 0 };
+    let show = if slice { file_channel::slice } else { file_channel::show };
+    show(&mut report, &scratch()?)?;
+    Ok(report.done())
+}
+
+/// Whoever follows the guide has a component that the program describes.
+fn follow_guide(report: &mut Report) -> Result<()> {
+    let page = guide::follow(&root())?;
+    let described = page.contains("`batchSize`") && page.contains("`maxBytes`");
+    report.row("a sink added as the guide says, described", described, "true", described);
+    Ok(())
 }
 
 fn flows(report: &mut Report, lines: u64, load: Duration) -> Result<()> {
@@ -191,7 +214,8 @@ fn send_until_closed(address: &str, first: u64) -> Result<u64> {
     Ok(reader.lines().map_while(Result::ok).filter(|line| line == "OK").count() as u64)
 }
 
-fn resident_mib(pid: u32) -> Result<f64> {
+/// Resident memory of a process.
+pub fn resident_mib(pid: u32) -> Result<f64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
     let kib = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
     Ok(kib.trim().trim_end_matches("kB").trim().parse::<f64>()? / 1024.0)
@@ -234,6 +258,18 @@ fn formats(report: &mut Report) -> Result<()> {
     let all = outcome.right + outcome.wrong.len();
     let item = "files that Hadoop and Avro read as written";
     report.row(item, outcome.right, &format!("{all}, by event"), outcome.wrong.is_empty());
+    Ok(())
+}
+
+/// The same configurations and events under both: directories, names and contents.
+fn hdfs_beside_java(report: &mut Report, names: Option<&[&str]>) -> Result<()> {
+    for one in hdfs_compare::run(names)? {
+        let item = format!("hdfs {}: files as Flume's", one.name);
+        report.row(&item, one.files, "names, contents", one.difference.is_none());
+        if let Some(difference) = one.difference {
+            println!("{difference}");
+        }
+    }
     Ok(())
 }
 

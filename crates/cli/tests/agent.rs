@@ -122,6 +122,7 @@ fn metrics_have_flumes_shape_and_more() {
     assert!(body.contains("# TYPE flume_channel_size gauge\n"), "{body}");
     let (_, accepted) = get(&port, "GET /metrics HTTP/1.1\r\nHost: x\r\nAccept: text/plain;version=0.0.4");
     assert!(accepted.starts_with("# TYPE"), "{accepted}");
+    assert_eq!(component(&agent.status().unwrap(), "k2").map(|sink| sink.type_name.as_str()), Some("irc"));
     assert_eq!(get(&port, "GET /healthz HTTP/1.1\r\nHost: x").1, "ok\n");
     let (head, body) = get(&port, "GET /readyz HTTP/1.1\r\nHost: x");
     assert!(

@@ -116,8 +116,19 @@ pub struct SinkPlan {
 pub struct Refused {
     /// The full name: `a1.sinks.k1`.
     pub name: String,
+    /// Its type as the user wrote it; empty if there is none.
+    pub type_name: String,
     /// Its first line.
     pub place: Place,
     /// Why.
     pub reason: String,
+}
+
+impl Refused {
+    /// The component of `section`.
+    pub fn new(section: &Section, reason: &str) -> Self {
+        let type_name = section.settings.get("type").map_or("", |setting| &setting.text).into();
+        let (name, place) = (section.name.clone(), section.home.clone());
+        Refused { name, type_name, place, reason: reason.into() }
+    }
 }

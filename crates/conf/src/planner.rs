@@ -247,8 +247,7 @@ impl Planner<'_> {
     }
 
     fn leave_out(&mut self, section: &Section, reason: &str) {
-        let (name, place) = (section.name.clone(), section.home.clone());
-        self.plan.refused.push(Refused { name, place, reason: reason.into() });
+        self.plan.refused.push(Refused::new(section, reason));
     }
 }
 

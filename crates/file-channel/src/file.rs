@@ -39,29 +39,36 @@ const MOST_BATCH_BYTES: usize = 1 << 30;
 /// Holds events on disk: a put returns when they are there for good, and they outlive crashes of the agent and of the
 /// machine.
 #[derive(Clone, Config)]
-#[expect(dead_code, reason = "ignored properties are declared to be known, not to be read")]
 pub struct FileConfig {
+    /// Most events, including those taken but not yet committed.
+    #[prop("capacity", default = 1_000_000)]
+    pub(crate) capacity: OrDefault<NonZeroUsize>,
+    /// Most bytes of bodies and headers; unset or 0: no limit.
+    #[prop("byteCapacity")]
+    pub(crate) byte_capacity: Option<usize>,
+    /// Seconds a put waits for room.
+    #[prop("keep-alive", default = 3)]
+    pub(crate) keep_alive: Seconds,
+    #[prop(flatten)]
+    pub(crate) store: StoreConfig,
+}
+
+/// Where events are kept, and how.
+#[derive(Clone, Config)]
+#[expect(dead_code, reason = "ignored properties are declared to be known, not to be read")]
+pub struct StoreConfig {
     /// Directory for checkpoints.
     #[prop("checkpointDir", default = "~/.flume/file-channel/checkpoint")]
     checkpoint_dir: String,
     /// Directories for events, separated by commas; on separate disks they share the load.
     #[prop("dataDirs", default = "~/.flume/file-channel/data")]
     data_dirs: String,
-    /// Most events, including those taken but not yet committed.
-    #[prop("capacity", default = 1_000_000)]
-    capacity: OrDefault<NonZeroUsize>,
-    /// Most bytes of bodies and headers; unset or 0: no limit.
-    #[prop("byteCapacity")]
-    byte_capacity: Option<usize>,
     /// Most events in one put.
     #[prop("transactionCapacity", default = 10_000)]
-    transaction_capacity: OrDefault<NonZeroUsize>,
+    pub(crate) transaction_capacity: OrDefault<NonZeroUsize>,
     /// Most bytes of an event.
     #[prop("maxEventSize", default = 67_108_864)]
     max_event_size: usize,
-    /// Seconds a put waits for room.
-    #[prop("keep-alive", default = 3)]
-    keep_alive: Seconds,
     /// Longest time until a committed take is on disk, so that it is not repeated after a crash; 0: the commit waits
     /// for the disk, as in Flume.
     #[prop("takeSyncMillis", default = 100)]
@@ -109,7 +116,6 @@ pub struct FileConfig {
     /// Flume has not read it since 1.4.
     #[prop("checkpoint-timeout")]
     checkpoint_timeout: Ignored,
-    /// Encryption.
     #[prop(flatten)]
     encryption: EncryptionConfig,
 }
@@ -145,7 +151,7 @@ impl Component for FileChannel {
 
 impl Plan {
     fn of(config: &FileConfig) -> Result<Self, BuildError> {
-        let (events, transaction) = (config.capacity.0.get(), config.transaction_capacity.0.get());
+        let (events, transaction) = (config.capacity.0.get(), config.store.transaction_capacity.0.get());
         if transaction > events {
             let text = format!("must not exceed capacity, which is {events}");
             return Err(BuildError::at("transactionCapacity", text));
@@ -154,10 +160,10 @@ impl Plan {
         if events > most {
             return Err(BuildError::at("capacity", format!("must not exceed {most}")));
         }
-        if config.max_event_size > MOST_BATCH_BYTES {
+        if config.store.max_event_size > MOST_BATCH_BYTES {
             return Err(BuildError::at("maxEventSize", format!("must not exceed {MOST_BATCH_BYTES}")));
         }
-        let directories = config.data_dirs.split(',').map(str::trim).filter(|path| !path.is_empty());
+        let directories = config.store.data_dirs.split(',').map(str::trim).filter(|path| !path.is_empty());
         let data_dirs: Vec<_> = directories.map(at_home).collect();
         if data_dirs.is_empty() {
             return Err(BuildError::at("dataDirs", "expected at least one directory"));
@@ -166,12 +172,12 @@ impl Plan {
         {
             return Err(BuildError::at("dataDirs", format!("{} is named twice", twice.1.display())));
         }
-        let checkpoint_dir = at_home(&config.checkpoint_dir);
+        let checkpoint_dir = at_home(&config.store.checkpoint_dir);
         let segment_bytes =
-            config.max_file_size.clamp(LEAST_SEGMENT_BYTES, SEGMENT_BYTES).next_multiple_of(BLOCK);
-        let minimum_free = config.minimum_required_space.max(LEAST_MINIMUM_FREE);
+            config.store.max_file_size.clamp(LEAST_SEGMENT_BYTES, SEGMENT_BYTES).next_multiple_of(BLOCK);
+        let minimum_free = config.store.minimum_required_space.max(LEAST_MINIMUM_FREE);
         let bytes = config.byte_capacity.filter(|&bytes| bytes > 0 && bytes <= most);
-        let interval = config.checkpoint_interval.0.0;
+        let interval = config.store.checkpoint_interval.0.0;
         Ok(Plan {
             layout: Layout { checkpoint_dir, data_dirs, segment_bytes, minimum_free },
             limits: Limits {
@@ -179,13 +185,13 @@ impl Plan {
                 bytes,
                 transaction,
                 keep_alive: config.keep_alive.0,
-                cache_bytes: config.cache_bytes,
+                cache_bytes: config.store.cache_bytes,
             },
-            max_event_size: config.max_event_size,
-            take_sync: config.take_sync.0,
+            max_event_size: config.store.max_event_size,
+            take_sync: config.store.take_sync.0,
             checkpoint_interval: if interval.is_zero() { Duration::from_secs(30) } else { interval },
-            checkpoint_on_close: config.checkpoint_on_close,
-            encryption: config.encryption.build()?,
+            checkpoint_on_close: config.store.checkpoint_on_close,
+            encryption: config.store.encryption.build()?,
         })
     }
 }

@@ -22,6 +22,7 @@ pub mod ranges;
 mod reader;
 mod recovery;
 pub mod segment;
+mod spillable;
 mod writer;
 
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -32,6 +33,7 @@ use flume_core::{Channel, Registration};
 #[rustfmt::skip]
 pub const CHANNELS: &[Registration<dyn Channel>] = &[
     Registration::channel::<file::FileChannel>("file", "org.apache.flume.channel.file.FileChannel"),
+    Registration::channel::<spillable::SpillableChannel>("spillablememory", "org.apache.flume.channel.SpillableMemoryChannel"),
 ];
 
 /// Milliseconds since 1970.

@@ -5,6 +5,8 @@ pub mod fs;
 pub mod hadoop;
 pub mod identity;
 mod path;
+pub mod probe;
+pub mod rpc;
 mod sink;
 
 use flume_core::{EventSerializer, Registration, Sink};

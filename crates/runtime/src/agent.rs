@@ -201,7 +201,7 @@ impl Agent {
         for refused in &plan.refused {
             let cx = Context::of_agent(&refused.name, vec![], self.info.clone());
             cx.state.refused(&refused.reason);
-            entries.push(Entry::new(&cx, "", Live::Other));
+            entries.push(Entry::new(&cx, &refused.type_name, Live::Other));
         }
         let retiring = self.retiring.iter().flat_map(|(group, channels)| {
             group.entries.iter().chain(channels.iter().map(|channel| &channel.entry))

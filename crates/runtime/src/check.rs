@@ -127,8 +127,7 @@ impl Check {
     }
 
     fn left_out(&mut self, section: &Section, reason: &str) {
-        let (name, place) = (section.name.clone(), section.home.clone());
-        self.refused.push(Refused { name, place, reason: reason.into() });
+        self.refused.push(Refused::new(section, reason));
     }
 
     fn report(&mut self, severity: Severity, section: &Section, error: &BuildError) {

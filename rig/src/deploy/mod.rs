@@ -9,20 +9,20 @@ use faults::{TROUBLES, Trouble};
 use flume_cluster::{ADMIN, ADMIN_PASSWORD, Kdc, need};
 use host::{Host, said};
 
-use crate::agents::program;
+use crate::{agents::program, show::Report};
 
 /// Something that was shown.
-pub struct Row {
+struct Row {
     /// What.
-    pub item: String,
+    item: String,
     /// What was seen.
-    pub value: String,
+    value: String,
     /// What was wanted.
-    pub want: &'static str,
+    want: &'static str,
     /// Whether it was so.
-    pub pass: bool,
+    pass: bool,
     /// Everything that was said.
-    pub transcript: String,
+    transcript: String,
 }
 
 impl Row {
@@ -42,8 +42,29 @@ const NODE: &str = r#"{
 }
 "#;
 
-/// Without the packages, which take a release build and two tools.
-pub fn short() -> Result<Vec<Row>> {
+/// Everything, with what was said.
+pub fn show(report: &mut Report) -> Result<()> {
+    rows(report, host_and_troubles()?, true);
+    rows(report, packages::show()?, true);
+    Ok(())
+}
+
+/// Without the packages, which take two tools that are long in the making; what was said only of what went wrong.
+pub fn slice(report: &mut Report) -> Result<()> {
+    rows(report, host_and_troubles()?, false);
+    Ok(())
+}
+
+fn rows(report: &mut Report, rows: Vec<Row>, transcripts: bool) {
+    for row in rows {
+        if transcripts || !row.pass {
+            println!("--- {}\n{}", row.item, row.transcript.trim_end());
+        }
+        report.row(&row.item, &row.value, row.want, row.pass);
+    }
+}
+
+fn host_and_troubles() -> Result<Vec<Row>> {
     need(&[("faketime", "faketime")])?;
     let dir = tempfile::tempdir()?;
     let kdc = Kdc::start_with_kadmind(dir.path())?;
@@ -52,13 +73,6 @@ pub fn short() -> Result<Vec<Row>> {
     for trouble in TROUBLES {
         rows.push(bench.try_out(trouble)?);
     }
-    Ok(rows)
-}
-
-/// Everything.
-pub fn full() -> Result<Vec<Row>> {
-    let mut rows = short()?;
-    rows.extend(packages::show()?);
     Ok(rows)
 }
 

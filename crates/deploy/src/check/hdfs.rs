@@ -1,9 +1,6 @@
 //! A flow into HDFS: as the service itself, then as each user that it may write as.
 
-use std::{
-    path::Path,
-    time::{Duration, SystemTime},
-};
+use std::time::{Duration, SystemTime};
 
 use flume_hdfs::{
     fs::{Access, connect},
@@ -51,7 +48,10 @@ impl Cluster<'_> {
         let (site, node) = (self.site, &self.site.node);
         if self.client.kerberos && !node.wants_kerberos() {
             let remedy = "add krb5_client to the node configuration, and flume-ng provision";
-            return Err(Fault::new("Hadoop's configuration asks for Kerberos, the node configuration does not", remedy));
+            return Err(Fault::new(
+                "Hadoop's configuration asks for Kerberos, the node configuration does not",
+                remedy,
+            ));
         }
         let writers = self.writers();
         let mut found = vec![];
@@ -69,9 +69,14 @@ impl Cluster<'_> {
         removed?;
         found.push("everything that was written is removed".into());
         if self.client.kerberos {
-            found.push("the keytab alone was enough: reading and removing were done by another unix user".into());
+            found.push(
+                "the keytab alone was enough: reading and removing were done by another unix user".into(),
+            );
         }
-        found.push(format!("advice: hosts that run MapReduce jobs as {} need the unix user, too", node.user()));
+        found.push(format!(
+            "advice: hosts that run MapReduce jobs as {} need the unix user, too",
+            node.user()
+        ));
         Ok(found)
     }
 
@@ -155,8 +160,7 @@ impl Cluster<'_> {
         if let Some(login) = &writer.identity.login {
             // Both spellings that sites have: as it is, and with the host filled in by the agent.
             let realm = self.site.node.realm().unwrap_or_default();
-            let principal =
-                if at == 0 { login.principal.clone() } else { format!("flume/_HOST@{realm}") };
+            let principal = if at == 0 { login.principal.clone() } else { format!("flume/_HOST@{realm}") };
             properties.push(property("hdfs.kerberosPrincipal", &principal));
             properties.push(property("hdfs.kerberosKeytab", &login.keytab.display().to_string()));
         }
@@ -189,7 +193,7 @@ impl Cluster<'_> {
         let failed = |error: flume_hdfs::fs::FsError| {
             Fault::new(flume_core::with_causes(&error), "are the DataNodes reachable from this host?")
         };
-        let fs = connect(&self.url, &access, self.site.node.hadoop_conf_dir()).await.map_err(failed)?;
+        let fs = connect(&self.url, &access).await.map_err(failed)?;
         let bytes = fs.read(&file).await.map_err(failed)?;
         match bytes == lines().as_bytes() {
             true => Ok(()),
@@ -238,7 +242,9 @@ impl Cluster<'_> {
         let mut connection: Connection =
             probe::connect(&namenode, identity, &self.client, LIMIT).await.map_err(remote)?;
         let answer = connection.call(method, request, Instant::now() + LIMIT).await.map_err(remote)?;
-        let broken = |error| Fault::new(format!("the answer to {method} cannot be read: {error}"), "is it a NameNode?");
+        let broken = |error| {
+            Fault::new(format!("the answer to {method} cannot be read: {error}"), "is it a NameNode?")
+        };
         M::decode_length_delimited(answer).map_err(broken)
     }
 }

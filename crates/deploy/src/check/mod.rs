@@ -1,7 +1,9 @@
 //! The step `check`: a flow that really runs, as the service would, and is gone afterwards.
 
 mod agent;
+mod hdfs;
 mod local;
+mod messages;
 
 use std::{
     cell::OnceCell,
@@ -9,7 +11,10 @@ use std::{
     rc::Rc,
 };
 
-use flume_hdfs::hadoop::Hadoop;
+use flume_hdfs::{
+    hadoop::{ClientSettings, Hadoop, HadoopError, Target},
+    probe,
+};
 
 use crate::{
     Site,
@@ -73,5 +78,19 @@ pub(crate) fn tasks(site: &Site) -> Result<Vec<Task<'_>>, Fault> {
 /// Runs what can be run here: what works.
 fn run(site: &Site) -> Result<Vec<String>, Fault> {
     let hadoop = hadoop(site)?;
-    if hadoop.files.is_empty() { local::run(site) } else { Err(Fault::new("HDFS", "")) }
+    if hadoop.files.is_empty() {
+        return local::run(site);
+    }
+    let wrong = |error: HadoopError| Fault::new(error.to_string(), "correct Hadoop's configuration");
+    let Target::Hdfs { url, namenodes, .. } = hadoop.target("/").map_err(wrong)? else {
+        return local::run(site);
+    };
+    let client = ClientSettings::of(&hadoop).map_err(|errors| {
+        let errors: Vec<_> = errors.iter().map(ToString::to_string).collect();
+        Fault::new(errors.join("; "), "correct Hadoop's configuration")
+    })?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    let runtime = runtime.map_err(Fault::io("start threads for", Path::new("HDFS")))?;
+    probe::claim(site.node.user());
+    hdfs::Cluster { site, client, url, namenodes, runtime }.run()
 }

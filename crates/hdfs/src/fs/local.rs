@@ -1,7 +1,7 @@
 //! The local file system, and what is mounted there.
 //!
-//! Writes go straight to the operating system where they are called, as a sink's thread may block; calls that wait
-//! for a disk or a directory go to threads of their own, so that a time limit can leave them behind.
+//! A write on a local disk goes into memory, so it is made where it is called. All else, and writes over a network, go
+//! to threads of their own, so that a time limit can leave them behind.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -32,7 +32,23 @@ struct LocalFile {
     flushed: u64,
     /// Whether the directory entry is on disk.
     entered: bool,
+    /// Whether a write may wait for a server.
+    remote: bool,
 }
+
+/// File systems with a server, as `statfs` tells them: NFS, SMB, CIFS, SMB 2, FUSE, Ceph, Lustre, GPFS, 9P, AFS.
+const REMOTE: &[u32] = &[
+    0x6969,
+    0x517B,
+    0xFF53_4D42,
+    0xFE53_4D42,
+    0x6573_5546,
+    0x00C3_6400,
+    0x0BD0_0BD0,
+    0x4750_4653,
+    0x0102_1997,
+    0x5346_414F,
+];
 
 #[async_trait]
 impl FileSystem for LocalFileSystem {
@@ -96,9 +112,15 @@ impl FileSystem for LocalFileSystem {
 #[async_trait]
 impl OpenFile for LocalFile {
     async fn write(&mut self, bytes: Bytes) -> Result<(), FsError> {
-        let mut file = &*self.file;
-        file.write_all(&bytes).map_err(|error| failed("write to", &self.path, error))?;
-        self.written += bytes.len() as u64;
+        let length = bytes.len() as u64;
+        let file = self.file.clone();
+        let write = move |_: &Path| (&*file).write_all(&bytes);
+        if self.remote {
+            apart("write to", &self.path, write).await?;
+        } else {
+            write(&self.path).map_err(|error| failed("write to", &self.path, error))?;
+        }
+        self.written += length;
         Ok(())
     }
 
@@ -145,8 +167,9 @@ impl OpenFile for LocalFile {
 
 impl LocalFile {
     fn boxed(file: File, path: &str, length: u64) -> Box<dyn OpenFile> {
+        let remote = rustix::fs::fstatfs(&file).is_ok_and(|stat| REMOTE.contains(&(stat.f_type as u32)));
         let (file, path) = (Arc::new(file), PathBuf::from(path));
-        Box::new(LocalFile { file, path, written: length, flushed: length, entered: false })
+        Box::new(LocalFile { file, path, written: length, flushed: length, entered: false, remote })
     }
 }
 
@@ -217,6 +240,18 @@ mod tests {
         fs.remove(&b).await.unwrap();
         fs.remove(&b).await.unwrap();
         assert_eq!(fs.recover_lease(&b).await.unwrap_err().kind, FsErrorKind::Gone);
+    }
+
+    #[tokio::test]
+    async fn a_write_over_a_network_does_not_hold_up_its_caller() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x");
+        let file = Arc::new(File::create_new(&path).unwrap());
+        let mut file =
+            LocalFile { file, path: path.clone(), written: 0, flushed: 0, entered: false, remote: true };
+        file.write("one".into()).await.unwrap();
+        file.close().await.unwrap();
+        assert_eq!(fs::read_to_string(path).unwrap(), "one");
     }
 
     #[tokio::test]

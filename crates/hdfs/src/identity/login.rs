@@ -163,7 +163,7 @@ fn krb5_conf() -> String {
 }
 
 /// A time to the second, in UTC.
-pub(super) fn shown(time: SystemTime) -> String {
+pub(crate) fn shown(time: SystemTime) -> String {
     jiff::Timestamp::try_from(time).map_or_else(
         |_| "a time beyond all calendars".into(),
         |time| time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),

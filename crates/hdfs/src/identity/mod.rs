@@ -13,9 +13,11 @@ mod session;
 
 use std::path::PathBuf;
 
-pub(crate) use blocking::on_thread;
+pub(crate) use blocking::{Stuck, on_thread};
 pub use keytab::Keytab;
 pub use login::Ticket;
+pub(crate) use login::shown;
+pub(crate) use principal::resolve_for;
 pub use principal::{canonical_host_name, resolve_host};
 pub use session::{LOGIN_LIMIT, Session, Shown};
 

@@ -10,8 +10,12 @@ pub fn resolve_host(principal: &str) -> String {
     resolve_with(principal, canonical_host_name)
 }
 
-/// The same with another host's name: the NameNode's principal, as seen from its address.
-pub(crate) fn resolve_with(principal: &str, name: impl FnOnce() -> String) -> String {
+/// The same for another host: a server's principal, as seen from its address. Blocks.
+pub(crate) fn resolve_for(principal: &str, host: &str) -> String {
+    resolve_with(principal, || canonical_name(host).unwrap_or_else(|| host.into()))
+}
+
+fn resolve_with(principal: &str, name: impl FnOnce() -> String) -> String {
     let parts: Vec<_> = principal.split(['/', '@']).collect();
     match parts[..] {
         [service, HOST, realm] => format!("{service}/{}@{realm}", name().to_lowercase()),
@@ -27,7 +31,7 @@ pub fn canonical_host_name() -> String {
 }
 
 /// The canonical name of a host; `None` if it has no address. Blocks.
-pub(crate) fn canonical_name(host: &str) -> Option<String> {
+fn canonical_name(host: &str) -> Option<String> {
     let addresses: Vec<IpAddr> = dns_lookup::lookup_host(host).ok()?.collect();
     // Java prefers IPv4, too.
     let address = addresses.iter().find(|address| address.is_ipv4()).or(addresses.first())?;

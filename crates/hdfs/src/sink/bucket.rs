@@ -1,28 +1,22 @@
 //! One directory and prefix: the file that its events go into, and when that file is complete.
 
 use std::{
-    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    sync::atomic::Ordering::Relaxed,
     time::{Duration, SystemTime},
 };
 
-use flume_core::{
-    Cause, Context, Event, EventSerializer,
-    metrics::{Counter, Gauge, Held, Histogram},
-};
+use flume_core::{Cause, Event};
 use tokio::time::Instant;
 
 use super::{
     closer::Closing,
     config::{Affixes, Roll},
-    journal::{Journal, Names},
+    file::{Created, Current, PIECE_BYTES},
+    journal::Names,
+    shared::Shared,
 };
-use crate::{
-    formats::{Documents, Format},
-    fs::{FileSystem, FsError, FsErrorKind, OpenFile},
-};
+use crate::fs::{FsError, FsErrorKind};
 
-/// Serialized bytes are written in pieces of about this size, so that a batch of large events needs no memory twice.
-const PIECE_BYTES: usize = 4 << 20;
 /// Files in a row that may be completed for want of replicas, as in Flume: a cluster that has no more does not gain any.
 const MOST_SHORT_ROLLS: u32 = 30;
 /// Names in a row that may be taken before that is a failure.
@@ -32,34 +26,6 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// A bucket that failed and is not asked for any more is forgotten after this.
 const FORGET: Duration = Duration::from_secs(600);
-
-/// What all buckets of a sink share.
-pub(super) struct Shared {
-    pub(super) fs: std::sync::Arc<dyn FileSystem>,
-    pub(super) journal: Option<std::sync::Arc<Journal>>,
-    /// As the journal knows it.
-    pub(super) file_system: String,
-    pub(super) roll: Roll,
-    pub(super) affixes: Affixes,
-    pub(super) sync: bool,
-    pub(super) format: Format,
-    pub(super) cx: Context,
-    /// What serializers lack; locked only while one lacks something.
-    pub(super) documents: tokio::sync::Mutex<Documents>,
-    /// The greatest number in a name so far: no two files of this run have the same.
-    pub(super) highest: AtomicU64,
-    pub(super) counters: Counters,
-}
-
-/// What buckets count.
-#[derive(Clone)]
-pub(super) struct Counters {
-    pub(super) created: Counter,
-    pub(super) failed: Counter,
-    pub(super) bytes: Counter,
-    pub(super) open: Gauge,
-    pub(super) flush_time: Histogram,
-}
 
 /// A directory and prefix.
 pub(super) struct Bucket {
@@ -79,26 +45,6 @@ pub(super) struct Bucket {
     pub(super) events: Vec<usize>,
     /// When it was last asked for, counted in batches.
     pub(super) used: u64,
-}
-
-/// The file being written. It is created when there is something to write.
-struct Current {
-    serializer: Box<dyn EventSerializer>,
-    /// Serialized, not yet written.
-    buffer: Vec<u8>,
-    created: Option<Created>,
-    events: u64,
-    /// Of bodies alone, as in Flume.
-    bytes: u64,
-}
-
-struct Created {
-    out: Box<dyn OpenFile>,
-    names: Names,
-    number: u64,
-    opened: Instant,
-    flushed: Instant,
-    held: Held,
 }
 
 /// Failures in a row.
@@ -375,47 +321,5 @@ impl Bucket {
     /// Where its files are.
     pub(super) fn directory(&self) -> &str {
         &self.directory
-    }
-}
-
-impl Current {
-    fn begin(shared: &Shared) -> Result<Self, FsError> {
-        let unsupported = FsError::at(FsErrorKind::Unsupported, "make a serializer");
-        let mut serializer = shared.format.start(&shared.cx).map_err(unsupported)?;
-        let mut buffer = vec![];
-        serializer.begin(&mut buffer);
-        Ok(Current { serializer, buffer, created: None, events: 0, bytes: 0 })
-    }
-
-    /// Makes room for what is to come, rather than growing step by step.
-    fn reserve<'a>(&mut self, roll: &Roll, events: impl Iterator<Item = &'a Event>) {
-        let left = usize::try_from(roll.events - self.events).unwrap_or(usize::MAX);
-        let bytes = events.take(left).map(|event| event.body.len() + 1).sum::<usize>();
-        self.buffer.reserve(bytes.clamp(1, PIECE_BYTES));
-    }
-
-    fn add(&mut self, event: &Event) -> Result<(), String> {
-        self.serializer.write(event, &mut self.buffer)?;
-        self.events += 1;
-        self.bytes += event.body.len() as u64;
-        Ok(())
-    }
-
-    fn full(&self, roll: &Roll) -> bool {
-        self.events >= roll.events || (self.events > 0 && self.bytes >= roll.bytes)
-    }
-}
-
-impl Shared {
-    fn begun(&self, names: &Names) {
-        if let Some(journal) = &self.journal {
-            journal.begin(&self.file_system, names);
-        }
-    }
-
-    fn finished(&self, names: &Names) {
-        if let Some(journal) = &self.journal {
-            journal.finish(&self.file_system, &names.in_use);
-        }
     }
 }

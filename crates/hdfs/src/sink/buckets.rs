@@ -4,10 +4,7 @@ use std::collections::HashMap;
 
 use tokio::time::Instant;
 
-use super::{
-    bucket::{Bucket, Shared},
-    closer::Closing,
-};
+use super::{bucket::Bucket, closer::Closing, shared::Shared};
 
 /// The buckets. Their places hold until the next [`Buckets::sweep`].
 #[derive(Default)]

@@ -136,6 +136,9 @@ pub(crate) struct HdfsConfig {
     _txn_event_max: Ignored,
 }
 
+/// Schemes of `hdfs.path`; without one it is on Hadoop's default file system.
+const FILE_SYSTEMS: &[&str] = &["", "hdfs", "viewfs", "file"];
+
 /// Where events go.
 #[derive(Clone)]
 pub(super) struct Paths {
@@ -180,6 +183,13 @@ impl HdfsConfig {
         let url = Url::split(&self.path);
         if url.file_system.contains('%') {
             return Err(BuildError::at("hdfs.path", "the file system cannot vary from event to event"));
+        }
+        if !FILE_SYSTEMS.iter().any(|known| known.eq_ignore_ascii_case(url.scheme())) {
+            let text = format!(
+                "`{}` is no file system that can be written to: hdfs, viewfs and file are",
+                url.scheme()
+            );
+            return Err(BuildError::at("hdfs.path", text));
         }
         if url.path.is_empty() {
             return Err(BuildError::at("hdfs.path", "a directory must follow the file system"));

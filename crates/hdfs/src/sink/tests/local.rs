@@ -169,6 +169,7 @@ fn mistakes_are_said() {
     assert!(wrong("hdfs.fileType = DataStream").contains("hdfs.path: required"));
     assert!(wrong("hdfs.path = hdfs://nn").contains("a directory must follow"));
     assert!(wrong("hdfs.path = hdfs://%{nn}/x").contains("cannot vary"));
+    assert!(wrong("hdfs.path = s3a://bucket/x").contains("hdfs, viewfs and file are"));
     assert!(wrong("hdfs.path = file:/%[host]").contains("%[FQDN]"));
     assert!(said("hdfs.round = true\nhdfs.roundValue = 61").contains("from 1 to 60"));
     assert!(said("hdfs.round = true\nhdfs.roundUnit = hour\nhdfs.roundValue = 25").contains("from 1 to 24"));

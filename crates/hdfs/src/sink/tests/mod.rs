@@ -4,8 +4,9 @@ mod crashes;
 mod faults;
 mod local;
 mod model;
+mod schemas;
 
-use flume_core::{Component, Context, Event, Registry, Sink};
+use flume_core::{Cause, Context, Event, Registry};
 use flume_testkit::parts;
 
 use super::*;

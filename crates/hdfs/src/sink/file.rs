@@ -1,0 +1,58 @@
+//! The file that a bucket's events go into.
+
+use flume_core::{Event, EventSerializer, metrics::Held};
+use tokio::time::Instant;
+
+use super::{config::Roll, journal::Names, shared::Shared};
+use crate::fs::{FsError, FsErrorKind, OpenFile};
+
+/// Serialized bytes are written in pieces of about this size, so that a batch of large events needs no memory twice.
+pub(super) const PIECE_BYTES: usize = 4 << 20;
+
+/// The file being written. It is created when there is something to write.
+pub(super) struct Current {
+    pub(super) serializer: Box<dyn EventSerializer>,
+    /// Serialized, not yet written.
+    pub(super) buffer: Vec<u8>,
+    pub(super) created: Option<Created>,
+    pub(super) events: u64,
+    /// Of bodies alone, as in Flume.
+    pub(super) bytes: u64,
+}
+
+pub(super) struct Created {
+    pub(super) out: Box<dyn OpenFile>,
+    pub(super) names: Names,
+    pub(super) number: u64,
+    pub(super) opened: Instant,
+    pub(super) flushed: Instant,
+    pub(super) held: Held,
+}
+
+impl Current {
+    pub(super) fn begin(shared: &Shared) -> Result<Self, FsError> {
+        let unsupported = FsError::at(FsErrorKind::Unsupported, "make a serializer");
+        let mut serializer = shared.format.start(&shared.cx).map_err(unsupported)?;
+        let mut buffer = vec![];
+        serializer.begin(&mut buffer);
+        Ok(Current { serializer, buffer, created: None, events: 0, bytes: 0 })
+    }
+
+    /// Makes room for what is to come, rather than growing step by step.
+    pub(super) fn reserve<'a>(&mut self, roll: &Roll, events: impl Iterator<Item = &'a Event>) {
+        let left = usize::try_from(roll.events - self.events).unwrap_or(usize::MAX);
+        let bytes = events.take(left).map(|event| event.body.len() + 1).sum::<usize>();
+        self.buffer.reserve(bytes.clamp(1, PIECE_BYTES));
+    }
+
+    pub(super) fn add(&mut self, event: &Event) -> Result<(), String> {
+        self.serializer.write(event, &mut self.buffer)?;
+        self.events += 1;
+        self.bytes += event.body.len() as u64;
+        Ok(())
+    }
+
+    pub(super) fn full(&self, roll: &Roll) -> bool {
+        self.events >= roll.events || (self.events > 0 && self.bytes >= roll.bytes)
+    }
+}
