@@ -59,11 +59,12 @@ pub(crate) const COMMANDS: &[Command] = &[
         HELP,
     ] },
     Command { name: "describe", doc: "explain a component, or list all; `hadoop`: Hadoop's settings in force", run: describe::run, flags: &[ALL, CONF, HELP] },
-    Command { name: "provision", doc: "make this host an agent's: configure, install, kerberos", run: provision::run, flags: &[
+    Command { name: "provision", doc: "make this host an agent's: configure, install, kerberos, check", run: provision::run, flags: &[
         Flag { short: "", long: "config", value: "FILE", doc: "the node configuration; without it, what was recorded, else the defaults" },
         Flag { short: "", long: "package", value: "FILE", doc: "install this .deb or .rpm" },
         Flag { short: "", long: "from-self", value: "", doc: "install without a package, from this program" },
         Flag { short: "", long: "local", value: "", doc: "administrate the realm by kadmin.local, on the KDC itself" },
+        Flag { short: "", long: "proxy-user", value: "USER", doc: "check that the service may write as this user; repeatable" },
         Flag { short: "", long: "dry-run", value: "", doc: "only say what would change" },
         FORMAT, HELP,
     ] },
