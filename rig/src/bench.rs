@@ -31,11 +31,34 @@ struct Flow {
     clients: usize,
     /// Whether Java Flume can run it.
     peer: bool,
+    claims: Claims,
 }
 
+/// What is claimed of a flow beside Java Flume.
+#[derive(Clone, Copy)]
+pub struct Claims {
+    /// At least so many times its events per second.
+    pub rate: f64,
+    /// At most this part of its CPU seconds per event; nothing is said of it where there is none.
+    pub cpu: Option<f64>,
+    /// At most this part of its memory.
+    pub memory: f64,
+}
+
+const LIGHT: Claims = Claims { rate: 5.0, cpu: None, memory: 0.1 };
+const FILES: Claims = Claims { rate: 20.0, cpu: Some(1.0 / 15.0), memory: 0.1 };
+
 /// A flow of this kind has what it does not name otherwise.
-const FLOW: Flow =
-    Flow { name: "", configuration: "", batch: 1000, more: "", sources: 0, clients: 0, peer: true };
+const FLOW: Flow = Flow {
+    name: "",
+    configuration: "",
+    batch: 1000,
+    more: "",
+    sources: 0,
+    clients: 0,
+    peer: true,
+    claims: LIGHT,
+};
 
 const FLOWS: &[Flow] = &[
     Flow { name: "memory, batch 100", configuration: "memory.conf", batch: 100, ..FLOW },
@@ -66,8 +89,14 @@ const FLOWS: &[Flow] = &[
     },
     Flow { name: "netcat, 1 client", configuration: "netcat.conf", batch: 0, clients: 1, ..FLOW },
     Flow { name: "netcat, 16 clients", configuration: "netcat.conf", batch: 0, clients: 16, ..FLOW },
-    Flow { name: "hdfs, DataStream", configuration: "hdfs_bench.conf", more: DATA, ..FLOW },
-    Flow { name: "hdfs, SequenceFile", configuration: "hdfs_bench.conf", more: SEQUENCE, ..FLOW },
+    Flow { name: "hdfs, DataStream", configuration: "hdfs_bench.conf", more: DATA, claims: FILES, ..FLOW },
+    Flow {
+        name: "hdfs, SequenceFile",
+        configuration: "hdfs_bench.conf",
+        more: SEQUENCE,
+        claims: FILES,
+        ..FLOW
+    },
     Flow { name: "hdfs, gzip", configuration: "hdfs_bench.conf", more: GZIP, ..FLOW },
     Flow {
         name: "hdfs, DataStream, 100",
@@ -114,6 +143,7 @@ pub struct Figures {
 /// Medians of both, and the ratios.
 pub struct Row {
     pub name: &'static str,
+    pub claims: Claims,
     pub ours: Figures,
     pub java: Option<Figures>,
 }
@@ -133,7 +163,7 @@ pub fn run_some(effort: &Effort, names: &[&str]) -> Result<Vec<Row>> {
     let mut rows = vec![];
     for flow in FLOWS.iter().filter(|flow| names.contains(&flow.name)) {
         let row = measure(flow, effort)?;
-        let Row { name, ours, java } = &row;
+        let Row { name, ours, java, .. } = &row;
         match java {
             Some(java) => println!(
                 "{name:34}{:12.0}{:12.0}{:8.1}{:10.2}{:10.2}{:8.0}{:8.0}{:8.2}",
@@ -177,7 +207,12 @@ fn measure(flow: &Flow, effort: &Effort) -> Result<Row> {
             java.push(once(Maker::Java, flow, effort)?);
         }
     }
-    Ok(Row { name: flow.name, ours: medians(&ours), java: flow.peer.then(|| medians(&java)) })
+    Ok(Row {
+        name: flow.name,
+        claims: flow.claims,
+        ours: medians(&ours),
+        java: flow.peer.then(|| medians(&java)),
+    })
 }
 
 impl Flow {

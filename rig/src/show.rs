@@ -276,8 +276,12 @@ fn hdfs_beside_java(report: &mut Report, names: Option<&[&str]>) -> Result<()> {
 fn beside_java(report: &mut Report, effort: &Effort) -> Result<()> {
     for row in bench::run(effort)? {
         let Some(java) = row.java else { continue };
-        report.at_least(&format!("{}: events/s against Java", row.name), row.ours.rate / java.rate, 5.0);
-        report.at_most(&format!("{}: memory against Java", row.name), row.ours.rss / java.rss, 0.1);
+        let (name, claims) = (row.name, row.claims);
+        report.at_least(&format!("{name}: events/s against Java"), row.ours.rate / java.rate, claims.rate);
+        if let Some(most) = claims.cpu {
+            report.at_most(&format!("{name}: CPU per event against Java"), row.ours.cpu / java.cpu, most);
+        }
+        report.at_most(&format!("{name}: memory against Java"), row.ours.rss / java.rss, claims.memory);
     }
     let (ours, _) = bench::start_up(5)?;
     report.at_most("exec to open port, ms", ours, 50.0);

@@ -16,9 +16,12 @@ use rustix::{
     fs::{CWD, RenameFlags},
     io::Errno,
 };
-use tokio::task::spawn_blocking;
+use tokio::{sync::Semaphore, task::spawn_blocking};
 
 use super::{FileSystem, FsError, FsErrorKind, OpenFile};
+
+/// Calls at the same time: a thread each, so a hundred files that roll together do not need a hundred.
+static PLACES: Semaphore = Semaphore::const_new(16);
 
 /// Files of this host.
 #[derive(Clone, Copy, Debug, Default)]
@@ -180,8 +183,13 @@ async fn apart<T: Send + 'static>(
     call: impl FnOnce(&Path) -> io::Result<T> + Send + 'static,
 ) -> Result<T, FsError> {
     let path = path.as_ref().to_path_buf();
-    let done = spawn_blocking(move || call(&path).map_err(|error| failed(doing, &path, error))).await;
-    done.unwrap_or_else(|error| Err(FsError::at(FsErrorKind::Retry, doing)(error)))
+    // A call that is left behind keeps its place until it comes back.
+    let place = PLACES.acquire().await;
+    let done = spawn_blocking(move || {
+        let _place = place;
+        call(&path).map_err(|error| failed(doing, &path, error))
+    });
+    done.await.unwrap_or_else(|error| Err(FsError::at(FsErrorKind::Retry, doing)(error)))
 }
 
 /// Renames unless there is something of the new name: in one step where the file system knows how, else by a link.
