@@ -228,7 +228,8 @@ impl Cluster<'_> {
                 Fault::new(format!("{} could not be removed: {}", writer.directory, fault.cause), remedy)
             })
         };
-        writers.iter().map(remove).fold(Ok(()), |all, one| all.and(one.map(drop)))
+        let tried: Vec<_> = writers.iter().map(remove).collect();
+        tried.into_iter().try_for_each(|removed| removed.map(drop))
     }
 
     /// Calls a method of the active NameNode.
