@@ -7,7 +7,7 @@ use crate::{
     args::{Args, Flag, parse},
     describe, doctor, manual,
     outcome::{Failure, print},
-    provision, status, validate,
+    provision, status, tool, validate,
 };
 
 /// A command of `flume-ng`.
@@ -71,6 +71,11 @@ pub(crate) const COMMANDS: &[Command] = &[
     Command { name: "doctor", doc: "look at this host, change nothing, and say what to do", run: doctor::run, flags: &[
         Flag { short: "", long: "config", value: "FILE", doc: "the node configuration; without it, what was recorded, else the defaults" },
         FORMAT, HELP,
+    ] },
+    Command { name: "tool", doc: "look into a file channel, or repair it", run: tool::run, flags: &[
+        Flag { short: "l", long: "dataDirs", value: "DIRS", doc: "FCINTEGRITYTOOL: data directories, separated by commas" },
+        Flag { short: "e", long: "eventValidator", value: "CLASS", doc: "FCINTEGRITYTOOL: a Java class, which cannot be loaded" },
+        FORMAT, CONF, HELP,
     ] },
     Command { name: "version", doc: "print the version", run: version, flags: &[HELP] },
     Command { name: "help", doc: "print this", run: help, flags: &[HELP] },

@@ -15,6 +15,7 @@ mod provision;
 mod registry;
 mod state_dir;
 mod status;
+mod tool;
 mod validate;
 
 use std::process::ExitCode;

@@ -13,6 +13,7 @@ pub mod file;
 pub mod format;
 mod frame;
 mod inbox;
+pub mod inspect;
 pub mod lock;
 pub mod log;
 pub mod pool;
