@@ -4,13 +4,9 @@ complete -c flume-ng -n __fish_use_subcommand -f -a validate -d 'check a configu
 complete -c flume-ng -n __fish_use_subcommand -f -a status -d 'show what a running agent does'
 complete -c flume-ng -n __fish_use_subcommand -f -a reload -d 'make a running agent read its configuration again'
 complete -c flume-ng -n __fish_use_subcommand -f -a describe -d 'explain a component, or list all; `hadoop`: Hadoop\'s settings in force'
-<<<<<<< HEAD
 complete -c flume-ng -n __fish_use_subcommand -f -a provision -d 'make this host an agent\'s: configure, install, kerberos, check'
 complete -c flume-ng -n __fish_use_subcommand -f -a doctor -d 'look at this host, change nothing, and say what to do'
-=======
-complete -c flume-ng -n __fish_use_subcommand -f -a provision -d 'make this host an agent\'s: configure, install, kerberos'
 complete -c flume-ng -n __fish_use_subcommand -f -a tool -d 'look into a file channel, or repair it'
->>>>>>> main
 complete -c flume-ng -n __fish_use_subcommand -f -a version -d 'print the version'
 complete -c flume-ng -n __fish_use_subcommand -f -a help -d 'print this'
 complete -c flume-ng -n '__fish_seen_subcommand_from agent' -s n -l name -r -d 'the agent\'s name in the configuration'
@@ -46,16 +42,13 @@ complete -c flume-ng -n '__fish_seen_subcommand_from provision' -l proxy-user -r
 complete -c flume-ng -n '__fish_seen_subcommand_from provision' -l dry-run -d 'only say what would change'
 complete -c flume-ng -n '__fish_seen_subcommand_from provision' -l format -x -a 'text json' -d 'how the result is printed'
 complete -c flume-ng -n '__fish_seen_subcommand_from provision' -s h -l help -d 'print this'
-<<<<<<< HEAD
 complete -c flume-ng -n '__fish_seen_subcommand_from doctor' -l config -r -d 'the node configuration; without it, what was recorded, else the defaults'
 complete -c flume-ng -n '__fish_seen_subcommand_from doctor' -l format -x -a 'text json' -d 'how the result is printed'
 complete -c flume-ng -n '__fish_seen_subcommand_from doctor' -s h -l help -d 'print this'
-=======
 complete -c flume-ng -n '__fish_seen_subcommand_from tool' -s l -l dataDirs -r -d 'FCINTEGRITYTOOL: data directories, separated by commas'
 complete -c flume-ng -n '__fish_seen_subcommand_from tool' -s e -l eventValidator -r -d 'FCINTEGRITYTOOL: a Java class, which cannot be loaded'
 complete -c flume-ng -n '__fish_seen_subcommand_from tool' -l format -x -a 'text json' -d 'how the result is printed'
 complete -c flume-ng -n '__fish_seen_subcommand_from tool' -s c -l conf -r -d 'configuration directory'
 complete -c flume-ng -n '__fish_seen_subcommand_from tool' -s h -l help -d 'print this'
->>>>>>> main
 complete -c flume-ng -n '__fish_seen_subcommand_from version' -s h -l help -d 'print this'
 complete -c flume-ng -n '__fish_seen_subcommand_from help' -s h -l help -d 'print this'

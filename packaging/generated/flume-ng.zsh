@@ -8,13 +8,9 @@ _flume_ng() {
             'status:show what a running agent does'
             'reload:make a running agent read its configuration again'
             'describe:explain a component, or list all; `hadoop`\: Hadoop'\''s settings in force'
-<<<<<<< HEAD
             'provision:make this host an agent'\''s\: configure, install, kerberos, check'
             'doctor:look at this host, change nothing, and say what to do'
-=======
-            'provision:make this host an agent'\''s\: configure, install, kerberos'
             'tool:look into a file channel, or repair it'
->>>>>>> main
             'version:print the version'
             'help:print this'
         )
@@ -70,17 +66,16 @@ _flume_ng() {
             '--format[how the result is printed]:value:(text json)' \
             '--help[print this]' \
             '*:file:_files' ;;
-<<<<<<< HEAD
         doctor) _arguments -S \
             '--config[the node configuration; without it, what was recorded, else the defaults]:file:_files' \
             '--format[how the result is printed]:value:(text json)' \
-=======
+            '--help[print this]' \
+            '*:file:_files' ;;
         tool) _arguments -S \
             '--dataDirs[FCINTEGRITYTOOL\: data directories, separated by commas]:dirs: ' \
             '--eventValidator[FCINTEGRITYTOOL\: a Java class, which cannot be loaded]:class: ' \
             '--format[how the result is printed]:value:(text json)' \
             '--conf[configuration directory]:directory:_files -/' \
->>>>>>> main
             '--help[print this]' \
             '*:file:_files' ;;
         version) _arguments -S \
