@@ -1,7 +1,5 @@
 //! The codecs' streams, as Hadoop's decoders read them.
 
-use std::{cell::RefCell, thread::LocalKey};
-
 use bzip2::Action;
 use flate2::FlushCompress;
 use zstd::stream::raw::{InBuffer, Operation, OutBuffer};
@@ -26,73 +24,28 @@ impl Codec {
     /// A compressor with Hadoop's default level and buffer sizes.
     pub fn compressor(self) -> Box<dyn Compressor> {
         match self {
-            Codec::Gzip => Box::new(Zlib(Lent::new(&GZIP, || {
-                flate2::Compress::new_gzip(flate2::Compression::default(), 15)
-            }))),
-            Codec::Default | Codec::Deflate => Box::new(Zlib(Lent::new(&ZLIB, || {
-                flate2::Compress::new(flate2::Compression::default(), true)
-            }))),
-            Codec::Bzip2 => Box::new(Bzip2(None)),
-            Codec::Zstd => {
-                Box::new(Zstd(Lent::new(&ZSTD, || zstd::stream::raw::Encoder::new(3).expect(NEVER_FAILS))))
+            Codec::Gzip => Box::new(Zlib(flate2::Compress::new_gzip(flate2::Compression::default(), 15))),
+            Codec::Default | Codec::Deflate => {
+                Box::new(Zlib(flate2::Compress::new(flate2::Compression::default(), true)))
             }
+            Codec::Bzip2 => Box::new(Bzip2(None)),
+            Codec::Zstd => Box::new(Zstd(zstd::stream::raw::Encoder::new(3).expect(NEVER_FAILS))),
             Codec::Snappy => Box::new(Blocks::new(BUFFER_BYTES - (BUFFER_BYTES / 6 + 32), snappy())),
             Codec::Lz4 => Box::new(Blocks::new(BUFFER_BYTES - (BUFFER_BYTES / 255 + 16), lz4)),
         }
     }
 }
 
-type Idle<T> = LocalKey<RefCell<Vec<T>>>;
-
-thread_local! {
-    static GZIP: RefCell<Vec<flate2::Compress>> = const { RefCell::new(vec![]) };
-    static ZLIB: RefCell<Vec<flate2::Compress>> = const { RefCell::new(vec![]) };
-    static ZSTD: RefCell<Vec<zstd::stream::raw::Encoder<'static>>> = const { RefCell::new(vec![]) };
-}
-
-/// Idle streams that a thread keeps.
-const MOST_IDLE: usize = 4;
-
-/// A stream within a member. Between members it is anybody's on this thread: a hundred files that take turns need the
-/// memory, and the cache, of one.
-struct Lent<T: 'static> {
-    idle: &'static Idle<T>,
-    make: fn() -> T,
-    stream: Option<T>,
-}
-
-impl<T> Lent<T> {
-    fn new(idle: &'static Idle<T>, make: fn() -> T) -> Self {
-        Lent { idle, make, stream: None }
-    }
-
-    fn stream(&mut self) -> &mut T {
-        let Lent { idle, make, stream } = self;
-        stream.get_or_insert_with(|| idle.with_borrow_mut(Vec::pop).unwrap_or_else(make))
-    }
-
-    /// Gives the stream back, which is as good as new.
-    fn give_back(&mut self) {
-        let Some(stream) = self.stream.take() else { return };
-        self.idle.with_borrow_mut(|idle| {
-            if idle.len() < MOST_IDLE {
-                idle.push(stream);
-            }
-        });
-    }
-}
-
 /// Gzip and zlib.
-struct Zlib(Lent<flate2::Compress>);
+struct Zlib(flate2::Compress);
 
 impl Zlib {
     fn run(&mut self, mut raw: &[u8], flush: FlushCompress, out: &mut Vec<u8>) {
-        let stream = self.0.stream();
         loop {
             out.reserve((raw.len() / 4).max(ROOM_BYTES));
-            let before = stream.total_in();
-            let status = stream.compress_vec(raw, out, flush).expect(NEVER_FAILS);
-            raw = raw.get((stream.total_in() - before) as usize..).unwrap_or_default();
+            let before = self.0.total_in();
+            let status = self.0.compress_vec(raw, out, flush).expect(NEVER_FAILS);
+            raw = raw.get((self.0.total_in() - before) as usize..).unwrap_or_default();
             let done = match flush {
                 FlushCompress::Finish => status == flate2::Status::StreamEnd,
                 _ => raw.is_empty(),
@@ -111,8 +64,7 @@ impl Compressor for Zlib {
 
     fn finish(&mut self, out: &mut Vec<u8>) {
         self.run(&[], FlushCompress::Finish, out);
-        self.0.stream().reset();
-        self.0.give_back();
+        self.0.reset();
     }
 }
 
@@ -149,29 +101,27 @@ impl Compressor for Bzip2 {
     }
 }
 
-struct Zstd(Lent<zstd::stream::raw::Encoder<'static>>);
+struct Zstd(zstd::stream::raw::Encoder<'static>);
 
 impl Compressor for Zstd {
     fn write(&mut self, raw: &[u8], out: &mut Vec<u8>) {
-        let (mut input, stream) = (InBuffer::around(raw), self.0.stream());
+        let mut input = InBuffer::around(raw);
         while input.pos() < raw.len() {
-            out.reserve(ROOM_BYTES);
+            out.reserve(((raw.len() - input.pos()) / 4).max(ROOM_BYTES));
             let end = out.len();
-            stream.run(&mut input, &mut OutBuffer::around_pos(out, end)).expect(NEVER_FAILS);
+            self.0.run(&mut input, &mut OutBuffer::around_pos(out, end)).expect(NEVER_FAILS);
         }
     }
 
     fn finish(&mut self, out: &mut Vec<u8>) {
-        let stream = self.0.stream();
         loop {
             out.reserve(ROOM_BYTES);
             let end = out.len();
-            if stream.finish(&mut OutBuffer::around_pos(out, end), true).expect(NEVER_FAILS) == 0 {
+            if self.0.finish(&mut OutBuffer::around_pos(out, end), true).expect(NEVER_FAILS) == 0 {
                 break;
             }
         }
-        stream.reinit().expect(NEVER_FAILS);
-        self.0.give_back();
+        self.0.reinit().expect(NEVER_FAILS);
     }
 }
 
