@@ -14,7 +14,7 @@ use flume_testkit::agent::Agent;
 use crate::{
     agents::{program, root, scratch},
     bench::{self, Effort},
-    file_channel,
+    deploy, file_channel,
     flow::{FLOW, numbers, send_numbered},
     guide, hdfs_bench, hdfs_client, hdfs_compare, hdfs_faults, hdfs_show, identity, read_back, structure,
     transcripts,
@@ -62,6 +62,7 @@ pub fn run(effort: &Effort) -> Result<bool> {
     formats(&mut report)?;
     hdfs_beside_java(&mut report, None)?;
     file_channel::show(&mut report, &scratch()?)?;
+    deploy::show(&mut report)?;
     identity::all(&mut report)?;
     follow_guide(&mut report)?;
     hdfs_client::matrix(&mut report)?;
@@ -89,6 +90,7 @@ pub fn slice() -> Result<bool> {
     formats(&mut report)?;
     hdfs_beside_java(&mut report, Some(hdfs_compare::SLICE))?;
     file_channel::slice(&mut report, &scratch()?)?;
+    deploy::slice(&mut report)?;
     identity::logins(&mut report)?;
     follow_guide(&mut report)?;
     hdfs_show::slice(&mut report)?;
@@ -120,6 +122,13 @@ pub fn secured(part: &str) -> Result<bool> {
 pub fn identity_alone() -> Result<bool> {
     let mut report = Report { passed: 0, failed: 0 };
     identity::all(&mut report)?;
+    Ok(report.done())
+}
+
+/// What is shown of deployment, alone.
+pub fn deployment_alone() -> Result<bool> {
+    let mut report = Report { passed: 0, failed: 0 };
+    deploy::show(&mut report)?;
     Ok(report.done())
 }
 
