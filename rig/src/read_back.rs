@@ -15,7 +15,7 @@ use flume_core::{Config, Context, Event, EventSerializer, config::Nested};
 use flume_hdfs::formats::{Codec, CodecChoice, FileType, Format, WriteFormat};
 use flume_testkit::parts;
 
-use crate::agents::{install_java, java_dir, root, target};
+use crate::agents::{install_java, java_dir, root, scratch, target};
 
 /// Files that were read as they should, and those that were not, with the reason.
 pub struct Outcome {
@@ -51,9 +51,7 @@ struct Case {
 
 /// Writes everything, has it read, compares.
 pub fn run() -> Result<Outcome> {
-    let base = target().join("rig");
-    fs::create_dir_all(&base)?;
-    let dir = tempfile::tempdir_in(base)?;
+    let dir = tempfile::tempdir_in(scratch()?)?;
     let mut cases = vec![];
     for (number, properties) in properties().iter().enumerate() {
         write(properties, &dir.path().join(number.to_string()), &mut cases)?;

@@ -14,9 +14,10 @@ use flume_testkit::agent::Agent;
 use crate::{
     agents::{program, root, scratch},
     bench::{self, Effort},
-    file_channel,
+    deploy, file_channel,
     flow::{FLOW, numbers, send_numbered},
-    guide, hdfs_client, hdfs_compare, hdfs_show, identity, read_back, structure, transcripts,
+    guide, hdfs_bench, hdfs_client, hdfs_compare, hdfs_faults, hdfs_show, identity, read_back, structure,
+    transcripts,
 };
 
 /// Rows, and whether all passed.
@@ -61,10 +62,13 @@ pub fn run(effort: &Effort) -> Result<bool> {
     formats(&mut report)?;
     hdfs_beside_java(&mut report, None)?;
     file_channel::show(&mut report, &scratch()?)?;
+    deploy::show(&mut report)?;
     identity::logins(&mut report)?;
     follow_guide(&mut report)?;
     hdfs_client::matrix(&mut report)?;
     hdfs_show::all(&mut report)?;
+    hdfs_faults::all(&mut report)?;
+    hdfs_bench::run(&mut report, true)?;
     structure::print(&root())?;
     let files = structure::files_of_a_sink(&root())?;
     report.row("source files touched to add a sink", files, "2", files == 2);
@@ -86,9 +90,11 @@ pub fn slice() -> Result<bool> {
     formats(&mut report)?;
     hdfs_beside_java(&mut report, Some(hdfs_compare::SLICE))?;
     file_channel::slice(&mut report, &scratch()?)?;
+    deploy::slice(&mut report)?;
     identity::logins(&mut report)?;
     follow_guide(&mut report)?;
     hdfs_show::slice(&mut report)?;
+    hdfs_faults::slice(&mut report)?;
     bench::run_some(
         &Effort { rounds: 1, warm_up: Duration::from_secs(2), measured: Duration::from_secs(2) },
         &["memory, batch 100", "netcat, 1 client"],
@@ -103,9 +109,26 @@ pub fn secured(part: &str) -> Result<bool> {
         "client" => hdfs_client::matrix(&mut report)?,
         "agent" => hdfs_show::all(&mut report)?,
         "agent-slice" => hdfs_show::slice(&mut report)?,
-        "identity" => identity::all(&mut report)?,
+        "faults" => hdfs_faults::all(&mut report)?,
+        "faults-slice" => hdfs_faults::slice(&mut report)?,
+        "bench" => hdfs_bench::run(&mut report, true)?,
+        "bench-slice" => hdfs_bench::run(&mut report, false)?,
         _ => bail!("there is no part {part}"),
     }
+    Ok(report.done())
+}
+
+/// What is shown of logins and refusals, alone.
+pub fn identity_alone() -> Result<bool> {
+    let mut report = Report { passed: 0, failed: 0 };
+    identity::all(&mut report)?;
+    Ok(report.done())
+}
+
+/// What is shown of deployment, alone.
+pub fn deployment_alone() -> Result<bool> {
+    let mut report = Report { passed: 0, failed: 0 };
+    deploy::show(&mut report)?;
     Ok(report.done())
 }
 

@@ -5,6 +5,7 @@ mod args;
 mod commands;
 mod configuration;
 mod describe;
+mod doctor;
 mod hadoop;
 mod known;
 mod logging;
@@ -14,6 +15,7 @@ mod provision;
 mod registry;
 mod state_dir;
 mod status;
+mod tool;
 mod validate;
 
 use std::process::ExitCode;

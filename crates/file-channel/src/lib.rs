@@ -13,6 +13,7 @@ pub mod file;
 pub mod format;
 mod frame;
 mod inbox;
+pub mod inspect;
 pub mod lock;
 pub mod log;
 pub mod pool;
@@ -24,6 +25,9 @@ mod recovery;
 pub mod segment;
 mod spillable;
 mod writer;
+
+#[cfg(test)]
+mod tests;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

@@ -2,7 +2,7 @@
 
 use flume_core::{Event, EventSerializer, Str};
 
-use super::{Codec, Compressor};
+use super::{Codec, Compressor, pool::Pool};
 
 /// Raw bytes that are compressed in one go.
 const CHUNK_BYTES: usize = 64 * 1024;
@@ -11,31 +11,56 @@ const CHUNK_BYTES: usize = 64 * 1024;
 /// never written, as some readers stop at it.
 pub(super) struct Compressed {
     serializer: Box<dyn EventSerializer>,
+    pool: Pool<Member>,
+    /// That being written.
+    member: Option<Member>,
+}
+
+/// What a member is made with.
+pub(super) struct Member {
     compressor: Box<dyn Compressor>,
     /// Serialized, not yet compressed.
     raw: Vec<u8>,
-    /// Whether the compressor holds bytes of an unfinished member.
-    unfinished: bool,
+    /// Whether the compressor holds bytes.
+    begun: bool,
 }
 
 impl Compressed {
-    pub(super) fn new(serializer: Box<dyn EventSerializer>, codec: Codec) -> Self {
-        Compressed { serializer, compressor: codec.compressor(), raw: vec![], unfinished: false }
+    pub(super) fn new(serializer: Box<dyn EventSerializer>, pool: Pool<Member>) -> Self {
+        Compressed { serializer, pool, member: None }
+    }
+
+    fn member(&mut self) -> (&mut dyn EventSerializer, &mut Member) {
+        (&mut *self.serializer, self.member.get_or_insert_with(|| self.pool.take()))
+    }
+
+    fn finish(&mut self, out: &mut Vec<u8>) {
+        if let Some(mut member) = self.member.take() {
+            member.finish(out);
+            self.pool.give(member);
+        }
+    }
+}
+
+impl Member {
+    pub(super) fn new(codec: Codec) -> Self {
+        Member { compressor: codec.compressor(), raw: vec![], begun: false }
     }
 
     fn compress(&mut self, out: &mut Vec<u8>) {
         if !self.raw.is_empty() {
             self.compressor.write(&self.raw, out);
             self.raw.clear();
-            self.unfinished = true;
+            self.begun = true;
         }
     }
 
     fn finish(&mut self, out: &mut Vec<u8>) {
         self.compress(out);
-        if std::mem::take(&mut self.unfinished) {
+        if std::mem::take(&mut self.begun) {
             self.compressor.finish(out);
         }
+        self.raw.shrink_to(2 * CHUNK_BYTES);
     }
 }
 
@@ -49,24 +74,28 @@ impl EventSerializer for Compressed {
     }
 
     fn begin(&mut self, _: &mut Vec<u8>) {
-        self.serializer.begin(&mut self.raw);
+        let (serializer, member) = self.member();
+        serializer.begin(&mut member.raw);
     }
 
     fn write(&mut self, event: &Event, out: &mut Vec<u8>) -> Result<(), String> {
-        self.serializer.write(event, &mut self.raw)?;
-        if self.raw.len() >= CHUNK_BYTES {
-            self.compress(out);
+        let (serializer, member) = self.member();
+        serializer.write(event, &mut member.raw)?;
+        if member.raw.len() >= CHUNK_BYTES {
+            member.compress(out);
         }
         Ok(())
     }
 
     fn flush(&mut self, out: &mut Vec<u8>) {
-        self.serializer.flush(&mut self.raw);
+        let (serializer, member) = self.member();
+        serializer.flush(&mut member.raw);
         self.finish(out);
     }
 
     fn end(&mut self, out: &mut Vec<u8>) {
-        self.serializer.end(&mut self.raw);
+        let (serializer, member) = self.member();
+        serializer.end(&mut member.raw);
         self.finish(out);
     }
 }

@@ -107,7 +107,7 @@ impl Compressor for Zstd {
     fn write(&mut self, raw: &[u8], out: &mut Vec<u8>) {
         let mut input = InBuffer::around(raw);
         while input.pos() < raw.len() {
-            out.reserve(ROOM_BYTES);
+            out.reserve(((raw.len() - input.pos()) / 4).max(ROOM_BYTES));
             let end = out.len();
             self.0.run(&mut input, &mut OutBuffer::around_pos(out, end)).expect(NEVER_FAILS);
         }

@@ -4,6 +4,7 @@ mod codec;
 mod compressed;
 mod compressor;
 mod documents;
+mod pool;
 mod sequence_file;
 mod write_format;
 
@@ -17,8 +18,9 @@ use flume_core::{
     config::{Choice, Nested},
 };
 
-use compressed::Compressed;
-use sequence_file::SequenceFile;
+use compressed::{Compressed, Member};
+use pool::Pool;
+use sequence_file::{Block, SequenceFile};
 
 /// `hdfs.fileType`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +52,9 @@ pub struct Format {
 #[derive(Clone)]
 enum Content {
     Records(WriteFormat),
-    Serialized(Nested<dyn EventSerializer>),
+    Blocks(WriteFormat, Pool<Block>),
+    Stream(Nested<dyn EventSerializer>),
+    Compressed(Nested<dyn EventSerializer>, Pool<Member>),
 }
 
 impl Format {
@@ -71,8 +75,14 @@ impl Format {
                 let text = format!("a CompressedStream needs a codec, one of {}", Codec::names());
                 return Err(BuildError::at("hdfs.codeC", text));
             }
-            (FileType::SequenceFile, _) => Content::Records(write_format),
-            (FileType::DataStream | FileType::CompressedStream, _) => Content::Serialized(serializer),
+            (FileType::SequenceFile, None) => Content::Records(write_format),
+            (FileType::SequenceFile, Some(codec)) => {
+                Content::Blocks(write_format, Pool::new(codec, Block::new))
+            }
+            (FileType::DataStream, None) => Content::Stream(serializer),
+            (FileType::CompressedStream, Some(codec)) => {
+                Content::Compressed(serializer, Pool::new(codec, Member::new))
+            }
         };
         Ok(Format { codec, content })
     }
@@ -87,14 +97,15 @@ impl Format {
     /// # Errors
     /// Those of the serializer.
     pub fn start(&self, cx: &Context) -> Result<Box<dyn EventSerializer>, BuildError> {
-        Ok(match (&self.content, self.codec) {
-            (Content::Records(format), codec) => Box::new(SequenceFile::new(*format, codec)),
-            (Content::Serialized(serializer), codec) => {
-                let serializer = serializer.create(cx).map_err(|error| error.inside("serializer"))?;
-                match codec {
-                    Some(codec) => Box::new(Compressed::new(serializer, codec)),
-                    None => serializer,
-                }
+        let inner = |serializer: &Nested<dyn EventSerializer>| {
+            serializer.create(cx).map_err(|error| error.inside("serializer"))
+        };
+        Ok(match &self.content {
+            Content::Records(format) => Box::new(SequenceFile::new(*format, None)),
+            Content::Blocks(format, pool) => Box::new(SequenceFile::new(*format, Some(pool.clone()))),
+            Content::Stream(serializer) => inner(serializer)?,
+            Content::Compressed(serializer, pool) => {
+                Box::new(Compressed::new(inner(serializer)?, pool.clone()))
             }
         })
     }

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use flume_core::{Event, EventSerializer};
 
-use super::{Codec, Compressor, WriteFormat};
+use super::{Codec, Compressor, WriteFormat, pool::Pool};
 
 const KEY_CLASS: &str = "org.apache.hadoop.io.LongWritable";
 const KEY_BYTES: usize = 8;
@@ -15,6 +15,8 @@ const SYNC_ESCAPE: [u8; 4] = [0xff; 4];
 const SYNC_INTERVAL_BYTES: u64 = 100 * 1024;
 /// `io.seqfile.compress.blocksize`: raw bytes of keys and values that make a block.
 const BLOCK_BYTES: usize = 1_000_000;
+/// Hadoop counts a record, and the values of a block, in an `int`.
+const MOST_BODY_BYTES: usize = i32::MAX as usize - 2 * BLOCK_BYTES;
 
 /// One file.
 pub(super) struct SequenceFile {
@@ -27,9 +29,15 @@ pub(super) struct SequenceFile {
     synced: u64,
 }
 
-/// Records on their way into a compressed block: Hadoop keeps lengths, keys and values apart.
+/// The blocks of a compressed file.
 struct Blocks {
-    codec: Codec,
+    pool: Pool<Block>,
+    /// That being filled.
+    current: Option<Block>,
+}
+
+/// Records on their way into a compressed block: Hadoop keeps lengths, keys and values apart.
+pub(super) struct Block {
     compressor: Box<dyn Compressor>,
     records: i64,
     key_lengths: Vec<u8>,
@@ -40,12 +48,11 @@ struct Blocks {
 }
 
 impl SequenceFile {
-    pub(super) fn new(format: WriteFormat, codec: Option<Codec>) -> Self {
-        Self::with_sync(format, codec, fastrand::u128(..).to_be_bytes())
-    }
-
-    fn with_sync(format: WriteFormat, codec: Option<Codec>, sync: [u8; 16]) -> Self {
-        SequenceFile { format, blocks: codec.map(Blocks::new), sync, position: 0, synced: 0 }
+    /// With a pool the file is compressed.
+    pub(super) fn new(format: WriteFormat, pool: Option<Pool<Block>>) -> Self {
+        let blocks = pool.map(|pool| Blocks { pool, current: None });
+        let sync = fastrand::u128(..).to_be_bytes();
+        SequenceFile { format, blocks, sync, position: 0, synced: 0 }
     }
 
     /// Writes through `write`, and counts what was written.
@@ -80,13 +87,12 @@ impl SequenceFile {
     }
 
     fn end_block(&mut self, out: &mut Vec<u8>) {
-        if self.blocks.as_ref().is_some_and(|blocks| blocks.records > 0) {
-            self.sync(out);
-            self.counted(out, |file, out| {
-                if let Some(blocks) = &mut file.blocks {
-                    blocks.write(out);
-                }
-            });
+        let block = self.blocks.as_mut().and_then(|blocks| blocks.current.take());
+        let Some(mut block) = block else { return };
+        self.sync(out);
+        self.counted(out, |_, out| block.write(out));
+        if let Some(blocks) = &self.blocks {
+            blocks.pool.give(block);
         }
     }
 }
@@ -100,7 +106,7 @@ impl EventSerializer for SequenceFile {
             let compressed = u8::from(file.blocks.is_some());
             out.extend_from_slice(&[compressed, compressed]);
             if let Some(blocks) = &file.blocks {
-                write_string(blocks.codec.class(), out);
+                write_string(blocks.pool.codec().class(), out);
             }
             // No metadata.
             out.extend_from_slice(&[0; 4]);
@@ -110,15 +116,17 @@ impl EventSerializer for SequenceFile {
 
     fn write(&mut self, event: &Event, out: &mut Vec<u8>) -> Result<(), String> {
         let key = key(event)?;
-        if event.body.len() > i32::MAX as usize - KEY_BYTES - 8 {
-            return Err(format!("a record holds less than 2 GiB, the body has {} bytes", event.body.len()));
+        if event.body.len() > MOST_BODY_BYTES {
+            let length = event.body.len();
+            return Err(format!("a record holds at most {MOST_BODY_BYTES} bytes, the body has {length}"));
         }
         let Some(blocks) = &mut self.blocks else {
             self.record(key, &event.body, out);
             return Ok(());
         };
-        blocks.add(key, self.format, &event.body);
-        if blocks.keys.len() + blocks.values.len() >= BLOCK_BYTES {
+        let block = blocks.current.get_or_insert_with(|| blocks.pool.take());
+        block.add(key, self.format, &event.body);
+        if block.keys.len() + block.values.len() >= BLOCK_BYTES {
             self.end_block(out);
         }
         Ok(())
@@ -137,12 +145,10 @@ impl EventSerializer for SequenceFile {
     }
 }
 
-impl Blocks {
-    fn new(codec: Codec) -> Self {
-        let compressor = codec.compressor();
-        Blocks {
-            codec,
-            compressor,
+impl Block {
+    pub(super) fn new(codec: Codec) -> Self {
+        Block {
+            compressor: codec.compressor(),
             records: 0,
             key_lengths: vec![],
             keys: vec![],
@@ -170,7 +176,9 @@ impl Blocks {
             write_vlong(self.compressed.len() as i64, out);
             out.extend_from_slice(&self.compressed);
             part.clear();
+            part.shrink_to(2 * BLOCK_BYTES);
         }
+        self.compressed.shrink_to(2 * BLOCK_BYTES);
     }
 }
 

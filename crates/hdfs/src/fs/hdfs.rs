@@ -30,7 +30,7 @@ pub(super) fn open(cluster: Cluster) -> Arc<dyn FileSystem> {
     let Some(table) = options.url.strip_prefix("viewfs://").map(String::from) else {
         return native::open(options);
     };
-    let (home, replication) = (format!("/user/{}", options.user), options.replication as usize);
+    let (home, replication) = (options.home(), options.replication as usize);
     let open: Open = Box::new(move |target| match target {
         Target::Local { .. } => Ok(Arc::new(LocalFileSystem)),
         Target::Hdfs { url, .. } => Ok(native::open(Options { url: url.clone(), ..options.clone() })),

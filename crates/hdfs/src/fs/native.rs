@@ -51,6 +51,14 @@ pub struct Options {
     pub impersonates: bool,
 }
 
+impl Options {
+    /// Where relative paths begin.
+    pub(super) fn home(&self) -> String {
+        let prefix = self.settings.get("dfs.user.home.dir.prefix").map_or("/user", String::as_str);
+        format!("{}/{}", prefix.trim_end_matches('/'), self.user)
+    }
+}
+
 /// The shared client of these options. Nothing is asked yet.
 pub fn open(options: Options) -> Arc<dyn FileSystem> {
     static CLIENTS: LazyLock<Mutex<HashMap<Options, Weak<Native>>>> = LazyLock::new(Mutex::default);
@@ -316,8 +324,7 @@ impl FileSystem for Native {
     }
 
     fn home(&self) -> String {
-        let prefix = self.options.settings.get("dfs.user.home.dir.prefix").map_or("/user", String::as_str);
-        format!("{}/{}", prefix.trim_end_matches('/'), self.options.user)
+        self.options.home()
     }
 
     fn replication(&self) -> usize {

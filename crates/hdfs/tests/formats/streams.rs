@@ -102,3 +102,31 @@ fn an_event_that_has_no_key_is_refused_and_leaves_the_file_alone() {
         assert_eq!(before, out);
     }
 }
+
+#[test]
+fn files_that_are_written_at_the_same_time_do_not_meet() {
+    let batches = batches();
+    for codec in Codec::ALL {
+        for file_type in ["CompressedStream", "SequenceFile"] {
+            let format = format(&format!("hdfs.fileType = {file_type}\nhdfs.codeC = {}", codec.class()));
+            let mut files: Vec<_> = (0..20).map(|_| (start(&format), vec![], vec![])).collect();
+            files.iter_mut().for_each(|(serializer, out, _)| serializer.begin(out));
+            for (number, event) in batches[1].iter().enumerate() {
+                let (serializer, out, written) = &mut files[(number * 7 + number / 20) % 20];
+                serializer.write(event, out).expect("written");
+                written.push(event.clone());
+                if number % 7 == 0 {
+                    serializer.flush(out);
+                }
+            }
+            for (mut serializer, mut out, written) in files {
+                serializer.end(&mut out);
+                let written = [written];
+                match file_type {
+                    "SequenceFile" => assert!(sequence_file(&out, Some(*codec)).records == records(&written)),
+                    _ => assert!(decode(*codec, &out) == lines(&written), "{codec:?}"),
+                }
+            }
+        }
+    }
+}

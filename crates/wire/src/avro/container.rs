@@ -8,6 +8,9 @@ pub const DEFAULT_SYNC_INTERVAL_BYTES: usize = 2_048_000;
 /// What Avro takes as a sync interval, in bytes.
 pub const SYNC_INTERVALS: std::ops::RangeInclusive<usize> = 32..=1 << 30;
 
+/// Bytes that a writer keeps from block to block for their allocation.
+const KEPT_BYTES: usize = 64 * 1024;
+
 /// Writes one file.
 pub struct ContainerWriter {
     codec: Codec,
@@ -62,12 +65,15 @@ impl ContainerWriter {
         if self.codec == Codec::Null {
             write_bytes(&self.block, out);
         } else {
-            self.compressed.clear();
             self.codec.compress(&self.block, &mut self.compressed);
             write_bytes(&self.compressed, out);
         }
         out.extend_from_slice(&self.sync);
-        self.block.clear();
         self.values = 0;
+        // Thousands of files can be open, each with a writer.
+        for kept in [&mut self.block, &mut self.compressed] {
+            kept.clear();
+            kept.shrink_to(KEPT_BYTES);
+        }
     }
 }

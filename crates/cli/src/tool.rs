@@ -1,0 +1,186 @@
+//! `flume-ng tool`: what can be done to the directories of a file channel without an agent.
+
+use std::{path::PathBuf, process::ExitCode, sync::Arc};
+
+use anyhow::anyhow;
+use flume_core::{
+    Config, Severity,
+    props::{Props, Section, Setting},
+};
+use flume_file_channel::{
+    encryption::{EncryptionConfig, Keys},
+    inspect::{Contents, Outside, Verified},
+    lock::DirectoryLock,
+};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+
+use crate::{
+    args::Args,
+    outcome::{Failure, print},
+    registry::REGISTRY,
+};
+
+const TOOLS: &str = "\
+flume-ng tool channel inspect DIR...   what is in a file channel, also while an agent uses it
+flume-ng tool channel verify DIR...    read all of it, and say what is damaged
+flume-ng tool FCINTEGRITYTOOL -l DIRS  the same for an agent that is stopped; put aside what is damaged
+
+DIR is a checkpointDir, a dataDir, or a directory right above them. A sealed channel needs its keys:
+-Dencryption.keyProvider=JCEKSFILE and the other properties of the channel that begin so.";
+
+/// Runs the command.
+pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
+    let words: Vec<_> = args.rest.iter().map(String::as_str).collect();
+    match words[..] {
+        [name] if name.eq_ignore_ascii_case("FCINTEGRITYTOOL") => repair(args),
+        ["channel", "inspect", _, ..] => inspect(args, &directories(&args.rest[2..])),
+        ["channel", "verify", _, ..] => verify(args, &directories(&args.rest[2..])),
+        _ => Err(Failure::Usage(format!("the tools are\n{TOOLS}"))),
+    }
+}
+
+fn directories(words: &[String]) -> Vec<PathBuf> {
+    words.iter().map(PathBuf::from).collect()
+}
+
+fn inspect(args: &Args, directories: &[PathBuf]) -> Result<ExitCode, Failure> {
+    let contents = Outside::read(directories, keys(args)?)?.contents()?;
+    if json_wanted(args)? {
+        return print(&(to_json(&contents).to_string() + "\n"));
+    }
+    print(&to_text(&contents, Timestamp::now()))
+}
+
+fn verify(args: &Args, directories: &[PathBuf]) -> Result<ExitCode, Failure> {
+    report(args, &Outside::read(directories, keys(args)?)?.verify()?)
+}
+
+/// Flume's tool: on directories that no agent uses.
+fn repair(args: &Args) -> Result<ExitCode, Failure> {
+    if let Some(class) = args.get("eventValidator") {
+        let text =
+            format!("`{class}` is a Java class, which cannot be loaded; without it every event is valid");
+        return Err(Failure::Usage(text));
+    }
+    let Some(list) = args.get("dataDirs") else {
+        return Err(Failure::Usage(format!("--dataDirs is required\n\n{TOOLS}")));
+    };
+    let names = list.split(',').map(str::trim).filter(|name| !name.is_empty());
+    let directories: Vec<_> = names.map(PathBuf::from).collect();
+    if let Some(missing) = directories.iter().find(|directory| !directory.is_dir()) {
+        return Err(Failure::Usage(format!("there is no directory {}", missing.display())));
+    }
+    let _locks = directories.iter().map(|it| DirectoryLock::acquire(it)).collect::<Result<Vec<_>, _>>()?;
+    report(args, &Outside::read(&directories, keys(args)?)?.quarantine()?)
+}
+
+fn json_wanted(args: &Args) -> Result<bool, Failure> {
+    match args.get("format") {
+        None | Some("text") => Ok(false),
+        Some("json") => Ok(true),
+        Some(other) => Err(Failure::Usage(format!("--format takes text or json, not `{other}`"))),
+    }
+}
+
+/// The keys that `-Dencryption.…` leads to.
+fn keys(args: &Args) -> Result<Option<Arc<Keys>>, Failure> {
+    let ours = args.properties.iter().filter(|(key, _)| key.starts_with("encryption."));
+    let settings =
+        ours.map(|(key, value)| (key.clone(), Setting { text: value.clone(), ..Setting::default() }));
+    let section = Section { name: "-D".into(), settings: settings.collect(), ..Section::default() };
+    let mut props = Props::new(&REGISTRY, section);
+    let config = EncryptionConfig::parse(&mut props);
+    props.warn_unread(&EncryptionConfig::properties());
+    let wrong = props.diagnostics.iter().find(|found| found.severity != Severity::Note);
+    if let Some(wrong) = wrong {
+        return Err(Failure::Usage(format!("{}: {}", wrong.key, wrong.text)));
+    }
+    let encryption = config.map(|config| config.build()).transpose();
+    let encryption = encryption.map_err(|error| Failure::Usage(error.to_string()))?.flatten();
+    Ok(encryption.map(|encryption| encryption.keys().map(Arc::new)).transpose()?)
+}
+
+fn report(args: &Args, verified: &Verified) -> Result<ExitCode, Failure> {
+    let Verified { frames, events, bytes, sealed, damage } = verified;
+    if json_wanted(args)? {
+        let damage: Vec<_> = (damage.iter())
+            .map(|it| json!({"path": it.path, "offset": it.offset, "bytes": it.length, "events": it.events, "why": it.why}))
+            .collect();
+        let all =
+            json!({"frames": frames, "events": events, "bytes": bytes, "sealed": sealed, "damage": damage});
+        print(&(all.to_string() + "\n"))?;
+    } else {
+        let mut text = format!("{frames} frames with {events} events read, {bytes} bytes\n");
+        if *sealed > 0 {
+            text +=
+                &format!("{sealed} of them are sealed: without keys only their checksums were looked at\n");
+        }
+        for it in damage {
+            let place = format!("{} at {}, {} bytes", it.path.display(), it.offset, it.length);
+            text += &format!("damaged: {place}, {} events: {}\n", it.events, it.why);
+        }
+        print(&text)?;
+    }
+    if damage.is_empty() {
+        return Ok(ExitCode::SUCCESS);
+    }
+    Err(anyhow!("{} damaged parts", damage.len()).into())
+}
+
+fn to_json(contents: &Contents) -> Value {
+    let Contents { events, bytes, oldest, checkpoint, groups_behind, segments, .. } = contents;
+    let time = |time: std::time::SystemTime| Timestamp::try_from(time).ok().map(|time| time.to_string());
+    let segments: Vec<_> = (segments.iter())
+        .map(|it| json!({"id": it.id, "path": it.path, "events": it.events, "used": it.used, "key": it.key_alias}))
+        .collect();
+    json!({
+        "events": events,
+        "bytes": bytes,
+        "oldest": oldest.and_then(time),
+        "checkpoint": checkpoint.map(|(number, made)| json!({"number": number, "time": time(made)})),
+        "groupsBehindCheckpoint": groups_behind,
+        "segments": segments,
+        "spareSegments": contents.spares,
+        "quarantinedFiles": contents.quarantined_files,
+        "quarantinedBytes": contents.quarantined_bytes,
+        "torn": contents.torn,
+        "damaged": contents.damaged,
+    })
+}
+
+fn to_text(contents: &Contents, now: Timestamp) -> String {
+    let Contents { events, bytes, oldest, checkpoint, groups_behind, segments, spares, .. } = contents;
+    let age = |time: std::time::SystemTime| {
+        let since = Timestamp::try_from(time).map_or(SignedDuration::ZERO, |time| now.duration_since(time));
+        format!("{:#}", SignedDuration::from_secs(since.as_secs().max(0)))
+    };
+    let oldest = oldest.map_or(String::new(), |time| format!(", the oldest {} old", age(time)));
+    let mut text = format!("events      {events} in {bytes} bytes{oldest}\n");
+    text += &match checkpoint {
+        Some((number, made)) => {
+            format!("checkpoint  number {number}, {} old, {groups_behind} groups behind it\n", age(*made))
+        }
+        None => "checkpoint  none here; name the checkpointDir, too, or consumed events may count\n".into(),
+    };
+    text += &format!("segments    {} in use, {spares} spare\n", segments.len());
+    for it in segments {
+        let sealed = if it.key_alias.is_empty() { String::new() } else { format!(", key {}", it.key_alias) };
+        text += &format!(
+            "  {:8}  {}: {} events, {} bytes{sealed}\n",
+            it.id,
+            it.path.display(),
+            it.events,
+            it.used
+        );
+    }
+    text +=
+        &format!("quarantine  {} files, {} bytes\n", contents.quarantined_files, contents.quarantined_bytes);
+    if contents.torn > 0 {
+        text += &format!("{} frames at the end are torn, or being written\n", contents.torn);
+    }
+    if contents.damaged > 0 {
+        text += &format!("{} headers behind the checkpoint are damaged\n", contents.damaged);
+    }
+    text
+}
