@@ -18,6 +18,8 @@ use crate::{
 const MAGIC: &[u8; 8] = b"FLUMECHK";
 const FIXED: usize = 8 + 4 + 16 + 9 * 8 + 4 + 4;
 const CONTENTS: usize = 6 * 8;
+/// Room for a checkpoint of some hundred segments.
+const RESERVE_BYTES: u64 = 16 << 10;
 /// No checkpoint is longer: a million segments and as many ranges.
 const MOST_BYTES: u64 = 64 << 20;
 
@@ -151,12 +153,18 @@ impl Checkpoint {
         file.sync()?;
         disk.rename(&draft, &path(directory, self.number))?;
         disk.sync_directory(directory)?;
-        // Room for the next one, so that a disk that is full cannot keep it from being written.
-        let reserve = disk.create(&draft).and_then(|file| file.allocate(2 * bytes.len() as u64 + 4096));
-        if let Err(error) = reserve {
+        Self::reserve(disk, directory);
+        Ok(())
+    }
+
+    /// Takes room for the next one, so that a disk that is full cannot keep it from being written.
+    pub fn reserve(disk: &dyn Disk, directory: &Path) {
+        let reserved = disk.create(&draft(directory)).and_then(|file| file.allocate(RESERVE_BYTES));
+        if let Err(error) = reserved
+            && error.kind() != io::ErrorKind::AlreadyExists
+        {
             tracing::debug!("failed to reserve room for the next checkpoint: {error}");
         }
-        Ok(())
     }
 
     /// The valid ones of a directory, newest first.

@@ -73,6 +73,15 @@ impl Chores {
         }
     }
 
+    /// Does one chore if there is one.
+    #[cfg(test)]
+    pub(crate) fn step(&self, disk: &dyn Disk, pool: &Pool) -> bool {
+        let chore = self.list.lock().take();
+        let some = chore.is_some();
+        chore.into_iter().for_each(|chore| self.run_one(chore, disk, pool));
+        some
+    }
+
     /// Does chores until the list is closed; tells the writer of each.
     pub(crate) fn run(&self, disk: &dyn Disk, pool: &Arc<Pool>, inbox: &Inbox) {
         while let Some(chore) = self.next() {

@@ -24,7 +24,7 @@ use crate::{
     log::{Batch, Log},
     now_ms,
     pool::Layout,
-    queue::{Backlog, Limits, Queue},
+    queue::{Backlog, Limits, Queue, ReadWanted},
     reader::Reader,
     recovery::{self, OpenError},
     segment::Position,
@@ -167,14 +167,14 @@ pub(crate) fn encode(events: &[Event]) -> Batch {
     }
 }
 
-struct ReaderNumbers {
+pub(crate) struct ReaderNumbers {
     quarantined_bytes: Counter,
     lost_events: Counter,
     open: Gauge,
 }
 
 impl ReaderNumbers {
-    fn new(metrics: &Metrics) -> Self {
+    pub(crate) fn new(metrics: &Metrics) -> Self {
         ReaderNumbers {
             quarantined_bytes: metrics.counter("QuarantinedBytes"),
             lost_events: metrics.counter("EventLostCount"),
@@ -186,25 +186,34 @@ impl ReaderNumbers {
 fn read(mut reader: Reader, queue: &Queue, inbox: &Inbox, numbers: &ReaderNumbers) {
     let _open = numbers.open.hold();
     while let Some(wanted) = queue.wait_for_reading() {
-        let (reading, next) = match reader.read(wanted, READ_BYTES) {
-            Ok(read) => read,
-            Err(error) => {
-                tracing::error!("failed to read {}: {error}; it is tried again", wanted.from.position);
-                thread::sleep(Duration::from_millis(500));
-                continue;
-            }
-        };
-        let (lost_events, lost_bytes) = (reading.lost_events as usize, reading.lost_bytes as usize);
-        if reading.quarantined > 0 {
-            inbox.quarantined(reading.quarantined);
-            numbers.quarantined_bytes.add(reading.quarantined_bytes as usize);
+        if let Err(error) = read_once(&mut reader, wanted, READ_BYTES, queue, inbox, numbers) {
+            tracing::error!("failed to read {}: {error}; it is tried again", wanted.from.position);
+            thread::sleep(Duration::from_millis(500));
         }
-        if lost_events > 0 {
-            numbers.lost_events.add(lost_events);
-            // As good as consumed: it is never to be looked for again.
-            inbox.ack(reading.lost.iter(), reading.lost_bytes, Duration::ZERO, None);
-            queue.release(lost_events, lost_bytes);
-        }
-        queue.stock_read(reading.runs, next, (lost_events, lost_bytes));
     }
+}
+
+/// Reads about `budget` bytes into the queue.
+pub(crate) fn read_once(
+    reader: &mut Reader,
+    wanted: ReadWanted,
+    budget: usize,
+    queue: &Queue,
+    inbox: &Inbox,
+    numbers: &ReaderNumbers,
+) -> io::Result<()> {
+    let (reading, next) = reader.read(wanted, budget)?;
+    let (lost_events, lost_bytes) = (reading.lost_events as usize, reading.lost_bytes as usize);
+    if reading.quarantined > 0 {
+        inbox.quarantined(reading.quarantined);
+        numbers.quarantined_bytes.add(reading.quarantined_bytes as usize);
+    }
+    if lost_events > 0 {
+        numbers.lost_events.add(lost_events);
+        // As good as consumed: it is never to be looked for again.
+        inbox.ack(reading.lost.iter(), reading.lost_bytes, Duration::ZERO, None);
+        queue.release(lost_events, lost_bytes);
+    }
+    queue.stock_read(reading.runs, next, (lost_events, lost_bytes));
+    Ok(())
 }

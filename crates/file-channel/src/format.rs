@@ -18,7 +18,7 @@ const SEGMENT_MAGIC: &[u8; 8] = b"FLUMESEG";
 const SEGMENT_COPY: usize = 512;
 /// Where the second copy of a segment's header stands: another sector, whatever its size.
 const SECOND_COPY: usize = 2048;
-const SEGMENT_ALIAS_AT: usize = 84;
+const SEGMENT_ALIAS_AT: usize = 92;
 const GROUP_MAGIC: u32 = 0x5047_4c46;
 const GROUP_COPY: usize = 48;
 const FRAME_COPY: usize = 56;
@@ -38,6 +38,8 @@ pub struct SegmentHeader {
     pub salt: [u8; SALT_BYTES],
     /// Groups with a greater number in segments before this one were abandoned after a failed write.
     pub last_good_group: u64,
+    /// The group before it that was the last one when the store was opened: of it only what is whole counts.
+    pub judged_group: u64,
     /// Sequence numbers in it are not below this.
     pub first_sequence: u64,
     /// When it was begun, in milliseconds since 1970.
@@ -115,7 +117,7 @@ impl SegmentHeader {
         copy.extend_from_slice(&self.channel);
         copy.extend_from_slice(&self.id.to_le_bytes());
         copy.extend_from_slice(&self.salt);
-        for number in [self.last_good_group, self.first_sequence, self.created_ms] {
+        for number in [self.last_good_group, self.judged_group, self.first_sequence, self.created_ms] {
             copy.extend_from_slice(&number.to_le_bytes());
         }
         copy.resize(SEGMENT_ALIAS_AT - 1, 0);
@@ -148,9 +150,18 @@ impl SegmentHeader {
         at.copy_to_slice(&mut channel);
         let id = at.get_u64_le();
         at.copy_to_slice(&mut salt);
-        let (last_good_group, first_sequence, created_ms) =
-            (at.get_u64_le(), at.get_u64_le(), at.get_u64_le());
-        Some(SegmentHeader { channel, id, salt, last_good_group, first_sequence, created_ms, key_alias })
+        let (last_good_group, judged_group) = (at.get_u64_le(), at.get_u64_le());
+        let (first_sequence, created_ms) = (at.get_u64_le(), at.get_u64_le());
+        Some(SegmentHeader {
+            channel,
+            id,
+            salt,
+            last_good_group,
+            judged_group,
+            first_sequence,
+            created_ms,
+            key_alias,
+        })
     }
 
     /// What the checksums in this segment are seeded with.
@@ -364,6 +375,7 @@ mod tests {
             id: 9,
             salt: [3; 16],
             last_good_group: 4,
+            judged_group: 3,
             first_sequence: 5,
             created_ms: 6,
             key_alias: "key-1".into(),

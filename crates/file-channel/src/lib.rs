@@ -26,6 +26,9 @@ pub mod segment;
 mod spillable;
 mod writer;
 
+#[cfg(test)]
+mod tests;
+
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use flume_core::{Channel, Registration};

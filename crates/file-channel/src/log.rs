@@ -78,6 +78,35 @@ pub enum AppendError {
     Io(#[from] io::Error),
 }
 
+/// Which promise a test breaks on purpose, to see that it notices.
+#[cfg(test)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Broken {
+    /// A group is written before the one before it was synced.
+    WriteAhead,
+    /// Batches can be taken before they were synced.
+    EarlyTake,
+    /// Sequence numbers begin anew after an open.
+    SequenceReuse,
+}
+
+#[cfg(test)]
+thread_local! {
+    static BROKEN: std::cell::Cell<Option<Broken>> = const { std::cell::Cell::new(None) };
+}
+
+/// From now on this thread breaks a promise, or none.
+#[cfg(test)]
+pub(crate) fn break_promise(broken: Option<Broken>) {
+    BROKEN.set(broken);
+}
+
+/// Whether this thread breaks that promise.
+#[cfg(test)]
+pub(crate) fn breaks(broken: Broken) -> bool {
+    BROKEN.get() == Some(broken)
+}
+
 /// The log.
 pub struct Log {
     pub(crate) disk: Arc<dyn Disk>,
@@ -91,6 +120,8 @@ pub struct Log {
     pub(crate) next_sequence: u64,
     pub(crate) next_group: u64,
     pub(crate) last_good_group: u64,
+    /// The last group when the store was opened.
+    pub(crate) judged_group: u64,
     /// What is never to be delivered again.
     pub(crate) consumed: Ranges,
     pub(crate) events: u64,
@@ -179,6 +210,7 @@ impl Log {
             id: self.next_segment,
             salt,
             last_good_group: self.last_good_group,
+            judged_group: self.judged_group,
             first_sequence: self.next_sequence,
             created_ms: now_ms(),
             key_alias: self.keys.as_ref().map_or(String::new(), |keys| keys.active().into()),
@@ -244,6 +276,10 @@ impl Log {
     }
 
     fn sync(&self, current: &Current) -> io::Result<()> {
+        #[cfg(test)]
+        if breaks(Broken::WriteAhead) && self.next_group.is_multiple_of(2) {
+            return Ok(());
+        }
         let began = Instant::now();
         current.file.sync()?;
         self.sync_time.observe(began.elapsed());

@@ -225,6 +225,12 @@ impl Queue {
         self.state.lock().backlog.is_none()
     }
 
+    /// What is worth reading now.
+    #[cfg(test)]
+    pub(crate) fn read_wanted(&self) -> Option<ReadWanted> {
+        self.state.lock().read_wanted(self.limits.cache_bytes)
+    }
+
     /// Waits until something is worth reading; none: the queue is closed.
     pub(crate) fn wait_for_reading(&self) -> Option<ReadWanted> {
         let mut state = self.state.lock();

@@ -4,10 +4,12 @@ use std::{
     collections::VecDeque,
     io,
     ops::Range,
+    path::PathBuf,
     sync::Arc,
     time::{Duration, UNIX_EPOCH},
 };
 
+use bytes::Bytes;
 use flume_core::Event;
 
 use crate::{
@@ -34,8 +36,8 @@ pub(crate) struct Reader {
     seal: Option<FrameCipher>,
     /// Where it stands: the frame there has this number, unless it is damaged.
     at: Backlog,
-    /// Something was unreadable since the last frame.
-    damaged: bool,
+    /// Was unreadable since the last frame.
+    damaged: Vec<(Position, PathBuf, Bytes)>,
 }
 
 /// What was read.
@@ -59,13 +61,13 @@ impl Reader {
     /// Leaves out what is in `skip`.
     pub(crate) fn new(disk: Arc<dyn Disk>, pool: Arc<Pool>, keys: Option<Arc<Keys>>, skip: Ranges) -> Self {
         let at = Backlog { position: Position::default(), sequence: 0 };
-        Reader { disk, pool, keys, skip, walk: None, seal: None, at, damaged: false }
+        Reader { disk, pool, keys, skip, walk: None, seal: None, at, damaged: vec![] }
     }
 
     /// Reads about `budget` bytes; returns them with where to go on.
     pub(crate) fn read(&mut self, wanted: ReadWanted, budget: usize) -> io::Result<(Reading, Backlog)> {
         if self.at != wanted.from {
-            (self.walk, self.at, self.damaged) = (None, wanted.from, false);
+            (self.walk, self.at, self.damaged) = (None, wanted.from, vec![]);
         }
         let mut reading = Reading::default();
         match self.read_into(wanted, budget, &mut reading) {
@@ -92,8 +94,8 @@ impl Reader {
                 }
                 Some(Found::Damage(range)) => {
                     bytes += (range.end - range.start) as usize;
-                    self.damaged = true;
-                    self.put_aside(range, Reason::CorruptHeader, reading)?;
+                    let copy = self.copy(range)?;
+                    self.damaged.extend(copy);
                 }
                 None => self.finish_segment(wanted, reading),
             }
@@ -171,7 +173,9 @@ impl Reader {
                 );
                 self.lose(numbers, reading);
                 reading.lost_bytes += header.bytes;
-                self.put_aside(body, Reason::CorruptBody, reading)?;
+                if let Some(copy) = self.copy(body)? {
+                    self.put_aside(copy, Reason::CorruptBody, reading);
+                }
             }
         }
         Ok(())
@@ -193,10 +197,17 @@ impl Reader {
         self.skip.forget_below(header.first);
     }
 
-    /// Events between the last frame and `next` that were not found although they were put.
+    /// Events between the last frame and `next` that were not found although they were put. Damage that costs none
+    /// is left alone: an ack that is repeated, or what was discarded when the store was opened.
     fn missing(&mut self, next: u64, reading: &mut Reading) {
-        if std::mem::take(&mut self.damaged) && self.at.sequence < next {
+        let damaged = std::mem::take(&mut self.damaged);
+        let before = reading.lost_events;
+        if !damaged.is_empty() && self.at.sequence < next {
             self.lose(self.at.sequence..next, reading);
+        }
+        if reading.lost_events > before {
+            tracing::error!("{} events are lost: no headers can be read", reading.lost_events - before);
+            damaged.into_iter().for_each(|copy| self.put_aside(copy, Reason::CorruptHeader, reading));
         }
     }
 
@@ -208,16 +219,21 @@ impl Reader {
         });
     }
 
-    fn put_aside(&mut self, range: Range<u64>, reason: Reason, reading: &mut Reading) -> io::Result<()> {
-        let Some(walk) = &mut self.walk else { return Ok(()) };
+    /// What stands at a range, with its place and the directory it is in.
+    fn copy(&mut self, range: Range<u64>) -> io::Result<Option<(Position, PathBuf, Bytes)>> {
+        let Some(walk) = &mut self.walk else { return Ok(None) };
         let bytes = walk.read(range.clone())?;
-        reading.quarantined += 1;
-        reading.quarantined_bytes += bytes.len() as u64;
         let segment = walk.segment();
         let position = Position { segment: segment.header.id, offset: range.start };
-        let directory = segment.path.parent().unwrap_or(&segment.path);
-        quarantine::keep(&*self.disk, directory, position, reason, &bytes);
-        Ok(())
+        let directory = segment.path.parent().unwrap_or(&segment.path).to_path_buf();
+        Ok(Some((position, directory, bytes)))
+    }
+
+    fn put_aside(&self, copy: (Position, PathBuf, Bytes), reason: Reason, reading: &mut Reading) {
+        let (position, directory, bytes) = copy;
+        reading.quarantined += 1;
+        reading.quarantined_bytes += bytes.len() as u64;
+        quarantine::keep(&*self.disk, &directory, position, reason, &bytes);
     }
 }
 

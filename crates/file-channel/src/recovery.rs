@@ -82,6 +82,7 @@ pub(crate) fn open(
     refuse_java(&*disk, &layout)?;
     let files = Files::find(&*disk, &layout)?;
     let checkpoints = Checkpoint::read(&*disk, &layout.checkpoint_dir)?;
+    let known = checkpoints.len();
     let newest = checkpoints.into_iter().next();
     let channel = channel_id(&files, newest.as_ref())?;
     let checkpoint_dir = layout.checkpoint_dir.clone();
@@ -99,6 +100,7 @@ pub(crate) fn open(
         next_sequence: checkpoint.next_sequence,
         next_group: checkpoint.last_group + 1,
         last_good_group: checkpoint.last_group,
+        judged_group: 0,
         consumed: checkpoint.consumed.iter().cloned().collect(),
         events: checkpoint.events,
         bytes: checkpoint.bytes,
@@ -112,8 +114,8 @@ pub(crate) fn open(
         Recovery { log, report: Recovered::default(), last: LastGroup::default(), lost_segments: 0 };
     recovery.keep_known(&files, &checkpoint, &checkpoint_dir)?;
     recovery.scan(&files, checkpoint.position)?;
-    recovery.judge_last_group()?;
-    recovery.finish(&files)
+    recovery.judge_last_group(false)?;
+    recovery.finish(&files, known)
 }
 
 /// What the data directories hold.
@@ -244,10 +246,15 @@ impl Recovery {
         let mut later = files.segments.range(position.segment..).peekable();
         while let Some((&id, segment)) = later.next() {
             let next = later.peek().map(|(_, next)| next.header.last_good_group);
+            let judged = later.peek().map(|(_, next)| next.header.judged_group);
             let contents = Contents::none(id, segment.header.first_sequence);
             self.log.kept.entry(id).or_insert_with(|| Kept { segment: segment.clone(), contents });
             let at = if id == position.segment { position.offset } else { BLOCK };
             self.scan_segment(segment, at, next.unwrap_or(u64::MAX))?;
+            // An earlier open found its last group torn, and wrote on in the next segment.
+            if self.last.segment == id && judged == Some(self.log.last_good_group) {
+                self.judge_last_group(true)?;
+            }
             // The next segment says how far this one went.
             if let Some(last) = next.filter(|&last| last > self.log.last_good_group) {
                 tracing::error!("segment {id} ends before its last group {last}");
@@ -339,7 +346,8 @@ impl Recovery {
     }
 
     /// Bodies are not read when a store is opened, except those that may never have been written.
-    fn judge_last_group(&mut self) -> Result<(), OpenError> {
+    /// `again`: an earlier open did the same, and said so.
+    fn judge_last_group(&mut self, again: bool) -> Result<(), OpenError> {
         let last = std::mem::take(&mut self.last);
         let Some(kept) = self.log.kept.get(&last.segment) else { return Ok(()) };
         let segment = kept.segment.clone();
@@ -350,14 +358,16 @@ impl Recovery {
             if open_body(&header, bytes, seal.as_ref()).is_ok() {
                 continue;
             }
-            self.report.discarded += 1;
-            self.put_aside(last.segment, body, Reason::TailDiscarded);
+            if !again {
+                self.report.discarded += 1;
+                self.put_aside(last.segment, body, Reason::TailDiscarded);
+            }
             if header.kind == FrameKind::Put {
                 self.log.consume(header.first..header.first.saturating_add(header.count.into()));
                 self.log.bytes = self.log.bytes.saturating_sub(header.bytes);
             }
         }
-        for range in last.damage {
+        for range in last.damage.into_iter().filter(|_| !again) {
             self.report.discarded += 1;
             self.put_aside(last.segment, range, Reason::TailDiscarded);
         }
@@ -377,8 +387,14 @@ impl Recovery {
         }
     }
 
-    fn finish(mut self, files: &Files) -> Result<(Log, Recovered), OpenError> {
+    /// `checkpoints`: how many valid ones there are.
+    fn finish(mut self, files: &Files, checkpoints: usize) -> Result<(Log, Recovered), OpenError> {
         let log = &mut self.log;
+        log.judged_group = log.last_good_group;
+        #[cfg(test)]
+        if crate::log::breaks(crate::log::Broken::SequenceReuse) {
+            log.next_sequence = 1;
+        }
         for directory in &log.pool.layout().data_dirs {
             log.disk.sync_directory(directory)?;
         }
@@ -399,6 +415,14 @@ impl Recovery {
                 // Torn when it was begun, so nothing is in it.
                 log.disk.remove(path)?;
             }
+        }
+        // From now on a checkpoint finds the room that the one before the last leaves.
+        let directory = log.pool.layout().checkpoint_dir.clone();
+        Checkpoint::reserve(&*log.disk, &directory);
+        for _ in checkpoints..2 {
+            let checkpoint = log.checkpoint();
+            checkpoint.write(&*log.disk, &directory)?;
+            log.checkpointed(&checkpoint)?;
         }
         Ok((self.log, self.report))
     }

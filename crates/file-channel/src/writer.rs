@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// After a failure of the disk nothing is tried for so long.
-const PAUSE: Duration = Duration::from_secs(1);
+const PAUSE: Duration = if cfg!(test) { Duration::ZERO } else { Duration::from_secs(1) };
 /// How often a put that waits for room on disk looks again.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
@@ -36,7 +36,7 @@ pub(crate) struct Writer {
     checkpoint_interval: Duration,
     waiting: VecDeque<Put>,
     acks: Acks,
-    ack_waiters: Vec<oneshot::Sender<Result<(), ChannelError>>>,
+    ack_waiters: Vec<Waiter>,
     acks_due: Option<Instant>,
     paused_until: Option<Instant>,
     full: bool,
@@ -50,7 +50,15 @@ struct Checkpointing {
     segment: u64,
     dirty: bool,
     under_way: bool,
+    /// It holds acks that found no room in the log.
+    urgent: bool,
+    /// Who waits for those acks: in the next checkpoint, and in the one under way.
+    next_waiters: Vec<Waiter>,
+    waiters: Vec<Waiter>,
 }
+
+/// Who waits for acks to be on disk.
+type Waiter = oneshot::Sender<Result<(), ChannelError>>;
 
 /// What monitoring sees of the writer.
 struct Numbers {
@@ -85,7 +93,15 @@ impl Writer {
             unhealthy: metrics.gauge("Unhealthy"),
         };
         let segment = log.end().segment;
-        let checkpoint = Checkpointing { last: Instant::now(), segment, dirty: false, under_way: false };
+        let checkpoint = Checkpointing {
+            last: Instant::now(),
+            segment,
+            dirty: false,
+            under_way: false,
+            urgent: false,
+            next_waiters: vec![],
+            waiters: vec![],
+        };
         Writer {
             log,
             inbox,
@@ -155,6 +171,8 @@ impl Writer {
             let rest = split_acks(&mut self.acks);
             let batches: Vec<&Batch> = self.waiting.iter().map(|put| &put.batch).collect();
             let acks = std::mem::take(&mut self.acks);
+            #[cfg(test)]
+            self.publish_early();
             let outcome = self.log.append(&batches, Some(&acks));
             let acked = matches!(&outcome, Ok(appended) if appended.acks);
             if !acked {
@@ -186,6 +204,10 @@ impl Writer {
         }
         // Only acks went although puts wait: there was no room for them.
         self.full = appended.batches == 0 && !self.waiting.is_empty();
+        #[cfg(test)]
+        if crate::log::breaks(crate::log::Broken::EarlyTake) {
+            runs.clear();
+        }
         self.queue.publish(appended, runs);
         if self.queue.is_read() {
             self.log.pool.read_past(appended.end.segment);
@@ -204,6 +226,22 @@ impl Writer {
         self.numbers.unhealthy.set(0);
     }
 
+    /// Breaks the promise that nothing can be taken before its sync.
+    #[cfg(test)]
+    fn publish_early(&self) {
+        if crate::log::breaks(crate::log::Broken::EarlyTake) {
+            let (mut first, end) = (self.log.next_sequence, self.log.end());
+            let appended = Appended { batches: 0, first, start: end, end, acks: false };
+            let runs = self.waiting.iter().map(|put| {
+                let events = put.events.clone().into();
+                let run = Run { first, events, bytes: put.batch.bytes as usize, put: UNIX_EPOCH };
+                first += put.events.len() as u64;
+                run
+            });
+            self.queue.publish(&appended, runs.collect());
+        }
+    }
+
     /// Puts wait for room until their deadline; acks have what was reserved for them.
     fn no_room(&mut self) {
         let now = Instant::now();
@@ -219,10 +257,19 @@ impl Writer {
                 self.refuse(put, ChannelError::Full { wanted });
             }
         }
-        // Acks that cannot be written now are kept for the next group.
-        if self.acks_due.is_some() {
-            self.acks_due = Some(now + LOOK_AGAIN);
+        if self.acks_due.is_some_and(|due| due <= now) {
+            self.ack_by_checkpoint();
         }
+    }
+
+    /// Acks for which the log has no room become durable with the next checkpoint, which has a room of its own.
+    fn ack_by_checkpoint(&mut self) {
+        let acks = std::mem::take(&mut self.acks);
+        acks.ranges.iter().for_each(|range| self.log.consume(range));
+        self.log.bytes = self.log.bytes.saturating_sub(acks.bytes);
+        self.checkpoint.next_waiters.append(&mut self.ack_waiters);
+        (self.checkpoint.urgent, self.checkpoint.dirty) = (true, true);
+        self.acks_due = None;
     }
 
     fn failed(&mut self, error: &io::Error) {
@@ -255,8 +302,12 @@ impl Writer {
         self.checkpoint.under_way = false;
         let bytes = checkpoint.encode().len();
         match outcome.and_then(|()| self.log.checkpointed(&checkpoint)) {
-            Ok(()) => self.numbers.checkpoint_bytes.add(bytes),
+            Ok(()) => {
+                self.numbers.checkpoint_bytes.add(bytes);
+                self.checkpoint.waiters.drain(..).for_each(|waiter| drop(waiter.send(Ok(()))));
+            }
             Err(error) => {
+                self.checkpoint.next_waiters.append(&mut self.checkpoint.waiters);
                 self.numbers.checkpoint_errors.add(1);
                 tracing::error!("failed to write a checkpoint: {error}");
                 self.checkpoint.dirty = true;
@@ -266,7 +317,8 @@ impl Writer {
 
     fn plan_chores(&mut self) {
         let end = self.log.end();
-        let due = self.checkpoint.last.elapsed() >= self.checkpoint_interval
+        let due = self.checkpoint.urgent
+            || self.checkpoint.last.elapsed() >= self.checkpoint_interval
             || end.segment != self.checkpoint.segment;
         if self.checkpoint.dirty && due && !self.checkpoint.under_way {
             self.begin_checkpoint();
@@ -282,12 +334,10 @@ impl Writer {
     /// Hands a checkpoint to the housekeeper.
     pub(crate) fn begin_checkpoint(&mut self) {
         let checkpoint = self.log.checkpoint();
-        self.checkpoint = Checkpointing {
-            last: Instant::now(),
-            segment: self.log.end().segment,
-            dirty: false,
-            under_way: true,
-        };
+        let state = &mut self.checkpoint;
+        (state.last, state.segment) = (Instant::now(), self.log.end().segment);
+        (state.dirty, state.urgent, state.under_way) = (false, false, true);
+        state.waiters.append(&mut state.next_waiters);
         self.chores.begin(Chore::Checkpoint(checkpoint));
     }
 
@@ -307,7 +357,9 @@ impl Writer {
         for put in std::mem::take(&mut self.waiting) {
             self.refuse(put, ChannelError::Closed);
         }
-        self.ack_waiters.drain(..).for_each(|waiter| drop(waiter.send(Err(ChannelError::Closed))));
+        let Checkpointing { next_waiters, waiters, .. } = &mut self.checkpoint;
+        let waiting = self.ack_waiters.drain(..).chain(next_waiters.drain(..)).chain(waiters.drain(..));
+        waiting.for_each(|waiter| drop(waiter.send(Err(ChannelError::Closed))));
     }
 }
 
