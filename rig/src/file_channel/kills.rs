@@ -1,11 +1,11 @@
 //! Processes that put and take, killed at any moment, and an oracle that has noted what they were told.
 //!
-//! A process prints what was acknowledged to it right after it was told; what is in the pipe outlives it. Nothing that
-//! was printed as put may be lost; what was printed as taken may come again only if the take was committed within
-//! `takeSyncMillis` before a kill.
+//! A process prints what was acknowledged to it right after it was told, and what it was delivered right before it
+//! commits that; what is in the pipe outlives it. Nothing that was printed as put may be lost; what was printed as
+//! committed may come again only if that was within `takeSyncMillis` before a kill.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     io::{BufRead, BufReader, Write},
     path::Path,
     process::{Command, Stdio},
@@ -56,12 +56,11 @@ const DRAIN: &str = "drain";
 #[derive(Default)]
 struct Oracle {
     acknowledged: Vec<String>,
-    /// For each event, how often it was delivered.
-    delivered: HashMap<String, usize>,
+    delivered: HashSet<String>,
+    /// How long before the end of the process that committed it.
+    committed: HashMap<String, Duration>,
     repeated: usize,
     oldest: Duration,
-    /// When an event was last delivered: so long before its process ended.
-    before: HashMap<String, Duration>,
 }
 
 impl Oracle {
@@ -85,40 +84,47 @@ impl Oracle {
     }
 
     fn note(&mut self, lines: &[String]) -> Result<()> {
-        let mut taken: Vec<(u64, &str)> = vec![];
+        let (mut open, mut committed, mut end) = (HashMap::new(), vec![], 0u64);
         // The last line may be torn.
-        for line in lines.iter().filter(|line| line.ends_with('.')) {
-            let mut words = line.trim_end_matches('.').split(' ');
-            match (words.next(), words.next()) {
-                (Some("put"), Some(first)) => {
-                    let count: usize = words.next().context("no count")?.parse()?;
-                    let (producer, first) = first.rsplit_once('-').context("no number")?;
-                    let first: usize = first.parse()?;
+        for line in lines.iter().filter_map(|line| line.strip_suffix('.')) {
+            let (what, rest) = line.split_once(' ').context("a line of one word")?;
+            let (name, rest) = rest.split_once(' ').unwrap_or((rest, ""));
+            match what {
+                "put" => {
+                    let (producer, first) = name.rsplit_once('-').context("no number")?;
+                    let (first, count): (usize, usize) = (first.parse()?, rest.parse()?);
                     self.acknowledged.extend((first..first + count).map(|it| format!("{producer}-{it}")));
                 }
-                (Some("taken"), Some(micros)) => {
-                    let micros = micros.parse()?;
-                    taken.extend(words.map(|event| (micros, event)));
+                "delivered" => {
+                    for event in rest.split(' ') {
+                        self.deliver(event);
+                    }
+                    open.insert(name, rest);
+                }
+                "committed" => {
+                    end = rest.parse()?;
+                    committed.push((end, open.remove(name).context("a commit of nothing")?));
                 }
                 _ => bail!("a process said `{line}`"),
             }
         }
-        let end = taken.iter().map(|(micros, _)| *micros).max().unwrap_or_default();
-        for (micros, event) in taken {
-            let times = self.delivered.entry(event.into()).or_default();
-            *times += 1;
-            if *times > 1 {
-                self.repeated += 1;
-                let age = self.before.get(event).copied().unwrap_or(Duration::MAX);
-                self.oldest = self.oldest.max(age);
-            }
-            self.before.insert(event.into(), Duration::from_micros(end - micros));
+        for (micros, events) in committed {
+            let age = Duration::from_micros(end.saturating_sub(micros));
+            self.committed.extend(events.split(' ').map(|event| (event.to_string(), age)));
         }
         Ok(())
     }
 
+    fn deliver(&mut self, event: &str) {
+        self.delivered.insert(event.into());
+        if let Some(age) = self.committed.get(event) {
+            self.repeated += 1;
+            self.oldest = self.oldest.max(*age);
+        }
+    }
+
     fn judge(&self, kills: usize) -> Outcome {
-        let lost = self.acknowledged.iter().filter(|event| !self.delivered.contains_key(*event)).count();
+        let lost = self.acknowledged.iter().filter(|event| !self.delivered.contains(*event)).count();
         let (acknowledged, repeated, oldest) = (self.acknowledged.len(), self.repeated, self.oldest);
         Outcome { kills, acknowledged, lost, repeated, oldest }
     }
@@ -174,8 +180,9 @@ async fn take(channel: Arc<dyn Channel>, began: Instant, taker: usize, to_the_en
             continue;
         }
         let names: Vec<String> = take.events().iter().map(|event| name(&event.body)).collect();
+        say(&format!("delivered {taker}-{round} {}.", names.join(" ")));
         take.commit().await?;
-        say(&format!("taken {} {}.", began.elapsed().as_micros(), names.join(" ")));
+        say(&format!("committed {taker}-{round} {}.", began.elapsed().as_micros()));
     }
     Ok(())
 }

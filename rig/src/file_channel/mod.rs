@@ -53,7 +53,7 @@ fn opened(report: &mut Report, opened: open::Opened) {
 }
 
 /// Processes killed at any moment, with takes that wait for the disk and with takes that need not.
-fn killed(report: &mut Report, dir: &Path, kills: usize) -> Result<()> {
+pub fn killed(report: &mut Report, dir: &Path, kills: usize) -> Result<()> {
     for take_sync in [0, 100] {
         let seen = kills::run(dir, kills, take_sync)?;
         let name = format!("file channel, {} kills, takeSyncMillis {take_sync}", seen.kills);
