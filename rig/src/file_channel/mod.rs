@@ -22,7 +22,7 @@ pub fn show(report: &mut Report, dir: &Path) -> Result<()> {
     }
     opened(report, open::after_kill(dir, 100_000_000)?);
     killed(report, dir, 100)?;
-    crash_states(report, 20)?;
+    crash_states(report, 4)?;
     soak::run(report, dir, Duration::from_secs(60))
 }
 
@@ -74,17 +74,7 @@ pub fn killed(report: &mut Report, dir: &Path, kills: usize) -> Result<()> {
 /// that they notice each broken promise.
 fn crash_states(report: &mut Report, effort: u32) -> Result<()> {
     let output = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
-        .args([
-            "test",
-            "--locked",
-            "--release",
-            "-p",
-            "flume-file-channel",
-            "--lib",
-            "--",
-            "--nocapture",
-            "tests::",
-        ])
+        .args(["test", "--locked", "-p", "flume-file-channel", "--lib", "--", "--nocapture", "tests::"])
         .env("FILE_CHANNEL_EFFORT", effort.to_string())
         .current_dir(root())
         .output()?;
