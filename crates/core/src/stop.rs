@@ -1,6 +1,9 @@
 //! The request to finish.
 
-use tokio::sync::watch;
+use std::{sync::Arc, time::Duration};
+
+use parking_lot::Mutex;
+use tokio::{sync::watch, time::Instant};
 
 /// How far a stop has gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -15,16 +18,16 @@ pub enum Phase {
 
 /// What a component looks at. Cheap to clone.
 #[derive(Clone)]
-pub struct Stop(watch::Receiver<Phase>);
+pub struct Stop(watch::Receiver<Phase>, Arc<Mutex<Option<Instant>>>);
 
 /// What makes the request. Dropping it is a request to halt.
-pub struct Switch(watch::Sender<Phase>);
+pub struct Switch(watch::Sender<Phase>, Arc<Mutex<Option<Instant>>>);
 
 impl Stop {
     /// The request and the switch that makes it.
     pub fn new() -> (Switch, Stop) {
-        let (switch, stop) = watch::channel(Phase::Run);
-        (Switch(switch), Stop(stop))
+        let ((switch, stop), closed) = (watch::channel(Phase::Run), Arc::<Mutex<_>>::default());
+        (Switch(switch, closed.clone()), Stop(stop, closed))
     }
 
     /// How far it has gone.
@@ -35,6 +38,11 @@ impl Stop {
     /// Whether it was made.
     pub fn is_requested(&self) -> bool {
         self.phase() > Phase::Run
+    }
+
+    /// Says that nothing is left but to close, which takes at most `limit`.
+    pub fn closing(&self, limit: Duration) {
+        *self.1.lock() = Instant::now().checked_add(limit);
     }
 
     /// Waits for the request.
@@ -52,6 +60,11 @@ impl Stop {
 }
 
 impl Switch {
+    /// When everything will be closed at the latest; `None` before it is being closed.
+    pub fn closed_by(&self) -> Option<Instant> {
+        *self.1.lock()
+    }
+
     /// Moves on to `phase`; never back.
     pub fn turn(&self, phase: Phase) {
         self.0.send_if_modified(|now| {

@@ -227,7 +227,7 @@ impl Agent {
     }
 
     /// Stops sources, lets sinks deliver what channels in memory hold for at most `drain`, or until `hurry`
-    /// completes, then closes everything.
+    /// completes, then closes everything. Sinks that are closing have the time that they say they need, but in a hurry.
     pub async fn stop(mut self, drain: Duration, hurry: impl Future<Output = ()>) -> Remained {
         stop_all(std::mem::take(&mut self.sources).into_values().collect()).await;
         let mut channels: Vec<_> = std::mem::take(&mut self.channels).into_values().collect();
@@ -243,17 +243,30 @@ impl Agent {
                 group.finished().await;
             }
         };
-        let drained = tokio::select! {
-            () = all_finished => true,
+        tokio::pin!(hurry);
+        let hurried = tokio::select! {
+            () = all_finished => return close_all(channels).await,
             () = sleep_until(deadline) => false,
-            () = hurry => false,
+            () = &mut hurry => true,
         };
-        if !drained {
-            groups.iter().for_each(|group| group.request(Phase::Halt));
-            let end = Instant::now() + GRACE;
-            for group in groups.iter_mut().filter_map(|group| (!group.is_finished()).then_some(group)) {
-                let _ = timeout_at(end, group.finished()).await;
+        groups.iter().for_each(|group| group.request(Phase::Halt));
+        let end = Instant::now() + GRACE;
+        for group in &mut groups {
+            let _ = timeout_at(end, group.finished()).await;
+        }
+        let all_closed = async {
+            for group in &mut groups {
+                group.closed().await;
             }
+        };
+        let in_a_hurry = async {
+            if !hurried {
+                hurry.await;
+            }
+        };
+        tokio::select! {
+            () = all_closed => {}
+            () = in_a_hurry => {}
         }
         close_all(channels).await
     }

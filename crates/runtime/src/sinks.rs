@@ -12,7 +12,11 @@ use flume_core::{
     AgentInfo, BuildError, ChannelHandle, Context, Phase, RunnerConfig, Sink, SinkProcessor, SinkRunner,
     Stop, Switch, component::Constructor, run_sinks,
 };
-use tokio::{runtime::Handle, sync::oneshot, time::sleep};
+use tokio::{
+    runtime::Handle,
+    sync::oneshot,
+    time::{Instant, sleep, timeout_at},
+};
 
 use crate::{
     board::{Entry, Live},
@@ -23,6 +27,9 @@ use crate::{
 
 /// The pause before a group that panicked is built again.
 const REBUILD: Duration = Duration::from_secs(5);
+
+/// No sink is waited for any longer while it closes, whatever it says.
+const LONGEST_CLOSE: Duration = Duration::from_secs(600);
 
 /// The settings of a group and of each of its sinks.
 pub(crate) type GroupValues = Vec<(String, BTreeMap<String, String>)>;
@@ -102,7 +109,16 @@ impl RunningGroup {
 
     /// Waits for its end.
     pub(crate) async fn finished(&mut self) {
-        let _ = (&mut self.done).await;
+        if !self.is_finished() {
+            let _ = (&mut self.done).await;
+        }
+    }
+
+    /// Waits for its end, if it is closing already: as long as its sinks say that this takes.
+    pub(crate) async fn closed(&mut self) {
+        if let Some(end) = self.switch.closed_by() {
+            let _ = timeout_at(end.min(Instant::now() + LONGEST_CLOSE), self.finished()).await;
+        }
     }
 
     /// Whether it has ended.

@@ -2,7 +2,10 @@
 
 mod common;
 
-use std::{future::pending, time::Duration};
+use std::{
+    future::pending,
+    time::{Duration, Instant},
+};
 
 use common::{delivered, info, plan, start, state, wait_for};
 use flume_runtime::{Agent, Remained, status};
@@ -54,6 +57,24 @@ async fn a_second_signal_ends_the_draining() {
     wait_for("three events", || (held(&agent, "c1") == 3).then_some(())).await;
     let remained = agent.stop(Duration::from_secs(3600), async {}).await;
     assert_eq!(remained.get("c1"), Some(&3));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sink_that_closes_has_the_time_it_asks_for_but_in_a_hurry() {
+    let [patient, hurried] =
+        ["patient", "hurried"].map(|log| flow(log, "sources.r1.events = 1\nsinks.k1.closes = 7"));
+    let (patient, hurried) = (start(&patient).await, start(&hurried).await);
+    delivered("patient", 1).await;
+    delivered("hurried", 1).await;
+    let (shown, beginning) = (patient.board(), Instant::now());
+    let (no_drain, second) = (Duration::ZERO, Duration::from_secs(1));
+    let (_, after) = tokio::join!(patient.stop(no_drain, pending()), async {
+        hurried.stop(no_drain, tokio::time::sleep(second)).await;
+        beginning.elapsed()
+    });
+    assert!(after < Duration::from_secs(7), "a second signal was not heard for {after:?}");
+    assert!(beginning.elapsed() >= Duration::from_secs(7));
+    assert!(status(&shown).components.iter().all(|component| component.state == "stopped"));
 }
 
 fn held(agent: &Agent, channel: &str) -> usize {

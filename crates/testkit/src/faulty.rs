@@ -112,4 +112,8 @@ impl Sink for Faulty<Box<dyn Sink>> {
     async fn close(&mut self) -> Result<(), SinkError> {
         self.real.close().await
     }
+
+    fn close_timeout(&self) -> Duration {
+        self.real.close_timeout()
+    }
 }

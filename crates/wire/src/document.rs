@@ -1,6 +1,9 @@
 //! Small documents that configurations and events name by URL or path.
 
-use std::io;
+use std::{
+    fs::File,
+    io::{self, Read},
+};
 
 /// Names come with events, so that what they name is bounded.
 const MOST_BYTES: u64 = 1024 * 1024;
@@ -28,11 +31,16 @@ pub fn local_path(url: &str) -> Option<String> {
 pub fn read_local(url: &str) -> io::Result<Vec<u8>> {
     let path =
         local_path(url).ok_or_else(|| io::Error::other("this scheme is not read here, only files are"))?;
-    let file = std::fs::metadata(&path)?;
-    if !file.is_file() || file.len() > MOST_BYTES {
-        return Err(io::Error::other("it is no file of at most 1 MiB"));
+    let mut document = vec![];
+    // Not opened before it is known to be a file, or a pipe without a writer would hold the reader up for ever. What a
+    // kernel makes up as it is read has no length.
+    if std::fs::metadata(&path)?.is_file() {
+        File::open(&path)?.take(MOST_BYTES + 1).read_to_end(&mut document)?;
+        if document.len() as u64 <= MOST_BYTES {
+            return Ok(document);
+        }
     }
-    std::fs::read(path)
+    Err(io::Error::other("it is no file of at most 1 MiB"))
 }
 
 fn unescaped(path: &str) -> String {

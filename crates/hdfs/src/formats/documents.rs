@@ -1,23 +1,28 @@
 //! The documents that serializers lack: schemas, in files of this machine or in the sink's file system.
 
-use std::{
-    collections::HashMap,
-    time::{Duration, Instant},
-};
+use std::{collections::HashMap, time::Duration};
 
 use flume_core::{Event, EventSerializer, with_causes};
 use flume_wire::document::read_local;
+use tokio::time::Instant;
 
 use crate::fs::FileSystem;
 
 /// How long a document is taken for what it was: a file begun later sees a changed one.
 const FRESH: Duration = Duration::from_secs(300);
+/// How long a file system is not asked again that did not answer in [`SLOW`]: all buckets wait while it is asked.
+const PAUSE: Duration = Duration::from_secs(10);
+const SLOW: Duration = Duration::from_secs(5);
 /// Events name documents, so their number is bounded.
 const MOST_DOCUMENTS: usize = 1000;
 
 /// What was read, for all files of a sink.
 #[derive(Default)]
-pub struct Documents(HashMap<String, (Instant, Vec<u8>)>);
+pub struct Documents {
+    read: HashMap<String, (Instant, Vec<u8>)>,
+    /// Until when the file system is left alone, and why.
+    pausing: Option<(Instant, String)>,
+}
 
 impl Documents {
     /// Hands over what the serializer lacks for this event. A URL with scheme `hdfs` is read from `fs` whatever cluster
@@ -32,22 +37,34 @@ impl Documents {
         fs: &dyn FileSystem,
     ) -> Result<(), String> {
         let Some(url) = serializer.lacks(event) else { return Ok(()) };
-        self.0.retain(|_, (read, _)| read.elapsed() < FRESH);
-        if let Some((_, document)) = self.0.get(&url[..]) {
+        self.read.retain(|_, (read, _)| read.elapsed() < FRESH);
+        if let Some((_, document)) = self.read.get(&url[..]) {
             serializer.supply(&url, document);
             return Ok(());
         }
         let document = match hdfs_path(&url) {
-            Some(path) => {
-                fs.read(path).await.map(|bytes| bytes.to_vec()).map_err(|error| with_causes(&error))
-            }
+            Some(path) => self.ask(fs, path).await,
             None => read_local(&url).map_err(|error| format!("failed to read {url}: {error}")),
         }?;
         serializer.supply(&url, &document);
-        if self.0.len() < MOST_DOCUMENTS {
-            self.0.insert(url.to_string(), (Instant::now(), document));
+        if self.read.len() < MOST_DOCUMENTS {
+            self.read.insert(url.to_string(), (Instant::now(), document));
         }
         Ok(())
+    }
+
+    async fn ask(&mut self, fs: &dyn FileSystem, path: &str) -> Result<Vec<u8>, String> {
+        let start = Instant::now();
+        if let Some((_, reason)) = self.pausing.as_ref().filter(|(until, _)| *until > start) {
+            return Err(reason.clone());
+        }
+        let read = fs.read(path).await.map(|bytes| bytes.to_vec()).map_err(|error| with_causes(&error));
+        if let Err(reason) = &read
+            && start.elapsed() > SLOW
+        {
+            self.pausing = Some((Instant::now() + PAUSE, reason.clone()));
+        }
+        read
     }
 }
 

@@ -208,7 +208,9 @@ fn failed(doing: &str, path: &Path, error: io::Error) -> FsError {
         ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem | ErrorKind::NotADirectory => {
             FsErrorKind::Permission
         }
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::InvalidFilename => FsErrorKind::Quota,
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => FsErrorKind::Quota,
+        // The latter is a zero byte.
+        ErrorKind::InvalidFilename | ErrorKind::InvalidInput => FsErrorKind::Name,
         ErrorKind::NotFound => FsErrorKind::Gone,
         ErrorKind::AlreadyExists => FsErrorKind::Exists,
         ErrorKind::Unsupported => FsErrorKind::Unsupported,

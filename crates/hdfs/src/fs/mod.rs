@@ -110,6 +110,8 @@ pub enum FsErrorKind {
     Gone,
     /// There is a file of that name already.
     Exists,
+    /// No file can have such a name here: it is too long, or has characters that are not allowed.
+    Name,
     /// This file system does not do it.
     Unsupported,
 }

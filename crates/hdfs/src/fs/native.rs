@@ -410,8 +410,8 @@ fn kind(error: &HdfsError) -> FsErrorKind {
         HdfsError::AlreadyExists(_) => FsErrorKind::Exists,
         HdfsError::FileNotFound(_) | HdfsError::BlocksNotFound(_) => FsErrorKind::Gone,
         HdfsError::IsADirectoryError(_) => FsErrorKind::Permission,
-        HdfsError::InvalidPath(_)
-        | HdfsError::InvalidArgument(_)
+        HdfsError::InvalidPath(_) => FsErrorKind::Name,
+        HdfsError::InvalidArgument(_)
         | HdfsError::UrlParseError(_)
         | HdfsError::UnsupportedErasureCodingPolicy(_)
         | HdfsError::UnsupportedFeature(_) => FsErrorKind::Unsupported,
@@ -428,12 +428,11 @@ fn kind_of_class(class: &str) -> FsErrorKind {
         "AccessControlException" | "AuthorizationException" | "ParentNotDirectoryException" => {
             FsErrorKind::Permission
         }
-        "MaxDirectoryItemsExceededException" | "PathComponentTooLongException" => FsErrorKind::Quota,
+        "MaxDirectoryItemsExceededException" => FsErrorKind::Quota,
+        "InvalidPathException" | "PathComponentTooLongException" => FsErrorKind::Name,
         "FileAlreadyExistsException" => FsErrorKind::Exists,
         "FileNotFoundException" | "LeaseExpiredException" => FsErrorKind::Gone,
-        "InvalidPathException" | "UnsupportedOperationException" | "HadoopIllegalArgumentException" => {
-            FsErrorKind::Unsupported
-        }
+        "UnsupportedOperationException" | "HadoopIllegalArgumentException" => FsErrorKind::Unsupported,
         quota if quota.contains("QuotaExceeded") || quota.contains("QuotaByStorageTypeExceeded") => {
             FsErrorKind::Quota
         }
@@ -454,8 +453,9 @@ mod tests {
             ("org.apache.hadoop.hdfs.protocol.DSQuotaExceededException", FsErrorKind::Quota),
             (
                 "org.apache.hadoop.hdfs.protocol.FSLimitException$PathComponentTooLongException",
-                FsErrorKind::Quota,
+                FsErrorKind::Name,
             ),
+            ("org.apache.hadoop.fs.InvalidPathException", FsErrorKind::Name),
             ("org.apache.hadoop.hdfs.server.namenode.SafeModeException", FsErrorKind::Retry),
             ("org.apache.hadoop.hdfs.server.namenode.LeaseExpiredException", FsErrorKind::Gone),
             ("java.io.FileNotFoundException", FsErrorKind::Gone),

@@ -9,7 +9,7 @@ use flume_core::{Cause, Event};
 use tokio::time::Instant;
 
 use super::{
-    closer::Closing,
+    closer::{Closing, Fence},
     config::{Affixes, Roll},
     file::{Created, Current, PIECE_BYTES},
     journal::Names,
@@ -27,6 +27,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// A bucket that failed and is not asked for any more is forgotten after this.
 const FORGET: Duration = Duration::from_secs(600);
 
+/// How long it is waited at most for a file that was given up to be closed, before there is a new one.
+const FENCE: Duration = Duration::from_secs(30);
+
 /// A directory and prefix.
 pub(super) struct Bucket {
     pub(super) key: Box<str>,
@@ -40,6 +43,8 @@ pub(super) struct Bucket {
     /// Files that are complete or given up, for the closer.
     pub(super) retired: Vec<Closing>,
     pub(super) failing: Option<Failing>,
+    /// Of the last file that was given up, and until when it is waited for.
+    fence: Option<(Fence, Instant)>,
     short_rolls: u32,
     /// The batch's events for this bucket.
     pub(super) events: Vec<usize>,
@@ -78,6 +83,7 @@ impl Bucket {
             file: None,
             retired: vec![],
             failing: None,
+            fence: None,
             short_rolls: 0,
             events: vec![],
             used: 0,
@@ -253,7 +259,9 @@ impl Bucket {
         if let Some(Current { created: Some(Created { out, names, number, held, .. }), .. }) =
             self.file.take()
         {
-            self.retired.push(Closing::given_up(out, names, number, held));
+            let (closing, fence) = Closing::given_up(out, names, number, held);
+            self.retired.push(closing);
+            self.fence = Some((fence, Instant::now() + FENCE));
         }
     }
 
@@ -311,6 +319,11 @@ impl Bucket {
         if std::mem::take(&mut self.doubtful) {
             self.retired.push(Closing::left(self.names(shared, self.next)));
         }
+    }
+
+    /// Whether a file that was given up may still change: its events must not go elsewhere meanwhile.
+    pub(super) fn fencing(&self, now: Instant) -> bool {
+        self.fence.as_ref().is_some_and(|(fence, until)| !fence.is_up() && *until > now)
     }
 
     /// Whether it is left alone for now.

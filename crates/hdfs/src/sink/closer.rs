@@ -3,7 +3,10 @@
 //! Each is a task of its own that owns all it needs: its stream, its names, its retries. A file is renamed after the
 //! file system has said that it is closed, never over another; what was given up has its lease recovered first.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use flume_core::metrics::{Counter, Gauge, Held, Metrics};
@@ -60,6 +63,18 @@ pub(super) struct Closing {
     number: u64,
     /// It counts as open until it is closed.
     held: Option<Held>,
+    /// Given up, its writer may not have noticed, until it is closed.
+    unfenced: Option<Arc<()>>,
+}
+
+/// Tells whether the writer of a file that was given up may still write.
+pub(super) struct Fence(Weak<()>);
+
+impl Fence {
+    /// Whether the file is closed for good, or nobody tries to close it any more.
+    pub(super) fn is_up(&self) -> bool {
+        self.0.strong_count() == 0
+    }
 }
 
 enum Stream {
@@ -84,17 +99,20 @@ impl Closing {
         number: u64,
         held: Held,
     ) -> Self {
-        Closing { state: Stream::Complete(out, trailer), names, number, held: Some(held) }
+        Closing { state: Stream::Complete(out, trailer), names, number, held: Some(held), unfenced: None }
     }
 
-    pub(super) fn given_up(out: Box<dyn OpenFile>, names: Names, number: u64, held: Held) -> Self {
-        Closing { state: Stream::GivenUp(out), names, number, held: Some(held) }
+    pub(super) fn given_up(out: Box<dyn OpenFile>, names: Names, number: u64, held: Held) -> (Self, Fence) {
+        let unfenced = Arc::new(());
+        let fence = Fence(Arc::downgrade(&unfenced));
+        let (state, held, unfenced) = (Stream::GivenUp(out), Some(held), Some(unfenced));
+        (Closing { state, names, number, held, unfenced }, fence)
     }
 
     /// A file that nobody writes any more: its writer is gone, or never knew that it was created.
     pub(super) fn left(names: Names) -> Self {
         let number = number_in(&names.target);
-        Closing { state: Stream::Left, names, number, held: None }
+        Closing { state: Stream::Left, names, number, held: None, unfenced: None }
     }
 
     /// The number in its name.
@@ -218,7 +236,7 @@ impl Work {
             }
             closing.state = Stream::Closed { perhaps_empty: true };
         }
-        closing.held = None;
+        (closing.held, closing.unfenced) = (None, None);
         if matches!(closing.state, Stream::Closed { perhaps_empty: true }) {
             match self.fs.length(&in_use).await? {
                 None => return Ok(()),

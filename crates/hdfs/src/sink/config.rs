@@ -107,7 +107,7 @@ pub(crate) struct HdfsConfig {
     retry_interval: i64,
     /// Seconds that a stop waits for files to be closed and renamed. What is left is finished at the next start.
     #[prop("hdfs.stopTimeout", default = 60)]
-    pub(super) stop_timeout: Seconds,
+    stop_timeout: Seconds,
     /// Whether a commit waits until the disks have the batch (hsync rather than hflush).
     #[prop("hdfs.syncOnCommit", default = false)]
     pub(super) sync_on_commit: bool,
@@ -254,6 +254,10 @@ impl HdfsConfig {
         Duration::from_millis(u64::try_from(self.call_timeout).unwrap_or(0))
     }
 
+    pub(super) fn stop_timeout(&self) -> Duration {
+        self.stop_timeout.0.min(CENTURY)
+    }
+
     /// Where files go, as it is written.
     pub(super) fn path(&self) -> &str {
         &self.path
@@ -272,8 +276,12 @@ impl HdfsConfig {
     }
 }
 
+/// As good as never, and no clock overflows at it.
+const CENTURY: Duration = Duration::from_secs(100 * 365 * 86400);
+
 fn seconds(text: i64) -> Option<Duration> {
-    u64::try_from(text).ok().filter(|seconds| *seconds > 0).map(Duration::from_secs)
+    let seconds = u64::try_from(text).ok().filter(|seconds| *seconds > 0)?;
+    Some(Duration::from_secs(seconds).min(CENTURY))
 }
 
 fn limit(text: i64) -> u64 {

@@ -58,8 +58,10 @@ impl Outcome {
         self.rejected.extend(refused.into_iter().map(|(index, cause, reason)| reject(index, cause, reason)));
         if let Some(failure) = failure {
             let reason = flume_core::with_causes(&failure);
+            // A name that can never be is the fault of what the events have in them.
+            let cause = if failure.kind == FsErrorKind::Name { Cause::Malformed } else { Cause::NotNow };
             let again = bucket.events.iter().skip(safe).filter(|index| !known.contains(index));
-            self.rejected.extend(again.map(|index| reject(*index, Cause::NotNow, reason.clone())));
+            self.rejected.extend(again.map(|index| reject(*index, cause, reason.clone())));
             self.failure = Some(failure);
         }
         bucket.events.clear();
@@ -140,7 +142,8 @@ impl Open {
         })
     }
 
-    /// Writes and flushes the buckets at `places` at the same time; `patient`: but those that failed a moment ago.
+    /// Writes and flushes the buckets at `places` at the same time, but those whose last file may still change;
+    /// `patient`: nor those that failed a moment ago.
     pub(super) async fn take(
         &mut self,
         places: &[usize],
@@ -149,8 +152,8 @@ impl Open {
         outcome: &mut Outcome,
     ) {
         let (shared, now) = (&self.shared, Instant::now());
-        let (pausing, mut ready): (Vec<_>, Vec<_>) =
-            self.buckets.pick(places).into_iter().partition(|bucket| patient && bucket.pausing(now));
+        let (pausing, mut ready): (Vec<_>, Vec<_>) = (self.buckets.pick(places).into_iter())
+            .partition(|bucket| bucket.fencing(now) || (patient && bucket.pausing(now)));
         for bucket in pausing {
             let reason = bucket.failing.as_ref().map_or_else(String::new, |failing| failing.reason.clone());
             let failure =

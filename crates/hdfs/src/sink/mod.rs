@@ -49,6 +49,9 @@ const LINGER: Duration = Duration::from_secs(1);
 /// A name server that does not answer must not hold up the start.
 const HOST_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// What closing takes besides waiting for files.
+const CUT_OFF: Duration = Duration::from_secs(2);
+
 /// Opens a file system by its URL.
 type Connect = Box<dyn Fn() -> BoxFuture<'static, Result<Arc<dyn FileSystem>, FsError>> + Send>;
 
@@ -189,11 +192,15 @@ impl Sink for HdfsSink {
         for closing in open.buckets.end(&open.shared) {
             open.closer.spawn(closing);
         }
-        let left = open.closer.finish(Instant::now() + self.config.stop_timeout.0).await;
+        let left = open.closer.finish(Instant::now() + self.config.stop_timeout()).await;
         if left > 0 {
             tracing::warn!("{}: {left} files are not finished; they are at the next start", self.cx.name);
         }
         Ok(())
+    }
+
+    fn close_timeout(&self) -> Duration {
+        self.config.stop_timeout() + CUT_OFF
     }
 }
 

@@ -88,6 +88,9 @@ pub(crate) struct NoteConfig {
     /// Never delivers.
     #[prop("stuck", default = false)]
     stuck: bool,
+    /// Seconds that it takes to close.
+    #[prop("closes", default = 0)]
+    closes: u64,
 }
 
 pub(crate) struct Note(NoteConfig);
@@ -119,6 +122,15 @@ impl Sink for Note {
         let bodies = batch.iter().map(|event| String::from_utf8_lossy(&event.body).into_owned());
         DELIVERED.lock().extend(bodies.map(|body| (self.0.log.clone(), body)));
         Ok(Delivered::default())
+    }
+
+    async fn close(&mut self) -> Result<(), SinkError> {
+        tokio::time::sleep(Duration::from_secs(self.0.closes)).await;
+        Ok(())
+    }
+
+    fn close_timeout(&self) -> Duration {
+        Duration::from_secs(self.0.closes + 5)
     }
 }
 

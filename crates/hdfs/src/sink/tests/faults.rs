@@ -16,6 +16,7 @@ const KINDS: &[FsErrorKind] = &[
     FsErrorKind::Permission,
     FsErrorKind::Quota,
     FsErrorKind::Gone,
+    FsErrorKind::Name,
     FsErrorKind::Unsupported,
 ];
 
@@ -229,6 +230,73 @@ async fn a_lease_is_asked_for_until_it_is_recovered() {
     assert_eq!(model.calls("recover").len(), 6);
     check(&model, "a b", "slow recovery");
     assert_eq!(shown(&model), ["/x//FlumeData.=a", "/x//FlumeData.=b"]);
+}
+
+/// Were they to go elsewhere at once, a late write could still bring them into the old file as well.
+#[tokio::test(start_paused = true)]
+async fn events_go_elsewhere_when_the_file_they_were_for_is_closed_or_half_a_minute_after() {
+    for path in ["file:/x/%{h}", "file:/x/1"] {
+        for (recovery, waits) in [(0, 0), (4, 3), (usize::MAX, 30)] {
+            let (model, cx) = (Model::default(), Context::new("a1.sinks.k1", &["c1"]));
+            let mut sink = on(&model, &format!("hdfs.path = {path}\nhdfs.rollCount = 0"), &cx);
+            sink.open().await.unwrap();
+            deliver_all(&mut sink, "1:a").await;
+            model.set_slow_recoveries(recovery);
+            model.fault("hflush", "/x/1", Fault::Fail(FsErrorKind::Retry), 1);
+            let start = Instant::now();
+            while sink.deliver(&events("1:b")).await.map_or(true, |done| !done.rejected.is_empty()) {
+                assert_eq!(model.calls("create").len(), 1, "{path}: a new file beside one that is open");
+                sleep(Duration::from_millis(100)).await;
+            }
+            let waited = start.elapsed();
+            assert!(waited >= Duration::from_secs(waits), "{path}: {waited:?}");
+            assert!(waited <= Duration::from_secs(waits + 2), "{path}: {waited:?}");
+            assert_eq!(model.files()[0].0.ends_with("(open)"), waits == 30, "{path}");
+            model.set_slow_recoveries(0);
+            sleep(Duration::from_secs(100)).await;
+            sink.close().await.unwrap();
+            check(&model, "a b", path);
+        }
+    }
+}
+
+/// Users write the largest number there is where they mean never.
+#[tokio::test(start_paused = true)]
+async fn the_longest_times_are_no_overflow() {
+    let longest = i64::MAX;
+    let text = format!(
+        "hdfs.rollInterval = {longest}\nhdfs.idleTimeout = {longest}\nhdfs.retryInterval = {longest}
+         hdfs.callTimeout = {longest}\nhdfs.stopTimeout = {longest}"
+    );
+    let (model, cx) = (Model::default(), Context::new("a1.sinks.k1", &["c1"]));
+    let mut sink = on(&model, &text, &cx);
+    sink.open().await.unwrap();
+    deliver_all(&mut sink, "1:a").await;
+    assert!(sink.close_timeout() > Duration::from_secs(3600));
+    sink.close().await.unwrap();
+    check(&model, "a", "never");
+}
+
+#[tokio::test(start_paused = true)]
+async fn events_with_a_name_that_no_file_can_have_are_malformed() {
+    for (kind, cause) in [(FsErrorKind::Name, Cause::Malformed), (FsErrorKind::Unsupported, Cause::NotNow)] {
+        let (model, cx) = (Model::default(), Context::new("a1.sinks.k1", &["c1"]));
+        let mut sink = on(&model, "", &cx);
+        sink.open().await.unwrap();
+        model.fault("create", "/x/bad", Fault::Fail(kind), usize::MAX);
+        let rejected = sink.deliver(&events("good:a bad:b")).await.unwrap().rejected;
+        assert_eq!(rejected.iter().map(|event| (event.index, event.cause)).collect::<Vec<_>>(), [(1, cause)]);
+        sink.close().await.unwrap();
+        check(&model, "a", "a good one");
+    }
+    let long = "n".repeat(300);
+    let (dir, cx) = (tempfile::tempdir().unwrap(), Context::new("a1.sinks.k1", &["c1"]));
+    let path = format!("hdfs.path = file:{}/%{{h}}\nhdfs.fileType = DataStream", dir.path().display());
+    let mut sink = sink(&path, &cx);
+    sink.open().await.unwrap();
+    let rejected = sink.deliver(&events(&format!("{long}:a z\0ro:b c:c"))).await.unwrap().rejected;
+    assert_eq!(rejected.len(), 2, "{rejected:?}");
+    assert!(rejected.iter().all(|event| event.cause == Cause::Malformed), "{rejected:?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -2,7 +2,30 @@ use std::fs;
 
 use flume_core::Cause;
 
-use super::*;
+use super::{
+    faults::on,
+    model::{Fault, Model},
+    *,
+};
+
+/// Buckets share the documents, so each would wait for all before it.
+#[tokio::test(start_paused = true)]
+async fn a_file_system_that_does_not_answer_is_asked_for_a_schema_once_not_by_each_bucket() {
+    let (model, cx) = (Model::default(), Context::new("a1.sinks.k1", &["c1"]));
+    let avro = "serializer = org.apache.flume.sink.hdfs.AvroEventSerializer$Builder\n\
+                serializer.schemaURL = hdfs://nn/int.avsc";
+    let mut sink = on(&model, avro, &cx);
+    sink.open().await.unwrap();
+    model.put("/int.avsc", "\"int\"");
+    model.fault("read", "/int.avsc", Fault::Hang, usize::MAX);
+    let (batch, start) = (events("1:a 2:b 3:c 4:d 5:e"), Instant::now());
+    assert_eq!(sink.deliver(&batch).await.unwrap().rejected.len(), 5);
+    assert!(start.elapsed() < Duration::from_secs(31), "{:?}", start.elapsed());
+    model.heal();
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert!(sink.deliver(&batch).await.unwrap().rejected.is_empty());
+    sink.close().await.unwrap();
+}
 
 #[tokio::test]
 async fn a_schema_is_read_through_the_sinks_file_system_once_it_is_there() {
