@@ -6,6 +6,7 @@ mod connect;
 #[cfg(feature = "hdfs")]
 mod hdfs;
 mod local;
+#[cfg(feature = "hdfs")]
 mod mounts;
 #[cfg(feature = "hdfs")]
 pub mod native;
@@ -14,7 +15,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 pub use bounded::bounded;
-pub use connect::{Access, Url, connect};
+pub use connect::Url;
+pub(crate) use connect::connect;
 pub use local::LocalFileSystem;
 
 /// A file system, as one user sees it. Paths are absolute and without scheme: `/logs/2026/FlumeData.1`.
