@@ -35,7 +35,7 @@ struct Wanted {
 }
 
 /// Where a sink writes.
-pub(crate) enum Place {
+pub enum Place {
     /// On this machine.
     Local,
     /// On a cluster, or several by a mount table.
@@ -43,15 +43,15 @@ pub(crate) enum Place {
 }
 
 /// What a client is made of.
-pub(crate) struct Cluster {
+pub struct Cluster {
     /// All of the configuration.
-    pub(crate) hadoop: Hadoop,
+    pub hadoop: Hadoop,
     /// `hdfs://host:8020`, `hdfs://nameservice`, `viewfs://table`.
-    pub(crate) url: String,
+    pub url: String,
     /// The configuration as values.
-    pub(crate) client: ClientSettings,
+    pub client: ClientSettings,
     /// As whom, `_HOST` resolved.
-    pub(crate) identity: Identity,
+    pub identity: Identity,
 }
 
 impl Admission {

@@ -31,11 +31,11 @@ impl<'a> Url<'a> {
     }
 }
 
-/// The file system of a place that a sink was let into. Nothing is asked yet.
+/// The file system of a place. No server is asked yet.
 ///
 /// # Errors
 /// HDFS in a build without it.
-pub(crate) fn connect(place: Place) -> Result<Arc<dyn FileSystem>, FsError> {
+pub fn connect(place: Place) -> Result<Arc<dyn FileSystem>, FsError> {
     match place {
         Place::Local => Ok(Arc::new(LocalFileSystem)),
         #[cfg(feature = "hdfs")]
