@@ -55,6 +55,8 @@ fn run(words: &[&str]) -> Result<bool> {
         ["hdfs", names @ ..] => show::hdfs_alone(names),
         ["file-channel"] => show::file_channel_alone(false),
         ["file-channel", "slice"] => show::file_channel_alone(true),
+        ["file-channel", "kills"] => show::kills_alone(),
+        ["victim", dir, round, take_sync] => file_channel::victim(dir, round, take_sync).map(|()| true),
         ["deploy"] => show::deployment_alone(),
         ["load", dir, events] => file_channel::load(dir, events).map(|()| true),
         ["try", names @ ..] => {
