@@ -1,8 +1,8 @@
 //! Which file system a URL means.
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
-use super::{FileSystem, FsError, FsErrorKind, LocalFileSystem};
+use super::{FileSystem, FsError, LocalFileSystem};
 
 /// As whom a file system is used.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -41,16 +41,27 @@ impl<'a> Url<'a> {
     }
 }
 
-/// Opens the file system of [`Url::file_system`]. Asks servers where there are some.
-pub async fn connect(file_system: &str, access: &Access) -> Result<Arc<dyn FileSystem>, FsError> {
-    let scheme = Url::split(file_system).scheme();
-    if scheme.eq_ignore_ascii_case("file") {
+/// Opens the file system of [`Url::file_system`]; what it is like is said by Hadoop's configuration, of which the
+/// agent's directory, `conf_dir`, is looked into first. No server is asked yet.
+///
+/// # Errors
+/// A file system that is not known or not configured.
+pub async fn connect(
+    file_system: &str,
+    access: &Access,
+    conf_dir: Option<&Path>,
+) -> Result<Arc<dyn FileSystem>, FsError> {
+    if Url::split(file_system).scheme().eq_ignore_ascii_case("file") {
         return Ok(Arc::new(LocalFileSystem));
     }
-    let shown = if file_system.is_empty() { "the default file system" } else { file_system };
-    let _ = access;
-    let cause = "this build writes to file: alone";
-    Err(FsError::at(FsErrorKind::Unsupported, format!("connect to {shown}"))(cause))
+    #[cfg(feature = "hdfs")]
+    return super::hdfs::open(file_system, access, conf_dir).await;
+    #[cfg(not(feature = "hdfs"))]
+    {
+        let _ = (access, conf_dir);
+        let doing = format!("connect to {file_system}");
+        Err(FsError::at(super::FsErrorKind::Unsupported, doing)("this build writes to file: alone"))
+    }
 }
 
 #[cfg(test)]

@@ -3,7 +3,12 @@
 
 mod bounded;
 mod connect;
+#[cfg(feature = "hdfs")]
+mod hdfs;
 mod local;
+mod mounts;
+#[cfg(feature = "hdfs")]
+pub mod native;
 
 use async_trait::async_trait;
 use bytes::Bytes;

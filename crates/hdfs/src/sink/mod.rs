@@ -38,6 +38,7 @@ use self::{
     shared::{Counters, Shared},
 };
 use crate::{
+    admission::Admission,
     formats::Format,
     fs::{FileSystem, FsError, FsErrorKind, bounded, connect},
     path::Host,
@@ -58,6 +59,7 @@ pub(crate) struct HdfsSink {
     paths: Paths,
     format: Format,
     connect: Connect,
+    admission: Admission,
     open: Option<Open>,
     failing: Gauge,
     failure: Text,
@@ -70,12 +72,28 @@ impl Component for HdfsSink {
         // What is wrong with the serializer shows now, not at the first file.
         format.start(cx)?;
         let file_system = paths.file_system.clone();
+        let admission = Admission::new(cx, config.path(), config.identity()?);
+        let (agent, asked) = (cx.agent.clone(), admission.clone());
         let connect: Connect = Box::new(move || {
             let (file_system, access) = (file_system.clone(), access.clone());
-            Box::pin(async move { connect(&file_system, &access).await })
+            let (agent, asked) = (agent.clone(), asked.clone());
+            Box::pin(async move {
+                asked.seek().await?;
+                connect(&file_system, &access, agent.conf_dir.as_deref()).await
+            })
         });
         let (failing, failure) = (cx.metrics.gauge("BucketsFailing"), cx.metrics.text("BucketFailure"));
-        Ok(HdfsSink { config, cx: cx.clone(), paths, format, connect, open: None, failing, failure })
+        Ok(HdfsSink {
+            config,
+            cx: cx.clone(),
+            paths,
+            format,
+            connect,
+            admission,
+            open: None,
+            failing,
+            failure,
+        })
     }
 }
 
@@ -157,6 +175,7 @@ impl Sink for HdfsSink {
     }
 
     async fn tick(&mut self) -> Result<(), SinkError> {
+        self.admission.tick();
         let Some(open) = &mut self.open else { return Ok(()) };
         if open.buckets.is_due(Instant::now()) {
             open.sweep();
