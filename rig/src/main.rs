@@ -56,6 +56,8 @@ fn run(words: &[&str]) -> Result<bool> {
         ["file-channel"] => show::file_channel_alone(false),
         ["file-channel", "slice"] => show::file_channel_alone(true),
         ["deploy", parts @ ..] => show::deployment_alone(parts),
+        ["file-channel", "kills"] => show::kills_alone(),
+        ["victim", dir, round, take_sync] => file_channel::victim(dir, round, take_sync).map(|()| true),
         ["load", dir, events] => file_channel::load(dir, events).map(|()| true),
         ["try", names @ ..] => {
             bench::run_some(&bench::Effort { rounds: 1, warm_up: seconds(3), measured: seconds(3) }, names)

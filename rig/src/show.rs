@@ -178,6 +178,13 @@ pub fn soak(duration: Duration) -> Result<bool> {
     Ok(report.done())
 }
 
+/// Processes on a durable channel, killed.
+pub fn kills_alone() -> Result<bool> {
+    let mut report = Report { passed: 0, failed: 0 };
+    file_channel::killed(&mut report, &scratch()?, 100)?;
+    Ok(report.done())
+}
+
 /// The durable channel alone.
 pub fn file_channel_alone(slice: bool) -> Result<bool> {
     let mut report = Report { passed: 0, failed: 0 };
