@@ -63,7 +63,7 @@ pub fn run(effort: &Effort) -> Result<bool> {
     hdfs_beside_java(&mut report, None)?;
     file_channel::show(&mut report, &scratch()?)?;
     deploy::show(&mut report, &[])?;
-    identity::all(&mut report)?;
+    identity::logins(&mut report)?;
     follow_guide(&mut report)?;
     hdfs_client::matrix(&mut report)?;
     hdfs_show::all(&mut report)?;

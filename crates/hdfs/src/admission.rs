@@ -34,11 +34,24 @@ struct Wanted {
     logged: Mutex<Vec<String>>,
 }
 
-/// What is asked, of whom.
-struct Question {
-    namenodes: Vec<NameNode>,
-    client: ClientSettings,
-    identity: Identity,
+/// Where a sink writes.
+pub enum Place {
+    /// On this machine.
+    Local,
+    /// On a cluster, or several by a mount table.
+    Cluster(Box<Cluster>),
+}
+
+/// What a client is made of.
+pub struct Cluster {
+    /// All of the configuration.
+    pub hadoop: Hadoop,
+    /// `hdfs://host:8020`, `hdfs://nameservice`, `viewfs://table`.
+    pub url: String,
+    /// The configuration as values.
+    pub client: ClientSettings,
+    /// As whom, `_HOST` resolved.
+    pub identity: Identity,
 }
 
 impl Admission {
@@ -59,22 +72,29 @@ impl Admission {
     ///
     /// # Errors
     /// The first thing that stands in the way.
-    pub(crate) async fn seek(&self) -> Result<(), FsError> {
+    pub(crate) async fn seek(&self) -> Result<Place, FsError> {
+        if self.0.url.starts_with("file:") {
+            return Ok(Place::Local);
+        }
         let wanted = self.0.clone();
-        let question = on_thread(NAMES, move || wanted.question()).await.map_err(|_| {
+        let found = on_thread(NAMES, move || wanted.find()).await.map_err(|_| {
             let cause = format!("no answer within {} s; does the name service answer?", NAMES.as_secs());
             FsError::at(FsErrorKind::Retry, "find this host's name, and Hadoop's configuration")(cause)
         });
-        let Some(Question { namenodes, client, identity }) = question?? else { return Ok(()) };
+        let Some((cluster, namenodes)) = found?? else { return Ok(Place::Local) };
+        let (identity, client) = (&cluster.identity, &cluster.client);
         if let Some(login) = &identity.login {
             self.log_in(&Session::of(login)).await?;
         }
-        let accepted = probe(&namenodes, &identity, &client, probe::LIMIT).await;
-        let user = identity.proxy_user.as_deref().map(|user| format!(" as {user}")).unwrap_or_default();
-        let doing = format!("be let in{user}");
-        let accepted = accepted.map_err(|error| FsError::at(kind(&error), doing)(error))?;
-        self.0.log(format!("{} is let in{user} by {accepted}", self.0.sink), false);
-        Ok(())
+        // None: a mount table that leads to this machine, or to different places by what events have in them.
+        if !namenodes.is_empty() {
+            let user = identity.proxy_user.as_deref().map(|user| format!(" as {user}")).unwrap_or_default();
+            let accepted = probe(&namenodes, identity, client, probe::LIMIT).await;
+            let doing = format!("be let in{user}");
+            let accepted = accepted.map_err(|error| FsError::at(kind(&error), doing)(error))?;
+            self.0.log(format!("{} is let in{user} by {accepted}", self.0.sink), false);
+        }
+        Ok(Place::Cluster(Box::new(cluster)))
     }
 
     async fn log_in(&self, session: &Arc<Session>) -> Result<(), FsError> {
@@ -106,20 +126,22 @@ impl Admission {
 
 impl Wanted {
     /// `None` for a local directory. Blocks: it reads files and asks the name service.
-    fn question(&self) -> Result<Option<Question>, FsError> {
-        if self.url.starts_with("file:") {
-            return Ok(None);
-        }
+    fn find(&self) -> Result<Option<(Cluster, Vec<NameNode>)>, FsError> {
         let unfit = |what: String| FsError::at(FsErrorKind::Unsupported, "read Hadoop's configuration")(what);
         let hadoop = Hadoop::find(self.conf_dir.as_deref()).map_err(|error| unfit(error.to_string()))?;
         hadoop.warnings.iter().for_each(|warning| self.log(format!("{}: {warning}", self.sink), true));
-        let namenodes = match hadoop.target(&self.url).map_err(|error| unfit(error.to_string()))? {
-            Target::Local { .. } => return Ok(None),
-            Target::Hdfs { namenodes, .. } => namenodes,
+        let table = hadoop.mount_table(&self.url);
+        let (url, namenodes) = match (table, hadoop.target(&self.url)) {
+            (Some(table), Ok(Target::Hdfs { namenodes, .. })) => (format!("viewfs://{table}"), namenodes),
+            (Some(table), _) => (format!("viewfs://{table}"), vec![]),
+            (None, Ok(Target::Hdfs { url, namenodes, .. })) => (url, namenodes),
+            (None, Ok(Target::Local { .. })) => return Ok(None),
+            (None, Err(error)) => return Err(unfit(format!("{error}{}", missing_files(&hadoop)))),
         };
         let client = ClientSettings::of(&hadoop)
             .map_err(|errors| unfit(errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")))?;
-        Ok(Some(Question { namenodes, client, identity: self.identity.clone().resolved() }))
+        let identity = self.identity.clone().resolved();
+        Ok(Some((Cluster { hadoop, url, client, identity }, namenodes)))
     }
 
     fn log(&self, text: String, warning: bool) {
@@ -134,6 +156,15 @@ impl Wanted {
         }
         logged.push(news.into());
         if warning { tracing::warn!("{text}") } else { tracing::info!("{text}") }
+    }
+}
+
+/// Where files were looked for in vain.
+fn missing_files(hadoop: &Hadoop) -> String {
+    let searched: Vec<_> = hadoop.searched.iter().map(|path| path.display().to_string()).collect();
+    match hadoop.files[..] {
+        [] => format!("; there is no core-site.xml and no hdfs-site.xml in {}", searched.join(", ")),
+        _ => String::new(),
     }
 }
 
@@ -193,7 +224,7 @@ mod tests {
             let keytab = principal.map(|_| "/nowhere/k");
             let identity = Identity::new(principal, keytab, Some("alice")).unwrap();
             let admission = Admission::new(&cx, "hdfs://127.0.0.1:1/logs", identity);
-            flume_core::with_causes(&admission.seek().await.unwrap_err())
+            flume_core::with_causes(&admission.seek().await.err().unwrap())
         };
         let refused = seek(None).await;
         assert!(

@@ -1,19 +1,9 @@
 //! Which file system a URL means.
 
-use std::{path::Path, sync::Arc};
+use std::sync::Arc;
 
 use super::{FileSystem, FsError, LocalFileSystem};
-
-/// As whom a file system is used.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Access {
-    /// `flume/_HOST@REALM`; without one there is no Kerberos.
-    pub principal: Option<String>,
-    /// The key table of the principal.
-    pub keytab: Option<String>,
-    /// The user that the agent acts for.
-    pub proxy_user: Option<String>,
-}
+use crate::admission::Place;
 
 /// A URL cut in two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,26 +31,20 @@ impl<'a> Url<'a> {
     }
 }
 
-/// Opens the file system of [`Url::file_system`]; what it is like is said by Hadoop's configuration, of which the
-/// agent's directory, `conf_dir`, is looked into first. No server is asked yet.
+/// The file system of a place. No server is asked yet.
 ///
 /// # Errors
-/// A file system that is not known or not configured.
-pub async fn connect(
-    file_system: &str,
-    access: &Access,
-    conf_dir: Option<&Path>,
-) -> Result<Arc<dyn FileSystem>, FsError> {
-    if Url::split(file_system).scheme().eq_ignore_ascii_case("file") {
-        return Ok(Arc::new(LocalFileSystem));
-    }
-    #[cfg(feature = "hdfs")]
-    return super::hdfs::open(file_system, access, conf_dir).await;
-    #[cfg(not(feature = "hdfs"))]
-    {
-        let _ = (access, conf_dir);
-        let doing = format!("connect to {file_system}");
-        Err(FsError::at(super::FsErrorKind::Unsupported, doing)("this build writes to file: alone"))
+/// HDFS in a build without it.
+pub fn connect(place: Place) -> Result<Arc<dyn FileSystem>, FsError> {
+    match place {
+        Place::Local => Ok(Arc::new(LocalFileSystem)),
+        #[cfg(feature = "hdfs")]
+        Place::Cluster(cluster) => Ok(super::hdfs::open(*cluster)),
+        #[cfg(not(feature = "hdfs"))]
+        Place::Cluster(cluster) => {
+            let doing = format!("connect to {}", cluster.url);
+            Err(FsError::at(super::FsErrorKind::Unsupported, doing)("this build writes to file: alone"))
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use jiff::tz::TimeZone;
 
 use crate::{
     formats::{CodecChoice, FileType, Format, WriteFormat},
-    fs::{Access, Url},
+    fs::Url,
     identity::Identity,
     path::{Clock, HeaderValues, RoundUnit, Rounding, Template, Zone},
 };
@@ -264,13 +264,6 @@ impl HdfsConfig {
         let (principal, keytab) = (self.principal.as_deref(), self.keytab.as_deref());
         Identity::new(principal, keytab, self.proxy_user.as_deref())
             .map_err(|misfit| BuildError::at(&format!("hdfs.{}", misfit.property), misfit.text))
-    }
-
-    pub(super) fn access(&self) -> Result<Access, BuildError> {
-        let Identity { login, proxy_user } = self.identity()?;
-        let (principal, keytab) =
-            login.map(|login| (login.principal, login.keytab.display().to_string())).unzip();
-        Ok(Access { principal, keytab, proxy_user })
     }
 
     /// What files hold.

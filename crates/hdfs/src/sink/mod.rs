@@ -68,19 +68,14 @@ pub(crate) struct HdfsSink {
 impl Component for HdfsSink {
     type Config = HdfsConfig;
     fn build(config: HdfsConfig, cx: &Context) -> Result<Self, BuildError> {
-        let (paths, access, format) = (config.paths()?, config.access()?, config.format()?);
+        let (paths, format) = (config.paths()?, config.format()?);
         // What is wrong with the serializer shows now, not at the first file.
         format.start(cx)?;
-        let file_system = paths.file_system.clone();
         let admission = Admission::new(cx, config.path(), config.identity()?);
-        let (agent, asked) = (cx.agent.clone(), admission.clone());
+        let seeker = admission.clone();
         let connect: Connect = Box::new(move || {
-            let (file_system, access) = (file_system.clone(), access.clone());
-            let (agent, asked) = (agent.clone(), asked.clone());
-            Box::pin(async move {
-                asked.seek().await?;
-                connect(&file_system, &access, agent.conf_dir.as_deref()).await
-            })
+            let seeker = seeker.clone();
+            Box::pin(async move { connect(seeker.seek().await?) })
         });
         let (failing, failure) = (cx.metrics.gauge("BucketsFailing"), cx.metrics.text("BucketFailure"));
         Ok(HdfsSink {
