@@ -3,11 +3,11 @@ _flume_ng() {
     local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]}
     COMPREPLY=()
     if [ "$COMP_CWORD" -eq 1 ]; then
-        mapfile -t COMPREPLY < <(compgen -W 'agent validate status reload describe provision tool version help' -- "$current")
+        mapfile -t COMPREPLY < <(compgen -W 'agent validate status reload describe provision doctor tool version help' -- "$current")
         return
     fi
     case $previous in
-        -n|--name|-i|--poll-interval|--drain-timeout|-l|--dataDirs|-e|--eventValidator) return ;;
+        -n|--name|-i|--poll-interval|--drain-timeout|--proxy-user|-l|--dataDirs|-e|--eventValidator) return ;;
         -f|--conf-file|--config|--package) mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
         -c|--conf|--state-dir) mapfile -t COMPREPLY < <(compgen -d -- "$current"); return ;;
         --format) mapfile -t COMPREPLY < <(compgen -W 'text json' -- "$current"); return ;;
@@ -18,7 +18,8 @@ _flume_ng() {
         status) mapfile -t COMPREPLY < <(compgen -W '--name --format --state-dir --help' -- "$current") ;;
         reload) mapfile -t COMPREPLY < <(compgen -W '--name --state-dir --dry-run --help' -- "$current") ;;
         describe) mapfile -t COMPREPLY < <(compgen -W '--all --conf --help' -- "$current") ;;
-        provision) mapfile -t COMPREPLY < <(compgen -W '--config --package --from-self --local --dry-run --format --help' -- "$current") ;;
+        provision) mapfile -t COMPREPLY < <(compgen -W '--config --package --from-self --local --proxy-user --dry-run --format --help' -- "$current") ;;
+        doctor) mapfile -t COMPREPLY < <(compgen -W '--config --format --help' -- "$current") ;;
         tool) mapfile -t COMPREPLY < <(compgen -W '--dataDirs --eventValidator --format --conf --help' -- "$current") ;;
         version) mapfile -t COMPREPLY < <(compgen -W '--help' -- "$current") ;;
         help) mapfile -t COMPREPLY < <(compgen -W '--help' -- "$current") ;;

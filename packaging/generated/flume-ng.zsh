@@ -8,7 +8,8 @@ _flume_ng() {
             'status:show what a running agent does'
             'reload:make a running agent read its configuration again'
             'describe:explain a component, or list all; `hadoop`\: Hadoop'\''s settings in force'
-            'provision:make this host an agent'\''s\: configure, install, kerberos'
+            'provision:make this host an agent'\''s\: configure, install, kerberos, check'
+            'doctor:look at this host, change nothing, and say what to do'
             'tool:look into a file channel, or repair it'
             'version:print the version'
             'help:print this'
@@ -60,7 +61,13 @@ _flume_ng() {
             '--package[install this .deb or .rpm]:file:_files' \
             '--from-self[install without a package, from this program]' \
             '--local[administrate the realm by kadmin.local, on the KDC itself]' \
+            '--proxy-user[check that the service may write as this user; repeatable]:user: ' \
             '--dry-run[only say what would change]' \
+            '--format[how the result is printed]:value:(text json)' \
+            '--help[print this]' \
+            '*:file:_files' ;;
+        doctor) _arguments -S \
+            '--config[the node configuration; without it, what was recorded, else the defaults]:file:_files' \
             '--format[how the result is printed]:value:(text json)' \
             '--help[print this]' \
             '*:file:_files' ;;

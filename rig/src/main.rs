@@ -1,8 +1,10 @@
-//! `flume-rig bench|show|soak|slice|formats|hdfs|file-channel`: measurements and demonstrations beside the real peers.
+//! `flume-rig bench|show|soak|slice|formats|hdfs|file-channel|deploy`: measurements and
+//! demonstrations beside the real peers.
 
 mod agents;
 mod bench;
 mod cluster;
+mod deploy;
 mod file_channel;
 mod flow;
 mod guide;
@@ -47,6 +49,7 @@ fn run(words: &[&str]) -> Result<bool> {
         ["hdfs", names @ ..] => show::hdfs_alone(names),
         ["file-channel"] => show::file_channel_alone(false),
         ["file-channel", "slice"] => show::file_channel_alone(true),
+        ["deploy"] => show::deployment_alone(),
         ["load", dir, events] => file_channel::load(dir, events).map(|()| true),
         ["try", names @ ..] => {
             bench::run_some(&bench::Effort { rounds: 1, warm_up: seconds(3), measured: seconds(3) }, names)
@@ -55,7 +58,7 @@ fn run(words: &[&str]) -> Result<bool> {
         ["soak", minutes] => show::soak(minutes.parse::<u64>().map(|minutes| seconds(60 * minutes))?),
         ["cluster", words @ ..] => cluster::run(words),
         _ => bail!(
-            "usage: flume-rig bench | show | slice | formats | hdfs [NAME...] | file-channel | soak MINUTES | cluster MODE"
+            "usage: flume-rig bench | show | slice | formats | hdfs [NAME...] | file-channel | deploy | soak MINUTES | cluster MODE"
         ),
     }
 }

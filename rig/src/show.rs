@@ -14,7 +14,7 @@ use flume_testkit::agent::Agent;
 use crate::{
     agents::{program, root, scratch},
     bench::{self, Effort},
-    file_channel,
+    deploy, file_channel,
     flow::{FLOW, numbers, send_numbered},
     guide, hdfs_compare, read_back, structure, transcripts,
 };
@@ -61,6 +61,7 @@ pub fn run(effort: &Effort) -> Result<bool> {
     formats(&mut report)?;
     hdfs_beside_java(&mut report, None)?;
     file_channel::show(&mut report, &scratch()?)?;
+    deploy::show(&mut report)?;
     follow_guide(&mut report)?;
     structure::print(&root())?;
     let files = structure::files_of_a_sink(&root())?;
@@ -83,11 +84,19 @@ pub fn slice() -> Result<bool> {
     formats(&mut report)?;
     hdfs_beside_java(&mut report, Some(hdfs_compare::SLICE))?;
     file_channel::slice(&mut report, &scratch()?)?;
+    deploy::slice(&mut report)?;
     follow_guide(&mut report)?;
     bench::run_some(
         &Effort { rounds: 1, warm_up: Duration::from_secs(2), measured: Duration::from_secs(2) },
         &["memory, batch 100", "netcat, 1 client"],
     )?;
+    Ok(report.done())
+}
+
+/// What is shown of deployment, alone.
+pub fn deployment_alone() -> Result<bool> {
+    let mut report = Report { passed: 0, failed: 0 };
+    deploy::show(&mut report)?;
     Ok(report.done())
 }
 

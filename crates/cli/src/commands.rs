@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use crate::{
     agent,
     args::{Args, Flag, parse},
-    describe, manual,
+    describe, doctor, manual,
     outcome::{Failure, print},
     provision, status, tool, validate,
 };
@@ -59,12 +59,17 @@ pub(crate) const COMMANDS: &[Command] = &[
         HELP,
     ] },
     Command { name: "describe", doc: "explain a component, or list all; `hadoop`: Hadoop's settings in force", run: describe::run, flags: &[ALL, CONF, HELP] },
-    Command { name: "provision", doc: "make this host an agent's: configure, install, kerberos", run: provision::run, flags: &[
+    Command { name: "provision", doc: "make this host an agent's: configure, install, kerberos, check", run: provision::run, flags: &[
         Flag { short: "", long: "config", value: "FILE", doc: "the node configuration; without it, what was recorded, else the defaults" },
         Flag { short: "", long: "package", value: "FILE", doc: "install this .deb or .rpm" },
         Flag { short: "", long: "from-self", value: "", doc: "install without a package, from this program" },
         Flag { short: "", long: "local", value: "", doc: "administrate the realm by kadmin.local, on the KDC itself" },
+        Flag { short: "", long: "proxy-user", value: "USER", doc: "check that the service may write as this user; repeatable" },
         Flag { short: "", long: "dry-run", value: "", doc: "only say what would change" },
+        FORMAT, HELP,
+    ] },
+    Command { name: "doctor", doc: "look at this host, change nothing, and say what to do", run: doctor::run, flags: &[
+        Flag { short: "", long: "config", value: "FILE", doc: "the node configuration; without it, what was recorded, else the defaults" },
         FORMAT, HELP,
     ] },
     Command { name: "tool", doc: "look into a file channel, or repair it", run: tool::run, flags: &[

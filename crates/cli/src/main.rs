@@ -5,6 +5,7 @@ mod args;
 mod commands;
 mod configuration;
 mod describe;
+mod doctor;
 mod hadoop;
 mod known;
 mod logging;

@@ -2,9 +2,9 @@
 
 use std::{fs, path::PathBuf, process::ExitCode};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use flume_conf::{Document, report};
-use flume_deploy::{Node, Outcome, STEPS, Site, Step, Surroundings, Taken, recorded, take};
+use flume_deploy::{Node, Outcome, STEPS, Site, Step, Surroundings, Taken, alone, recorded, take};
 use serde_json::json;
 
 use crate::{
@@ -30,6 +30,10 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     if site.package.is_some() && site.from_self {
         return Err(Failure::Usage("--package and --from-self exclude each other".into()));
     }
+    let _alone = match site.dry_run {
+        true => None,
+        false => alone().map_err(|fault| anyhow!("{fault}"))?,
+    };
     let mut all: Vec<Taken> = vec![];
     for step in steps {
         let failed = all.iter().find(|taken| taken.outcome == Outcome::Fail).map(|taken| taken.step);

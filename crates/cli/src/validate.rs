@@ -40,7 +40,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
 }
 
 /// What is wrong with these agents, in the order of the files, each thing once.
-fn diagnostics(document: &Document, agents: &[String]) -> Vec<Diagnostic> {
+pub(crate) fn diagnostics(document: &Document, agents: &[String]) -> Vec<Diagnostic> {
     let mut found: Vec<Diagnostic> = vec![];
     for agent in agents {
         let info = Arc::new(AgentInfo { name: agent.clone(), ..AgentInfo::default() });

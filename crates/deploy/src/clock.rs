@@ -25,7 +25,7 @@ pub(crate) fn ahead_of(kdcs: &[String], realm: &str) -> io::Result<i64> {
     for kdc in kdcs {
         let kdc = kdc.strip_prefix("tcp/").or_else(|| kdc.strip_prefix("udp/")).unwrap_or(kdc);
         let (asked, began) = (Timestamp::now(), Instant::now());
-        match ask(kdc, &request(realm)) {
+        match ask(kdc, &request(realm, nonce(asked))) {
             Ok(answer) => {
                 let theirs =
                     server_time(&answer).ok_or_else(|| io::Error::other("the answer has no time"))?;
@@ -121,8 +121,16 @@ fn principal(kind: u8, parts: &[&str]) -> Vec<u8> {
     der(SEQUENCE, &[context(0, &integer(kind)), context(1, &der(SEQUENCE, &parts))].concat())
 }
 
+/// A number that no question had before: a KDC answers the same question with the same answer, of then.
+fn nonce(now: Timestamp) -> [u8; 4] {
+    let mut bytes = (now.as_microsecond() as u32).to_be_bytes();
+    // Positive, and as short as DER wants it.
+    bytes[0] = bytes[0] & 0x3f | 0x40;
+    bytes
+}
+
 /// An AS-REQ of nobody's for a ticket-granting ticket.
-fn request(realm: &str) -> Vec<u8> {
+fn request(realm: &str, nonce: [u8; 4]) -> Vec<u8> {
     // A name too long for DER as made here is no realm.
     let realm = realm.get(..realm.len().min(255)).unwrap_or_default();
     let body = [
@@ -131,7 +139,7 @@ fn request(realm: &str) -> Vec<u8> {
         context(2, &der(GENERAL_STRING, realm.as_bytes())),
         context(3, &principal(2, &["krbtgt", realm])),
         context(5, &der(GENERALIZED_TIME, b"19700101000000Z")),
-        context(7, &integer(1)),
+        context(7, &der(INTEGER, &nonce)),
         // AES with SHA-1 and with SHA-2.
         context(8, &der(SEQUENCE, &[integer(18), integer(17), integer(20), integer(19)].concat())),
     ];
@@ -210,7 +218,7 @@ mod tests {
     #[test]
     fn the_request_is_well_formed() {
         let realm = "R".repeat(300);
-        let request = request(&realm);
+        let request = request(&realm, nonce(Timestamp::now()));
         let (tag, content, rest) = element(&request).unwrap();
         assert_eq!((tag, rest.len()), (0x6a, 0));
         let (tag, fields, rest) = element(content).unwrap();

@@ -19,7 +19,7 @@ use crate::{
 /// What agents keep between runs.
 pub(crate) const STATE_DIR: &str = "/var/lib/flume";
 /// Where they log.
-pub(crate) const LOG_DIR: &str = "/var/log/flume";
+const LOG_DIR: &str = "/var/log/flume";
 /// The account that the unit, as it is packaged, names.
 const PACKAGED_ACCOUNT: &str = "flume";
 const PACKAGED_CONF_DIR: &str = "/etc/flume/conf";
@@ -73,20 +73,23 @@ fn account(site: &Site) -> Task<'_> {
     }
 }
 
-fn directories(site: &Site) -> impl Iterator<Item = Task<'_>> {
+/// The directories that shall be there, with their rights.
+pub(crate) fn directories_wanted(site: &Site) -> Vec<(PathBuf, Rights)> {
     let service = Rights { user: site.node.user().into(), ..of_configuration(site, DIRECTORY_MODE) };
-    let configuration = of_configuration(site, DIRECTORY_MODE);
-    let wanted = [
-        (site.node.conf_dir(), configuration),
-        (Path::new(STATE_DIR), service.clone()),
-        (Path::new(LOG_DIR), service),
-    ];
-    wanted.into_iter().map(|(path, rights)| {
-        let again = rights.clone();
+    vec![
+        (site.node.conf_dir().into(), of_configuration(site, DIRECTORY_MODE)),
+        (STATE_DIR.into(), service.clone()),
+        (LOG_DIR.into(), service),
+    ]
+}
+
+fn directories(site: &Site) -> impl Iterator<Item = Task<'_>> {
+    directories_wanted(site).into_iter().map(|(path, rights)| {
+        let (target, given) = (path.clone(), rights.clone());
         Task {
             title: format!("directory {}", path.display()),
-            check: Box::new(move || check_directory(path, &rights)),
-            act: Box::new(move || make_directory(path, &again)),
+            check: Box::new(move || check_directory(&path, &rights)),
+            act: Box::new(move || make_directory(&target, &given)),
         }
     })
 }

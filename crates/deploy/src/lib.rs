@@ -4,8 +4,10 @@
 //! that idempotence, dry runs and proof after each change are written once.
 
 mod accounts;
+mod check;
 pub mod clock;
 mod configure;
+mod doctor;
 mod fault;
 mod files;
 mod install;
@@ -22,10 +24,11 @@ mod surroundings;
 use std::path::PathBuf;
 
 pub use configure::recorded;
+pub use doctor::{Finding, Patient, examine};
 pub use fault::Fault;
 pub use krb5_conf::Krb5Conf;
 pub use node::{Effective, Node, Origin, Surroundings};
-pub use step::{Found, Outcome, Step, Taken, Task, take};
+pub use step::{Found, Outcome, Step, Taken, Task, alone, take};
 
 /// All steps, in the order in which they work.
 #[rustfmt::skip]
@@ -33,6 +36,7 @@ pub const STEPS: &[Step] = &[
     Step { name: "configure", doc: "resolves, checks, shows and records the settings", tasks: configure::tasks },
     Step { name: "install", doc: "the program, the user, the directories and the unit", tasks: install::tasks },
     Step { name: "kerberos", doc: "the service's principal and a keytab that is proved to work", tasks: kerberos::tasks },
+    Step { name: "check", doc: "a flow that really runs, as the service would, and is gone afterwards", tasks: check::tasks },
 ];
 
 /// What a run is about: a host as it shall be, and how to get there.

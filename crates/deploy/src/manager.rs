@@ -165,6 +165,11 @@ fn from_repository(manager: &'static Manager) -> Task<'static> {
     }
 }
 
+/// The package's version; `None` without a manager or a package.
+pub(crate) fn installed_version() -> Option<String> {
+    of_this_host().ok()?.installed().ok()?
+}
+
 /// A file that belongs to a package is the package's to replace.
 pub(crate) fn refuse_to_replace(path: &Path) -> Result<(), Fault> {
     let Ok(manager) = of_this_host() else { return Ok(()) };

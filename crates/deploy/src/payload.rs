@@ -1,5 +1,8 @@
 //! What the packages put on a host, in one place, so that `provision install --from-self` puts there the same.
 
+/// Where the program is.
+pub(crate) const PROGRAM: &str = "/usr/bin/flume-ng";
+
 /// A file of the package.
 pub(crate) struct Payload {
     /// Where it goes.
@@ -32,7 +35,7 @@ const fn configuration(name: &'static str, text: &'static str) -> Payload {
 /// All of them.
 #[rustfmt::skip]
 pub(crate) const PAYLOAD: &[Payload] = &[
-    Payload { path: "/usr/bin/flume-ng", mode: 0o755, content: Content::Program },
+    Payload { path: PROGRAM, mode: 0o755, content: Content::Program },
     configuration("flume.conf", include_str!("../../../packaging/conf/flume.conf")),
     configuration("flume-env.sh", include_str!("../../../packaging/conf/flume-env.sh")),
     text("/usr/lib/systemd/system/flume-agent@.service", include_str!("../../../packaging/systemd/flume-agent@.service")),

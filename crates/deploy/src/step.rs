@@ -1,5 +1,7 @@
 //! Steps as data: what shall be so, whether it is, and what makes it so.
 
+use std::{fs::File, path::Path};
+
 use serde::Serialize;
 
 use crate::{Site, fault::Fault};
@@ -91,6 +93,22 @@ impl Taken {
     }
 }
 
+const LOCK: &str = "/run/flume-provision.lock";
+
+/// Waits until nobody else changes this host by `provision`; whoever holds the answer may. Only root gets so far.
+///
+/// # Errors
+/// The lock cannot be had.
+pub fn alone() -> Result<Option<File>, Fault> {
+    if !rustix::process::geteuid().is_root() {
+        return Ok(None);
+    }
+    let path = Path::new(LOCK);
+    let file = File::create(path).map_err(Fault::io("write", path))?;
+    file.lock().map_err(Fault::io("lock", path))?;
+    Ok(Some(file))
+}
+
 /// Takes a step, or says what it would do.
 pub fn take(step: &Step, site: &Site) -> Taken {
     let mut taken = Taken::new(step);
@@ -141,7 +159,7 @@ fn one(task: &Task<'_>, dry_run: bool, taken: &mut Taken) -> Result<(), Fault> {
         }
         Found::Otherwise(still) => {
             let cause = format!("{} is not as it should be even now: would {still}", task.title);
-            Err(Fault::new(cause, "does something else on this host change it?"))
+            Err(Fault::new(cause, "does something else change it? Run this again"))
         }
     }
 }

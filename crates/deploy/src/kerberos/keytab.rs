@@ -2,14 +2,16 @@
 
 use std::{io, path::Path};
 
+use flume_hdfs::identity::Keytab;
+
 use super::faults;
 use crate::{fault::Fault, program::Program};
 
 /// What is the matter with a keytab.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum State {
-    /// It logs in, with this version of the key, which is the KDC's.
-    Works(u32),
+    /// It logs in, and its key is the KDC's.
+    Works(Works),
     /// There is no file.
     Absent,
     /// The file is no keytab, or a part of one.
@@ -22,13 +24,26 @@ pub(crate) enum State {
     Unknown,
 }
 
+/// A keytab that logs in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Works {
+    /// Version of its key.
+    pub(crate) kvno: u32,
+    /// Types of its keys.
+    pub(crate) encryptions: Vec<String>,
+    /// Type of the key that the KDC encrypts with.
+    pub(crate) encryption: String,
+    /// When a ticket got now ends, as klist says it.
+    pub(crate) expires: String,
+}
+
 impl State {
     /// Why a keytab of `principal` must be made anew; `None` if it works.
     pub(crate) fn reason(&self, principal: &str) -> Option<String> {
         match self {
             State::Works(_) => None,
             State::Absent => Some("it is not there".into()),
-            State::Unreadable(why) => Some(format!("it is not a whole keytab: {why}")),
+            State::Unreadable(why) => Some(format!("it {why}")),
             State::Others(names) => Some(format!("it is for {}", names.join(", "))),
             State::Old(kvno) => Some(format!("its key version {kvno} is not the KDC's")),
             State::Unknown => Some(format!("the KDC does not know {principal}")),
@@ -41,38 +56,32 @@ impl State {
 /// # Errors
 /// What keeps it from being tried: no tools, no KDC, a locked principal.
 pub(crate) fn state(keytab: &Path, principal: &str, at: &str) -> Result<State, Fault> {
-    match std::fs::read(keytab) {
+    let bytes = match std::fs::read(keytab) {
+        Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(State::Absent),
         Err(error) => return Err(Fault::io("read", keytab)(error)),
-        Ok(bytes) if bytes.is_empty() => return Ok(State::Unreadable("it is empty".into())),
-        Ok(_) => {}
-    }
-    let file = keytab.as_os_str();
-    let listed = Program::new("klist", &["-k".as_ref(), file]).run()?;
-    let entries = entries(&listed.out);
-    let ours = entries.iter().filter(|(_, name)| name == principal).map(|(kvno, _)| *kvno).max();
-    let Some(kvno) = ours else {
-        let mut names: Vec<_> = entries.into_iter().map(|(_, name)| name).collect();
-        names.dedup();
-        return Ok(match names.is_empty() {
-            true if listed.ok() => State::Unreadable("it ends within its first entry".into()),
-            true => State::Unreadable(listed.last_line()),
-            false => State::Others(names),
-        });
     };
-    try_login(keytab, principal, kvno, at)
+    let parsed = match Keytab::parse(&bytes) {
+        Ok(parsed) => parsed,
+        Err(error) => return Ok(State::Unreadable(error.to_string())),
+    };
+    let newest = parsed.newest(principal);
+    let Some(kvno) = newest.first().map(|entry| entry.kvno) else {
+        let names: Vec<_> = parsed.principals().into_iter().map(String::from).collect();
+        let nobody = || State::Unreadable("has no keys at all".into());
+        return Ok(if names.is_empty() { nobody() } else { State::Others(names) });
+    };
+    let encryptions = newest.iter().map(|entry| entry.encryption.to_string()).collect();
+    try_login(keytab, principal, kvno, encryptions, at)
 }
 
-/// Version and principal of each entry, from `klist -k`.
-fn entries(listing: &str) -> Vec<(u32, String)> {
-    let entry = |line: &str| {
-        let (kvno, name) = line.trim().split_once(' ')?;
-        Some((kvno.parse().ok()?, name.split_whitespace().next()?.to_string()))
-    };
-    listing.lines().filter_map(entry).collect()
-}
-
-fn try_login(keytab: &Path, principal: &str, kvno: u32, at: &str) -> Result<State, Fault> {
+fn try_login(
+    keytab: &Path,
+    principal: &str,
+    kvno: u32,
+    encryptions: Vec<String>,
+    at: &str,
+) -> Result<State, Fault> {
     // A cache of its own: whoever runs this keeps what they have.
     let dir = tempfile::tempdir().map_err(Fault::io("make", &std::env::temp_dir()))?;
     let cache = format!("FILE:{}", dir.path().join("cache").display());
@@ -96,10 +105,23 @@ fn try_login(keytab: &Path, principal: &str, kvno: u32, at: &str) -> Result<Stat
     let said = Program::new("kvno", &["-c", &cache, principal]).run()?;
     let theirs = said.out.rsplit_once("kvno = ").and_then(|(_, text)| text.trim().parse::<u32>().ok());
     match theirs {
-        Some(theirs) if theirs == kvno => Ok(State::Works(kvno)),
-        Some(_) => Ok(State::Old(kvno)),
-        None => Err(faults::fault(&said, "kvno", principal, at)),
+        Some(theirs) if theirs != kvno => return Ok(State::Old(kvno)),
+        Some(_) => {}
+        None => return Err(faults::fault(&said, "kvno", principal, at)),
     }
+    let listed = Program::new("klist", &["-e", "-c", &cache]).run()?;
+    let (encryption, expires) = ticket(&listed.out, principal).unwrap_or_default();
+    Ok(State::Works(Works { kvno, encryptions, encryption, expires }))
+}
+
+/// Of the service ticket that a listing of `klist -e -c` ends with: the type of the service's key, and its end.
+fn ticket(listing: &str, principal: &str) -> Option<(String, String)> {
+    let lines: Vec<_> = listing.lines().collect();
+    let at = lines.iter().rposition(|line| line.ends_with(principal) && !line.contains("principal:"))?;
+    let words: Vec<_> = lines.get(at)?.split_whitespace().collect();
+    let expires = format!("{} {}", words.get(2)?, words.get(3)?);
+    let types = lines.get(at + 1)?.split_once("(skey, tkt):")?.1;
+    Some((types.split_once(',')?.1.trim().to_string(), expires))
 }
 
 #[cfg(test)]
@@ -107,12 +129,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_listing_of_klist_is_read() {
-        let listing = "Keytab name: FILE:f.keytab\nKVNO Principal\n---- ------\n   2 flume/n1.flume.test@FLUME.TEST\n   \
-                       3 other@FLUME.TEST (aes256-cts-hmac-sha1-96) \n";
-        let expected =
-            [(2, "flume/n1.flume.test@FLUME.TEST".to_string()), (3, "other@FLUME.TEST".to_string())];
-        assert_eq!(entries(listing), expected);
-        assert_eq!(entries(""), []);
+    fn the_ticket_of_a_cache_is_read() {
+        let listing = "Ticket cache: FILE:/tmp/cc\nDefault principal: f/h@R\n\nValid starting     Expires            \
+                       Service principal\n11/24/26 18:32:45  11/24/26 18:42:45  krbtgt/R@R\n\tEtype (skey, tkt): a, b \n\
+                       11/24/26 18:32:46  11/24/26 18:42:45  f/h@R\n\tEtype (skey, tkt): aes256-x, aes128-y \n";
+        assert_eq!(ticket(listing, "f/h@R"), Some(("aes128-y".into(), "11/24/26 18:42:45".into())));
+        assert_eq!(ticket("", "f/h@R"), None);
     }
 }

@@ -95,8 +95,8 @@ fn key_task(site: &Site, principal: String, keytab: std::path::PathBuf) -> Task<
         check: Box::new(move || {
             let state = keytab::state(&path, &name, &kdcs_shown(site))?;
             Ok(match (state.reason(&name), state) {
-                (None, State::Works(kvno)) => {
-                    Found::AsWanted(Some(format!("{name} logs in, key version {kvno} as in the KDC")))
+                (None, State::Works(login)) => {
+                    Found::AsWanted(Some(format!("{name} logs in, key version {} as in the KDC", login.kvno)))
                 }
                 (reason, _) => {
                     Found::Otherwise(format!("make {} ({})", path.display(), reason.unwrap_or_default()))

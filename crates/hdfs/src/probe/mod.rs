@@ -3,7 +3,10 @@
 
 mod explain;
 
-use std::time::{Duration, SystemTime};
+use std::{
+    sync::OnceLock,
+    time::{Duration, SystemTime},
+};
 
 use tokio::time::Instant;
 
@@ -104,6 +107,28 @@ async fn ask(
     limit: Duration,
 ) -> Result<Accepted, RpcError> {
     let (start, deadline) = (Instant::now(), Instant::now() + limit);
+    let mut connection = connect(namenode, identity, client, limit).await?;
+    connection.call("getFileInfo", &GetFileInfoRequest { path: "/".into() }, deadline).await?;
+    let Connection { protection, server, .. } = &connection;
+    Ok(Accepted {
+        namenode: namenode.clone(),
+        server: server.clone(),
+        protection: *protection,
+        took: start.elapsed(),
+    })
+}
+
+/// A connection to a NameNode for more questions.
+///
+/// # Errors
+/// What stood in the way, after `limit` at the latest.
+pub async fn connect(
+    namenode: &NameNode,
+    identity: &Identity,
+    client: &ClientSettings,
+    limit: Duration,
+) -> Result<Connection, RpcError> {
+    let deadline = Instant::now() + limit;
     let server = server_principal(namenode, client, limit).await?;
     let settings = Settings {
         user: user(identity, client),
@@ -115,15 +140,7 @@ async fn ask(
             simple_will_do: client.fallback_to_simple,
         },
     };
-    let mut connection = Connection::open(namenode, settings, deadline).await?;
-    connection.call("getFileInfo", &GetFileInfoRequest { path: "/".into() }, deadline).await?;
-    let Connection { protection, server, .. } = &connection;
-    Ok(Accepted {
-        namenode: namenode.clone(),
-        server: server.clone(),
-        protection: *protection,
-        took: start.elapsed(),
-    })
+    Connection::open(namenode, settings, deadline).await
 }
 
 /// Who calls: as in Flume a principal alone turns Kerberos on, whatever the configuration says.
@@ -135,8 +152,19 @@ fn user(identity: &Identity, client: &ClientSettings) -> User {
     }
 }
 
+/// Who this process is without Kerberos, for a tool that acts for a service of another user.
+static CLAIMED: OnceLock<String> = OnceLock::new();
+
+/// Makes this process a user's to clusters without Kerberos, once and for all.
+pub fn claim(user: &str) {
+    let _ = CLAIMED.set(user.into());
+}
+
 /// Who this process is without Kerberos: `HADOOP_USER_NAME`, else the system's user.
 pub fn simple_user() -> String {
+    if let Some(claimed) = CLAIMED.get() {
+        return claimed.clone();
+    }
     std::env::var("HADOOP_USER_NAME").ok().filter(|name| !name.is_empty()).unwrap_or_else(user_name)
 }
 

@@ -20,6 +20,9 @@ use crate::{
     path::normal,
 };
 
+/// How long a batch waits for a file to be closed, when too many are not.
+const CLOSER_WAIT: Duration = Duration::from_secs(5);
+
 /// What there is between `open` and `close`.
 pub(super) struct Open {
     pub(super) shared: Shared,
@@ -167,11 +170,12 @@ impl Open {
         }
     }
 
-    pub(super) async fn wait_for_closer(&mut self, most: usize, wait: Duration) -> Result<(), SinkError> {
+    /// As many files as may be open may wait to be closed; beyond it nothing new is begun.
+    pub(super) async fn wait_for_closer(&mut self, most: usize) -> Result<(), SinkError> {
         if self.closer.pending() < most {
             return Ok(());
         }
-        self.closer.next(wait).await;
+        self.closer.next(CLOSER_WAIT).await;
         match self.closer.pending() {
             pending if pending < most => Ok(()),
             pending => Err(SinkError::at("open more files")(format!("{pending} wait to be closed"))),

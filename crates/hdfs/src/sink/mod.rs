@@ -129,10 +129,10 @@ impl Sink for HdfsSink {
     }
 
     async fn deliver(&mut self, batch: &[Event]) -> Result<Delivered, SinkError> {
-        let (most_files, call_timeout) = (self.config.max_open_files.get(), self.config.call_timeout());
+        let most_files = self.config.max_open_files.get();
         let constant = self.paths.is_constant();
         let Some(open) = &mut self.open else { return Err(SinkError::at("deliver")("the sink is not open")) };
-        open.wait_for_closer(most_files, call_timeout).await?;
+        open.wait_for_closer(most_files).await?;
         let mut rejected = vec![];
         let places = open.group(&mut self.paths, batch, &mut rejected);
         let mut outcome = Outcome::default();

@@ -269,3 +269,19 @@ async fn a_stop_is_bounded() {
         assert_eq!(cx.metrics.number("FilesAbandonedCount"), left, "{call} {fault:?}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn files_that_cannot_be_closed_do_not_pile_up() {
+    let (model, cx) = (Model::default(), Context::new("a1.sinks.k1", &["c1"]));
+    let mut sink = on(&model, "hdfs.rollCount = 1\nhdfs.maxOpenFiles = 10\nhdfs.retryInterval = 10", &cx);
+    sink.open().await.unwrap();
+    model.fault("rename", "/x", Fault::Fail(FsErrorKind::Retry), usize::MAX);
+    deliver_all(&mut sink, "1:a 1:b 1:c 1:d 1:e 1:f 1:g 1:h 1:i 1:j 1:k 1:l").await;
+    let error = flume_core::with_causes(&sink.deliver(&events("1:m")).await.unwrap_err());
+    assert!(error.contains("open more files: 11 wait to be closed"), "{error}");
+    model.heal();
+    sleep(Duration::from_secs(20)).await;
+    deliver_all(&mut sink, "1:m").await;
+    sink.close().await.unwrap();
+    check(&model, "a l m", "piled up");
+}

@@ -1,0 +1,96 @@
+//! The step `check`: a flow that really runs, as the service would, and is gone afterwards.
+
+mod agent;
+mod hdfs;
+mod local;
+mod messages;
+
+use std::{
+    cell::OnceCell,
+    path::{Path, PathBuf},
+    rc::Rc,
+};
+
+use flume_hdfs::{
+    hadoop::{ClientSettings, Hadoop, HadoopError, Target},
+    probe,
+};
+
+use crate::{
+    Site,
+    fault::Fault,
+    files::{Rights, check_file, put},
+    install::STATE_DIR,
+    step::{Found, Task},
+};
+
+/// Under the directory of agents' state: what was found to work.
+const RECORD: &str = "provision-check";
+
+/// What was found to work when the check last succeeded.
+pub(crate) fn recorded() -> Option<String> {
+    let text = std::fs::read_to_string(record()).ok()?;
+    Some(text.trim_end().replace('\n', "; "))
+}
+
+fn record() -> PathBuf {
+    Path::new(STATE_DIR).join(RECORD)
+}
+
+/// Hadoop's configuration, as an agent of this host finds it.
+pub(crate) fn hadoop(site: &Site) -> Result<Hadoop, Fault> {
+    let node = &site.node;
+    let read = match node.hadoop_conf_dir() {
+        Some(directory) => Hadoop::read(&[node.conf_dir().to_path_buf(), directory.to_path_buf()]),
+        None => Hadoop::find(Some(node.conf_dir())),
+    };
+    read.map_err(|error| Fault::new(error.to_string(), "correct that file"))
+}
+
+/// The flow works, and that is recorded. It runs each time, once.
+pub(crate) fn tasks(site: &Site) -> Result<Vec<Task<'_>>, Fault> {
+    let ran: Rc<OnceCell<Result<Vec<String>, Fault>>> = Rc::default();
+    let text = |found: &[String]| {
+        let version = format!("Flume {}", env!("CARGO_PKG_VERSION"));
+        found.iter().chain([&version]).map(|line| format!("{line}\n")).collect::<String>()
+    };
+    let again = ran.clone();
+    Ok(vec![Task {
+        title: "a flow".into(),
+        check: Box::new(move || {
+            if site.dry_run {
+                return Ok(Found::Otherwise("run an agent, send lines through it and read them back".into()));
+            }
+            let found = ran.get_or_init(|| run(site)).clone()?;
+            let record = check_file(&record(), &Rights::root(0o644), Some(text(&found).as_bytes()))?;
+            Ok(match record {
+                Found::AsWanted(_) => Found::AsWanted(Some(found.join("\n      "))),
+                Found::Otherwise(_) => Found::Otherwise("record what works".into()),
+            })
+        }),
+        act: Box::new(move || {
+            let found = again.get().cloned().transpose()?.unwrap_or_default();
+            put(&record(), &Rights::root(0o644), text(&found).as_bytes())
+        }),
+    }])
+}
+
+/// Runs what can be run here: what works.
+fn run(site: &Site) -> Result<Vec<String>, Fault> {
+    let hadoop = hadoop(site)?;
+    if hadoop.files.is_empty() {
+        return local::run(site);
+    }
+    let wrong = |error: HadoopError| Fault::new(error.to_string(), "correct Hadoop's configuration");
+    let Target::Hdfs { url, namenodes, .. } = hadoop.target("/").map_err(wrong)? else {
+        return local::run(site);
+    };
+    let client = ClientSettings::of(&hadoop).map_err(|errors| {
+        let errors: Vec<_> = errors.iter().map(ToString::to_string).collect();
+        Fault::new(errors.join("; "), "correct Hadoop's configuration")
+    })?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    let runtime = runtime.map_err(Fault::io("start threads for", Path::new("HDFS")))?;
+    probe::claim(site.node.user());
+    hdfs::Cluster { site, client, url, namenodes, runtime }.run()
+}
