@@ -16,7 +16,7 @@ quickstart: setup
 	$(CARGO) build --locked --release -p flume-ng
 	scripts/quickstart.sh $(TARGET)/release/flume-ng
 
-# All tests, then the slices of at most a minute of what `make show` and `make bench` run in full.
+# All tests, then the slices of a few minutes of what `make show` and `make bench` run in full.
 test: setup
 	$(CARGO) test --locked --workspace
 	$(CARGO) build --locked --release -p flume-ng -p flume-rig

@@ -52,9 +52,10 @@ pub fn target() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }
 
-/// The program to measure.
+/// The program to measure, built like this one.
 pub fn program() -> PathBuf {
-    target().join("release/flume-ng")
+    let beside = std::env::current_exe().map(|path| path.with_file_name("flume-ng"));
+    beside.unwrap_or_else(|_| target().join("release/flume-ng"))
 }
 
 /// Where measurements keep files: on a disk, not in memory.
@@ -98,6 +99,24 @@ impl Running {
         configuration: &str,
         files: impl FnOnce(&Path) -> std::io::Result<()>,
     ) -> Result<Running> {
+        Running::launch(maker, configuration, files, &[])
+    }
+
+    /// The same with variables in its environment; `HADOOP_CONF_DIR` and `KRB5_CONFIG` reach Java Flume, too.
+    pub fn start_with(
+        maker: Maker,
+        configuration: &str,
+        environment: &[(String, String)],
+    ) -> Result<Running> {
+        Running::launch(maker, configuration, |_| Ok(()), environment)
+    }
+
+    fn launch(
+        maker: Maker,
+        configuration: &str,
+        files: impl FnOnce(&Path) -> std::io::Result<()>,
+        environment: &[(String, String)],
+    ) -> Result<Running> {
         let dir = tempfile::tempdir_in(scratch()?)?;
         fs::create_dir(dir.path().join("files"))?;
         files(dir.path())?;
@@ -117,6 +136,10 @@ impl Running {
             Maker::Ours => command.args(["--state-dir", "state", "-Dflume.root.logger=WARN,console"]),
             Maker::Java => command.env("JAVA_FLUME", java_dir().canonicalize()?),
         };
+        if let Some((_, krb5)) = environment.iter().find(|(name, _)| name == "KRB5_CONFIG") {
+            command.arg(format!("-Djava.security.krb5.conf={krb5}"));
+        }
+        command.envs(environment.iter().map(|(name, value)| (name, value)));
         command.arg("-Dflume.monitoring.type=http").arg(format!("-Dflume.monitoring.port={monitoring}"));
         command.current_dir(dir.path()).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         let started = Instant::now();

@@ -241,25 +241,28 @@ impl Flow {
     fn text(&self) -> Result<String> {
         let text = configuration(self.configuration)? + self.more;
         let text = text.replace("@BATCH@", &self.batch.to_string());
-        if self.sources == 0 {
-            return Ok(text);
-        }
-        let own: Vec<_> = text.lines().filter(|line| line.starts_with("a1.sources.r1.")).collect();
-        let names: Vec<_> = (1..=self.sources).map(|number| format!("r{number}")).collect();
-        let mut many = format!("{text}\na1.sources = {}\n", names.join(" "));
-        for name in names {
-            let lines = own.iter().map(|line| line.replacen("r1", &name, 1) + "\n");
-            many.extend(lines);
-            many += &format!("a1.sources.{name}.batchSize = {}\n", (self.batch / self.sources).max(1));
-            many += &format!(
-                "a1.sources.{name}.interceptors = i\na1.sources.{name}.interceptors.i.type = static\n"
-            );
-            many += &format!(
-                "a1.sources.{name}.interceptors.i.key = bucket\na1.sources.{name}.interceptors.i.value = {name}\n"
-            );
-        }
-        Ok(many)
+        Ok(with_sources(&text, self.sources, self.batch))
     }
+}
+
+/// The same with so many sources for one, each of which writes its name into the header `bucket`; 0: as it is.
+pub fn with_sources(text: &str, sources: usize, batch: usize) -> String {
+    if sources == 0 {
+        return text.into();
+    }
+    let own: Vec<_> = text.lines().filter(|line| line.starts_with("a1.sources.r1.")).collect();
+    let names: Vec<_> = (1..=sources).map(|number| format!("r{number}")).collect();
+    let mut many = format!("{text}\na1.sources = {}\n", names.join(" "));
+    for name in names {
+        many.extend(own.iter().map(|line| line.replacen("r1", &name, 1) + "\n"));
+        many += &format!("a1.sources.{name}.batchSize = {}\n", (batch / sources).max(1));
+        many +=
+            &format!("a1.sources.{name}.interceptors = i\na1.sources.{name}.interceptors.i.type = static\n");
+        many += &format!(
+            "a1.sources.{name}.interceptors.i.key = bucket\na1.sources.{name}.interceptors.i.value = {name}\n"
+        );
+    }
+    many
 }
 
 fn once(maker: Maker, flow: &Flow, effort: &Effort) -> Result<Figures> {

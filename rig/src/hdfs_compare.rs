@@ -49,6 +49,9 @@ const INSTANTS: &[i64] = &[
 
 const LINES: usize = 95;
 
+/// Configurations that run at the same time: starting a JVM is most of it.
+const AT_ONCE: usize = 3;
+
 /// Lines from a file, from empty to long, with the same headers.
 const LINES_SOURCE: &str = "\
 a1.sources = r1
@@ -102,13 +105,10 @@ pub struct Compared {
 /// Runs the named configurations, or all of them, under both.
 pub fn run(names: Option<&[&str]>) -> Result<Vec<Compared>> {
     install_java()?;
+    let wanted = |name: &String| names.is_none_or(|names| names.contains(&&name[..]));
     let mut pairs = vec![];
-    for name in configurations()? {
-        if names.is_none_or(|names| names.contains(&&name[..])) {
-            let text = fs::read_to_string(directory().join(format!("{name}.conf")))?;
-            let trees = both(&text);
-            pairs.push((name, text, trees));
-        }
+    for some in configurations()?.into_iter().filter(wanted).collect::<Vec<_>>().chunks(AT_ONCE) {
+        pairs.extend(run_some(some)?);
     }
     ensure!(!pairs.is_empty(), "there is no configuration of these names");
     let trees = pairs.iter().filter_map(|(_, _, trees)| trees.as_ref().ok());
@@ -129,6 +129,21 @@ pub fn run(names: Option<&[&str]>) -> Result<Vec<Compared>> {
         }
     });
     Ok(compared.collect())
+}
+
+/// A configuration's name and text, and what both write with it.
+type Pair = (String, String, Result<(Tree, Tree)>);
+
+fn run_some(names: &[String]) -> Result<Vec<Pair>> {
+    let text =
+        |name: &String| Ok((name.clone(), fs::read_to_string(directory().join(format!("{name}.conf")))?));
+    let texts = names.iter().map(text).collect::<Result<Vec<_>>>()?;
+    std::thread::scope(|scope| {
+        let running: Vec<_> = texts.iter().map(|(_, text)| scope.spawn(|| both(text))).collect();
+        let trees = running.into_iter().map(|trees| trees.join().map_err(|_| anyhow!("a panic")));
+        let trees = trees.collect::<Result<Vec<_>>>()?;
+        Ok(texts.iter().cloned().zip(trees).map(|((name, text), trees)| (name, text, trees)).collect())
+    })
 }
 
 /// What Flume and this program write, at the same time.

@@ -8,7 +8,13 @@ mod deploy;
 mod file_channel;
 mod flow;
 mod guide;
+mod hdfs_agent;
+mod hdfs_bench;
+mod hdfs_client;
 mod hdfs_compare;
+mod hdfs_faults;
+mod hdfs_show;
+mod identity;
 mod netcat;
 mod read_back;
 mod show;
@@ -49,6 +55,8 @@ fn run(words: &[&str]) -> Result<bool> {
         ["hdfs", names @ ..] => show::hdfs_alone(names),
         ["file-channel"] => show::file_channel_alone(false),
         ["file-channel", "slice"] => show::file_channel_alone(true),
+        ["file-channel", "kills"] => show::kills_alone(),
+        ["victim", dir, round, take_sync] => file_channel::victim(dir, round, take_sync).map(|()| true),
         ["deploy"] => show::deployment_alone(),
         ["load", dir, events] => file_channel::load(dir, events).map(|()| true),
         ["try", names @ ..] => {
@@ -56,9 +64,12 @@ fn run(words: &[&str]) -> Result<bool> {
                 .map(|_| true)
         }
         ["soak", minutes] => show::soak(minutes.parse::<u64>().map(|minutes| seconds(60 * minutes))?),
+        ["hdfs-client"] => hdfs_client::child(),
+        ["secured", part] => show::secured(part),
+        ["identity"] => show::identity_alone(),
         ["cluster", words @ ..] => cluster::run(words),
         _ => bail!(
-            "usage: flume-rig bench | show | slice | formats | hdfs [NAME...] | file-channel | deploy | soak MINUTES | cluster MODE"
+            "usage: flume-rig bench | show | slice | formats | hdfs [NAME...] | file-channel | deploy | soak MINUTES | identity | cluster MODE | secured PART"
         ),
     }
 }

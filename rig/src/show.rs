@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use flume_testkit::agent::Agent;
 
 use crate::{
@@ -16,7 +16,8 @@ use crate::{
     bench::{self, Effort},
     deploy, file_channel,
     flow::{FLOW, numbers, send_numbered},
-    guide, hdfs_compare, read_back, structure, transcripts,
+    guide, hdfs_bench, hdfs_client, hdfs_compare, hdfs_faults, hdfs_show, identity, read_back, structure,
+    transcripts,
 };
 
 /// Rows, and whether all passed.
@@ -62,7 +63,12 @@ pub fn run(effort: &Effort) -> Result<bool> {
     hdfs_beside_java(&mut report, None)?;
     file_channel::show(&mut report, &scratch()?)?;
     deploy::show(&mut report)?;
+    identity::logins(&mut report)?;
     follow_guide(&mut report)?;
+    hdfs_client::matrix(&mut report)?;
+    hdfs_show::all(&mut report)?;
+    hdfs_faults::all(&mut report)?;
+    hdfs_bench::run(&mut report, true)?;
     structure::print(&root())?;
     let files = structure::files_of_a_sink(&root())?;
     report.row("source files touched to add a sink", files, "2", files == 2);
@@ -70,7 +76,7 @@ pub fn run(effort: &Effort) -> Result<bool> {
     Ok(report.done())
 }
 
-/// The same within a minute, for every change: fewer flows, and figures that are printed, not judged.
+/// The same within minutes, for every change: fewer flows, and figures that are printed, not judged.
 pub fn slice() -> Result<bool> {
     let mut report = Report { passed: 0, failed: 0 };
     flows(&mut report, 10_000, Duration::from_secs(1))?;
@@ -85,11 +91,37 @@ pub fn slice() -> Result<bool> {
     hdfs_beside_java(&mut report, Some(hdfs_compare::SLICE))?;
     file_channel::slice(&mut report, &scratch()?)?;
     deploy::slice(&mut report)?;
+    identity::logins(&mut report)?;
     follow_guide(&mut report)?;
+    hdfs_show::slice(&mut report)?;
+    hdfs_faults::slice(&mut report)?;
     bench::run_some(
         &Effort { rounds: 1, warm_up: Duration::from_secs(2), measured: Duration::from_secs(2) },
         &["memory, batch 100", "netcat, 1 client"],
     )?;
+    Ok(report.done())
+}
+
+/// One part of what is shown on real clusters.
+pub fn secured(part: &str) -> Result<bool> {
+    let mut report = Report { passed: 0, failed: 0 };
+    match part {
+        "client" => hdfs_client::matrix(&mut report)?,
+        "agent" => hdfs_show::all(&mut report)?,
+        "agent-slice" => hdfs_show::slice(&mut report)?,
+        "faults" => hdfs_faults::all(&mut report)?,
+        "faults-slice" => hdfs_faults::slice(&mut report)?,
+        "bench" => hdfs_bench::run(&mut report, true)?,
+        "bench-slice" => hdfs_bench::run(&mut report, false)?,
+        _ => bail!("there is no part {part}"),
+    }
+    Ok(report.done())
+}
+
+/// What is shown of logins and refusals, alone.
+pub fn identity_alone() -> Result<bool> {
+    let mut report = Report { passed: 0, failed: 0 };
+    identity::all(&mut report)?;
     Ok(report.done())
 }
 
@@ -143,6 +175,13 @@ pub fn soak(duration: Duration) -> Result<bool> {
     );
     agent.stop()?;
     file_channel::soak(&mut report, &scratch()?, duration)?;
+    Ok(report.done())
+}
+
+/// Processes on a durable channel, killed.
+pub fn kills_alone() -> Result<bool> {
+    let mut report = Report { passed: 0, failed: 0 };
+    file_channel::killed(&mut report, &scratch()?, 100)?;
     Ok(report.done())
 }
 

@@ -72,7 +72,7 @@ impl Cluster {
         if self.layout.ha {
             self.once("nn2", &["-bootstrapStandby", "-force", "-nonInteractive"])?;
             self.server("nn2")?.up()?;
-            self.admin(&["haadmin", "-transitionToActive", "nn1"])?;
+            self.activate("nn1")?;
         }
         for name in self.layout.data_nodes() {
             self.server(&name)?.wait_for_log("Successfully sent block report", namenodes.len())?;
@@ -138,6 +138,11 @@ impl Cluster {
         let kdc = self.kdc.as_ref().context("this cluster has no KDC")?;
         let instance = if ["hdfs", "flume"].contains(&user) { "/localhost" } else { "" };
         Ok((format!("{user}{instance}@{REALM}"), kdc.keytab(user)))
+    }
+
+    /// Makes a NameNode the active one while no other is.
+    pub fn activate(&self, name: &str) -> Result<()> {
+        self.admin(&["haadmin", "-transitionToActive", name]).map(drop)
     }
 
     /// Makes a standby NameNode the active one; the other may be dead.

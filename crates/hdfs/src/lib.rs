@@ -1,5 +1,6 @@
 //! The `hdfs` sink, and the file systems it writes to.
 
+mod admission;
 pub mod formats;
 pub mod fs;
 pub mod hadoop;

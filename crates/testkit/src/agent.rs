@@ -34,12 +34,24 @@ impl Agent {
         configuration: &str,
         arguments: &[&str],
     ) -> io::Result<Agent> {
+        Agent::start_with(dir, program, configuration, arguments, &[])
+    }
+
+    /// The same with variables in its environment.
+    pub fn start_with(
+        dir: tempfile::TempDir,
+        program: &Path,
+        configuration: &str,
+        arguments: &[&str],
+        environment: &[(String, String)],
+    ) -> io::Result<Agent> {
         let name = "a1".to_string();
         fs::write(dir.path().join("flume.conf"), with_dir(configuration, dir.path()))?;
         let log = fs::OpenOptions::new().create(true).append(true).open(dir.path().join("log"))?;
         let child = Command::new(program)
             .args(["agent", "--name", &name, "--conf-file", "flume.conf", "--state-dir", "state"])
             .args(arguments)
+            .envs(environment.iter().map(|(name, value)| (name, value)))
             .current_dir(dir.path())
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)

@@ -16,8 +16,10 @@ use flume_core::Event;
 use super::store::{Store, consume, produce};
 
 const SLICE: Duration = Duration::from_millis(300);
-/// An ack waits no longer for a put to go with; then the disk is left to the other.
+/// An ack waits no longer for a put to go with.
 const SETTLE: Duration = Duration::from_millis(150);
+/// The channel makes segments ahead no longer than this.
+const MOST_SETTLE: Duration = Duration::from_secs(10);
 const EVENT_BYTES: usize = 500;
 const BLOCK: usize = 4096;
 const FILE_BYTES: usize = 64 << 20;
@@ -78,7 +80,7 @@ fn measure(case: &Case, dir: &Path, pairs: usize) -> Result<Row> {
         let before = cpu_seconds()?;
         let (events, channel) = through(&store, case)?;
         let used = cpu_seconds()? - before;
-        thread::sleep(SETTLE);
+        settle()?;
         let bare = disk.slice()? * case.batch as f64;
         if pair >= 2 {
             (cpu, total) = (cpu + used, total + events);
@@ -110,6 +112,27 @@ fn through(store: &Store, case: &Case) -> Result<(f64, f64)> {
     let (taken, last) = consumer.join().map_err(|_| anyhow::anyhow!("the consumer panicked"))??;
     ensure!(put == taken, "{put} events were put and {taken} taken");
     Ok((taken as f64, taken as f64 / (last - began).as_secs_f64()))
+}
+
+/// Waits until this process writes nothing more, so that the disk is left to the other.
+fn settle() -> Result<()> {
+    let began = Instant::now();
+    let mut before = written()?;
+    loop {
+        thread::sleep(SETTLE);
+        let now = written()?;
+        if now == before || began.elapsed() > MOST_SETTLE {
+            return Ok(());
+        }
+        before = now;
+    }
+}
+
+/// Bytes that this process has sent to disks.
+fn written() -> Result<u64> {
+    let io = fs::read_to_string("/proc/self/io")?;
+    let line = io.lines().find_map(|line| line.strip_prefix("write_bytes: "));
+    Ok(line.unwrap_or_default().parse()?)
 }
 
 /// A file that is written in a circle.

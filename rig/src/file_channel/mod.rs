@@ -2,16 +2,18 @@
 //! measured with the other flows (`bench.rs`).
 
 mod ceiling;
+mod kills;
 mod open;
 mod soak;
 mod store;
 
-use std::{path::Path, time::Duration};
+use std::{path::Path, process::Command, time::Duration};
 
 use anyhow::Result;
+pub use kills::victim;
 pub use open::load;
 
-use crate::show::Report;
+use crate::{agents::root, show::Report};
 
 /// The whole of it, judged.
 pub fn show(report: &mut Report, dir: &Path) -> Result<()> {
@@ -19,6 +21,8 @@ pub fn show(report: &mut Report, dir: &Path) -> Result<()> {
         report.at_least(&format!("file channel, {}: share of the ceiling", row.name), row.ratio, row.want);
     }
     opened(report, open::after_kill(dir, 100_000_000)?);
+    killed(report, dir, 100)?;
+    crash_states(report, 4)?;
     soak::run(report, dir, Duration::from_secs(60))
 }
 
@@ -26,6 +30,7 @@ pub fn show(report: &mut Report, dir: &Path) -> Result<()> {
 pub fn slice(report: &mut Report, dir: &Path) -> Result<()> {
     ceiling::table(dir, 3)?;
     opened(report, open::after_kill(dir, 10_000_000)?);
+    killed(report, dir, 10)?;
     soak::run(report, dir, Duration::from_secs(8))
 }
 
@@ -45,4 +50,40 @@ fn opened(report: &mut Report, opened: open::Opened) {
     report.at_most(&format!("{name}: MiB resident"), opened.resident_mib, 256.0);
     let lost = opened.queued.saturating_sub(opened.held);
     report.row(&format!("{name}: events lost"), lost, "0", lost == 0);
+}
+
+/// Processes killed at any moment, with takes that wait for the disk and with takes that need not.
+pub fn killed(report: &mut Report, dir: &Path, kills: usize) -> Result<()> {
+    for take_sync in [0, 100] {
+        let seen = kills::run(dir, kills, take_sync)?;
+        let name = format!("file channel, {} kills, takeSyncMillis {take_sync}", seen.kills);
+        report.row(&format!("{name}: acknowledged"), seen.acknowledged, "> 0", seen.acknowledged > 0);
+        report.row(&format!("{name}: lost"), seen.lost, "0", seen.lost == 0);
+        if take_sync == 0 {
+            report.row(&format!("{name}: repeated"), seen.repeated, "0", seen.repeated == 0);
+        } else {
+            println!("{} deliveries were repeated", seen.repeated);
+            // Beside the time that the ack may wait, that of a sync.
+            report.at_most(&format!("{name}: s before the kill"), seen.oldest.as_secs_f64(), 1.0);
+        }
+    }
+    Ok(())
+}
+
+/// The tests of the engine on a model of a disk, with so much more effort than usual: how many states they tried, and
+/// that they notice each broken promise.
+fn crash_states(report: &mut Report, effort: u32) -> Result<()> {
+    let output = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+        .args(["test", "--locked", "-p", "flume-file-channel", "--lib", "--", "--nocapture", "tests::"])
+        .env("FILE_CHANNEL_EFFORT", effort.to_string())
+        .current_dir(root())
+        .output()?;
+    let said =
+        String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
+    let telling = ["crash states", "WriteAhead", "EarlyTake", "SequenceReuse", "bytes of", "test result"];
+    for line in said.lines().filter(|line| telling.iter().any(|word| line.contains(word))) {
+        println!("{line}");
+    }
+    report.row("file channel, crashes of a model disk", "", "as said", output.status.success());
+    Ok(())
 }

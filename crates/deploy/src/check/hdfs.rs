@@ -3,8 +3,8 @@
 use std::time::{Duration, SystemTime};
 
 use flume_hdfs::{
-    fs::{Access, connect},
-    hadoop::{ClientSettings, NameNode},
+    fs::{self, Place, connect},
+    hadoop::{ClientSettings, Hadoop, NameNode},
     identity::{Identity, Login},
     probe::{self, ProbeError, ProbeProblem, probe},
     rpc::{Connection, RpcError},
@@ -27,6 +27,7 @@ const PARENT: &str = "/tmp";
 /// A cluster as this site's service sees it.
 pub(super) struct Cluster<'a> {
     pub(super) site: &'a Site,
+    pub(super) hadoop: Hadoop,
     pub(super) client: ClientSettings,
     /// `hdfs://…`
     pub(super) url: String,
@@ -185,15 +186,16 @@ impl Cluster<'_> {
             return Err(Fault::new(cause, "look at hadoop.security.auth_to_local of the NameNode"));
         }
         let file = format!("{directory}/{}", String::from_utf8_lossy(name));
-        let access = Access {
-            principal: identity.login.as_ref().map(|login| login.principal.clone()),
-            keytab: identity.login.as_ref().map(|login| login.keytab.display().to_string()),
-            proxy_user: identity.proxy_user.clone(),
-        };
         let failed = |error: flume_hdfs::fs::FsError| {
             Fault::new(flume_core::with_causes(&error), "are the DataNodes reachable from this host?")
         };
-        let fs = connect(&self.url, &access).await.map_err(failed)?;
+        let cluster = fs::Cluster {
+            hadoop: self.hadoop.clone(),
+            url: self.url.clone(),
+            client: self.client.clone(),
+            identity: identity.clone(),
+        };
+        let fs = connect(Place::Cluster(Box::new(cluster))).map_err(failed)?;
         let bytes = fs.read(&file).await.map_err(failed)?;
         match bytes == lines().as_bytes() {
             true => Ok(()),

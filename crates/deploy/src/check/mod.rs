@@ -92,5 +92,5 @@ fn run(site: &Site) -> Result<Vec<String>, Fault> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
     let runtime = runtime.map_err(Fault::io("start threads for", Path::new("HDFS")))?;
     probe::claim(site.node.user());
-    hdfs::Cluster { site, client, url, namenodes, runtime }.run()
+    hdfs::Cluster { site, hadoop, client, url, namenodes, runtime }.run()
 }

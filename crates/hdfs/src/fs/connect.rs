@@ -2,18 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{FileSystem, FsError, FsErrorKind, LocalFileSystem};
-
-/// As whom a file system is used.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Access {
-    /// `flume/_HOST@REALM`; without one there is no Kerberos.
-    pub principal: Option<String>,
-    /// The key table of the principal.
-    pub keytab: Option<String>,
-    /// The user that the agent acts for.
-    pub proxy_user: Option<String>,
-}
+use super::{FileSystem, FsError, LocalFileSystem};
+use crate::admission::Place;
 
 /// A URL cut in two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,16 +31,21 @@ impl<'a> Url<'a> {
     }
 }
 
-/// Opens the file system of [`Url::file_system`]. Asks servers where there are some.
-pub async fn connect(file_system: &str, access: &Access) -> Result<Arc<dyn FileSystem>, FsError> {
-    let scheme = Url::split(file_system).scheme();
-    if scheme.eq_ignore_ascii_case("file") {
-        return Ok(Arc::new(LocalFileSystem));
+/// The file system of a place. No server is asked yet.
+///
+/// # Errors
+/// HDFS in a build without it.
+pub fn connect(place: Place) -> Result<Arc<dyn FileSystem>, FsError> {
+    match place {
+        Place::Local => Ok(Arc::new(LocalFileSystem)),
+        #[cfg(feature = "hdfs")]
+        Place::Cluster(cluster) => Ok(super::hdfs::open(*cluster)),
+        #[cfg(not(feature = "hdfs"))]
+        Place::Cluster(cluster) => {
+            let doing = format!("connect to {}", cluster.url);
+            Err(FsError::at(super::FsErrorKind::Unsupported, doing)("this build writes to file: alone"))
+        }
     }
-    let shown = if file_system.is_empty() { "the default file system" } else { file_system };
-    let _ = access;
-    let cause = "this build writes to file: alone";
-    Err(FsError::at(FsErrorKind::Unsupported, format!("connect to {shown}"))(cause))
 }
 
 #[cfg(test)]

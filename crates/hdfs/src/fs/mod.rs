@@ -3,14 +3,22 @@
 
 mod bounded;
 mod connect;
+#[cfg(feature = "hdfs")]
+mod hdfs;
 mod local;
+#[cfg(feature = "hdfs")]
+mod mounts;
+#[cfg(feature = "hdfs")]
+pub mod native;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 
 pub use bounded::bounded;
-pub use connect::{Access, Url, connect};
+pub use connect::{Url, connect};
 pub use local::LocalFileSystem;
+
+pub use crate::admission::{Cluster, Place};
 
 /// A file system, as one user sees it. Paths are absolute and without scheme: `/logs/2026/FlumeData.1`.
 ///

@@ -61,14 +61,7 @@ fn environment(text: &str, get: impl Fn(&str) -> Option<String>) -> Option<Strin
 
 /// The user this process runs as, as Java's `user.name`.
 pub(crate) fn user_name() -> String {
-    let id = rustix::process::geteuid().as_raw();
-    let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
-    let named = users.lines().find_map(|line| {
-        let mut fields = line.split(':');
-        let (name, _, user) = (fields.next()?, fields.next()?, fields.next()?);
-        (user.parse() == Ok(id)).then(|| name.to_string())
-    });
-    named.or_else(|| env::var("USER").ok()).unwrap_or_else(|| id.to_string())
+    whoami::username().unwrap_or_else(|_| rustix::process::geteuid().as_raw().to_string())
 }
 
 #[cfg(test)]

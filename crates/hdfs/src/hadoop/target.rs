@@ -46,20 +46,18 @@ impl Hadoop {
     /// # Errors
     /// A file system that is not built in; a nameservice that is not wholly configured, with its line.
     pub fn target(&self, path: &str) -> Result<Target, HadoopError> {
-        let (scheme, host, path) = split(path).map_err(|text| HadoopError::at(None, text))?;
-        let default = self.get("fs.defaultFS").unwrap_or("file:///");
-        let (default_scheme, default_host, _) =
-            split(default).map_err(|text| self.wrong("fs.defaultFS", format!("is no URL: {text}")))?;
-        let scheme_in_force = scheme.unwrap_or_else(|| default_scheme.unwrap_or("file"));
-        // As Hadoop: a URL without a host, but of the default's scheme, has the default's host.
-        let default_host = if default_scheme == Some(scheme_in_force) { default_host } else { "" };
-        let host = if host.is_empty() { default_host } else { host };
-        match scheme_in_force.to_ascii_lowercase().as_str() {
+        let (scheme, host, path) = self.in_full(path)?;
+        match scheme.to_ascii_lowercase().as_str() {
             "file" => Ok(Target::Local { path: path.into() }),
-            "hdfs" if host.is_empty() => Err(HadoopError::at(
-                self.setting("fs.defaultFS").map(|setting| &setting.place),
-                format!("hdfs://{path} names no host, and neither does `fs.defaultFS`, which is `{default}`"),
-            )),
+            "hdfs" if host.is_empty() => {
+                let default = self.get("fs.defaultFS").unwrap_or_default();
+                Err(HadoopError::at(
+                    self.setting("fs.defaultFS").map(|setting| &setting.place),
+                    format!(
+                        "hdfs://{path} names no host, and neither does `fs.defaultFS`, which is `{default}`"
+                    ),
+                ))
+            }
             "hdfs" => self.cluster(host, path),
             "viewfs" => self.target(&viewfs::resolve(self, host, path)?),
             other => {
@@ -69,6 +67,24 @@ impl Hadoop {
                 Err(HadoopError::at(None, text))
             }
         }
+    }
+
+    /// The mount table that a path goes through, empty for the default one: `t` of `viewfs://t/x`.
+    pub fn mount_table(&self, path: &str) -> Option<String> {
+        let (scheme, host, _) = self.in_full(path).ok()?;
+        scheme.eq_ignore_ascii_case("viewfs").then(|| host.to_string())
+    }
+
+    /// Scheme, host and path; what is left away is that of `fs.defaultFS`.
+    fn in_full<'a>(&'a self, path: &'a str) -> Result<(&'a str, &'a str, &'a str), HadoopError> {
+        let (scheme, host, path) = split(path).map_err(|text| HadoopError::at(None, text))?;
+        let default = self.get("fs.defaultFS").unwrap_or("file:///");
+        let (default_scheme, default_host, _) =
+            split(default).map_err(|text| self.wrong("fs.defaultFS", format!("is no URL: {text}")))?;
+        let scheme = scheme.unwrap_or_else(|| default_scheme.unwrap_or("file"));
+        // As Hadoop: a URL without a host, but of the default's scheme, has the default's host.
+        let default_host = if default_scheme == Some(scheme) { default_host } else { "" };
+        Ok((scheme, if host.is_empty() { default_host } else { host }, path))
     }
 
     /// A NameNode by its address, or the NameNodes of a nameservice.

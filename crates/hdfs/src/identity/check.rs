@@ -132,6 +132,23 @@ mod tests {
     use super::*;
     use crate::identity::keytab::tests::record;
 
+    /// Root may read everything, so nobody has to be refused here.
+    #[test]
+    fn a_keytab_of_somebody_else_says_whose_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::set_permissions(dir.path(), Permissions::from_mode(0o700)).unwrap();
+        let (metadata, denied) =
+            (fs::metadata(dir.path()).unwrap(), io::Error::from(io::ErrorKind::PermissionDenied));
+        let (user, uid, gid) = (user_name(), metadata.uid(), metadata.gid());
+        let error = unreadable(Path::new("/k"), &denied, Some(&metadata));
+        let expected = format!(
+            "user {user} may not read the keytab /k: it belongs to user {uid} and group {gid}, mode 0700"
+        );
+        assert_eq!((error.problem, error.text), (Problem::KeytabUnreadable, expected));
+        let error = unreadable(Path::new("/a/k"), &denied, None);
+        assert!(error.text.contains("may not enter a directory on the way to the keytab /a/k"), "{error}");
+    }
+
     #[test]
     fn each_state_of_a_keytab_has_its_message() {
         let dir = tempfile::tempdir().unwrap();

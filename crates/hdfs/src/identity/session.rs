@@ -98,11 +98,17 @@ impl Session {
     pub fn tick(self: &Arc<Self>) {
         if self.is_due(SystemTime::now()) {
             let session = self.clone();
-            tokio::spawn(async move {
-                if let Err(error) = session.renew().await {
-                    tracing::warn!("{}: the ticket cannot be renewed: {error}", session.login.principal);
-                }
-            });
+            tokio::spawn(async move { session.renew_in_background().await });
+        }
+    }
+
+    /// Logs the first failure of a row, and its end.
+    async fn renew_in_background(&self) {
+        let (failing, principal) = (self.known.lock().error.is_some(), &self.login.principal);
+        match self.renew().await {
+            Err(error) if !failing => tracing::warn!("{principal}: the ticket cannot be renewed: {error}"),
+            Ok(_) if failing => tracing::info!("{principal}: the ticket is renewed again"),
+            _ => {}
         }
     }
 

@@ -10,7 +10,8 @@ use jiff::tz::TimeZone;
 
 use crate::{
     formats::{CodecChoice, FileType, Format, WriteFormat},
-    fs::{Access, Url},
+    fs::Url,
+    identity::Identity,
     path::{Clock, HeaderValues, RoundUnit, Rounding, Template, Zone},
 };
 
@@ -253,18 +254,16 @@ impl HdfsConfig {
         Duration::from_millis(u64::try_from(self.call_timeout).unwrap_or(0))
     }
 
-    pub(super) fn access(&self) -> Result<Access, BuildError> {
-        match (&self.principal, &self.keytab) {
-            (Some(_), None) => {
-                return Err(BuildError::at("hdfs.kerberosKeytab", "must be set with hdfs.kerberosPrincipal"));
-            }
-            (None, Some(_)) => {
-                return Err(BuildError::at("hdfs.kerberosPrincipal", "must be set with hdfs.kerberosKeytab"));
-            }
-            _ => {}
-        }
-        let (principal, keytab, proxy_user) = (&self.principal, &self.keytab, &self.proxy_user);
-        Ok(Access { principal: principal.clone(), keytab: keytab.clone(), proxy_user: proxy_user.clone() })
+    /// Where files go, as it is written.
+    pub(super) fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// As whom files are written.
+    pub(super) fn identity(&self) -> Result<Identity, BuildError> {
+        let (principal, keytab) = (self.principal.as_deref(), self.keytab.as_deref());
+        Identity::new(principal, keytab, self.proxy_user.as_deref())
+            .map_err(|misfit| BuildError::at(&format!("hdfs.{}", misfit.property), misfit.text))
     }
 
     /// What files hold.

@@ -38,6 +38,7 @@ use self::{
     shared::{Counters, Shared},
 };
 use crate::{
+    admission::Admission,
     formats::Format,
     fs::{FileSystem, FsError, FsErrorKind, bounded, connect},
     path::Host,
@@ -58,6 +59,7 @@ pub(crate) struct HdfsSink {
     paths: Paths,
     format: Format,
     connect: Connect,
+    admission: Admission,
     open: Option<Open>,
     failing: Gauge,
     failure: Text,
@@ -66,16 +68,27 @@ pub(crate) struct HdfsSink {
 impl Component for HdfsSink {
     type Config = HdfsConfig;
     fn build(config: HdfsConfig, cx: &Context) -> Result<Self, BuildError> {
-        let (paths, access, format) = (config.paths()?, config.access()?, config.format()?);
+        let (paths, format) = (config.paths()?, config.format()?);
         // What is wrong with the serializer shows now, not at the first file.
         format.start(cx)?;
-        let file_system = paths.file_system.clone();
+        let admission = Admission::new(cx, config.path(), config.identity()?);
+        let seeker = admission.clone();
         let connect: Connect = Box::new(move || {
-            let (file_system, access) = (file_system.clone(), access.clone());
-            Box::pin(async move { connect(&file_system, &access).await })
+            let seeker = seeker.clone();
+            Box::pin(async move { connect(seeker.seek().await?) })
         });
         let (failing, failure) = (cx.metrics.gauge("BucketsFailing"), cx.metrics.text("BucketFailure"));
-        Ok(HdfsSink { config, cx: cx.clone(), paths, format, connect, open: None, failing, failure })
+        Ok(HdfsSink {
+            config,
+            cx: cx.clone(),
+            paths,
+            format,
+            connect,
+            admission,
+            open: None,
+            failing,
+            failure,
+        })
     }
 }
 
@@ -157,6 +170,7 @@ impl Sink for HdfsSink {
     }
 
     async fn tick(&mut self) -> Result<(), SinkError> {
+        self.admission.tick();
         let Some(open) = &mut self.open else { return Ok(()) };
         if open.buckets.is_due(Instant::now()) {
             open.sweep();

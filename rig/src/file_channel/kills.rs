@@ -1,0 +1,200 @@
+//! Processes that put and take, killed at any moment, and an oracle that has noted what they were told.
+//!
+//! A process prints what was acknowledged to it right after it was told, and what it was delivered right before it
+//! commits that; what is in the pipe outlives it. Nothing that was printed as put may be lost; what was printed as
+//! committed may come again only if that was within `takeSyncMillis` before a kill.
+
+use std::{
+    collections::{HashMap, HashSet},
+    io::{BufRead, BufReader, Write},
+    path::Path,
+    process::{Command, Stdio},
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, bail, ensure};
+use flume_core::{Channel, Event, Want};
+
+use super::store::Store;
+
+const PRODUCERS: usize = 3;
+const CONSUMERS: usize = 2;
+/// A process lives a little longer than the one before, up to so long after its channel is open.
+const LONGEST_LIFE: Duration = Duration::from_millis(400);
+
+/// What was seen.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    pub kills: usize,
+    /// Events that were acknowledged.
+    pub acknowledged: usize,
+    /// Of these, never delivered.
+    pub lost: usize,
+    /// Deliveries of an event whose take had been committed before.
+    pub repeated: usize,
+    /// The longest time between such a commit and the kill after it.
+    pub oldest: Duration,
+}
+
+/// Kills so many processes on one store, then drains it.
+pub fn run(dir: &Path, kills: usize, take_sync_millis: u64) -> Result<Outcome> {
+    let dir = tempfile::tempdir_in(dir)?;
+    let mut oracle = Oracle::default();
+    for round in 0..kills {
+        let life = LONGEST_LIFE * (round as u32 * 7 % 20 + 1) / 20;
+        oracle.live(dir.path(), &round.to_string(), take_sync_millis, Some(life))?;
+    }
+    oracle.live(dir.path(), DRAIN, take_sync_millis, None)?;
+    Ok(oracle.judge(kills))
+}
+
+const DRAIN: &str = "drain";
+
+/// What processes said.
+#[derive(Default)]
+struct Oracle {
+    acknowledged: Vec<String>,
+    delivered: HashSet<String>,
+    /// How long before the end of the process that committed it.
+    committed: HashMap<String, Duration>,
+    repeated: usize,
+    oldest: Duration,
+}
+
+impl Oracle {
+    /// One process, from its start to its end.
+    fn live(&mut self, dir: &Path, round: &str, take_sync: u64, life: Option<Duration>) -> Result<()> {
+        let mut child = Command::new(std::env::current_exe()?)
+            .args(["victim", &dir.display().to_string(), round, &take_sync.to_string()])
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let mut lines = BufReader::new(child.stdout.take().context("no pipe")?).lines();
+        let first = lines.next().transpose()?;
+        ensure!(first.as_deref() == Some("open"), "the process said {first:?}");
+        let reader = thread::spawn(move || lines.map_while(Result::ok).collect::<Vec<String>>());
+        if let Some(life) = life {
+            thread::sleep(life);
+            child.kill()?;
+        }
+        child.wait()?;
+        let lines = reader.join().map_err(|_| anyhow::anyhow!("the reader panicked"))?;
+        self.note(&lines)
+    }
+
+    fn note(&mut self, lines: &[String]) -> Result<()> {
+        let (mut open, mut committed, mut end) = (HashMap::new(), vec![], 0u64);
+        // The last line may be torn.
+        for line in lines.iter().filter_map(|line| line.strip_suffix('.')) {
+            let (what, rest) = line.split_once(' ').context("a line of one word")?;
+            let (name, rest) = rest.split_once(' ').unwrap_or((rest, ""));
+            match what {
+                "put" => {
+                    let (producer, first) = name.rsplit_once('-').context("no number")?;
+                    let (first, count): (usize, usize) = (first.parse()?, rest.parse()?);
+                    self.acknowledged.extend((first..first + count).map(|it| format!("{producer}-{it}")));
+                }
+                "delivered" => {
+                    for event in rest.split(' ') {
+                        self.deliver(event);
+                    }
+                    open.insert(name, rest);
+                }
+                "committed" => {
+                    end = rest.parse()?;
+                    committed.push((end, open.remove(name).context("a commit of nothing")?));
+                }
+                _ => bail!("a process said `{line}`"),
+            }
+        }
+        for (micros, events) in committed {
+            let age = Duration::from_micros(end.saturating_sub(micros));
+            self.committed.extend(events.split(' ').map(|event| (event.to_string(), age)));
+        }
+        Ok(())
+    }
+
+    fn deliver(&mut self, event: &str) {
+        self.delivered.insert(event.into());
+        if let Some(age) = self.committed.get(event) {
+            self.repeated += 1;
+            self.oldest = self.oldest.max(*age);
+        }
+    }
+
+    fn judge(&self, kills: usize) -> Outcome {
+        let lost = self.acknowledged.iter().filter(|event| !self.delivered.contains(*event)).count();
+        let (acknowledged, repeated, oldest) = (self.acknowledged.len(), self.repeated, self.oldest);
+        Outcome { kills, acknowledged, lost, repeated, oldest }
+    }
+}
+
+/// The process that is killed: puts and takes for ever, or takes until nothing is left.
+pub fn victim(dir: &str, round: &str, take_sync: &str) -> Result<()> {
+    let properties = format!(
+        "capacity = 100000\ntransactionCapacity = 1000\nmaxFileSize = 1048576\ntakeSyncMillis = {take_sync}"
+    );
+    let store = Store::open(Path::new(dir), &properties)?;
+    say("open");
+    let began = Instant::now();
+    if round == DRAIN {
+        store.runtime.block_on(take(store.channel.clone(), began, 0, true))?;
+        return store.close();
+    }
+    for producer in 0..PRODUCERS {
+        store.runtime.spawn(put(store.channel.clone(), format!("{round}-{producer}")));
+    }
+    let takers: Vec<_> = (0..CONSUMERS)
+        .map(|taker| store.runtime.spawn(take(store.channel.clone(), began, taker, false)))
+        .collect();
+    for taker in takers {
+        store.runtime.block_on(taker)??;
+    }
+    Ok(())
+}
+
+async fn put(channel: Arc<dyn Channel>, name: String) -> Result<()> {
+    let mut next = 0;
+    loop {
+        let count = next % 37 + 1;
+        let body = |number: usize| format!("{name}-{number} {}", "x".repeat(number * 31 % 300));
+        let batch = (next..next + count).map(|number| Event::from(body(number))).collect();
+        if channel.put(batch).await.is_ok() {
+            say(&format!("put {name}-{next} {count}."));
+        }
+        // The numbers of a refused batch are not used again: nobody knows whether it is there.
+        next += count;
+    }
+}
+
+async fn take(channel: Arc<dyn Channel>, began: Instant, taker: usize, to_the_end: bool) -> Result<()> {
+    let wait = Duration::from_millis(if to_the_end { 2000 } else { 50 });
+    for round in taker.. {
+        let take = channel.take(Want::events(40), wait).await?;
+        if take.events().is_empty() && to_the_end {
+            break;
+        }
+        if take.events().is_empty() || (round % 5 == 0 && !to_the_end) {
+            // Dropped: rolled back.
+            continue;
+        }
+        let names: Vec<String> = take.events().iter().map(|event| name(&event.body)).collect();
+        say(&format!("delivered {taker}-{round} {}.", names.join(" ")));
+        take.commit().await?;
+        say(&format!("committed {taker}-{round} {}.", began.elapsed().as_micros()));
+    }
+    Ok(())
+}
+
+fn name(body: &[u8]) -> String {
+    let name = body.split(|byte| *byte == b' ').next().unwrap_or_default();
+    String::from_utf8_lossy(name).into_owned()
+}
+
+/// One write, so that a line is whole but for the last.
+fn say(line: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(format!("{line}\n").as_bytes());
+    let _ = out.flush();
+}
