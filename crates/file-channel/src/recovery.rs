@@ -79,6 +79,7 @@ pub(crate) fn open(
     keys: Option<Arc<Keys>>,
     sync_time: Histogram,
 ) -> Result<(Log, Recovered), OpenError> {
+    refuse_java(&*disk, &layout)?;
     let files = Files::find(&*disk, &layout)?;
     let checkpoints = Checkpoint::read(&*disk, &layout.checkpoint_dir)?;
     let known = checkpoints.len();
