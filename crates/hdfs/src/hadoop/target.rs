@@ -76,7 +76,7 @@ impl Hadoop {
     }
 
     /// Scheme, host and path; what is left away is that of `fs.defaultFS`.
-    fn in_full<'a>(&'a self, path: &'a str) -> Result<(&'a str, &'a str, &'a str), HadoopError> {
+    pub(super) fn in_full<'a>(&'a self, path: &'a str) -> Result<(&'a str, &'a str, &'a str), HadoopError> {
         let (scheme, host, path) = split(path).map_err(|text| HadoopError::at(None, text))?;
         let default = self.get("fs.defaultFS").unwrap_or("file:///");
         let (default_scheme, default_host, _) =

@@ -292,6 +292,11 @@ fn paths_that_lead_nowhere_are_said_so() {
         "viewfs://none/x: there is no mount table `none`: no `fs.viewfs.mounttable.none.link.…` is set",
     );
     check("viewfs://round/a", "viewfs://round: more than 8 links lead to each other");
+    for target in ["VIEWFS://t/a", "viewfs:/a", "/a"] {
+        let site = site(&format!("fs.defaultFS = viewfs://t\nfs.viewfs.mounttable.t.link./a = {target}"));
+        let error = site.target("/a").unwrap_err().to_string();
+        assert_eq!(error, "viewfs://t: more than 8 links lead to each other", "{target}");
+    }
     check(
         "viewfs://nfly/x",
         "core-site.xml:17: `fs.viewfs.mounttable.nfly.linkNfly../x` is a link of a kind that this client does not know: linkNfly",

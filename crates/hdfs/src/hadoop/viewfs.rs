@@ -5,17 +5,16 @@ use super::{Hadoop, HadoopError};
 /// Links that lead to links, at most.
 const HOPS: usize = 8;
 
-/// The URL that the path of a mount table stands for.
+/// The URL that the path of a mount table stands for: no other path of one.
 pub(super) fn resolve(hadoop: &Hadoop, host: &str, path: &str) -> Result<String, HadoopError> {
     let (mut table, mut path) = (host.to_string(), path.to_string());
     for _ in 0..HOPS {
         let url = step(hadoop, &table, &path)?;
-        match url.strip_prefix("viewfs://") {
-            None => return Ok(url),
-            Some(next) => {
-                let (host, rest) = next.split_at(next.find('/').unwrap_or(next.len()));
+        match hadoop.in_full(&url) {
+            Ok((scheme, host, rest)) if scheme.eq_ignore_ascii_case("viewfs") => {
                 (table, path) = (host.into(), rest.into());
             }
+            _ => return Ok(url),
         }
     }
     Err(HadoopError::at(None, format!("viewfs://{host}: more than {HOPS} links lead to each other")))
