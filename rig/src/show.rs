@@ -117,6 +117,7 @@ pub fn secured(part: &str) -> Result<bool> {
         "agent" => hdfs_show::all(&mut report)?,
         "agent-slice" => hdfs_show::slice(&mut report)?,
         "faults" => hdfs_faults::all(&mut report)?,
+        "faults-name-nodes" => hdfs_faults::name_nodes(&mut report)?,
         "faults-slice" => hdfs_faults::slice(&mut report)?,
         "bench" => hdfs_bench::run(&mut report, true)?,
         "bench-slice" => hdfs_bench::run(&mut report, false)?,
