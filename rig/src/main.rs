@@ -55,9 +55,9 @@ fn run(words: &[&str]) -> Result<bool> {
         ["hdfs", names @ ..] => show::hdfs_alone(names),
         ["file-channel"] => show::file_channel_alone(false),
         ["file-channel", "slice"] => show::file_channel_alone(true),
+        ["deploy", parts @ ..] => show::deployment_alone(parts),
         ["file-channel", "kills"] => show::kills_alone(),
         ["victim", dir, round, take_sync] => file_channel::victim(dir, round, take_sync).map(|()| true),
-        ["deploy"] => show::deployment_alone(),
         ["load", dir, events] => file_channel::load(dir, events).map(|()| true),
         ["try", names @ ..] => {
             bench::run_some(&bench::Effort { rounds: 1, warm_up: seconds(3), measured: seconds(3) }, names)
@@ -69,7 +69,7 @@ fn run(words: &[&str]) -> Result<bool> {
         ["identity"] => show::identity_alone(),
         ["cluster", words @ ..] => cluster::run(words),
         _ => bail!(
-            "usage: flume-rig bench | show | slice | formats | hdfs [NAME...] | file-channel | deploy | soak MINUTES | identity | cluster MODE | secured PART"
+            "usage: flume-rig bench | show | slice | formats | hdfs [NAME...] | file-channel | deploy [PART...] | soak MINUTES | identity | cluster MODE | secured PART"
         ),
     }
 }

@@ -62,7 +62,7 @@ pub fn run(effort: &Effort) -> Result<bool> {
     formats(&mut report)?;
     hdfs_beside_java(&mut report, None)?;
     file_channel::show(&mut report, &scratch()?)?;
-    deploy::show(&mut report)?;
+    deploy::show(&mut report, &[])?;
     identity::logins(&mut report)?;
     follow_guide(&mut report)?;
     hdfs_client::matrix(&mut report)?;
@@ -102,6 +102,13 @@ pub fn slice() -> Result<bool> {
     Ok(report.done())
 }
 
+/// What is shown of deployment, or some parts of it, alone.
+pub fn deployment_alone(parts: &[&str]) -> Result<bool> {
+    let mut report = Report { passed: 0, failed: 0 };
+    deploy::show(&mut report, parts)?;
+    Ok(report.done())
+}
+
 /// One part of what is shown on real clusters.
 pub fn secured(part: &str) -> Result<bool> {
     let mut report = Report { passed: 0, failed: 0 };
@@ -110,6 +117,7 @@ pub fn secured(part: &str) -> Result<bool> {
         "agent" => hdfs_show::all(&mut report)?,
         "agent-slice" => hdfs_show::slice(&mut report)?,
         "faults" => hdfs_faults::all(&mut report)?,
+        "faults-name-nodes" => hdfs_faults::name_nodes(&mut report)?,
         "faults-slice" => hdfs_faults::slice(&mut report)?,
         "bench" => hdfs_bench::run(&mut report, true)?,
         "bench-slice" => hdfs_bench::run(&mut report, false)?,
@@ -122,13 +130,6 @@ pub fn secured(part: &str) -> Result<bool> {
 pub fn identity_alone() -> Result<bool> {
     let mut report = Report { passed: 0, failed: 0 };
     identity::all(&mut report)?;
-    Ok(report.done())
-}
-
-/// What is shown of deployment, alone.
-pub fn deployment_alone() -> Result<bool> {
-    let mut report = Report { passed: 0, failed: 0 };
-    deploy::show(&mut report)?;
     Ok(report.done())
 }
 

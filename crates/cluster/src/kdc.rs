@@ -27,6 +27,7 @@ pub struct Kdc {
     pub server: Daemon,
     /// The administration server, when it was asked for.
     pub admin_server: Option<Daemon>,
+    kadmin_port: u16,
 }
 
 impl Kdc {
@@ -56,16 +57,28 @@ impl Kdc {
         fs::write(dir.join("krb5.conf"), krb5_conf(&dir, &ports))?;
         fs::write(dir.join("kdc.conf"), kdc_conf(&dir, &ports))?;
         fs::write(dir.join("kadm5.acl"), "*/admin@* *\n")?;
-        let mut kdc = Kdc { server: daemon(&dir, "krb5kdc", "-n", ports.kdc), admin_server: None, dir };
+        let mut kdc = Kdc {
+            server: daemon(&dir, "krb5kdc", "-n", ports.kdc),
+            admin_server: None,
+            kadmin_port: ports.kadmin,
+            dir,
+        };
         kdc.run("kdb5_util", &["create", "-r", REALM, "-s", "-P", "master"])?;
         kdc.server.up()?;
         if kadmind {
-            kdc.admin(&format!("addprinc -pw {ADMIN_PASSWORD} {ADMIN}"))?;
-            let mut server = daemon(&kdc.dir, "kadmind", "-nofork", ports.kadmin);
-            server.up()?;
-            kdc.admin_server = Some(server);
+            kdc.start_kadmind()?;
         }
         Ok(kdc)
+    }
+
+    /// Starts kadmind, which [`ADMIN`] may administrate with [`ADMIN_PASSWORD`], beside a KDC that has none.
+    pub fn start_kadmind(&mut self) -> Result<()> {
+        self.admin(&format!("addprinc -pw {ADMIN_PASSWORD} {ADMIN}"))?;
+        let port = self.kadmin_port;
+        let mut server = daemon(&self.dir, "kadmind", "-nofork", port);
+        server.up()?;
+        self.admin_server = Some(server);
+        Ok(())
     }
 
     /// The configuration of clients: `KRB5_CONFIG`, or Java's `-Djava.security.krb5.conf`.

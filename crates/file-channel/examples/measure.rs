@@ -31,8 +31,10 @@ fn main() {
     let channel: Arc<dyn Channel> = Arc::new(channel(directory));
     runtime.block_on(channel.open()).expect("an open channel");
     let ceiling = Ceiling::new(Path::new(directory), batch);
-    let (mut ratios, mut rates, mut ceilings, mut cpu) = (vec![], vec![], vec![], vec![]);
+    let (mut ratios, mut rates, mut ceilings, mut cpu, mut disk_cpu) =
+        (vec![], vec![], vec![], vec![], vec![]);
     for pair in 0..pairs + 3 {
+        let start = cpu_seconds();
         let (disk, before) = (ceiling.slice(), cpu_seconds());
         let ours = slice(&runtime, &channel, batch, producers);
         let spent = cpu_seconds() - before;
@@ -41,16 +43,18 @@ fn main() {
             ratios.push(ours / disk);
             rates.push(ours);
             ceilings.push(disk);
+            disk_cpu.push((before - start) / (disk * SLICE.as_secs_f64()) * 1e6);
             cpu.push(spent / (ours * SLICE.as_secs_f64()) * 1e6);
         }
     }
     runtime.block_on(channel.close()).expect("closed");
     eprintln!(
-        "batch {batch}, {producers} producers: {:.0} events/s, ceiling {:.0}, ratio {:.2}, {:.2} CPU s per million",
+        "batch {batch}, {producers} producers: {:.0} events/s, ceiling {:.0}, ratio {:.2}, {:.2} CPU s per million, of the ceiling {:.2}",
         median(rates),
         median(ceilings),
         median(ratios),
-        median(cpu)
+        median(cpu),
+        median(disk_cpu)
     );
 }
 

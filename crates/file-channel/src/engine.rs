@@ -84,6 +84,7 @@ impl Engine {
         disk: Arc<dyn Disk>,
         metrics: &Metrics,
     ) -> Result<Self, StartError> {
+        recovery::refuse_java(&*disk, &settings.layout)?;
         let directories = settings.layout.data_dirs.iter().chain([&settings.layout.checkpoint_dir]);
         let mut directories: Vec<&PathBuf> = directories.collect();
         directories.sort();
@@ -170,6 +171,7 @@ pub(crate) fn encode(events: &[Event]) -> Batch {
 pub(crate) struct ReaderNumbers {
     quarantined_bytes: Counter,
     lost_events: Counter,
+    errors: Counter,
     open: Gauge,
 }
 
@@ -178,6 +180,7 @@ impl ReaderNumbers {
         ReaderNumbers {
             quarantined_bytes: metrics.counter("QuarantinedBytes"),
             lost_events: metrics.counter("EventLostCount"),
+            errors: metrics.counter("EventTakeErrorCount"),
             open: metrics.gauge("Open"),
         }
     }
@@ -187,6 +190,7 @@ fn read(mut reader: Reader, queue: &Queue, inbox: &Inbox, numbers: &ReaderNumber
     let _open = numbers.open.hold();
     while let Some(wanted) = queue.wait_for_reading() {
         if let Err(error) = read_once(&mut reader, wanted, READ_BYTES, queue, inbox, numbers) {
+            numbers.errors.add(1);
             tracing::error!("failed to read {}: {error}; it is tried again", wanted.from.position);
             thread::sleep(Duration::from_millis(500));
         }

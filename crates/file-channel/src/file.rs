@@ -176,7 +176,9 @@ impl Plan {
         let segment_bytes =
             config.store.max_file_size.clamp(LEAST_SEGMENT_BYTES, SEGMENT_BYTES).next_multiple_of(BLOCK);
         let minimum_free = config.store.minimum_required_space.max(LEAST_MINIMUM_FREE);
-        let bytes = config.byte_capacity.filter(|&bytes| bytes > 0 && bytes <= most);
+        // More bytes than a semaphore counts are no limit on this side of a few exabytes.
+        let countable = 1..=tokio::sync::Semaphore::MAX_PERMITS;
+        let bytes = config.byte_capacity.filter(|bytes| countable.contains(bytes));
         let interval = config.store.checkpoint_interval.0.0;
         Ok(Plan {
             layout: Layout { checkpoint_dir, data_dirs, segment_bytes, minimum_free },

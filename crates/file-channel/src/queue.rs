@@ -388,7 +388,7 @@ impl State {
             let whole = count == head.events.len();
             taken.numbers.extend(head.first..head.first + count as u64);
             taken.bytes += bytes;
-            self.events -= count;
+            self.events = self.events.saturating_sub(count);
             self.bytes = self.bytes.saturating_sub(bytes);
             self.in_flight += count;
             self.ready_bytes -= bytes + count * EVENT_OVERHEAD;

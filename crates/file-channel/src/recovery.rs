@@ -165,8 +165,8 @@ fn channel_id(files: &Files, checkpoint: Option<&Checkpoint>) -> Result<[u8; 16]
     }
 }
 
-/// Java Flume's files are not touched.
-fn refuse_java(disk: &dyn Disk, layout: &Layout) -> Result<(), OpenError> {
+/// Java Flume's files are not touched; nor is anything made beside them.
+pub(crate) fn refuse_java(disk: &dyn Disk, layout: &Layout) -> Result<(), OpenError> {
     let is_log = |name: &str| {
         let number = name.strip_prefix("log-").map(|rest| rest.trim_end_matches(".meta"));
         number.is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
@@ -175,7 +175,11 @@ fn refuse_java(disk: &dyn Disk, layout: &Layout) -> Result<(), OpenError> {
         |name: &str| ["checkpoint", "checkpoint.meta", "inflighttakes", "inflightputs"].contains(&name);
     let directories = layout.data_dirs.iter().chain([&layout.checkpoint_dir]);
     for directory in directories {
-        for (path, _) in disk.list(directory)? {
+        let files = match disk.list(directory) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            files => files?,
+        };
+        for (path, _) in files {
             let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
             if is_log(name) || (directory == &layout.checkpoint_dir && is_checkpoint(name)) {
                 return Err(OpenError::Java { path });

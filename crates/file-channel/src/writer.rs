@@ -18,6 +18,7 @@ use crate::{
     chores::{Chore, Chores},
     inbox::{Inbox, Mail, Put},
     log::{Acks, AppendError, Appended, Batch, Log, MOST_RANGES},
+    pool::SPARES,
     queue::{Queue, Run},
     ranges::Ranges,
 };
@@ -326,7 +327,8 @@ impl Writer {
         self.numbers.quarantined.set(self.log.quarantined as usize);
         self.numbers.spares.set(self.log.pool.spares());
         // A channel that hardly holds anything needs no spare segments.
-        if end.offset > self.log.pool.layout().segment_bytes / 4 {
+        let few = self.log.pool.spares() < SPARES;
+        if few && end.offset > self.log.pool.layout().segment_bytes / 4 {
             self.chores.fill();
         }
     }

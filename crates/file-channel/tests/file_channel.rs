@@ -123,3 +123,123 @@ async fn events_outlive_the_channel() {
     }
     assert_eq!(seen.join(" "), "c d e f");
 }
+
+#[tokio::test]
+async fn a_directory_of_java_flume_is_refused_and_not_touched() {
+    for name in ["log-12", "log-3.meta"] {
+        let directory = Arc::new(tempfile::tempdir().unwrap());
+        let data = directory.path().join("data");
+        std::fs::create_dir(&data).unwrap();
+        std::fs::write(data.join(name), "events").unwrap();
+        let refused = built(&directory, "").open().await.unwrap_err();
+        let text = flume_core::with_causes(&refused);
+        assert!(text.contains(name) && text.contains("Java Flume"), "{text}");
+        let files: Vec<_> = std::fs::read_dir(&data).unwrap().map(|file| file.unwrap().file_name()).collect();
+        assert_eq!(files, [name]);
+        assert!(!directory.path().join("checkpoint").exists());
+    }
+}
+
+#[tokio::test]
+async fn the_lock_file_of_java_flume_alone_is_fine() {
+    let directory = Arc::new(tempfile::tempdir().unwrap());
+    std::fs::create_dir(directory.path().join("data")).unwrap();
+    std::fs::write(directory.path().join("data/in_use.lock"), "").unwrap();
+    built(&directory, "").open().await.unwrap();
+}
+
+const LOCKED: &str = "FILE_CHANNEL_LOCKED";
+
+/// Not a test by itself: what another process sees.
+#[tokio::test]
+async fn another_process() {
+    if let Ok(directory) = std::env::var(LOCKED) {
+        let data = std::path::Path::new(&directory).join("data");
+        let refused = flume_file_channel::lock::DirectoryLock::acquire(&data).unwrap_err();
+        // The parent reads it.
+        std::io::Write::write_all(&mut std::io::stderr(), refused.to_string().as_bytes()).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn the_second_process_is_told_who_is_the_first() {
+    let directory = Arc::new(tempfile::tempdir().unwrap());
+    let first = built(&directory, "");
+    first.open().await.unwrap();
+    let second = built(&directory, "").open().await.unwrap_err();
+    assert!(flume_core::with_causes(&second).contains("another channel of this agent"));
+    let output = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["another_process", "--exact", "--nocapture"])
+        .env(LOCKED, directory.path())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains(&format!("is in use by process {}", std::process::id())), "{said}");
+    first.close().await.unwrap();
+    built(&directory, "").open().await.unwrap();
+}
+
+#[tokio::test]
+async fn an_event_may_be_larger_than_a_segment() {
+    let directory = Arc::new(tempfile::tempdir().unwrap());
+    let text = "maxFileSize = 262144\nmaxEventSize = 1000000\ncacheBytes = 0\nminimumRequiredSpace = 0";
+    let sizes = [10, 1_000_000, 20, 900_000, 30];
+    let first = built(&directory, text);
+    first.open().await.unwrap();
+    for size in sizes {
+        first.put(vec![Event::from(vec![b'x'; size])]).await.unwrap();
+    }
+    let refused = first.put(vec![Event::from(vec![b'x'; 1_000_001])]).await;
+    assert!(matches!(refused, Err(ChannelError::TooLarge { limit: 1_000_000, .. })), "{refused:?}");
+    first.close().await.unwrap();
+    let second = built(&directory, text);
+    second.open().await.unwrap();
+    let mut seen = vec![];
+    while seen.len() < sizes.len() {
+        let take = take(&second, 1).await;
+        seen.extend(take.events().iter().map(|event| event.body.len()));
+        take.commit().await.unwrap();
+    }
+    assert_eq!(seen, sizes);
+}
+
+#[tokio::test]
+async fn limits_outlive_the_channel() {
+    let directory = Arc::new(tempfile::tempdir().unwrap());
+    let text = "capacity = 4\ntransactionCapacity = 4\nkeep-alive = 0\nbyteCapacity = 100";
+    let first = built(&directory, text);
+    first.open().await.unwrap();
+    first.put(events("a b c")).await.unwrap();
+    first.close().await.unwrap();
+    let second = built(&directory, text);
+    second.open().await.unwrap();
+    assert!(matches!(second.put(events("d e")).await, Err(ChannelError::Full { .. })));
+    second.put(events("d")).await.unwrap();
+    take(&second, 2).await.commit().await.unwrap();
+    let large = Event::from(vec![b'x'; 99]);
+    assert!(matches!(second.put(vec![large.clone()]).await, Err(ChannelError::Full { .. })));
+    while second.stats().events > 0 {
+        take(&second, 4).await.commit().await.unwrap();
+    }
+    second.put(vec![large]).await.unwrap();
+}
+
+/// A channel that was made smaller than what it holds accepts again when it has drained below.
+#[tokio::test]
+async fn a_channel_may_hold_more_than_it_may() {
+    let directory = Arc::new(tempfile::tempdir().unwrap());
+    let first = built(&directory, "");
+    first.open().await.unwrap();
+    first.put(events("a b c d e f")).await.unwrap();
+    first.close().await.unwrap();
+    let second = built(&directory, "capacity = 2\ntransactionCapacity = 2\nkeep-alive = 0");
+    second.open().await.unwrap();
+    for left in [5, 4, 3, 2] {
+        assert!(matches!(second.put(events("g")).await, Err(ChannelError::Full { .. })));
+        take(&second, 1).await.commit().await.unwrap();
+        assert_eq!(second.stats().events, left);
+    }
+    assert!(matches!(second.put(events("g")).await, Err(ChannelError::Full { .. })));
+    take(&second, 1).await.commit().await.unwrap();
+    second.put(events("g")).await.unwrap();
+}

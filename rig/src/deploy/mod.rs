@@ -1,8 +1,11 @@
 //! From a bare host to a checked service: `provision` twice, everything that can be wrong, both packages.
 
+mod cluster;
 mod faults;
 mod host;
 mod packages;
+
+use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use faults::{TROUBLES, Trouble};
@@ -42,16 +45,24 @@ const NODE: &str = r#"{
 }
 "#;
 
-/// Everything, with what was said.
-pub fn show(report: &mut Report) -> Result<()> {
-    rows(report, host_and_troubles()?, true);
-    rows(report, packages::show()?, true);
+/// Something that is shown.
+type Part = (&'static str, fn() -> Result<Vec<Row>>);
+
+const PARTS: &[Part] = &[("host", host_and_troubles), ("hdfs", cluster::show), ("packages", packages::show)];
+
+/// Everything, or some parts by name, with what was said.
+pub fn show(report: &mut Report, names: &[&str]) -> Result<()> {
+    for (name, part) in PARTS.iter().filter(|(name, _)| names.is_empty() || names.contains(name)) {
+        println!("--- deployment: {name}");
+        rows(report, part()?, true);
+    }
     Ok(())
 }
 
 /// Without the packages, which take two tools that are long in the making; what was said only of what went wrong.
 pub fn slice(report: &mut Report) -> Result<()> {
     rows(report, host_and_troubles()?, false);
+    rows(report, cluster::show()?, false);
     Ok(())
 }
 
@@ -68,8 +79,8 @@ fn host_and_troubles() -> Result<Vec<Row>> {
     need(&[("faketime", "faketime")])?;
     let dir = tempfile::tempdir()?;
     let kdc = Kdc::start_with_kadmind(dir.path())?;
-    let bench = Bench { host: Host::start(&[dir.path()])?, kdc: &kdc };
-    let mut rows = bench.twice()?;
+    let bench = Bench { host: Host::start(&[dir.path()])?, krb5_conf: kdc.krb5_conf(), hadoop: None };
+    let mut rows = bench.twice("")?;
     for trouble in TROUBLES {
         rows.push(bench.try_out(trouble)?);
     }
@@ -77,32 +88,37 @@ fn host_and_troubles() -> Result<Vec<Row>> {
 }
 
 /// A bare host beside a KDC.
-struct Bench<'a> {
+struct Bench {
     host: Host,
-    kdc: &'a Kdc,
+    /// That of the realm's clients; the KDC's own configuration is beside it.
+    krb5_conf: PathBuf,
+    /// The directory of `core-site.xml`.
+    hadoop: Option<PathBuf>,
 }
 
-impl Bench<'_> {
+impl Bench {
     /// Runs a line of shell with everything that is needed in its environment.
     fn run(&self, line: &str) -> Result<(bool, String)> {
-        let database = self.kdc.krb5_conf().with_file_name("kdc.conf");
+        let database = self.krb5_conf.with_file_name("kdc.conf");
+        let hadoop = self.hadoop.as_ref().map(|path| format!("export HADOOP_CONF_DIR={}\n", path.display()));
         let built = program().canonicalize().context("the program is not built")?;
         let prelude = format!(
             "export KRB5_CONFIG={} KRB5_KDC_PROFILE={}\nKADMIN='kadmin.local -r FLUME.TEST'\n\
              KEYTAB=/etc/flume/conf/flume.service.keytab\nPRINCIPAL=flume/{}@FLUME.TEST\n\
              PROVISION='/usr/bin/flume-ng provision --config /root/node.json'\n\
              PROVISION_BUILT='{} provision --config /root/node.json'\n",
-            self.kdc.krb5_conf().display(),
+            self.krb5_conf.display(),
             database.display(),
             host::NAME,
             built.display(),
         );
+        let prelude = prelude + &hadoop.unwrap_or_else(|| "unset HADOOP_CONF_DIR\n".into());
         let output = self.host.shell(&(prelude + line))?;
         Ok((output.status.success(), said(&output)))
     }
 
     /// Says what it would do, does it, finds it done.
-    fn twice(&self) -> Result<Vec<Row>> {
+    fn twice(&self, arguments: &str) -> Result<Vec<Row>> {
         self.host.write("/root/node.json", &NODE.replace("@ADMIN@", ADMIN), "0600")?;
         self.host.write("/root/password", &format!("{ADMIN_PASSWORD}\n"), "0600")?;
         self.host.write("/tmp/plain.json", "{}", "0644")?;
@@ -121,7 +137,7 @@ impl Bench<'_> {
             text.matches("warning:").count() == 1,
         ));
         for (item, want) in [("provision, first", "OK"), ("provision, again", "PASS")] {
-            let (fine, text) = self.run("$PROVISION_BUILT --from-self")?;
+            let (fine, text) = self.run(&format!("$PROVISION_BUILT --from-self {arguments}"))?;
             let words = verdicts(&text);
             let pass = fine && words.iter().all(|word| word == want) && !text.contains(ADMIN_PASSWORD);
             rows.push(Row { transcript: text, ..Row::new(item, words.join(" "), want, pass) });
@@ -129,16 +145,23 @@ impl Bench<'_> {
         Ok(rows)
     }
 
-    fn try_out(&self, trouble: &Trouble) -> Result<Row> {
-        let Trouble { name, make, run, says, mend } = trouble;
-        let (_, made) = self.run(make)?;
+    /// A run, and what it must say.
+    fn say(&self, name: &str, run: &str, says: &[&str]) -> Result<Row> {
         let (_, text) = self.run(run)?;
         let missing: Vec<_> = says.iter().filter(|words| !text.contains(**words)).collect();
         let value =
             if missing.is_empty() { "as wanted".to_string() } else { format!("not said: {missing:?}") };
-        let mended = self.run(mend)?.1;
-        let transcript = format!("# {make}\n{made}# {run}\n{text}# {mend}\n{mended}");
-        Ok(Row { transcript, ..Row::new(*name, value, "its message", missing.is_empty()) })
+        let transcript = format!("# {run}\n{text}");
+        Ok(Row { transcript, ..Row::new(name, value, "its message", missing.is_empty()) })
+    }
+
+    fn try_out(&self, trouble: &Trouble) -> Result<Row> {
+        let Trouble { name, make, run, says, mend } = trouble;
+        let (_, made) = self.run(make)?;
+        let row = self.say(name, run, says)?;
+        let (_, mended) = self.run(mend)?;
+        let transcript = format!("# {make}\n{made}{}# {mend}\n{mended}", row.transcript);
+        Ok(Row { transcript, ..row })
     }
 }
 

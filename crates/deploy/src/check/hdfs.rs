@@ -13,7 +13,7 @@ use tokio::{runtime::Runtime, time::Instant};
 
 use super::{
     agent::{Agent, Sink, lines},
-    messages::{Delete, Entry, GetListing, Listing, SetOwner},
+    messages::{Delete, Done, Entry, GetListing, Listing, SetOwner},
 };
 use crate::{Site, fault::Fault};
 
@@ -210,7 +210,7 @@ impl Cluster<'_> {
     async fn groups(&self, service: &Writer) -> String {
         let group = self.site.node.group();
         let request = SetOwner { path: service.directory.clone(), group: Some(group.into()) };
-        match self.call::<Listing>(&service.identity, "setOwner", &request).await {
+        match self.call::<Done>(&service.identity, "setOwner", &request).await {
             Ok(_) => format!("the NameNode knows that {} is in group {group}", service.owner),
             Err(_) => format!(
                 "advice: the NameNode does not know that {} is in group {group}: if permissions of HDFS are to depend on it, \
@@ -224,7 +224,7 @@ impl Cluster<'_> {
     fn remove(&self, writers: &[Writer]) -> Result<(), Fault> {
         let remove = |writer: &Writer| {
             let request = Delete { path: writer.directory.clone(), recursive: true };
-            let removed = self.runtime.block_on(self.call::<Listing>(&writer.identity, "delete", &request));
+            let removed = self.runtime.block_on(self.call::<Done>(&writer.identity, "delete", &request));
             removed.map_err(|fault| {
                 let remedy = format!("hdfs dfs -rm -r -skipTrash {}", writer.directory);
                 Fault::new(format!("{} could not be removed: {}", writer.directory, fault.cause), remedy)

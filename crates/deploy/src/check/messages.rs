@@ -56,3 +56,11 @@ pub(super) struct SetOwner {
     #[prost(string, optional, tag = "3")]
     pub(super) group: Option<String>,
 }
+
+/// `DeleteResponseProto`, and answers that say nothing.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct Done {
+    /// Whether something was there.
+    #[prost(bool, optional, tag = "1")]
+    pub(super) result: Option<bool>,
+}

@@ -48,7 +48,7 @@ pub struct FramePlace {
 }
 
 impl Keys {
-    pub(super) fn new(active: String, keys: BTreeMap<String, Zeroizing<Vec<u8>>>) -> Self {
+    pub(crate) fn new(active: String, keys: BTreeMap<String, Zeroizing<Vec<u8>>>) -> Self {
         Keys { active, keys }
     }
 

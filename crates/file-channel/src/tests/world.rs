@@ -40,7 +40,7 @@ impl Shape {
             cache_bytes: [0, 4 << 10, 1 << 20][random.below(3) as usize],
             directories: 1 + random.below(2),
             largest_body: [50, 3000][random.below(2) as usize],
-            keys: None,
+            keys: random.chance(4).then(keys),
         }
     }
 
@@ -245,6 +245,12 @@ impl World {
         }
         Ok(())
     }
+}
+
+/// Keys for a sealed store.
+fn keys() -> Arc<Keys> {
+    let key = zeroize::Zeroizing::new(vec![7; 32]);
+    Arc::new(Keys::new("key".into(), [("key".into(), key)].into()))
 }
 
 /// An event that can be told from any other, and from a damaged one.
