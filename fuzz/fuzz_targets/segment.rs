@@ -7,15 +7,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use arbitrary::{Arbitrary, Result, Unstructured};
 use flume_file_channel::{
     disk::{Disk, DiskFile},
     format::{BLOCK, FrameHeader, FrameKind, GroupHeader, SegmentHeader, decode_events, decode_ranges},
     segment::{Found, Segment, Walk},
 };
-use libfuzzer_sys::{
-    arbitrary::{Arbitrary, Result, Unstructured},
-    fuzz_target,
-};
+use libfuzzer_sys::fuzz_target;
 
 #[derive(Arbitrary, Debug)]
 enum Part {

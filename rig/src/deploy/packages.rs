@@ -7,6 +7,27 @@ use anyhow::{Context, Result, ensure};
 use super::{Row, host::Host};
 use crate::agents::{root, target};
 
+/// The command of the unit as systemd would give it to the kernel, as the service's user, stopped after a while.
+const COMMAND_OF_UNIT: &str = r#"
+cat >/etc/flume/conf/flume.conf <<'END'
+a1.sources = r1
+a1.channels = c1
+a1.sinks = k1
+a1.sources.r1.type = seq
+a1.sources.r1.totalEvents = 10
+a1.sources.r1.channels = c1
+a1.channels.c1.type = memory
+a1.sinks.k1.type = null
+a1.sinks.k1.channel = c1
+END
+echo 'JAVA_OPTS="-Xmx20m -Dflume.root.logger=INFO,console"' >/etc/flume/conf/flume-env.sh
+line=$(sed -n 's/^ExecStart=//p' /usr/lib/systemd/system/flume-agent@.service | sed 's/[$][$]/$/g; s/%i/a1/')
+printf 'exec %s\n' "$line" >/root/command
+FLUME_CONF_DIR=/etc/flume/conf timeout --signal TERM 3 setpriv --reuid flume --regid flume --init-groups sh 2>&1 </root/command |
+    tee /root/said
+grep -q 'Flume .* starts agent a1' /root/said && grep -q 'stopped, nothing remained in memory' /root/said
+"#;
+
 /// What `dpkg` finds when it looks for a running systemd: a directory, and a systemctl that notes what it is told.
 const SYSTEMCTL: &str = r#"#!/bin/sh
 echo "$*" >>/root/systemctl
@@ -102,7 +123,8 @@ fn unit(host: &Host) -> Result<Vec<Row>> {
         line.split("exposure level for ").nth(1)?.split_whitespace().nth(1)?.parse::<f64>().ok()
     });
     let level = level.context("systemd-analyze says no level")?;
-    Ok(vec![verified, Row::new("unit: exposure", format!("{level}"), "<= 2.5", level <= 2.5)])
+    let started = check(host, "unit: its command starts an agent", COMMAND_OF_UNIT, "starts, stops")?;
+    Ok(vec![verified, started, Row::new("unit: exposure", format!("{level}"), "<= 2.5", level <= 2.5)])
 }
 
 fn upgraded_and_removed(host: &Host, out: &Path) -> Result<Vec<Row>> {

@@ -8,6 +8,8 @@
 use std::{
     collections::{BTreeMap, HashMap},
     sync::{Arc, LazyLock, Weak},
+    thread,
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -26,6 +28,8 @@ use crate::identity::Login;
 const MOST_READ_BYTES: usize = 16 << 20;
 /// One thread may stand in a login while the other serves open files.
 const THREADS: usize = 2;
+/// Threads that end take no longer.
+const END: Duration = Duration::from_secs(1);
 /// How often each NameNode is asked before a call has failed, unless the configuration says so: together with the
 /// client's pauses a quarter of a minute, within the sink's default time limit, so that the cause is told.
 const ATTEMPTS: usize = 4;
@@ -117,10 +121,12 @@ impl Threads {
 }
 
 impl Drop for Threads {
-    /// Without waiting: a thread may stand in a login, and nobody may block here.
+    /// Waits for them, but not for one that stands in a login. Kerberos' library ends a process that exits while its
+    /// threads still give their contexts back; and a runtime may not wait where futures run, hence a thread for it.
     fn drop(&mut self) {
         if let Some(runtime) = self.0.take() {
-            runtime.shutdown_background();
+            let end = thread::spawn(move || runtime.shutdown_timeout(END));
+            let _ = end.join();
         }
     }
 }
