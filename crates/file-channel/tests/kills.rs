@@ -1,5 +1,6 @@
 //! Processes that put and take are killed at any moment: whatever was acknowledged comes out, whole; a commit that
-//! returned is not undone. `FILE_CHANNEL_KILLS=200` for a long run.
+//! waited for the disk is not undone, nor one before a put that was acknowledged. `FILE_CHANNEL_KILLS=200` for a long
+//! run.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -86,7 +87,8 @@ async fn produce(channel: Arc<dyn Channel>, producer: u64) {
     loop {
         let end = next + 1 + (next * 7 + producer) % 20;
         channel.put((next..end).map(|number| event(producer, number)).collect()).await.unwrap();
-        tell(&(next..end).map(|number| format!("put {producer} {number}\n")).collect::<String>());
+        let lines: String = (next..end).map(|number| format!("put {producer} {number}\n")).collect();
+        tell(&format!("{lines}batch {producer} {end}\n"));
         next = end;
     }
 }
@@ -117,6 +119,14 @@ struct Oracle {
     committed: BTreeSet<Name>,
     redelivered: usize,
     commits_undone: usize,
+    /// Lines heard from a child.
+    lines: usize,
+    /// Where the last two batches of each producer were told: the last was put after the one before was told.
+    batches: BTreeMap<u64, (usize, usize)>,
+    /// Where commits were told.
+    commits: Vec<(usize, Name)>,
+    /// Committed before the put of a batch that was acknowledged: the ack went to disk with it or before.
+    settled: BTreeSet<Name>,
 }
 
 impl Oracle {
@@ -128,15 +138,24 @@ impl Oracle {
         let Some((producer, number)) = rest.split_once(' ') else { return };
         let (Ok(producer), Ok(number)) = (producer.parse(), number.parse()) else { return };
         let name = (producer, number);
+        self.lines += 1;
         match word {
+            "batch" => {
+                let (_, last) = self.batches.get(&producer).copied().unwrap_or_default();
+                self.batches.insert(producer, (last, self.lines));
+            }
             "put" => drop(self.put.insert(name)),
             "took" => {
                 let times = self.took.entry(name).or_default();
                 *times += 1;
                 self.redelivered += usize::from(*times > 1);
                 self.commits_undone += usize::from(self.committed.contains(&name));
+                assert!(!self.settled.contains(&name), "{name:?} is repeated, committed before a later put");
             }
-            "committed" => drop(self.committed.insert(name)),
+            "committed" => {
+                self.committed.insert(name);
+                self.commits.push((self.lines, name));
+            }
             _ => {}
         }
     }
@@ -163,6 +182,10 @@ impl Oracle {
             self.hear(&line);
             line.clear();
         }
+        let settled = self.batches.values().map(|(before, _)| *before).max().unwrap_or_default();
+        let commits = std::mem::take(&mut self.commits).into_iter();
+        self.settled.extend(commits.filter(|(line, _)| *line < settled).map(|(_, name)| name));
+        self.batches.clear();
         let status = killer.join().unwrap();
         assert_eq!(status.success(), patience.is_none(), "round {round}: {status}");
     }

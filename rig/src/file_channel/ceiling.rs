@@ -1,6 +1,7 @@
 //! The channel beside what its disk can do. Disks vary by a factor of ten within an hour, so only ratios count: slices
 //! of 300 ms of the channel alternate with slices of bare `pwrite` and `fdatasync` of the same batches over blocks
-//! that are written already.
+//! that are written already. Both begin on a disk that rests, and take turns at going first. A few pairs say little:
+//! the quartiles of their ratios show how much.
 
 use std::{
     fs::{self, File},
@@ -48,6 +49,8 @@ pub struct Row {
     ceiling: f64,
     /// The median of the pairs' ratios.
     pub ratio: f64,
+    /// Their quartiles.
+    spread: [f64; 2],
     pub want: f64,
     /// CPU seconds of this process per million events.
     cpu: f64,
@@ -56,14 +59,15 @@ pub struct Row {
 /// Measures and prints all cases.
 pub fn table(dir: &Path, pairs: usize) -> Result<Vec<Row>> {
     println!(
-        "{:34}{:>12}{:>12}{:>8}{:>8}{:>10}",
-        "file channel, takes included", "events/s", "ceiling", "ratio", "want", "CPU s/M"
+        "{:34}{:>12}{:>12}{:>8}{:>14}{:>8}{:>10}",
+        "file channel, takes included", "events/s", "ceiling", "ratio", "quartiles", "want", "CPU s/M"
     );
     let mut rows = vec![];
     for case in CASES {
         let row = measure(case, dir, pairs)?;
-        let Row { name, ours, ceiling, ratio, want, cpu } = &row;
-        println!("{name:34}{ours:12.0}{ceiling:12.0}{ratio:8.2}{want:8.2}{cpu:10.2}");
+        let Row { name, ours, ceiling, ratio, spread: [low, high], want, cpu } = &row;
+        let spread = format!("{low:.2}-{high:.2}");
+        println!("{name:34}{ours:12.0}{ceiling:12.0}{ratio:8.2}{spread:>14}{want:8.2}{cpu:10.2}");
         rows.push(row);
     }
     Ok(rows)
@@ -77,21 +81,30 @@ fn measure(case: &Case, dir: &Path, pairs: usize) -> Result<Row> {
     let (mut cpu, mut total) = (0.0, 0.0);
     // The first pairs fill the pool of segments and are not counted.
     for pair in 0..pairs + 2 {
-        let before = cpu_seconds()?;
-        let (events, channel) = through(&store, case)?;
-        let used = cpu_seconds()? - before;
-        settle()?;
-        let bare = disk.slice()? * case.batch as f64;
+        let (mut channel, mut bare) = (0.0, 0.0);
+        for turn in 0..2 {
+            settle()?;
+            if turn == pair % 2 {
+                let before = cpu_seconds()?;
+                let events;
+                (events, channel) = through(&store, case)?;
+                if pair >= 2 {
+                    (cpu, total) = (cpu + cpu_seconds()? - before, total + events);
+                }
+            } else {
+                bare = disk.slice()? * case.batch as f64;
+            }
+        }
         if pair >= 2 {
-            (cpu, total) = (cpu + used, total + events);
             ratios.push(channel / bare);
             ours.push(channel);
             ceiling.push(bare);
         }
     }
     store.close()?;
-    let [ours, ceiling, ratio] = [ours, ceiling, ratios].map(median);
-    Ok(Row { name: case.name, ours, ceiling, ratio, want: case.want, cpu: cpu / total * 1e6 })
+    let spread = [0.25, 0.75].map(|share| quantile(&mut ratios, share));
+    let [ours, ceiling, ratio] = [ours, ceiling, ratios].map(|mut all| quantile(&mut all, 0.5));
+    Ok(Row { name: case.name, ours, ceiling, ratio, spread, want: case.want, cpu: cpu / total * 1e6 })
 }
 
 /// One slice: events, and events per second until the last was taken.
@@ -178,7 +191,7 @@ fn cpu_seconds() -> Result<f64> {
     Ok(ticks as f64 / 100.0)
 }
 
-fn median(mut numbers: Vec<f64>) -> f64 {
+fn quantile(numbers: &mut [f64], share: f64) -> f64 {
     numbers.sort_by(f64::total_cmp);
-    numbers.get(numbers.len() / 2).copied().unwrap_or(f64::NAN)
+    numbers.get((numbers.len() as f64 * share) as usize).copied().unwrap_or(f64::NAN)
 }

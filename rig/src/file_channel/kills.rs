@@ -2,7 +2,7 @@
 //!
 //! A process prints what was acknowledged to it right after it was told, and what it was delivered right before it
 //! commits that; what is in the pipe outlives it. Nothing that was printed as put may be lost; what was printed as
-//! committed may come again only if that was within `takeSyncMillis` before a kill.
+//! committed may come again only if no put that began later was acknowledged: an ack goes with the next group.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -34,6 +34,8 @@ pub struct Outcome {
     pub lost: usize,
     /// Deliveries of an event whose take had been committed before.
     pub repeated: usize,
+    /// Such deliveries although a put that began after the commit had been acknowledged.
+    pub undone: usize,
     /// The longest time between such a commit and the kill after it.
     pub oldest: Duration,
 }
@@ -59,7 +61,10 @@ struct Oracle {
     delivered: HashSet<String>,
     /// How long before the end of the process that committed it.
     committed: HashMap<String, Duration>,
+    /// Committed before a put began that was acknowledged.
+    settled: HashSet<String>,
     repeated: usize,
+    undone: usize,
     oldest: Duration,
 }
 
@@ -85,8 +90,10 @@ impl Oracle {
 
     fn note(&mut self, lines: &[String]) -> Result<()> {
         let (mut open, mut committed, mut end) = (HashMap::new(), vec![], 0u64);
+        // The last two puts of each producer: the last began after the line of the one before.
+        let mut puts: HashMap<&str, (usize, usize)> = HashMap::new();
         // The last line may be torn.
-        for line in lines.iter().filter_map(|line| line.strip_suffix('.')) {
+        for (place, line) in lines.iter().filter_map(|line| line.strip_suffix('.')).enumerate() {
             let (what, rest) = line.split_once(' ').context("a line of one word")?;
             let (name, rest) = rest.split_once(' ').unwrap_or((rest, ""));
             match what {
@@ -94,6 +101,8 @@ impl Oracle {
                     let (producer, first) = name.rsplit_once('-').context("no number")?;
                     let (first, count): (usize, usize) = (first.parse()?, rest.parse()?);
                     self.acknowledged.extend((first..first + count).map(|it| format!("{producer}-{it}")));
+                    let (_, last) = puts.get(producer).copied().unwrap_or_default();
+                    puts.insert(producer, (last, place));
                 }
                 "delivered" => {
                     for event in rest.split(' ') {
@@ -103,12 +112,16 @@ impl Oracle {
                 }
                 "committed" => {
                     end = rest.parse()?;
-                    committed.push((end, open.remove(name).context("a commit of nothing")?));
+                    committed.push((place, end, open.remove(name).context("a commit of nothing")?));
                 }
                 _ => bail!("a process said `{line}`"),
             }
         }
-        for (micros, events) in committed {
+        let settled = puts.values().map(|(before, _)| *before).max().unwrap_or_default();
+        for (place, micros, events) in committed {
+            if place < settled {
+                self.settled.extend(events.split(' ').map(String::from));
+            }
             let age = Duration::from_micros(end.saturating_sub(micros));
             self.committed.extend(events.split(' ').map(|event| (event.to_string(), age)));
         }
@@ -119,14 +132,16 @@ impl Oracle {
         self.delivered.insert(event.into());
         if let Some(age) = self.committed.get(event) {
             self.repeated += 1;
+            self.undone += usize::from(self.settled.contains(event));
             self.oldest = self.oldest.max(*age);
         }
     }
 
     fn judge(&self, kills: usize) -> Outcome {
         let lost = self.acknowledged.iter().filter(|event| !self.delivered.contains(*event)).count();
-        let (acknowledged, repeated, oldest) = (self.acknowledged.len(), self.repeated, self.oldest);
-        Outcome { kills, acknowledged, lost, repeated, oldest }
+        let (acknowledged, repeated, undone, oldest) =
+            (self.acknowledged.len(), self.repeated, self.undone, self.oldest);
+        Outcome { kills, acknowledged, lost, repeated, undone, oldest }
     }
 }
 

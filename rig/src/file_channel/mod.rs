@@ -62,10 +62,12 @@ pub fn killed(report: &mut Report, dir: &Path, kills: usize) -> Result<()> {
         if take_sync == 0 {
             report.row(&format!("{name}: repeated"), seen.repeated, "0", seen.repeated == 0);
         } else {
-            println!("{} deliveries were repeated", seen.repeated);
-            // Beside the time that the ack may wait, that of a sync.
-            report.at_most(&format!("{name}: s before the kill"), seen.oldest.as_secs_f64(), 1.0);
+            println!(
+                "{} deliveries repeated, committed up to {:?} before the kill",
+                seen.repeated, seen.oldest
+            );
         }
+        report.row(&format!("{name}: repeated after a later put"), seen.undone, "0", seen.undone == 0);
     }
     Ok(())
 }
