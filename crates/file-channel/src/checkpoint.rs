@@ -18,7 +18,7 @@ use crate::{
 const MAGIC: &[u8; 8] = b"FLUMECHK";
 const FIXED: usize = 8 + 4 + 16 + 9 * 8 + 4 + 4;
 const CONTENTS: usize = 6 * 8;
-/// Room for a checkpoint of some hundred segments.
+/// Room for a checkpoint of some hundred segments; one of more takes twice what the one before needed.
 const RESERVE_BYTES: u64 = 16 << 10;
 /// No checkpoint is longer: a million segments and as many ranges.
 const MOST_BYTES: u64 = 64 << 20;
@@ -140,8 +140,8 @@ impl Checkpoint {
         })
     }
 
-    /// Makes it durable, in place of the one before the last.
-    pub fn write(&self, disk: &dyn Disk, directory: &Path) -> io::Result<()> {
+    /// Makes it durable, in place of the one before the last. Its bytes.
+    pub fn write(&self, disk: &dyn Disk, directory: &Path) -> io::Result<usize> {
         let bytes = self.encode();
         let draft = draft(directory);
         let file = match disk.open(&draft) {
@@ -153,13 +153,15 @@ impl Checkpoint {
         file.sync()?;
         disk.rename(&draft, &path(directory, self.number))?;
         disk.sync_directory(directory)?;
-        Self::reserve(disk, directory);
-        Ok(())
+        Self::reserve(disk, directory, 2 * bytes.len() as u64);
+        Ok(bytes.len())
     }
 
-    /// Takes room for the next one, so that a disk that is full cannot keep it from being written.
-    pub fn reserve(disk: &dyn Disk, directory: &Path) {
-        let reserved = disk.create(&draft(directory)).and_then(|file| file.allocate(RESERVE_BYTES));
+    /// Takes room for the next one, of so many bytes if that is much, so that a disk that is full cannot keep it from
+    /// being written.
+    pub fn reserve(disk: &dyn Disk, directory: &Path, bytes: u64) {
+        let bytes = bytes.max(RESERVE_BYTES);
+        let reserved = disk.create(&draft(directory)).and_then(|file| file.allocate(bytes));
         if let Err(error) = reserved
             && error.kind() != io::ErrorKind::AlreadyExists
         {

@@ -25,7 +25,7 @@ pub(crate) struct Chores {
 struct List {
     checkpoint: Option<Checkpoint>,
     fill: bool,
-    done: Option<(Checkpoint, io::Result<()>)>,
+    done: Option<(Checkpoint, io::Result<usize>)>,
     closed: bool,
 }
 
@@ -49,12 +49,12 @@ impl Chores {
         }
     }
 
-    /// The checkpoint that was finished, once.
-    pub(crate) fn finished(&self) -> Option<(Checkpoint, io::Result<()>)> {
+    /// The checkpoint that was finished, once, with its bytes.
+    pub(crate) fn finished(&self) -> Option<(Checkpoint, io::Result<usize>)> {
         self.list.lock().done.take()
     }
 
-    /// Ends the housekeeper after the chore under way.
+    /// Ends the housekeeper after the chore under way and the last checkpoint.
     pub(crate) fn close(&self) {
         self.list.lock().closed = true;
         self.came.notify_one();
@@ -63,11 +63,12 @@ impl Chores {
     fn next(&self) -> Option<Chore> {
         let mut list = self.list.lock();
         loop {
-            if list.closed {
-                return None;
-            }
+            list.fill &= !list.closed;
             if let Some(chore) = list.take() {
                 return Some(chore);
+            }
+            if list.closed {
+                return None;
             }
             self.came.wait(&mut list);
         }
@@ -94,6 +95,9 @@ impl Chores {
         match chore {
             Chore::Checkpoint(checkpoint) => {
                 let outcome = checkpoint.write(disk, &pool.layout().checkpoint_dir);
+                if let Err(error) = &outcome {
+                    tracing::error!("failed to write a checkpoint, it is tried again: {error}");
+                }
                 self.list.lock().done = Some((checkpoint, outcome));
             }
             Chore::Fill => {

@@ -9,7 +9,7 @@ use std::{
 };
 
 use flume_core::{
-    Event,
+    Event, StateHandle,
     metrics::{Counter, Gauge, Metrics},
 };
 use parking_lot::Mutex;
@@ -19,6 +19,7 @@ use crate::{
     disk::Disk,
     encryption::Keys,
     format::BLOCK,
+    health::{Health, Trouble},
     inbox::Inbox,
     lock::{DirectoryLock, LockError},
     log::{Batch, Log},
@@ -31,6 +32,8 @@ use crate::{
     writer::Writer,
 };
 
+/// After a failure of the disk nothing is read for so long.
+const READ_PAUSE: Duration = Duration::from_millis(500);
 /// Bytes that are read from disk at a time.
 const READ_BYTES: usize = 4 << 20;
 
@@ -58,6 +61,7 @@ pub(crate) struct Engine {
     pub(crate) inbox: Arc<Inbox>,
     /// How long an ack may wait.
     pub(crate) take_sync: Duration,
+    health: Arc<Health>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     /// Dropped after the threads.
     locks: Mutex<Vec<DirectoryLock>>,
@@ -83,6 +87,7 @@ impl Engine {
         settings: Settings,
         disk: Arc<dyn Disk>,
         metrics: &Metrics,
+        state: StateHandle,
     ) -> Result<Self, StartError> {
         recovery::refuse_java(&*disk, &settings.layout)?;
         let directories = settings.layout.data_dirs.iter().chain([&settings.layout.checkpoint_dir]);
@@ -102,27 +107,35 @@ impl Engine {
         );
         let (queue, inbox, chores) =
             (Arc::new(queue(&log, limits)), Arc::new(Inbox::default()), Arc::default());
+        let health = Arc::new(Health::new(state, metrics));
         let reader = Reader::new(disk.clone(), log.pool.clone(), keys, log.consumed.clone());
         let mut engine = Engine {
             queue: queue.clone(),
             inbox: inbox.clone(),
             take_sync,
+            health: health.clone(),
             threads: Mutex::default(),
             locks: Mutex::new(locks),
         };
         let pool = log.pool.clone();
+        let (waiting, chored) = (inbox.clone(), Arc::clone(&chores));
         let writer =
-            Writer::new(log, inbox.clone(), queue.clone(), Arc::clone(&chores), checkpoint_interval, metrics);
+            Writer::new(log, waiting, queue.clone(), chored, checkpoint_interval, metrics, health.clone());
         let numbers = ReaderNumbers::new(metrics);
         engine.spawn("writer", move || writer.run(checkpoint_on_close))?;
         let tell = inbox.clone();
         engine.spawn("keeper", move || Chores::run(&chores, &*disk, &pool, &tell))?;
-        engine.spawn("reader", move || read(reader, &queue, &inbox, &numbers))?;
+        engine.spawn("reader", move || read(reader, &queue, &inbox, &numbers, &health))?;
         Ok(engine)
     }
 
     fn spawn(&mut self, name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
-        let thread = thread::Builder::new().name(format!("file-{name}")).spawn(work)?;
+        let (queue, inbox, health) = (self.queue.clone(), self.inbox.clone(), self.health.clone());
+        let watched = || {
+            let _ending = Ending { queue, inbox, health };
+            work();
+        };
+        let thread = thread::Builder::new().name(format!("file-{name}")).spawn(watched)?;
         self.threads.get_mut().push(thread);
         Ok(())
     }
@@ -135,6 +148,24 @@ impl Engine {
             let _ = thread.join();
         }
         self.locks.lock().clear();
+    }
+}
+
+/// Nobody may wait for a thread that panicked.
+struct Ending {
+    queue: Arc<Queue>,
+    inbox: Arc<Inbox>,
+    health: Arc<Health>,
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            let reason = "one of its threads panicked; it opens again with the agent";
+            self.health.begins(Trouble::Write, reason.into(), Duration::ZERO);
+            self.queue.close();
+            self.inbox.close();
+        }
     }
 }
 
@@ -186,13 +217,16 @@ impl ReaderNumbers {
     }
 }
 
-fn read(mut reader: Reader, queue: &Queue, inbox: &Inbox, numbers: &ReaderNumbers) {
+fn read(mut reader: Reader, queue: &Queue, inbox: &Inbox, numbers: &ReaderNumbers, health: &Health) {
     let _open = numbers.open.hold();
     while let Some(wanted) = queue.wait_for_reading() {
-        if let Err(error) = read_once(&mut reader, wanted, READ_BYTES, queue, inbox, numbers) {
-            numbers.errors.add(1);
-            tracing::error!("failed to read {}: {error}; it is tried again", wanted.from.position);
-            thread::sleep(Duration::from_millis(500));
+        match read_once(&mut reader, wanted, READ_BYTES, queue, inbox, numbers) {
+            Ok(()) => health.ends(Trouble::Read),
+            Err(error) => {
+                numbers.errors.add(1);
+                health.begins(Trouble::Read, format!("failed to read events: {error}"), READ_PAUSE);
+                thread::sleep(READ_PAUSE);
+            }
         }
     }
 }

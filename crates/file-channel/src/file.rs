@@ -10,7 +10,8 @@ use std::{
 
 use async_trait::async_trait;
 use flume_core::{
-    BuildError, Channel, ChannelError, ChannelStats, Component, Config, Context, Event, Settled, Take, Want,
+    BuildError, Channel, ChannelError, ChannelStats, Component, Config, Context, Event, Settled, StateHandle,
+    Take, Want,
     config::{Ignored, Millis, OrDefault, Seconds},
     metrics::{Gauge, Metrics},
 };
@@ -33,6 +34,8 @@ const SEGMENT_BYTES: u64 = 64 << 20;
 const LEAST_SEGMENT_BYTES: u64 = 256 << 10;
 /// As in Flume.
 const LEAST_MINIMUM_FREE: u64 = 1 << 20;
+/// A clock counts no further than some hundred billion years.
+const LONGEST_WAIT: Duration = Duration::from_secs(1 << 40);
 /// Bytes of all events of a put together.
 const MOST_BATCH_BYTES: usize = 1 << 30;
 
@@ -124,6 +127,7 @@ pub struct StoreConfig {
 pub struct FileChannel {
     plan: Plan,
     metrics: Metrics,
+    state: StateHandle,
     closed: Gauge,
     engine: RwLock<Option<Arc<Engine>>>,
 }
@@ -143,9 +147,8 @@ impl Component for FileChannel {
     type Config = FileConfig;
     fn build(config: FileConfig, cx: &Context) -> Result<Self, BuildError> {
         let plan = Plan::of(&config)?;
-        let closed = cx.metrics.gauge("Closed");
-        closed.set(1);
-        Ok(FileChannel { plan, metrics: cx.metrics.clone(), closed, engine: RwLock::new(None) })
+        let (metrics, state, closed) = (cx.metrics.clone(), cx.state.clone(), cx.metrics.gauge("Closed"));
+        Ok(FileChannel { plan, metrics, state, closed, engine: RwLock::new(None) })
     }
 }
 
@@ -186,7 +189,7 @@ impl Plan {
                 events,
                 bytes,
                 transaction,
-                keep_alive: config.keep_alive.0,
+                keep_alive: config.keep_alive.0.min(LONGEST_WAIT),
                 cache_bytes: config.store.cache_bytes,
             },
             max_event_size: config.store.max_event_size,
@@ -234,6 +237,7 @@ impl FileChannel {
 #[async_trait]
 impl Channel for FileChannel {
     async fn open(&self) -> Result<(), ChannelError> {
+        self.closed.set(1);
         let plan = &self.plan;
         let keys = plan.encryption.as_ref().map(Encryption::keys).transpose();
         let settings = Settings {
@@ -244,8 +248,8 @@ impl Channel for FileChannel {
             checkpoint_on_close: plan.checkpoint_on_close,
             keys: keys.map_err(storage)?.map(Arc::new),
         };
-        let metrics = self.metrics.clone();
-        let open = move || Engine::open(settings, Arc::new(RealDisk), &metrics);
+        let (metrics, state) = (self.metrics.clone(), self.state.clone());
+        let open = move || Engine::open(settings, Arc::new(RealDisk), &metrics, state);
         let engine = tokio::task::spawn_blocking(open).await.map_err(storage)?.map_err(storage)?;
         *self.engine.write() = Some(Arc::new(engine));
         self.closed.set(0);

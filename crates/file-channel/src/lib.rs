@@ -12,6 +12,7 @@ mod engine;
 pub mod file;
 pub mod format;
 mod frame;
+mod health;
 mod inbox;
 pub mod inspect;
 pub mod lock;

@@ -22,7 +22,7 @@ static HELD: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
 #[derive(Debug)]
 pub struct DirectoryLock {
     directory: PathBuf,
-    _file: File,
+    file: Option<File>,
 }
 
 /// Why a directory is not locked.
@@ -71,7 +71,7 @@ impl DirectoryLock {
             // Java removes its lock file when it ends: what is locked must be what the next one will find.
             if is_at(&file, &path).map_err(failed)? {
                 held.insert(directory.clone());
-                return Ok(DirectoryLock { directory, _file: file });
+                return Ok(DirectoryLock { directory, file: Some(file) });
             }
         }
     }
@@ -79,7 +79,10 @@ impl DirectoryLock {
 
 impl Drop for DirectoryLock {
     fn drop(&mut self) {
-        HELD.lock().remove(&self.directory);
+        // Closed before anybody may lock it anew: closing it later would drop that lock, too.
+        let mut held = HELD.lock();
+        self.file = None;
+        held.remove(&self.directory);
     }
 }
 

@@ -1,7 +1,7 @@
 //! The log as its one writer sees it. **Group k + 1 is never written before the sync of group k returned Ok**, because
 //! both happen in [`Log::append`]; after a failure the segment has ended.
 
-use std::{collections::BTreeMap, io, ops::Range, sync::Arc, time::Instant};
+use std::{collections::BTreeMap, io, ops::Range, path::Path, sync::Arc, time::Instant};
 
 use flume_core::metrics::Histogram;
 
@@ -202,7 +202,6 @@ impl Log {
             io::ErrorKind::StorageFull => AppendError::NoRoom,
             _ => AppendError::Io(error),
         };
-        let Blank { path, file, length, new } = self.pool.take(need, length).map_err(full)?;
         let mut salt = [0; SALT_BYTES];
         random(&mut salt)?;
         let header = SegmentHeader {
@@ -216,20 +215,26 @@ impl Log {
             key_alias: self.keys.as_ref().map_or(String::new(), |keys| keys.active().into()),
         };
         let cipher = cipher(self.keys.as_deref(), &header)?;
+        let Blank { path, file, length, new } = self.pool.take(need, length).map_err(full)?;
         // Also after a failure: the number may be on disk.
         self.next_segment += 1;
         self.current = None;
-        let block = header.encode();
+        if let Err(error) = self.begin(&*file, &header, &path, new) {
+            // Nobody knows what is on disk of it: it must not come back as a spare.
+            let _ = self.disk.remove(&path);
+            return Err(error.into());
+        }
         let segment = Segment { header, path, length };
         let contents = Contents::none(segment.header.id, self.next_sequence);
         self.kept.insert(contents.id, Kept { segment: segment.clone(), contents });
-        file.write_at(&block, 0)?;
-        file.sync()?;
-        if new {
-            self.disk.sync_directory(segment.path.parent().unwrap_or(&segment.path))?;
-        }
         self.current = Some(Current { segment, file, cipher, at: BLOCK });
         Ok(())
+    }
+
+    fn begin(&self, file: &dyn DiskFile, header: &SegmentHeader, path: &Path, new: bool) -> io::Result<()> {
+        file.write_at(&header.encode(), 0)?;
+        file.sync()?;
+        if new { self.disk.sync_directory(path.parent().unwrap_or(path)) } else { Ok(()) }
     }
 
     fn write_group(&mut self, batches: &[&Batch], acks: Option<&Acks>) -> Result<Appended, AppendError> {
@@ -270,7 +275,7 @@ impl Log {
         self.bytes += batches.iter().map(|batch| batch.bytes).sum::<u64>();
         for acks in acks.iter() {
             acks.ranges.iter().for_each(|range| self.consume(range));
-            self.bytes = self.bytes.saturating_sub(acks.bytes);
+            self.bytes = if self.events == 0 { 0 } else { self.bytes.saturating_sub(acks.bytes) };
         }
         Ok(Appended { batches: batches.len(), first, start, end, acks: acks.is_some() })
     }
@@ -311,13 +316,13 @@ impl Log {
     }
 
     /// What the next checkpoint says, to be written by anybody; then comes [`checkpointed`](Self::checkpointed).
-    pub fn checkpoint(&mut self) -> Checkpoint {
+    pub fn checkpoint(&self) -> Checkpoint {
         let current = self.current.as_ref().map(|current| current.segment.header.id);
         let worth = |kept: &&Kept| kept.contents.live > 0 || Some(kept.contents.id) == current;
-        self.checkpoint_number += 1;
         Checkpoint {
             channel: self.channel,
-            number: self.checkpoint_number,
+            // One that fails is replaced by the next, so that the newest two are always there.
+            number: self.checkpoint_number + 1,
             position: self.end(),
             next_sequence: self.next_sequence,
             last_group: self.last_good_group,
@@ -331,14 +336,18 @@ impl Log {
     }
 
     /// A checkpoint has become durable. What was drained in the one before it, is needed by neither.
-    pub fn checkpointed(&mut self, checkpoint: &Checkpoint) -> io::Result<()> {
+    pub fn checkpointed(&mut self, checkpoint: &Checkpoint) {
+        self.checkpoint_number = checkpoint.number;
         let mut waiting = vec![];
         for id in std::mem::take(&mut self.drained) {
             let Some(kept) = self.kept.get(&id) else { continue };
-            if self.pool.release(&kept.segment)? {
-                self.kept.remove(&id);
-            } else {
-                waiting.push(id);
+            match self.pool.release(&kept.segment) {
+                Ok(true) => drop(self.kept.remove(&id)),
+                Ok(false) => waiting.push(id),
+                Err(error) => {
+                    waiting.push(id);
+                    tracing::warn!("failed to remove {}: {error}", kept.segment.path.display());
+                }
             }
         }
         let needed = |id: &u64| checkpoint.segments.iter().any(|contents| contents.id == *id);
@@ -347,7 +356,6 @@ impl Log {
         waiting.sort_unstable();
         waiting.dedup();
         self.drained = waiting;
-        Ok(())
     }
 }
 

@@ -4,7 +4,7 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     io,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
@@ -73,6 +73,7 @@ struct State {
     reading: u64,
     next_number: u64,
     next_directory: usize,
+    shortage: String,
 }
 
 impl Pool {
@@ -111,26 +112,50 @@ impl Pool {
         self.grow(need, length.max(self.layout.segment_bytes))
     }
 
-    /// A new file with room for `length` bytes, in the next directory that has it.
+    /// A new file with room for `length` bytes, in the next directory where that succeeds.
     fn grow(&self, need: Need, length: u64) -> io::Result<Blank> {
         let mut refused = io::Error::from(io::ErrorKind::StorageFull);
         for _ in 0..self.layout.data_dirs.len() {
             let (path, directory) = self.next_path();
-            let reserve = if need == Need::Puts { self.layout.minimum_free } else { 0 };
-            if self.disk.free(&directory)? < length.saturating_add(reserve) {
-                continue;
-            }
-            let file = self.disk.create(&path)?;
-            match file.allocate(length) {
-                Ok(()) => return Ok(Blank { path, file, length, new: true }),
-                Err(error) => {
+            match self.create(&path, &directory, need, length) {
+                Ok(file) => return Ok(Blank { path, file, length, new: true }),
+                Err(error) if error.kind() == io::ErrorKind::StorageFull => {
+                    let free = self.layout.minimum_free;
+                    self.state.lock().shortage = format!(
+                        "{} has no room for another file of {length} bytes beside the {free} of minimumRequiredSpace",
+                        directory.display()
+                    );
                     refused = error;
-                    drop(file);
-                    self.disk.remove(&path)?;
                 }
+                Err(error) => refused = error,
             }
         }
         Err(refused)
+    }
+
+    fn create(
+        &self,
+        path: &Path,
+        directory: &Path,
+        need: Need,
+        length: u64,
+    ) -> io::Result<Box<dyn DiskFile>> {
+        let reserve = if need == Need::Puts { self.layout.minimum_free } else { 0 };
+        if self.disk.free(directory)? < length.saturating_add(reserve) {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        let file = self.disk.create(path)?;
+        if let Err(error) = file.allocate(length) {
+            drop(file);
+            self.disk.remove(path)?;
+            return Err(error);
+        }
+        Ok(file)
+    }
+
+    /// Why there was no room, the last time.
+    pub fn shortage(&self) -> String {
+        self.state.lock().shortage.clone()
     }
 
     /// Makes one spare file, written full once so that its blocks need no more bookkeeping. False if enough are there

@@ -210,6 +210,7 @@ impl Queue {
             } else {
                 state.backlog = Some(Backlog { position: appended.start, sequence: appended.first });
                 state.backlog_put = runs.first().map(|run| run.put);
+                self.reading.notify_one();
             }
         }
     }
@@ -241,8 +242,7 @@ impl Queue {
             if let Some(wanted) = state.read_wanted(self.limits.cache_bytes) {
                 return Some(wanted);
             }
-            // Nobody tells of a new backlog, and it is not urgent: memory is full then.
-            self.reading.wait_for(&mut state, Duration::from_millis(20));
+            self.reading.wait(&mut state);
         }
     }
 
@@ -303,11 +303,16 @@ impl Queue {
         }
         let full = state.fill(taken, want);
         let left_behind = !state.ready.is_empty();
+        // Of events whose headers could not be read, nobody knew the bytes.
+        let orphaned = if state.events == 0 { std::mem::take(&mut state.bytes) } else { 0 };
         self.stocked.store(state.ready.len(), Relaxed);
         if state.read_wanted(self.limits.cache_bytes).is_some() {
             self.reading.notify_one();
         }
         drop(state);
+        if orphaned > 0 {
+            self.release(0, orphaned);
+        }
         if left_behind {
             self.stock.notify_one();
         }

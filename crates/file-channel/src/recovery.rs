@@ -43,7 +43,7 @@ pub(crate) enum OpenError {
     },
     /// A segment that holds events is not there.
     #[error(
-        "segment {id}, which holds {events} events, is in none of the dataDirs; bring its directory back, \
+        "segment {id}, which held {events} events at the last checkpoint, is in none of the dataDirs; bring its directory back, \
          or remove channel-0.checkpoint and channel-1.checkpoint from {checkpoint_dir} to go on without it"
     )]
     Missing {
@@ -53,6 +53,14 @@ pub(crate) enum OpenError {
         events: u64,
         /// Where the checkpoints are.
         checkpoint_dir: PathBuf,
+    },
+    /// A segment that is there twice.
+    #[error("{path} and {other} are copies of one segment; remove the one that is not in use")]
+    Double {
+        /// One.
+        path: PathBuf,
+        /// The other.
+        other: PathBuf,
     },
     /// The disk failed.
     #[error("failed to read the store")]
@@ -82,8 +90,7 @@ pub(crate) fn open(
     refuse_java(&*disk, &layout)?;
     let files = Files::find(&*disk, &layout)?;
     let checkpoints = Checkpoint::read(&*disk, &layout.checkpoint_dir)?;
-    let known = checkpoints.len();
-    let newest = checkpoints.into_iter().next();
+    let newest = checkpoints.first().cloned();
     let channel = channel_id(&files, newest.as_ref())?;
     let checkpoint_dir = layout.checkpoint_dir.clone();
     let pool = Arc::new(Pool::new(layout, disk.clone(), files.next_number));
@@ -115,7 +122,7 @@ pub(crate) fn open(
     recovery.keep_known(&files, &checkpoint, &checkpoint_dir)?;
     recovery.scan(&files, checkpoint.position)?;
     recovery.judge_last_group(false)?;
-    recovery.finish(&files, known)
+    recovery.finish(&files, &checkpoints)
 }
 
 /// What the data directories hold.
@@ -131,7 +138,7 @@ struct Files {
 }
 
 impl Files {
-    fn find(disk: &dyn Disk, layout: &Layout) -> io::Result<Self> {
+    fn find(disk: &dyn Disk, layout: &Layout) -> Result<Self, OpenError> {
         let mut files = Files::default();
         for directory in &layout.data_dirs {
             for (path, length) in disk.list(directory)? {
@@ -139,7 +146,10 @@ impl Files {
                 files.next_number = files.next_number.max(number + 1);
                 match segment::read_header(disk, &path)? {
                     Kind::Segment(header) => {
-                        drop(files.segments.insert(header.id, Segment { header, path, length }));
+                        let segment = Segment { header, path: path.clone(), length };
+                        if let Some(other) = files.segments.insert(segment.header.id, segment) {
+                            return Err(OpenError::Double { path, other: other.path });
+                        }
                     }
                     Kind::Blank if length == layout.segment_bytes => files.blank.push(path),
                     Kind::Blank => files.useless.push(path),
@@ -219,7 +229,8 @@ impl Recovery {
                 Some(segment) => {
                     drop(self.log.kept.insert(contents.id, Kept { segment, contents: *contents }))
                 }
-                None if contents.live == 0 => {}
+                // The last of them may hold more by now.
+                None if contents.live == 0 && contents.id < checkpoint.position.segment => {}
                 None if files.unreadable.is_empty() => {
                     let (id, events) = (contents.id, contents.live);
                     return Err(OpenError::Missing { id, events, checkpoint_dir: checkpoint_dir.into() });
@@ -391,8 +402,8 @@ impl Recovery {
         }
     }
 
-    /// `checkpoints`: how many valid ones there are.
-    fn finish(mut self, files: &Files, checkpoints: usize) -> Result<(Log, Recovered), OpenError> {
+    /// `checkpoints`: the valid ones, newest first.
+    fn finish(mut self, files: &Files, checkpoints: &[Checkpoint]) -> Result<(Log, Recovered), OpenError> {
         let log = &mut self.log;
         log.judged_group = log.last_good_group;
         #[cfg(test)]
@@ -422,11 +433,21 @@ impl Recovery {
         }
         // From now on a checkpoint finds the room that the one before the last leaves.
         let directory = log.pool.layout().checkpoint_dir.clone();
-        Checkpoint::reserve(&*log.disk, &directory);
-        for _ in checkpoints..2 {
+        Checkpoint::reserve(&*log.disk, &directory, 0);
+        // After the crash of a process alone, the directory on disk may not have them.
+        log.disk.sync_directory(&directory)?;
+        for checkpoint in checkpoints.iter().rev() {
+            log.checkpointed(checkpoint);
+        }
+        // One for what was read behind the newest, so that many short lives do not leave many segments.
+        let behind = usize::from(self.report.segments > 0);
+        for _ in 0..behind.max(2 - checkpoints.len()) {
             let checkpoint = log.checkpoint();
-            checkpoint.write(&*log.disk, &directory)?;
-            log.checkpointed(&checkpoint)?;
+            if let Err(error) = checkpoint.write(&*log.disk, &directory) {
+                tracing::warn!("failed to write a checkpoint, there will be another: {error}");
+                break;
+            }
+            log.checkpointed(&checkpoint);
         }
         Ok((self.log, self.report))
     }

@@ -127,7 +127,8 @@ impl Walk {
         let file = disk.open(&segment.path)?;
         let length = file.length()?;
         let (reaches_end, end) = (end.is_some(), end.unwrap_or(length));
-        let window = Window { file, length: end, ahead, start: 0, bytes: Bytes::new() };
+        let path = segment.path.clone();
+        let window = Window { path, file, length: end, ahead, start: 0, bytes: Bytes::new() };
         let at = at.max(BLOCK);
         Ok(Walk { segment, window, at, end, reaches_end, previous: None, last_good_group, open: None })
     }
@@ -221,6 +222,7 @@ impl Walk {
 
 /// Reads ahead: what was asked for and what is likely to be asked for next.
 struct Window {
+    path: PathBuf,
     file: Box<dyn DiskFile>,
     length: u64,
     ahead: usize,
@@ -234,14 +236,25 @@ impl Window {
         let inside = range.start >= self.start && range.end <= self.start + self.bytes.len() as u64;
         if !inside {
             let most = self.length.saturating_sub(range.start);
-            let ask = wanted.max(self.ahead).min(usize::try_from(most).unwrap_or(usize::MAX));
-            let mut buffer = vec![0; ask];
-            let read = self.file.read_at(&mut buffer, range.start)?;
-            buffer.truncate(read);
-            (self.start, self.bytes) = (range.start, buffer.into());
+            let most = usize::try_from(most).unwrap_or(usize::MAX);
+            let loaded = match self.load(range.start, wanted.max(self.ahead).min(most)) {
+                // What comes behind may be what cannot be read.
+                Err(_) => self.load(range.start, wanted.min(most)),
+                loaded => loaded,
+            };
+            (self.start, self.bytes) = (range.start, loaded?.into());
         }
         let skip = (range.start - self.start) as usize;
         // Shorter at the end of the file; whoever asked notices.
         Ok(self.bytes.slice(skip..(skip + wanted).min(self.bytes.len())))
+    }
+
+    fn load(&self, start: u64, length: usize) -> io::Result<Vec<u8>> {
+        let mut buffer = vec![0; length];
+        let read = self.file.read_at(&mut buffer, start).map_err(|error| {
+            io::Error::new(error.kind(), format!("{} at {start}: {error}", self.path.display()))
+        })?;
+        buffer.truncate(read);
+        Ok(buffer)
     }
 }

@@ -16,6 +16,7 @@ use tokio::sync::oneshot;
 
 use crate::{
     chores::{Chore, Chores},
+    health::{Health, Trouble},
     inbox::{Inbox, Mail, Put},
     log::{Acks, AppendError, Appended, Batch, Log, MOST_RANGES},
     pool::SPARES,
@@ -40,20 +41,19 @@ pub(crate) struct Writer {
     ack_waiters: Vec<Waiter>,
     acks_due: Option<Instant>,
     paused_until: Option<Instant>,
-    full: bool,
     checkpoint: Checkpointing,
+    health: Arc<Health>,
     numbers: Numbers,
 }
 
 /// When the next checkpoint is due.
 struct Checkpointing {
-    last: Instant,
+    /// The next is made then, unless a segment is full before.
+    due: Instant,
     segment: u64,
     dirty: bool,
     under_way: bool,
-    /// It holds acks that found no room in the log.
-    urgent: bool,
-    /// Who waits for those acks: in the next checkpoint, and in the one under way.
+    /// Who waits for acks that found no room in the log: in the next checkpoint, and in the one under way.
     next_waiters: Vec<Waiter>,
     waiters: Vec<Waiter>,
 }
@@ -70,7 +70,6 @@ struct Numbers {
     checkpoint_bytes: Counter,
     quarantined: Gauge,
     spares: Gauge,
-    unhealthy: Gauge,
 }
 
 impl Writer {
@@ -82,6 +81,7 @@ impl Writer {
         chores: Arc<Chores>,
         checkpoint_interval: Duration,
         metrics: &Metrics,
+        health: Arc<Health>,
     ) -> Self {
         let numbers = Numbers {
             groups: metrics.counter("GroupCount"),
@@ -91,15 +91,13 @@ impl Writer {
             checkpoint_bytes: metrics.counter("CheckpointBytesWritten"),
             quarantined: metrics.gauge("QuarantinedFrames"),
             spares: metrics.gauge("SpareSegments"),
-            unhealthy: metrics.gauge("Unhealthy"),
         };
         let segment = log.end().segment;
         let checkpoint = Checkpointing {
-            last: Instant::now(),
+            due: Instant::now() + checkpoint_interval,
             segment,
             dirty: false,
             under_way: false,
-            urgent: false,
             next_waiters: vec![],
             waiters: vec![],
         };
@@ -114,8 +112,8 @@ impl Writer {
             ack_waiters: vec![],
             acks_due: None,
             paused_until: None,
-            full: false,
             checkpoint,
+            health,
             numbers,
         }
     }
@@ -137,8 +135,7 @@ impl Writer {
         let now = Instant::now();
         let retry = (!self.waiting.is_empty()).then(|| now + LOOK_AGAIN);
         let acks = self.acks_due.map(|due| self.paused_until.map_or(due, |paused| paused.max(due)));
-        let checkpoint = (self.checkpoint.dirty && !self.checkpoint.under_way)
-            .then(|| self.checkpoint.last + self.checkpoint_interval);
+        let checkpoint = (self.checkpoint.dirty && !self.checkpoint.under_way).then_some(self.checkpoint.due);
         [retry, acks, checkpoint].into_iter().flatten().min()
     }
 
@@ -166,7 +163,6 @@ impl Writer {
         loop {
             let acks_due = closing || self.acks_due.is_some_and(|due| due <= Instant::now());
             if self.waiting.is_empty() && (self.acks.ranges.is_empty() || !acks_due) {
-                self.full = false;
                 return;
             }
             let rest = split_acks(&mut self.acks);
@@ -182,12 +178,15 @@ impl Writer {
             rest.ranges.iter().for_each(|range| self.acks.ranges.insert(range, |_| ()));
             self.acks.bytes += rest.bytes;
             match outcome {
-                Ok(appended) => self.written(&appended),
+                Ok(appended) => {
+                    self.written(&appended);
+                    // Only acks went although puts wait: there was no room for them.
+                    if appended.batches == 0 && !self.waiting.is_empty() {
+                        return self.no_room();
+                    }
+                }
                 Err(AppendError::NoRoom) => return self.no_room(),
                 Err(AppendError::Io(error)) => return self.failed(&error),
-            }
-            if !self.waiting.is_empty() && self.full {
-                return self.no_room();
             }
         }
     }
@@ -203,8 +202,6 @@ impl Writer {
             first += count;
             replies.push(reply);
         }
-        // Only acks went although puts wait: there was no room for them.
-        self.full = appended.batches == 0 && !self.waiting.is_empty();
         #[cfg(test)]
         if crate::log::breaks(crate::log::Broken::EarlyTake) {
             runs.clear();
@@ -224,7 +221,10 @@ impl Writer {
         self.checkpoint.dirty = true;
         self.numbers.groups.add(1);
         self.numbers.group_puts.add(appended.batches);
-        self.numbers.unhealthy.set(0);
+        self.health.ends(Trouble::Write);
+        if appended.batches > 0 {
+            self.health.ends(Trouble::Full);
+        }
     }
 
     /// Breaks the promise that nothing can be taken before its sync.
@@ -246,10 +246,7 @@ impl Writer {
     /// Puts wait for room until their deadline; acks have what was reserved for them.
     fn no_room(&mut self) {
         let now = Instant::now();
-        if !self.full {
-            tracing::warn!("no room for another segment: puts are refused until there is some");
-        }
-        self.full = true;
+        self.health.begins(Trouble::Full, self.log.pool.shortage(), LOOK_AGAIN);
         for put in std::mem::take(&mut self.waiting) {
             if put.deadline > now {
                 self.waiting.push_back(put);
@@ -269,13 +266,13 @@ impl Writer {
         acks.ranges.iter().for_each(|range| self.log.consume(range));
         self.log.bytes = self.log.bytes.saturating_sub(acks.bytes);
         self.checkpoint.next_waiters.append(&mut self.ack_waiters);
-        (self.checkpoint.urgent, self.checkpoint.dirty) = (true, true);
+        (self.checkpoint.due, self.checkpoint.dirty) = (Instant::now(), true);
         self.acks_due = None;
     }
 
     fn failed(&mut self, error: &io::Error) {
-        tracing::error!("failed to write the log: {error}; what was being put is refused");
-        self.numbers.unhealthy.set(1);
+        let reason = format!("failed to write the log: {error}; what is put is refused");
+        self.health.begins(Trouble::Write, reason, PAUSE);
         self.refuse_waiting(error);
         let until = Instant::now() + PAUSE;
         self.paused_until = Some(until);
@@ -300,27 +297,25 @@ impl Writer {
     /// What the housekeeper has finished.
     fn collect_chore(&mut self) {
         let Some((checkpoint, outcome)) = self.chores.finished() else { return };
-        self.checkpoint.under_way = false;
-        let bytes = checkpoint.encode().len();
-        match outcome.and_then(|()| self.log.checkpointed(&checkpoint)) {
-            Ok(()) => {
+        let state = &mut self.checkpoint;
+        state.under_way = false;
+        match outcome {
+            Ok(bytes) => {
                 self.numbers.checkpoint_bytes.add(bytes);
-                self.checkpoint.waiters.drain(..).for_each(|waiter| drop(waiter.send(Ok(()))));
+                state.waiters.drain(..).for_each(|waiter| drop(waiter.send(Ok(()))));
+                self.log.checkpointed(&checkpoint);
             }
-            Err(error) => {
-                self.checkpoint.next_waiters.append(&mut self.checkpoint.waiters);
+            Err(_) => {
                 self.numbers.checkpoint_errors.add(1);
-                tracing::error!("failed to write a checkpoint: {error}");
-                self.checkpoint.dirty = true;
+                state.next_waiters.append(&mut state.waiters);
+                (state.due, state.dirty) = (Instant::now() + PAUSE, true);
             }
         }
     }
 
     fn plan_chores(&mut self) {
         let end = self.log.end();
-        let due = self.checkpoint.urgent
-            || self.checkpoint.last.elapsed() >= self.checkpoint_interval
-            || end.segment != self.checkpoint.segment;
+        let due = self.checkpoint.due <= Instant::now() || end.segment != self.checkpoint.segment;
         if self.checkpoint.dirty && due && !self.checkpoint.under_way {
             self.begin_checkpoint();
         }
@@ -337,21 +332,21 @@ impl Writer {
     pub(crate) fn begin_checkpoint(&mut self) {
         let checkpoint = self.log.checkpoint();
         let state = &mut self.checkpoint;
-        (state.last, state.segment) = (Instant::now(), self.log.end().segment);
-        (state.dirty, state.urgent, state.under_way) = (false, false, true);
+        (state.due, state.segment) = (Instant::now() + self.checkpoint_interval, checkpoint.position.segment);
+        (state.dirty, state.under_way) = (false, true);
         state.waiters.append(&mut state.next_waiters);
         self.chores.begin(Chore::Checkpoint(checkpoint));
     }
 
-    fn finish(mut self, last_checkpoint: bool) {
+    /// The end: nothing comes any more.
+    pub(crate) fn finish(mut self, last_checkpoint: bool) {
         self.refuse_all();
-        self.chores.close();
-        if last_checkpoint && !self.checkpoint.under_way {
-            let checkpoint = self.log.checkpoint();
-            if let Err(error) = checkpoint.write(&*self.log.disk, &self.log.pool.layout().checkpoint_dir) {
-                tracing::error!("failed to write the last checkpoint: {error}");
-            }
+        if last_checkpoint {
+            // With the acks that a failing disk kept out of the log.
+            self.ack_by_checkpoint();
+            self.begin_checkpoint();
         }
+        self.chores.close();
     }
 
     /// Nobody may wait for a writer that is gone.
@@ -362,6 +357,15 @@ impl Writer {
         let Checkpointing { next_waiters, waiters, .. } = &mut self.checkpoint;
         let waiting = self.ack_waiters.drain(..).chain(next_waiters.drain(..)).chain(waiters.drain(..));
         waiting.for_each(|waiter| drop(waiter.send(Err(ChannelError::Closed))));
+    }
+}
+
+impl Drop for Writer {
+    /// Also after a panic: what nobody reads any more is dropped, and who waits for an answer learns of it.
+    fn drop(&mut self) {
+        self.inbox.close();
+        self.chores.close();
+        drop(self.inbox.wait(None));
     }
 }
 

@@ -51,6 +51,7 @@ impl RunningChannel {
     ) -> Result<(), ReplaceError> {
         let cx = Context {
             metrics: self.entry.metrics.clone(),
+            state: self.handle.state().clone(),
             ..Context::of_agent(&plan.section.name, vec![], agent.clone())
         };
         let successor = (plan.build)(&cx)?;

@@ -52,10 +52,17 @@ impl Run {
         }
         // A consumer may have been faster than the end.
         world.grab(1000, &mut self.oracle)?;
-        match world.metrics.number("EventLostCount") {
-            0 => Ok(()),
-            lost => Err(format!("{lost} events could not be read although nothing was damaged")),
+        let lost = world.metrics.number("EventLostCount");
+        if lost > 0 {
+            return Err(format!("{lost} events could not be read although nothing was damaged"));
         }
+        if self.random.chance(4) {
+            world.close();
+            if !self.disk.stopped() {
+                self.oracle.commits_are_durable();
+            }
+        }
+        Ok(())
     }
 
     /// The process is killed, or the power is cut.

@@ -1,11 +1,39 @@
 //! Every system call of a workload fails once; and disks that are full.
 
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use flume_core::{Event, State, StateHandle, metrics::Metrics};
+use tokio::sync::oneshot;
+
 use super::{
     Random, effort,
     model::{ModelDisk, Survives},
     oracle::Oracle,
     world::{Shape, World},
 };
+use crate::{
+    engine::{Engine, Settings, encode},
+    inbox::Put,
+    pool::Layout,
+    queue::Limits,
+};
+
+fn small() -> Shape {
+    Shape { segment_bytes: 32 << 10, cache_bytes: 1 << 20, directories: 1, largest_body: 700, keys: None }
+}
+
+/// Puts until there is no room.
+fn fill(world: &mut World, shape: &Shape, oracle: &mut Oracle, random: &mut Random) {
+    let mut refused = 0;
+    while refused < 3 {
+        let had = oracle.acknowledged;
+        world.put(shape, oracle, random);
+        refused = if oracle.acknowledged == had { refused + 1 } else { 0 };
+    }
+}
 
 /// Works on; whatever fails, what is acknowledged stays, also after the power fails.
 fn fail_each_call(seed: u64) -> Result<(), String> {
@@ -51,15 +79,9 @@ fn a_full_disk_refuses_puts_and_nothing_else() {
         let mut world = World::open(&disk, &shape).unwrap();
         for round in 0..3 {
             let before = oracle.acknowledged;
-            let mut refused = 0;
-            while refused < 3 {
-                let had = oracle.acknowledged;
-                world.put(&shape, &mut oracle, &mut random);
-                refused = if oracle.acknowledged == had { refused + 1 } else { 0 };
-                if random.chance(20) {
-                    world.checkpoint();
-                }
-            }
+            fill(&mut world, &shape, &mut oracle, &mut random);
+            world.checkpoint();
+            fill(&mut world, &shape, &mut oracle, &mut random);
             assert!(oracle.acknowledged > before, "seed {seed}, round {round}: no room came back");
             // Other programs take what is left.
             disk.limit(Some(disk.used()));
@@ -83,4 +105,126 @@ fn a_full_disk_refuses_puts_and_nothing_else() {
         let found = World::open(&disk, &shape).unwrap().drain().unwrap();
         oracle.verify(&found).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
     }
+}
+
+/// Acks for which there is no room in the log wait for a checkpoint; one that fails must not be the last.
+#[test]
+fn acks_outlive_a_checkpoint_that_fails() {
+    let (shape, disk, mut oracle, mut random) = (small(), ModelDisk::default(), Oracle::default(), Random(1));
+    disk.limit(Some(4 * shape.segment_bytes + 64 * 1024));
+    let mut world = World::open(&disk, &shape).unwrap();
+    fill(&mut world, &shape, &mut oracle, &mut random);
+    disk.limit(Some(disk.used()));
+    for round in 0..30 {
+        let taken = world.grab(1, &mut oracle).unwrap();
+        assert_eq!(taken.events.len(), 1);
+        world.commit(taken, &mut oracle);
+        let (waiter, mut outcome) = oneshot::channel();
+        assert!(world.inbox.ack([], 0, Duration::ZERO, Some(waiter)));
+        disk.fail_at(disk.calls() + 1, round);
+        world.step();
+        (0..3).for_each(|_| world.chore());
+        assert!(matches!(outcome.try_recv(), Ok(Ok(()))), "round {round}");
+    }
+}
+
+/// A stop keeps what was committed, also when the log had no room for it.
+#[test]
+fn a_clean_stop_keeps_all_commits() {
+    for seed in 0..10 * effort() {
+        let (shape, disk, mut oracle, mut random) =
+            (small(), ModelDisk::default(), Oracle::default(), Random(seed));
+        disk.limit(Some(4 * shape.segment_bytes + 64 * 1024));
+        let mut world = World::open(&disk, &shape).unwrap();
+        fill(&mut world, &shape, &mut oracle, &mut random);
+        disk.limit(Some(disk.used()));
+        for _ in 0..1 + random.below(20) {
+            let taken = world.grab(1, &mut oracle).unwrap();
+            world.commit(taken, &mut oracle);
+            if random.chance(2) {
+                world.step();
+            }
+        }
+        world.close();
+        oracle.commits_are_durable();
+        let found = World::open(&disk, &shape).unwrap().drain().unwrap();
+        oracle.verify(&found).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+    }
+}
+
+/// An agent that is started again and again does not fill the disk with segments.
+#[test]
+fn many_short_lives_leave_few_files() {
+    for clean in [false, true] {
+        let (shape, disk, mut oracle, mut random) =
+            (small(), ModelDisk::default(), Oracle::default(), Random(1));
+        for life in 0..30 {
+            let mut world = World::open(&disk, &shape).unwrap();
+            world.put(&shape, &mut oracle, &mut random);
+            let taken = world.grab(100, &mut oracle).unwrap();
+            world.commit(taken, &mut oracle);
+            world.flush(&mut oracle);
+            if clean {
+                world.close();
+            }
+            let files = disk.lengths();
+            assert!(files.len() <= 9, "life {life}: {files:?}");
+        }
+    }
+}
+
+/// A file whose beginning failed is not used again: nobody knows whether its directory has it.
+#[test]
+fn a_segment_that_could_not_be_begun_does_not_come_back() {
+    for (call, seed) in (1..8).flat_map(|call| (0..4).map(move |seed| (call, seed))) {
+        let (shape, disk, mut oracle, mut random) =
+            (small(), ModelDisk::default(), Oracle::default(), Random(seed));
+        let mut world = World::open(&disk, &shape).unwrap();
+        disk.fail_at(disk.calls() + call, seed);
+        for _ in 0..60 {
+            world.put(&shape, &mut oracle, &mut random);
+            let taken = world.grab(100, &mut oracle).unwrap();
+            world.commit(taken, &mut oracle);
+            world.flush(&mut oracle);
+            world.checkpoint();
+        }
+        world.put(&shape, &mut oracle, &mut random);
+        let after = disk.crash(Survives::Nothing, &mut random);
+        let found = World::open(&after, &shape).unwrap().drain().unwrap();
+        oracle.verify(&found).unwrap_or_else(|error| panic!("call {call}, seed {seed}: {error}"));
+    }
+}
+
+#[test]
+fn a_writer_that_panics_leaves_nobody_waiting() {
+    let (directory, disk, state) =
+        (tempfile::tempdir().unwrap(), ModelDisk::default(), StateHandle::new("c1"));
+    let place = |name| directory.path().join(name);
+    let settings = Settings {
+        layout: Layout { checkpoint_dir: place("c"), data_dirs: vec![place("d")], ..small().layout() },
+        limits: Limits {
+            events: 100,
+            bytes: None,
+            transaction: 100,
+            keep_alive: Duration::ZERO,
+            cache_bytes: 1 << 20,
+        },
+        take_sync: Duration::ZERO,
+        checkpoint_interval: Duration::from_secs(3600),
+        checkpoint_on_close: true,
+        keys: None,
+    };
+    let under = Arc::new(disk.clone());
+    let engine = Engine::open(settings, under, &Metrics::default(), state.clone()).unwrap();
+    let send = || {
+        let (reply, outcome) = oneshot::channel();
+        let events = vec![Event::from("x".to_string())];
+        (engine.inbox.put(Put { batch: encode(&events), events, deadline: Instant::now(), reply }), outcome)
+    };
+    disk.panic_at(disk.calls() + 1);
+    let (sent, outcome) = send();
+    assert!(sent && outcome.blocking_recv().is_err());
+    assert!(!send().0, "nobody would read it");
+    engine.close();
+    assert!(matches!(state.get().0, State::Failing { .. }), "{:?}", state.get());
 }

@@ -31,6 +31,8 @@ struct State {
     stop_at: Option<usize>,
     /// This call fails; the next ones do not.
     fail_at: Option<usize>,
+    /// Who makes this call panics.
+    panic_at: Option<usize>,
     /// Bytes there are, if they are limited.
     capacity: Option<u64>,
     random: Option<Random>,
@@ -70,6 +72,10 @@ impl ModelDisk {
     pub(super) fn fail_at(&self, call: usize, seed: u64) {
         let mut state = self.0.lock();
         (state.fail_at, state.random) = (Some(call), Some(Random(seed)));
+    }
+
+    pub(super) fn panic_at(&self, call: usize) {
+        self.0.lock().panic_at = Some(call);
     }
 
     pub(super) fn limit(&self, capacity: Option<u64>) {
@@ -146,6 +152,7 @@ impl State {
     /// Counts a call; whether it fails, and how.
     fn call(&mut self) -> io::Result<()> {
         self.calls += 1;
+        assert!(self.panic_at != Some(self.calls), "a panic, as the test wanted");
         if self.stop_at.is_some_and(|stop| self.calls >= stop) {
             return Err(io::Error::other("the machine has stopped"));
         }
@@ -234,17 +241,19 @@ impl Disk for ModelDisk {
 
     fn sync_directory(&self, directory: &Path) -> io::Result<()> {
         let mut state = self.0.lock();
-        state.call()?;
+        let called = state.call();
+        let mut random = state.random.clone();
         let here = |path: &PathBuf| path.parent() == Some(directory);
         let changes = std::mem::take(&mut state.pending_names);
         for (path, inode) in changes {
-            if here(&path) {
-                set(&mut state.durable_names, &path, inode);
-            } else {
+            if !here(&path) {
                 state.pending_names.push((path, inode));
+            } else if called.is_ok() || random.as_mut().is_some_and(|random| random.chance(2)) {
+                // After a failure the rest counts as clean, as with a file.
+                set(&mut state.durable_names, &path, inode);
             }
         }
-        Ok(())
+        called
     }
 
     fn free(&self, _: &Path) -> io::Result<u64> {

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use flume_core::{ChannelError, Event, Want, metrics::Metrics};
+use flume_core::{ChannelError, Event, StateHandle, Want, metrics::Metrics};
 use tokio::sync::oneshot;
 
 use super::{Random, model::ModelDisk, oracle::Oracle};
@@ -14,6 +14,7 @@ use crate::{
     chores::Chores,
     encryption::Keys,
     engine::{self, ReaderNumbers, encode},
+    health::Health,
     inbox::{Inbox, Put},
     pool::{Layout, Pool},
     queue::{Limits, Queue, Taken},
@@ -61,7 +62,7 @@ pub(super) struct World {
     pub(super) metrics: Metrics,
     pool: Arc<Pool>,
     writer: Writer,
-    inbox: Arc<Inbox>,
+    pub(super) inbox: Arc<Inbox>,
     chores: Arc<Chores>,
     reader: Reader,
     numbers: ReaderNumbers,
@@ -91,6 +92,7 @@ impl World {
             Arc::clone(&chores),
             Duration::from_secs(3600),
             &metrics,
+            Arc::new(Health::new(StateHandle::new("c1"), &metrics)),
         );
         let numbers = ReaderNumbers::new(&metrics);
         let (disk, held) = (disk.clone(), vec![]);
@@ -132,9 +134,9 @@ impl World {
     /// Reads until memory is full or everything is read.
     pub(super) fn read(&mut self) {
         while let Some(wanted) = self.queue.read_wanted() {
-            if engine::read_once(&mut self.reader, wanted, 1, &self.queue, &self.inbox, &self.numbers)
-                .is_err()
-            {
+            let (queue, inbox, numbers) = (&self.queue, &self.inbox, &self.numbers);
+            let read = engine::read_once(&mut self.reader, wanted, 1, queue, inbox, numbers);
+            if read.is_err() {
                 return;
             }
         }
@@ -200,11 +202,19 @@ impl World {
         self.chore();
     }
 
-    fn chore(&mut self) {
+    pub(super) fn chore(&mut self) {
         while self.chores.step(&self.disk, &self.pool) {
             self.inbox.chore_done();
         }
         self.step();
+    }
+
+    /// A clean stop.
+    pub(super) fn close(mut self) {
+        self.inbox.close();
+        self.step();
+        self.writer.finish(true);
+        while self.chores.step(&self.disk, &self.pool) {}
     }
 
     /// Everything that can be taken, without committing it.
