@@ -56,8 +56,9 @@ pub(crate) struct HdfsConfig {
     /// Whether times are the agent's clock rather than the header `timestamp`.
     #[prop("hdfs.useLocalTimeStamp", default = false)]
     use_local_time_stamp: bool,
-    /// What header values may do in a path: PATH, name directories below the configured one; NAME, not even that, a
-    /// `/` becomes `%2F`; ANY, leave it by `..`, as in Flume.
+    /// What header values may do in a path: PATH, name directories below the configured one, or below the home
+    /// directory where the path begins with a header; NAME, not even that, a `/` becomes `%2F`; ANY, leave it by `..`,
+    /// or by a `/` in front, as in Flume.
     #[prop("hdfs.headerValues", default = "PATH")]
     header_values: HeaderValues,
     /// Seconds after which a file is complete; 0 or less: time does not matter.
@@ -151,6 +152,14 @@ pub(super) struct Paths {
     pub(super) values: HeaderValues,
     /// Bytes of the directory that are the configuration's.
     pub(super) fixed: usize,
+}
+
+impl Paths {
+    /// Whether what the path begins with comes from events that may not choose a directory of their own: it is below
+    /// the home directory then, whatever they say.
+    pub(super) fn is_led_by_events(&self) -> bool {
+        self.fixed == 0 && self.values != HeaderValues::Any
+    }
 }
 
 /// When a file is complete.

@@ -70,6 +70,11 @@ async fn files_are_complete_by_count_and_by_size_before_the_next_event() {
             "x/_F.N.log.open=a",
         ),
         ("hdfs.emptyInUseSuffix = true\nhdfs.inUseSuffix = .open", &["a"], "x/F.N=a"),
+        (
+            "hdfs.filePrefix = a/F\nhdfs.inUsePrefix = _\nhdfs.rollCount = 1",
+            &["b c"],
+            "x/a/F.N=b; x/a/_F.N.tmp=c",
+        ),
         ("hdfs.filePrefix = %{h}/F", &["h1:a", "h2:b h1:c"], "x/h1/F.N.tmp=a c; x/h2/F.N.tmp=b"),
         ("hdfs.filePrefix = %{h}", &["h1:a b ../y:c"], "x/.N.tmp=b; x/%2E%2E/y.N.tmp=c; x/h1.N.tmp=a"),
     ] {
