@@ -101,14 +101,31 @@ impl Sink for HdfsSink {
         Want { linger: LINGER, ..Want::events(self.config.batch_size.get()) }
     }
 
-    async fn open(&mut self) -> Result<(), SinkError> {
+    fn remarks(&self, may_have: &dyn Fn(&str) -> bool) -> Vec<BuildError> {
+        let mut remarks = vec![];
+        let mut remark = |key: &str, text: &str| remarks.push(BuildError::at(key, text));
         if self.config.has_default_rolls() {
-            tracing::warn!(
-                "{} completes files at 30 s, 1024 bytes or 10 events, Flume's defaults, which make many small files; \
-                 see hdfs.rollInterval, hdfs.rollSize and hdfs.rollCount",
-                self.cx.name
-            );
+            let text = "files are complete at 30 s, 1024 bytes or 10 events, Flume's defaults, which make many small \
+                        files; hdfs.rollInterval, hdfs.rollSize and hdfs.rollCount are the limits";
+            remark("", text);
         }
+        let Paths { directory, prefix, clock, .. } = &self.paths;
+        let timed = [(directory, "hdfs.path"), (prefix, "hdfs.filePrefix")];
+        let timed = timed.into_iter().find(|(template, _)| template.timed() && !clock.local);
+        if let Some((_, key)) = timed.filter(|_| !may_have("timestamp")) {
+            let text = "its escapes of time need a header `timestamp`, which no source of the channel sets: every \
+                        event is malformed; add a timestamp interceptor, or set hdfs.useLocalTimeStamp";
+            remark(key, text);
+        }
+        if self.paths.is_led_by_events() && directory.begins_with_header() {
+            let text = "a path that begins with a header is below the home directory, also when the header's value \
+                        begins with `/`; as in Flume it is absolute then with hdfs.headerValues = ANY";
+            remark("hdfs.path", text);
+        }
+        remarks
+    }
+
+    async fn open(&mut self) -> Result<(), SinkError> {
         let fs = (self.connect)().await.map_err(SinkError::at("open the file system of hdfs.path"))?;
         let fs = bounded(fs, self.config.call_timeout());
         self.fill_in_host().await?;
