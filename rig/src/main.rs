@@ -13,6 +13,7 @@ mod hdfs_bench;
 mod hdfs_client;
 mod hdfs_compare;
 mod hdfs_faults;
+mod hdfs_limits;
 mod hdfs_show;
 mod identity;
 mod netcat;

@@ -76,7 +76,8 @@ pub(crate) struct HdfsConfig {
     /// Replicas that the block being written must have, or the file is complete; unset: what the file system makes.
     #[prop("hdfs.minBlockReplicas")]
     min_block_replicas: Option<usize>,
-    /// Most events written in one transaction.
+    /// Most events written in one transaction. While events queue up, a transaction may have as many for each of the
+    /// files that the last one wrote to, but no more than ten times as many.
     #[prop("hdfs.batchSize", default = 100)]
     pub(super) batch_size: NonZeroUsize,
     /// Most open files; beyond it the one unused for longest is completed.

@@ -46,6 +46,9 @@ use crate::{
 
 /// How long a batch may wait to fill: large batches make few flushes.
 const LINGER: Duration = Duration::from_secs(1);
+/// A batch that touches many buckets makes a flush for each of them, so the next one may be larger while events queue up:
+/// as large as `hdfs.batchSize` for each bucket, but no more than so many times that.
+const MOST_SPREAD: usize = 10;
 /// A name server that does not answer must not hold up the start.
 const HOST_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -64,6 +67,8 @@ pub(crate) struct HdfsSink {
     connect: Connect,
     admission: Admission,
     open: Option<Open>,
+    /// Buckets that the last batch touched, if it was full.
+    spread: usize,
     failing: Gauge,
     failure: Text,
 }
@@ -89,6 +94,7 @@ impl Component for HdfsSink {
             connect,
             admission,
             open: None,
+            spread: 1,
             failing,
             failure,
         })
@@ -98,7 +104,11 @@ impl Component for HdfsSink {
 #[async_trait]
 impl Sink for HdfsSink {
     fn want(&self) -> Want {
-        Want { linger: LINGER, ..Want::events(self.config.batch_size.get()) }
+        let batch = self.config.batch_size.get();
+        match self.spread {
+            ..=1 => Want { linger: LINGER, ..Want::events(batch) },
+            spread => Want::events(batch.saturating_mul(spread.min(MOST_SPREAD))),
+        }
     }
 
     fn remarks(&self, may_have: &dyn Fn(&str) -> bool) -> Vec<BuildError> {
@@ -168,6 +178,7 @@ impl Sink for HdfsSink {
         open.wait_for_closer(most_files).await?;
         let mut rejected = vec![];
         let places = open.group(&mut self.paths, batch, &mut rejected);
+        self.spread = if batch.len() < self.config.batch_size.get() { 1 } else { places.len() };
         let mut outcome = Outcome::default();
         for places in places.chunks(most_files) {
             open.buckets.make_room(places, most_files);
