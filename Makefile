@@ -6,7 +6,7 @@ MINUTES ?= 10
 # Where rustup puts what the set-up script may just have installed.
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 
-.PHONY: quickstart test bench show soak lint setup packages
+.PHONY: quickstart test bench show soak fuzz lint setup packages
 
 setup:
 	@scripts/setup.sh
@@ -35,6 +35,10 @@ show: setup
 soak: setup
 	$(CARGO) build --locked --release -p flume-ng -p flume-rig
 	$(TARGET)/release/flume-rig soak $(MINUTES)
+
+# Every decoder on anything at all, for so many minutes each; NAMES="properties plan" for some of them.
+fuzz: setup
+	scripts/fuzz.sh $(abspath $(TARGET)) $$((60 * $(MINUTES))) $(NAMES)
 
 lint: setup
 	$(CARGO) fmt --all --check

@@ -7,12 +7,12 @@ use std::{
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     thread::{self, JoinHandle},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result};
 use flume_cluster::Cluster;
-use flume_testkit::agent::Agent;
+use flume_testkit::agent::{Agent, component};
 
 use crate::{
     agents::{configuration, program},
@@ -68,6 +68,20 @@ pub fn files(cluster: &Cluster, path: &str) -> Result<Vec<String>> {
 pub fn open_files(cluster: &Cluster, path: &str) -> Result<usize> {
     let text = cluster.admin(&["dfsadmin", "-listOpenFiles", "-path", path])?;
     Ok(text.lines().filter(|line| line.contains(path)).count())
+}
+
+/// What a sink says is wrong, once it says these words, in whatever case.
+pub fn wait_for_reason(agent: &Agent, sink: &str, words: &str, within: Duration) -> Option<String> {
+    let (deadline, words) = (Instant::now() + within, words.to_lowercase());
+    while Instant::now() < deadline {
+        let reason = agent.status().ok().and_then(|status| component(&status, sink)?.reason.clone());
+        if let Some(reason) = reason.filter(|reason| reason.to_lowercase().contains(&words)) {
+            return Some(reason);
+        }
+        thread::sleep(Duration::from_millis(50));
+    }
+    println!("{}", agent.log());
+    None
 }
 
 /// A client that sends numbered lines, a hundred at a time, until it is stopped.

@@ -12,7 +12,7 @@ use flume_testkit::agent::{Agent, component};
 use crate::{
     agents::configuration,
     flow::send_numbered,
-    hdfs_agent::{Feed, files, numbers, one_sink, open_files, start, start_in},
+    hdfs_agent::{Feed, files, numbers, one_sink, open_files, start, start_in, wait_for_reason},
     hdfs_client, identity,
     show::Report,
 };
@@ -104,7 +104,7 @@ fn refused(report: &mut Report, cluster: &Cluster) -> Result<()> {
     let mut agent = start(cluster, &two_sinks(cluster, "carol")?)?;
     let begun = Instant::now();
     let address = agent.address("r1");
-    let reason = wait_for_reason(&mut agent, "k2", "impersonate carol");
+    let reason = wait_for_reason(&agent, "k2", "impersonate carol", SOON);
     let took = begun.elapsed();
     let named = ["hadoop.proxyuser.flume.users", "hadoop.proxyuser.flume.hosts"]
         .iter()
@@ -122,20 +122,6 @@ fn refused(report: &mut Report, cluster: &Cluster) -> Result<()> {
     let after = numbers(cluster, "/user/alice/flume")?.values().sum::<u64>();
     report.row("carol: lines of the other sink", after - before, "100", after - before == 100);
     Ok(())
-}
-
-/// What a sink says is wrong, once it says these words.
-fn wait_for_reason(agent: &mut Agent, sink: &str, words: &str) -> Option<String> {
-    let deadline = Instant::now() + SOON;
-    while Instant::now() < deadline {
-        let reason = agent.status().ok().and_then(|status| component(&status, sink)?.reason.clone());
-        if let Some(reason) = reason.filter(|reason| reason.contains(words)) {
-            return Some(reason);
-        }
-        sleep(Duration::from_millis(50));
-    }
-    println!("{}", agent.log());
-    None
 }
 
 /// SIGKILL after each commit, while the file is open.
@@ -193,7 +179,7 @@ fn kdc_at_start(report: &mut Report, cluster: &mut Cluster) -> Result<()> {
     let begun = Instant::now();
     let mut agent = start(cluster, &text)?;
     let address = agent.address("r1");
-    let reason = wait_for_reason(&mut agent, "k1", "KDC");
+    let reason = wait_for_reason(&agent, "k1", "KDC", SOON);
     println!("k1: {}", reason.as_deref().unwrap_or("says nothing of it"));
     let took = begun.elapsed().as_secs_f64();
     report.row("no KDC at start: said within, s", format!("{took:.1}"), "< 20", reason.is_some());

@@ -16,8 +16,8 @@ use crate::{
     bench::{self, Effort},
     deploy, file_channel,
     flow::{FLOW, numbers, send_numbered},
-    guide, hdfs_bench, hdfs_client, hdfs_compare, hdfs_faults, hdfs_show, identity, read_back, structure,
-    transcripts,
+    guide, hdfs_bench, hdfs_client, hdfs_compare, hdfs_faults, hdfs_limits, hdfs_show, identity, read_back,
+    structure, transcripts,
 };
 
 /// Rows, and whether all passed.
@@ -67,6 +67,7 @@ pub fn run(effort: &Effort) -> Result<bool> {
     follow_guide(&mut report)?;
     hdfs_client::matrix(&mut report)?;
     hdfs_show::all(&mut report)?;
+    hdfs_limits::all(&mut report)?;
     hdfs_faults::all(&mut report)?;
     hdfs_bench::run(&mut report, true)?;
     structure::print(&root())?;
@@ -94,6 +95,7 @@ pub fn slice() -> Result<bool> {
     identity::logins(&mut report)?;
     follow_guide(&mut report)?;
     hdfs_show::slice(&mut report)?;
+    hdfs_limits::all(&mut report)?;
     hdfs_faults::slice(&mut report)?;
     bench::run_some(
         &Effort { rounds: 1, warm_up: Duration::from_secs(2), measured: Duration::from_secs(2) },
@@ -116,6 +118,7 @@ pub fn secured(part: &str) -> Result<bool> {
         "client" => hdfs_client::matrix(&mut report)?,
         "agent" => hdfs_show::all(&mut report)?,
         "agent-slice" => hdfs_show::slice(&mut report)?,
+        "limits" => hdfs_limits::all(&mut report)?,
         "faults" => hdfs_faults::all(&mut report)?,
         "faults-name-nodes" => hdfs_faults::name_nodes(&mut report)?,
         "faults-slice" => hdfs_faults::slice(&mut report)?,

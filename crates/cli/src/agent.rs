@@ -1,12 +1,18 @@
 //! `flume-ng agent`: reads the command line, runs an agent, says what remained.
 
-use std::{net::SocketAddr, process::ExitCode, sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use flume_core::AgentInfo;
 use flume_runtime::{Options, RunError};
 
-use crate::{args::Args, configuration::Files, logging, outcome::Failure, state_dir};
+use crate::{
+    args::Args,
+    configuration::Files,
+    logging,
+    outcome::{ExitCode, Failure},
+    state_dir,
+};
 
 /// As Flume's.
 const MONITORING_PORT: u16 = 41414;
@@ -58,7 +64,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
         }
         Err(error @ RunError::Configuration(_)) => {
             tracing::error!("{error}");
-            return Ok(ExitCode::from(2));
+            return Ok(ExitCode::WRONG);
         }
         Err(error) => {
             tracing::error!("{}", flume_core::with_causes(&error));

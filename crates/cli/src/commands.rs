@@ -1,12 +1,10 @@
 //! The commands, as a table.
 
-use std::process::ExitCode;
-
 use crate::{
     agent,
     args::{Args, Flag, parse},
     describe, doctor, manual,
-    outcome::{Failure, print},
+    outcome::{ExitCode, Failure, print},
     provision, status, tool, validate,
 };
 
@@ -85,7 +83,7 @@ pub(crate) const COMMANDS: &[Command] = &[
 pub(crate) fn run(arguments: &[String]) -> ExitCode {
     let Some((name, rest)) = arguments.split_first() else {
         eprint!("{}", usage());
-        return ExitCode::from(2);
+        return ExitCode::WRONG;
     };
     let name = match name.as_str() {
         "--help" | "-h" => "help",
@@ -109,7 +107,7 @@ pub(crate) fn run(arguments: &[String]) -> ExitCode {
         Ok(code) => code,
         Err(Failure::Usage(text)) => {
             eprintln!("flume-ng: {}", text.trim_end());
-            ExitCode::from(2)
+            ExitCode::WRONG
         }
         Err(Failure::Runtime(error)) => {
             eprintln!("flume-ng: {error:#}");

@@ -1,7 +1,5 @@
 //! `flume-ng describe`: what there is, and how it is configured, from the declarations themselves.
 
-use std::process::ExitCode;
-
 use flume_conf::SourceFrame;
 use flume_core::{
     Channel, ChannelSelector, Config, EventSerializer, Interceptor, RunnerConfig, Sink, SinkProcessor,
@@ -14,7 +12,7 @@ use crate::{
     args::Args,
     hadoop,
     known::KNOWN,
-    outcome::{Failure, print},
+    outcome::{ExitCode, Failure, print},
     registry::REGISTRY,
 };
 

@@ -1,6 +1,6 @@
 //! `flume-ng doctor`: what is well on this host, and what to do about the rest.
 
-use std::{path::PathBuf, process::ExitCode, sync::Arc};
+use std::{path::PathBuf, sync::Arc};
 
 use anyhow::Context as _;
 use flume_conf::Document;
@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::{
     args::Args,
-    outcome::{Failure, print},
+    outcome::{ExitCode, Failure, print},
     provision::{node, wants_json},
     registry::REGISTRY,
     validate,

@@ -1,12 +1,12 @@
 //! `flume-ng describe hadoop`: the settings of Hadoop that are in force, each with the file and line it comes from.
 
-use std::{path::Path, process::ExitCode};
+use std::path::Path;
 
 use flume_hdfs::hadoop::{ClientSettings, Hadoop, KNOWN};
 
 use crate::{
     args::Args,
-    outcome::{Failure, print},
+    outcome::{ExitCode, Failure, print},
 };
 
 /// Endings of keys whose values are nobody's business, as Hadoop's own list has them.
@@ -24,7 +24,7 @@ pub(crate) fn describe(args: &Args) -> Result<ExitCode, Failure> {
     problems.extend(targets.filter_map(Result::err).filter(|problem| problem.place.is_some()));
     problems.dedup();
     print(&page(&hadoop, &problems.iter().map(ToString::to_string).collect::<Vec<_>>()))?;
-    Ok(if problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(2) })
+    Ok(if problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::WRONG })
 }
 
 fn page(hadoop: &Hadoop, problems: &[String]) -> String {

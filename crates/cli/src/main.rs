@@ -6,6 +6,7 @@ mod commands;
 mod configuration;
 mod describe;
 mod doctor;
+mod environment;
 mod hadoop;
 mod known;
 mod logging;
@@ -18,12 +19,20 @@ mod status;
 mod tool;
 mod validate;
 
-use std::process::ExitCode;
-
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    commands::run(&arguments)
+fn main() -> ! {
+    let code = match environment::leave_out_tokens() {
+        Ok(()) => {
+            let arguments: Vec<String> = std::env::args().skip(1).collect();
+            commands::run(&arguments)
+        }
+        Err(error) => {
+            eprintln!("flume-ng: {error}");
+            outcome::ExitCode::FAILURE
+        }
+    };
+    // A thread may stand in a login that nobody waits for any more.
+    flume_hdfs::exit(code.0)
 }

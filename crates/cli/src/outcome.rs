@@ -1,6 +1,17 @@
 //! How a command ends.
 
-use std::{io::Write, process::ExitCode};
+use std::io::Write;
+
+/// What the process ends with.
+pub(crate) struct ExitCode(pub(crate) u8);
+
+impl ExitCode {
+    pub(crate) const SUCCESS: ExitCode = ExitCode(0);
+    /// At run time.
+    pub(crate) const FAILURE: ExitCode = ExitCode(1);
+    /// Of usage or configuration.
+    pub(crate) const WRONG: ExitCode = ExitCode(2);
+}
 
 /// Why a command failed, with its exit code.
 pub(crate) enum Failure {

@@ -1,6 +1,6 @@
 //! `flume-ng provision`: from a bare host to a checked service.
 
-use std::{fs, path::PathBuf, process::ExitCode};
+use std::{fs, path::PathBuf};
 
 use anyhow::{Context as _, anyhow};
 use flume_conf::{Document, report};
@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::{
     args::Args,
-    outcome::{Failure, print},
+    outcome::{ExitCode, Failure, print},
 };
 
 /// Runs the command: exit code 0 unless a step failed.

@@ -1,6 +1,6 @@
 //! `flume-ng status` and `flume-ng reload`: ask a running agent.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::path::PathBuf;
 
 use anyhow::{Context as _, anyhow};
 use flume_runtime::{Answer, ComponentStatus, Request, Status, ask};
@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use crate::{
     args::Args,
-    outcome::{Failure, print},
+    outcome::{ExitCode, Failure, print},
     state_dir,
 };
 

@@ -1,6 +1,6 @@
 //! `flume-ng tool`: what can be done to the directories of a file channel without an agent.
 
-use std::{path::PathBuf, process::ExitCode, sync::Arc};
+use std::{path::PathBuf, sync::Arc};
 
 use anyhow::anyhow;
 use flume_core::{
@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 use crate::{
     args::Args,
-    outcome::{Failure, print},
+    outcome::{ExitCode, Failure, print},
     registry::REGISTRY,
 };
 

@@ -1,13 +1,13 @@
 //! `flume-ng validate`: every mistake in one pass, nothing started.
 
-use std::{path::PathBuf, process::ExitCode, sync::Arc};
+use std::{path::PathBuf, sync::Arc};
 
 use flume_conf::{Document, report};
 use flume_core::{AgentInfo, Diagnostic, Severity};
 
 use crate::{
     args::Args,
-    outcome::{Failure, print},
+    outcome::{ExitCode, Failure, print},
     registry::REGISTRY,
 };
 
@@ -36,7 +36,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let found = diagnostics(&document, &agents);
     print(&if json { report::json(&found) + "\n" } else { text(&document, &agents, &found) })?;
     let failed = found.iter().any(|found| found.severity == Severity::Error);
-    Ok(if failed { ExitCode::from(2) } else { ExitCode::SUCCESS })
+    Ok(if failed { ExitCode::WRONG } else { ExitCode::SUCCESS })
 }
 
 /// What is wrong with these agents, in the order of the files, each thing once.

@@ -322,6 +322,54 @@ fn a_mistake_in_a_name_is_traced() {
     );
 }
 
+/// Nothing is wrong, and not what was meant.
+#[test]
+fn what_a_configuration_leads_to_is_remarked() {
+    let base = "a1.sources = r1\na1.channels = c1\na1.sinks = k1\na1.sources.r1.type = seq\na1.sources.r1.channels = c1\n\
+                a1.channels.c1.type = memory\na1.sinks.k1.type = hdfs\na1.sinks.k1.channel = c1\n\
+                a1.sinks.k1.hdfs.path = /logs/%Y\na1.sinks.k1.hdfs.rollCount = 0\n";
+    let malformed = "warning a1.sinks.k1.hdfs.path: its escapes of time need a header `timestamp`, which no source of the channel sets: every event is malformed; add a timestamp interceptor, or set hdfs.useLocalTimeStamp";
+    check_diagnostic(base, &[malformed]);
+    check_diagnostic(&format!("{base}a1.sinks.k1.hdfs.useLocalTimeStamp = true\n"), &[]);
+    let interceptor = |kind: &str, more: &str| {
+        let of = "a1.sources.r1.interceptors";
+        format!("{base}{of} = i1\n{of}.i1.type = {kind}\n{more}")
+    };
+    check_diagnostic(&interceptor("timestamp", ""), &[]);
+    check_diagnostic(&interceptor("host", ""), &[malformed]);
+    check_diagnostic(&interceptor("static", "a1.sources.r1.interceptors.i1.key = timestamp\n"), &[]);
+    // What is already in the channel may have it.
+    let alone =
+        base.replace("r1.channels = c1", "r1.channels = c2").replace("channels = c1\n", "channels = c1 c2\n");
+    check_diagnostic(&format!("{alone}a1.channels.c2.type = memory\n"), &[]);
+    check_diagnostic(
+        &base.replace("%Y", "x").replace("rollCount = 0", "rollCount = 10"),
+        &[
+            "warning a1.sinks.k1: files are complete at 30 s, 1024 bytes or 10 events, Flume's defaults, which make many small files; hdfs.rollInterval, hdfs.rollSize and hdfs.rollCount are the limits",
+        ],
+    );
+    check_diagnostic(
+        &base.replace("/logs/%Y", "%{dir}/x"),
+        &[
+            "warning a1.sinks.k1.hdfs.path: a path that begins with a header is below the home directory, also when the header's value begins with `/`; as in Flume it is absolute then with hdfs.headerValues = ANY",
+        ],
+    );
+}
+
+/// It may be read by the client of HDFS alone, which does not survive every one.
+#[test]
+fn a_file_of_delegation_tokens_is_not_read() {
+    let run = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_flume-ng"));
+        command.args(arguments).env("HADOOP_TOKEN_FILE_LOCATION", "/nowhere").output().unwrap()
+    };
+    let (output, plain) = (run(&["version"]), flume(&["version"]));
+    assert_eq!((output.status, output.stdout), (plain.status, plain.stdout));
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(said.matches("HADOOP_TOKEN_FILE_LOCATION has no effect").count(), 1, "{said}");
+    assert_eq!(run(&["agent", "--nonsense"]).status.code(), Some(2));
+}
+
 #[test]
 fn the_examples_are_right() {
     for entry in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples")).unwrap() {

@@ -120,14 +120,14 @@ impl ChannelHandle {
         let events = batch.len();
         self.0.counters.put_attempts.add(events);
         let _open = self.0.gate.read().await;
-        self.0.channel.load_full().put(batch).await?;
+        self.0.channel.load().put(batch).await?;
         self.0.counters.put_successes.add(events);
         Ok(())
     }
 
     /// See [`Channel::take`]; whoever commits the take tells [`taken`](Self::taken).
     pub async fn take(&self, want: Want, wait: Duration) -> Result<Box<dyn Take>, ChannelError> {
-        let take = self.0.channel.load_full().take(want, wait).await?;
+        let take = self.0.channel.load().take(want, wait).await?;
         // As in Flume, looking into an empty channel is an attempt.
         self.0.counters.take_attempts.add(take.events().len().max(1));
         Ok(take)

@@ -1,9 +1,15 @@
 //! The request to finish.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU8, Ordering::SeqCst},
+    },
+    time::Duration,
+};
 
 use parking_lot::Mutex;
-use tokio::{sync::watch, time::Instant};
+use tokio::{sync::Notify, time::Instant};
 
 /// How far a stop has gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -16,23 +22,35 @@ pub enum Phase {
     Halt,
 }
 
-/// What a component looks at. Cheap to clone.
+/// What a component looks at. Cheap to clone, and to look at with every batch.
 #[derive(Clone)]
-pub struct Stop(watch::Receiver<Phase>, Arc<Mutex<Option<Instant>>>);
+pub struct Stop(Arc<Request>);
 
 /// What makes the request. Dropping it is a request to halt.
-pub struct Switch(watch::Sender<Phase>, Arc<Mutex<Option<Instant>>>);
+pub struct Switch(Arc<Request>);
+
+#[derive(Default)]
+struct Request {
+    /// A [`Phase`]; it only grows.
+    phase: AtomicU8,
+    moved: Notify,
+    closed_by: Mutex<Option<Instant>>,
+}
 
 impl Stop {
     /// The request and the switch that makes it.
     pub fn new() -> (Switch, Stop) {
-        let ((switch, stop), closed) = (watch::channel(Phase::Run), Arc::<Mutex<_>>::default());
-        (Switch(switch, closed.clone()), Stop(stop, closed))
+        let request = Arc::<Request>::default();
+        (Switch(request.clone()), Stop(request))
     }
 
     /// How far it has gone.
     pub fn phase(&self) -> Phase {
-        if self.0.has_changed().is_err() { Phase::Halt } else { *self.0.borrow() }
+        match self.0.phase.load(SeqCst) {
+            0 => Phase::Run,
+            1 => Phase::Drain,
+            _ => Phase::Halt,
+        }
     }
 
     /// Whether it was made.
@@ -42,7 +60,7 @@ impl Stop {
 
     /// Says that nothing is left but to close, which takes at most `limit`.
     pub fn closing(&self, limit: Duration) {
-        *self.1.lock() = Instant::now().checked_add(limit);
+        *self.0.closed_by.lock() = Instant::now().checked_add(limit);
     }
 
     /// Waits for the request.
@@ -52,25 +70,33 @@ impl Stop {
 
     /// Waits until it has gone further than `phase`; for ever after the last.
     pub async fn beyond(&self, phase: Phase) {
-        if phase == Phase::Halt {
-            std::future::pending::<()>().await;
+        loop {
+            // Made before the look, so that a step between look and wait is not missed.
+            let moved = self.0.moved.notified();
+            if self.phase() > phase {
+                return;
+            }
+            moved.await;
         }
-        let _ = self.0.clone().wait_for(|now| *now > phase).await;
     }
 }
 
 impl Switch {
     /// When everything will be closed at the latest; `None` before it is being closed.
     pub fn closed_by(&self) -> Option<Instant> {
-        *self.1.lock()
+        *self.0.closed_by.lock()
     }
 
     /// Moves on to `phase`; never back.
     pub fn turn(&self, phase: Phase) {
-        self.0.send_if_modified(|now| {
-            let further = phase > *now;
-            *now = phase.max(*now);
-            further
-        });
+        if self.0.phase.fetch_max(phase as u8, SeqCst) < phase as u8 {
+            self.0.moved.notify_waiters();
+        }
+    }
+}
+
+impl Drop for Switch {
+    fn drop(&mut self) {
+        self.turn(Phase::Halt);
     }
 }

@@ -120,6 +120,11 @@ functions! {
     gss_display_status(u32, c_int, *const Oid, *mut u32, *mut Buffer);
 }
 
+unsafe extern "C" {
+    /// Ends the process at once: it may be called at any time, and nothing comes after it.
+    pub(crate) safe fn _exit(status: c_int) -> !;
+}
+
 fn oid(bytes: &'static [u8]) -> Oid {
     Oid { length: bytes.len() as u32, elements: bytes.as_ptr().cast() }
 }
@@ -150,11 +155,16 @@ impl Api {
         loaded.as_ref().map_err(|error| own_error(format!("the Kerberos library is not there: {error}")))
     }
 
-    /// Logs in by a keytab; the tickets live as long as the credential.
-    pub(crate) fn log_in(&'static self, principal: &str, keytab: &str) -> Result<Credential, Error> {
+    /// A cache that no other has the name of.
+    pub(crate) fn cache(&'static self) -> Result<Cache, Error> {
         static CACHES: AtomicU64 = AtomicU64::new(0);
         let number = CACHES.fetch_add(1, Ordering::Relaxed);
-        let cache = Cache { api: self, name: c_string(&format!("MEMORY:flume-{number}"))? };
+        Ok(Cache { api: self, name: c_string(&format!("MEMORY:flume-{number}"))? })
+    }
+
+    /// Logs in by a keytab; the tickets live as long as the credential.
+    pub(crate) fn log_in(&'static self, principal: &str, keytab: &str) -> Result<Credential, Error> {
+        let cache = self.cache()?;
         let (name, keytab) = (self.name(principal, PRINCIPAL_NAME)?, c_string(keytab)?);
         let pairs = [
             KeyValue { key: c"client_keytab".as_ptr(), value: keytab.as_ptr() },
@@ -292,9 +302,16 @@ impl Drop for Name {
 }
 
 /// A cache of tickets in memory, of this process alone.
-struct Cache {
+pub(crate) struct Cache {
     api: &'static Api,
     name: CString,
+}
+
+impl Cache {
+    pub(crate) fn name(&self) -> &str {
+        // It was made of a text.
+        self.name.to_str().unwrap_or_default()
+    }
 }
 
 impl Drop for Cache {

@@ -7,7 +7,7 @@
 #[expect(unsafe_code, reason = "the border to the C library; each block says why it holds")]
 mod api;
 
-use std::{fmt, path::Path};
+use std::{fmt, io::Write, path::Path};
 
 use api::Api;
 
@@ -123,6 +123,33 @@ impl Credential {
     }
 }
 
+/// A cache of tickets in memory, for a client that logs in by itself. It is forgotten with this value, which must
+/// outlive everything that uses it: the library keeps tickets for the life of the process otherwise.
+pub struct Cache(api::Cache);
+
+impl Cache {
+    /// A cache of its own.
+    ///
+    /// # Errors
+    /// Without the library.
+    pub fn new() -> Result<Cache, Error> {
+        Api::get()?.cache().map(Cache)
+    }
+
+    /// What the library knows it by: `MEMORY:flume-7`.
+    pub fn name(&self) -> &str {
+        self.0.name()
+    }
+}
+
+/// Ends the process without the exit handlers of C libraries. Those of Kerberos' take away what a thread that still
+/// asks a KDC needs, and abort the process when they notice.
+pub fn exit(code: u8) -> ! {
+    // What Rust itself would do at the end.
+    let _ = std::io::stdout().flush();
+    api::_exit(code.into())
+}
+
 /// Whom a context is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Service {
@@ -194,5 +221,13 @@ mod tests {
         assert!(!error.text.is_empty());
         assert!(Credential::from_keytab("a\0b", none).is_err());
         assert!(Credential::from_keytab("", none).is_err());
+    }
+
+    /// Where there is a library.
+    #[test]
+    fn each_cache_has_its_own_name() {
+        if let (Ok(one), Ok(other)) = (Cache::new(), Cache::new()) {
+            assert!(one.name().starts_with("MEMORY:") && one.name() != other.name());
+        }
     }
 }

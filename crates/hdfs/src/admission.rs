@@ -81,11 +81,13 @@ impl Admission {
             let cause = format!("no answer within {} s; does the name service answer?", NAMES.as_secs());
             FsError::at(FsErrorKind::Retry, "find this host's name, and Hadoop's configuration")(cause)
         });
-        let Some((cluster, namenodes)) = found?? else { return Ok(Place::Local) };
-        let (identity, client) = (&cluster.identity, &cluster.client);
-        if let Some(login) = &identity.login {
-            self.log_in(&Session::of(login)).await?;
+        let Some((mut cluster, namenodes)) = found?? else { return Ok(Place::Local) };
+        if let Some(login) = &mut cluster.identity.login {
+            let session = Session::of(login);
+            self.log_in(&session).await?;
+            login.principal = session.full_principal().unwrap_or_else(|| session.principal().into());
         }
+        let (identity, client) = (&cluster.identity, &cluster.client);
         // None: a mount table that leads to this machine, or to different places by what events have in them.
         if !namenodes.is_empty() {
             let user = identity.proxy_user.as_deref().map(|user| format!(" as {user}")).unwrap_or_default();

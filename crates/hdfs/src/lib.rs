@@ -11,6 +11,7 @@ pub mod rpc;
 mod sink;
 
 use flume_core::{EventSerializer, Registration, Sink};
+pub use flume_gss::exit;
 
 /// Every sink in this crate.
 #[rustfmt::skip]

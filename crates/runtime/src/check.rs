@@ -3,12 +3,19 @@
 use std::{collections::HashMap, sync::Arc};
 
 use flume_conf::{GroupPlan, Plan, Refused, SourcePlan};
-use flume_core::{AgentInfo, BuildError, ChannelStats, Context, Diagnostic, Severity, props::Section};
+use flume_core::{
+    AgentInfo, BuildError, ChannelStats, Context, Diagnostic, Interceptor, Severity, Source, props::Section,
+};
 
 /// Moves what cannot be built from the plan's components to `refused`, with a diagnostic each. No I/O.
 pub fn check(mut plan: Plan, agent: &Arc<AgentInfo>) -> Plan {
-    let mut check =
-        Check { agent: agent.clone(), channels: HashMap::new(), diagnostics: vec![], refused: vec![] };
+    let mut check = Check {
+        agent: agent.clone(),
+        channels: HashMap::new(),
+        feeders: vec![],
+        diagnostics: vec![],
+        refused: vec![],
+    };
     plan.channels.retain(|channel| {
         let cx = check.context(&channel.section, vec![]);
         let built = (channel.build)(&cx).map(|channel| channel.stats());
@@ -33,8 +40,23 @@ struct Check {
     agent: Arc<AgentInfo>,
     /// What the channels that can be built hold, by short name.
     channels: HashMap<String, ChannelStats>,
+    feeders: Vec<Feeder>,
     diagnostics: Vec<Diagnostic>,
     refused: Vec<Refused>,
+}
+
+/// A source that can be built, as far as it makes events.
+struct Feeder {
+    /// By short name.
+    channels: Vec<String>,
+    source: Box<dyn Source>,
+    interceptors: Vec<Box<dyn Interceptor>>,
+}
+
+impl Feeder {
+    fn may_set(&self, header: &str) -> bool {
+        self.source.may_set(header) || self.interceptors.iter().any(|interceptor| interceptor.may_set(header))
+    }
 }
 
 impl Check {
@@ -50,18 +72,37 @@ impl Check {
             return false;
         }
         let cx = self.context(&source.section, frame.channels.texts().map(String::from).collect());
-        let wiring = wire(frame, &cx);
-        if let Err(error) = wiring {
-            self.refuse(&source.frame_section, &error);
-            return false;
-        }
+        let interceptors = match wire(frame, &cx) {
+            Err(error) => {
+                self.refuse(&source.frame_section, &error);
+                return false;
+            }
+            Ok((interceptors, _)) => interceptors,
+        };
         match (source.build)(&cx) {
             Err(error) => {
                 self.refuse(&source.section, &error);
                 false
             }
-            Ok(built) => self.fits(source, built.batch_size()),
+            Ok(built) => {
+                let fits = self.fits(source, built.batch_size());
+                if fits {
+                    let channels = cx.peers.to_vec();
+                    self.feeders.push(Feeder { channels, source: built, interceptors });
+                }
+                fits
+            }
         }
+    }
+
+    /// Whether an event of a channel can have a header. One without a source may hold events of another time.
+    fn may_have(&self, channel: &str, header: &str) -> bool {
+        let mut feeders = self
+            .feeders
+            .iter()
+            .filter(|feeder| feeder.channels.iter().any(|name| name == channel))
+            .peekable();
+        feeders.peek().is_none() || feeders.any(|feeder| feeder.may_set(header))
     }
 
     /// A batch larger than a channel's transaction would be refused for ever.
@@ -93,6 +134,10 @@ impl Check {
                     false
                 }
                 Ok(built) => {
+                    let remarks = built.remarks(&|header| self.may_have(&sink.channel, header));
+                    for remark in remarks {
+                        self.report(Severity::Warning, &sink.section, &remark);
+                    }
                     let wanted = built.want().events;
                     if wanted > limit {
                         let text = format!(

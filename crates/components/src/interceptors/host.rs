@@ -44,6 +44,10 @@ impl Interceptor for HostInterceptor {
         }
         Ok(())
     }
+
+    fn may_set(&self, header: &str) -> bool {
+        &*self.name == header
+    }
 }
 
 fn host(use_ip: bool) -> Option<String> {

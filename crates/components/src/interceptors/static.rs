@@ -35,4 +35,8 @@ impl Interceptor for StaticInterceptor {
         super::set_header(batch, &self.key, &self.value, self.preserve_existing);
         Ok(())
     }
+
+    fn may_set(&self, header: &str) -> bool {
+        &*self.key == header
+    }
 }

@@ -34,4 +34,8 @@ impl Interceptor for TimestampInterceptor {
         super::set_header(batch, &self.name, &Str::from(now.to_string()), self.preserve_existing);
         Ok(())
     }
+
+    fn may_set(&self, header: &str) -> bool {
+        &*self.name == header
+    }
 }

@@ -96,6 +96,10 @@ impl Source for ExecSource {
     fn batch_size(&self) -> usize {
         self.config.batch_size.max(1) as usize
     }
+
+    fn may_set(&self, _: &str) -> bool {
+        false
+    }
 }
 
 impl ExecSource {

@@ -96,6 +96,10 @@ impl Source for NetcatSource {
         while connections.join_next().await.is_some() {}
         Ok(())
     }
+
+    fn may_set(&self, _: &str) -> bool {
+        false
+    }
 }
 
 /// The next connection, once there is room for it.

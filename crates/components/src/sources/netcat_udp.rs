@@ -68,6 +68,10 @@ impl Source for NetcatUdpSource {
             }
         }
     }
+
+    fn may_set(&self, header: &str) -> bool {
+        self.header.as_deref() == Some(header)
+    }
 }
 
 impl NetcatUdpSource {

@@ -78,4 +78,8 @@ impl Source for SeqSource {
     fn batch_size(&self) -> usize {
         self.batch_size
     }
+
+    fn may_set(&self, _: &str) -> bool {
+        false
+    }
 }

@@ -102,6 +102,10 @@ impl Source for StressSource {
     fn batch_size(&self) -> usize {
         self.batch_size
     }
+
+    fn may_set(&self, _: &str) -> bool {
+        false
+    }
 }
 
 impl StressSource {

@@ -25,7 +25,8 @@ pub use crate::admission::{Cluster, Place};
 /// A call that is dropped half way may still happen later: after a time-out the caller assumes nothing.
 #[async_trait]
 pub trait FileSystem: Send + Sync {
-    /// Creates a file, and its parents where missing. Never overwrites: [`FsErrorKind::Exists`].
+    /// Creates a file, and its parents where missing. Never overwrites: [`FsErrorKind::Exists`]. After a refusal for
+    /// permissions, a quota or the name there is no file; after another failure there may be one.
     async fn create(&self, path: &str) -> Result<Box<dyn OpenFile>, FsError>;
 
     /// Opens a closed file at its end.
@@ -114,6 +115,13 @@ pub enum FsErrorKind {
     Name,
     /// This file system does not do it.
     Unsupported,
+}
+
+impl FsErrorKind {
+    /// Whether the file system looked at the call, said no, and did nothing.
+    pub(crate) fn is_refusal(self) -> bool {
+        matches!(self, FsErrorKind::Permission | FsErrorKind::Quota | FsErrorKind::Name)
+    }
 }
 
 impl FsError {

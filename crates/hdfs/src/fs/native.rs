@@ -8,12 +8,11 @@
 use std::{
     collections::{BTreeMap, HashMap},
     sync::{Arc, LazyLock, Weak},
-    thread,
-    time::Duration,
 };
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use flume_gss::Cache;
 use hdfs_native::{Client, ClientBuilder, HdfsError, WriteOptions, file::FileWriter};
 use parking_lot::Mutex;
 use tokio::{
@@ -28,8 +27,6 @@ use crate::identity::Login;
 const MOST_READ_BYTES: usize = 16 << 20;
 /// One thread may stand in a login while the other serves open files.
 const THREADS: usize = 2;
-/// Threads that end take no longer.
-const END: Duration = Duration::from_secs(1);
 /// How often each NameNode is asked before a call has failed, unless the configuration says so: together with the
 /// client's pauses a quarter of a minute, within the sink's default time limit, so that the cause is told.
 const ATTEMPTS: usize = 4;
@@ -110,10 +107,14 @@ struct Call<'a> {
 }
 
 impl Threads {
-    fn start(user: &str) -> std::io::Result<Threads> {
+    /// `kept` is dropped after the last thread has ended, and with it every task.
+    fn start(user: &str, kept: impl Send + Sync + 'static) -> std::io::Result<Threads> {
         Builder::new_multi_thread()
             .worker_threads(THREADS)
             .thread_name(format!("hdfs-{user}"))
+            .on_thread_stop(move || {
+                let _ = &kept;
+            })
             .enable_all()
             .build()
             .map(|runtime| Threads(Some(runtime)))
@@ -121,12 +122,10 @@ impl Threads {
 }
 
 impl Drop for Threads {
-    /// Waits for them, but not for one that stands in a login. Kerberos' library ends a process that exits while its
-    /// threads still give their contexts back; and a runtime may not wait where futures run, hence a thread for it.
+    /// Without waiting: a thread may stand in a login, and nobody may block here.
     fn drop(&mut self) {
         if let Some(runtime) = self.0.take() {
-            let end = thread::spawn(move || runtime.shutdown_timeout(END));
-            let _ = end.join();
+            runtime.shutdown_background();
         }
     }
 }
@@ -149,7 +148,11 @@ impl Seat {
 impl Session {
     fn start(options: &Options) -> Result<Session, FsError> {
         let doing = || format!("connect to {}", options.url);
-        let threads = Threads::start(&options.user).map_err(FsError::at(FsErrorKind::Retry, doing()))?;
+        let cache = options.login.is_some().then(Cache::new).transpose();
+        let cache = cache.map_err(FsError::at(FsErrorKind::Retry, doing()))?;
+        let cache_name = cache.as_ref().map(|cache| cache.name().to_string());
+        let threads = Threads::start(&options.user, cache);
+        let threads = threads.map_err(FsError::at(FsErrorKind::Retry, doing()))?;
         let handle = threads.0.as_ref().map(|runtime| runtime.handle().clone());
         let mut builder = ClientBuilder::new()
             .with_url(&options.url)
@@ -159,12 +162,14 @@ impl Session {
         if let Some(handle) = handle {
             builder = builder.with_io_runtime(handle);
         }
-        if let Some(Login { principal, keytab }) = &options.login {
+        if let (Some(Login { principal, keytab }), Some(cache)) = (&options.login, cache_name) {
             let keytab = keytab.to_string_lossy();
             builder = builder.with_kerberos_principal(principal).with_kerberos_keytab(keytab);
+            builder = builder.with_kerberos_cache(cache);
         }
-        if options.impersonates || !is_secure(options) {
-            builder = builder.with_user(&options.user);
+        let tempted = std::env::var_os("HADOOP_PROXY_USER").is_some();
+        if let Some(user) = stated_user(options, tempted) {
+            builder = builder.with_user(user);
         }
         let client = builder.build().map_err(|error| failed(doing(), error))?;
         Ok(Session { client, threads })
@@ -193,6 +198,18 @@ impl Session {
 
 fn is_secure(options: &Options) -> bool {
     options.settings.get("hadoop.security.authentication").is_some_and(|word| word != "simple")
+}
+
+/// Who the client is told that it is, or acts for; `None`: whoever the tickets say. `tempted`: left to itself it would
+/// follow `HADOOP_PROXY_USER`. Then a principal is stated in full, as Hadoop's own client does: to the NameNode any other
+/// name is an impersonation.
+fn stated_user(options: &Options, tempted: bool) -> Option<&str> {
+    match &options.login {
+        _ if options.impersonates => Some(&options.user),
+        Some(login) => tempted.then_some(login.principal.as_str()),
+        None if is_secure(options) => None,
+        None => Some(&options.user),
+    }
 }
 
 /// The configuration as this client wants it.
@@ -449,6 +466,8 @@ fn kind_of_class(class: &str) -> FsErrorKind {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
@@ -475,23 +494,72 @@ mod tests {
         assert_eq!(kind(&HdfsError::AlreadyExists("/x".into())), FsErrorKind::Exists);
     }
 
-    #[tokio::test]
-    async fn an_unreachable_namenode_is_worth_another_try() {
-        let port = {
-            let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-            listener.local_addr().unwrap().port()
-        };
-        let one = [("dfs.client.failover.max.attempts".to_string(), "1".to_string())];
-        let options = Options {
-            url: format!("hdfs://127.0.0.1:{port}"),
-            settings: one.into(),
+    fn options(url: &str, setting: (&str, &str)) -> Options {
+        Options {
+            url: url.into(),
+            settings: [(setting.0.to_string(), setting.1.to_string())].into(),
             replication: 1,
             block_size_bytes: 1 << 20,
             umask: 0o022,
             login: None,
             user: "alice".into(),
             impersonates: false,
+        }
+    }
+
+    #[test]
+    fn the_user_is_stated_unless_tickets_say_who_it_is() {
+        let login = Login { principal: "flume/h@R".into(), keytab: "/k".into() };
+        for (authentication, login, impersonates, [expected, tempted]) in [
+            ("simple", None, false, [Some("alice"); 2]),
+            ("simple", None, true, [Some("alice"); 2]),
+            ("kerberos", None, false, [None; 2]),
+            ("kerberos", None, true, [Some("alice"); 2]),
+            ("kerberos", Some(login.clone()), false, [None, Some("flume/h@R")]),
+            ("kerberos", Some(login.clone()), true, [Some("alice"); 2]),
+            ("simple", Some(login), false, [None, Some("flume/h@R")]),
+        ] {
+            let some = options("hdfs://nn", ("hadoop.security.authentication", authentication));
+            let options = Options { login, impersonates, ..some };
+            assert_eq!(stated_user(&options, false), expected, "{options:?}");
+            assert_eq!(stated_user(&options, true), tempted, "{options:?}");
+        }
+    }
+
+    /// In the middle of a call, and dropped where futures run.
+    #[tokio::test]
+    async fn threads_end_without_anybody_waiting_and_what_they_need_goes_last() {
+        struct Kept(std::sync::mpsc::Sender<()>);
+        impl Drop for Kept {
+            fn drop(&mut self) {
+                let _ = self.0.send(());
+            }
+        }
+        let (gone, wait) = std::sync::mpsc::channel();
+        let (release, stuck) = std::sync::mpsc::channel::<()>();
+        let threads = Threads::start("alice", Kept(gone)).unwrap();
+        let (entered, enter) = tokio::sync::oneshot::channel();
+        threads.0.as_ref().unwrap().spawn(async move {
+            let _ = entered.send(());
+            let _ = stuck.recv();
+        });
+        enter.await.unwrap();
+        let start = std::time::Instant::now();
+        drop(threads);
+        assert!(start.elapsed() < Duration::from_millis(500), "{:?}", start.elapsed());
+        assert!(wait.recv_timeout(Duration::from_millis(50)).is_err(), "a thread still needs it");
+        release.send(()).unwrap();
+        wait.recv_timeout(Duration::from_secs(10)).unwrap();
+    }
+
+    #[tokio::test]
+    async fn an_unreachable_namenode_is_worth_another_try() {
+        let port = {
+            let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            listener.local_addr().unwrap().port()
         };
+        let url = format!("hdfs://127.0.0.1:{port}");
+        let options = options(&url, ("dfs.client.failover.max.attempts", "1"));
         let fs = open(options.clone());
         assert!(Arc::ptr_eq(&fs, &open(options)), "equal options share a client");
         assert_eq!(fs.home(), "/user/alice");

@@ -74,10 +74,18 @@ impl Identity {
         Ok(Identity { login, proxy_user: set(proxy_user) })
     }
 
-    /// The same with `_HOST` replaced. Asks the system's name service, so it blocks.
+    /// The same with `_HOST` replaced, and with `HADOOP_PROXY_USER` where it counts. Asks the system's name service,
+    /// so it blocks.
     pub fn resolved(self) -> Identity {
-        let login = self.login.map(|login| Login { principal: resolve_host(&login.principal), ..login });
-        Identity { login, ..self }
+        let Identity { login, proxy_user } = self.acting_for(std::env::var("HADOOP_PROXY_USER").ok());
+        let login = login.map(|login| Login { principal: resolve_host(&login.principal), ..login });
+        Identity { login, proxy_user }
+    }
+
+    /// As in Flume, the environment may name whom somebody acts for who does not log in by a keytab.
+    fn acting_for(self, user: Option<String>) -> Identity {
+        let user = user.filter(|user| self.login.is_none() && !user.is_empty());
+        Identity { proxy_user: self.proxy_user.or(user), login: self.login }
     }
 }
 
@@ -147,5 +155,17 @@ mod tests {
         let identity = Identity::new(Some(" flume@R "), Some("/k"), Some("")).unwrap();
         let login = Login { principal: "flume@R".into(), keytab: "/k".into() };
         assert_eq!(identity, Identity { login: Some(login), proxy_user: None });
+    }
+
+    #[test]
+    fn the_environment_names_a_user_only_for_who_does_not_log_in() {
+        let acting = |principal, proxy_user, variable: &str| {
+            let identity = Identity::new(principal, principal.map(|_| "/k"), proxy_user).unwrap();
+            identity.acting_for(Some(variable.into())).proxy_user
+        };
+        assert_eq!(acting(None, None, "bob").as_deref(), Some("bob"));
+        assert_eq!(acting(None, Some("alice"), "bob").as_deref(), Some("alice"));
+        assert_eq!(acting(None, None, ""), None);
+        assert_eq!(acting(Some("flume@R"), None, "bob"), None);
     }
 }

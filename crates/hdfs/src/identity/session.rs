@@ -148,6 +148,11 @@ impl Session {
         &self.login.principal
     }
 
+    /// Who the KDC says it is: in full, with the realm. `None` before the first login.
+    pub fn full_principal(&self) -> Option<String> {
+        self.known.lock().ticket.as_ref().map(|ticket| ticket.principal.clone())
+    }
+
     /// When the ticket expires; `None` before the first login.
     pub fn expires(&self) -> Option<SystemTime> {
         self.known.lock().ticket.as_ref().map(|ticket| ticket.expires)

@@ -82,6 +82,11 @@ impl Template {
         self.segments.iter().any(|segment| matches!(segment, Segment::Time(..) | Segment::Millis))
     }
 
+    /// Whether a header comes first.
+    pub(crate) fn begins_with_header(&self) -> bool {
+        matches!(self.segments.first(), Some(Segment::Header(..)))
+    }
+
     /// The parts of the host that are to be filled in before anything is rendered.
     pub(crate) fn host_parts(&self) -> impl Iterator<Item = HostPart> {
         self.segments
@@ -156,7 +161,8 @@ impl Template {
                 time.render(&moment, rendered)?;
             }
         }
-        self.second = Some(second);
+        // Before 1970 `%s` counts towards it, so it may change within a second.
+        self.second = (millis >= 0).then_some(second);
         Ok(())
     }
 

@@ -69,6 +69,38 @@ fn times_are_rendered_anew_with_each_second() {
     assert!(rendered(&mut template, &event(&[]), &clock("UTC", None)).is_err());
 }
 
+/// Java's calendar counts fields from 0 before 1970, too, so they are rounded down like any other; `%s` is divided, and
+/// so goes towards 0. Flume itself refuses to round these.
+#[test]
+fn times_before_1970_are_rounded_down() {
+    for (zone, millis, unit, value, expected) in [
+        ("UTC", 0, RoundUnit::Second, 15, "1970-01-01 00:00:00 0"),
+        ("UTC", 0, RoundUnit::Hour, 24, "1970-01-01 00:00:00 0"),
+        ("UTC", -1, RoundUnit::Second, 1, "1969-12-31 23:59:59 -1"),
+        ("UTC", -1, RoundUnit::Second, 15, "1969-12-31 23:59:45 -15"),
+        ("UTC", -1, RoundUnit::Second, 60, "1969-12-31 23:59:00 -60"),
+        ("UTC", -1, RoundUnit::Minute, 10, "1969-12-31 23:50:00 -600"),
+        ("UTC", -1, RoundUnit::Minute, 7, "1969-12-31 23:56:00 -240"),
+        ("UTC", -1, RoundUnit::Hour, 5, "1969-12-31 20:00:00 -14400"),
+        ("UTC", -1, RoundUnit::Hour, 24, "1969-12-31 00:00:00 -86400"),
+        ("UTC", -86_400_001, RoundUnit::Hour, 2, "1969-12-30 22:00:00 -93600"),
+        ("Asia/Kathmandu", -1, RoundUnit::Minute, 7, "1970-01-01 05:28:00 -120"),
+        ("Asia/Kathmandu", -1, RoundUnit::Hour, 2, "1970-01-01 04:00:00 -5400"),
+        ("America/New_York", 0, RoundUnit::Hour, 24, "1969-12-31 00:00:00 -68400"),
+    ] {
+        let mut template = Template::parse("%Y-%m-%d %H:%M:%S %s", HeaderValues::Path).unwrap();
+        let (event, rounding) =
+            (event(&[("timestamp", &i64::to_string(&millis))]), Some(Rounding { unit, value }));
+        let found = rendered(&mut template, &event, &clock(zone, rounding));
+        assert_eq!(found.as_deref(), Ok(expected), "{zone} {millis} {rounding:?}");
+    }
+    let mut template = Template::parse("%S %s", HeaderValues::Path).unwrap();
+    for (millis, expected) in [("-1", "59 0"), ("-1000", "59 -1"), ("-1001", "58 -1"), ("-1999", "58 -1")] {
+        let found = rendered(&mut template, &event(&[("timestamp", millis)]), &clock("UTC", None));
+        assert_eq!(found.as_deref(), Ok(expected), "{millis}");
+    }
+}
+
 #[test]
 fn the_host_is_filled_in() {
     let mut template = Template::parse("/%[LocalHost]/%[ip]/%[fqdn]", HeaderValues::Path).unwrap();

@@ -225,6 +225,11 @@ impl Bucket {
                     let now = SystemTime::UNIX_EPOCH.elapsed().map_or(0, |now| now.as_millis() as u64);
                     self.next = now.max(self.next) + 1;
                 }
+                // Nothing is there, unless an earlier call of this name has made it.
+                Err(error) if error.kind.is_refusal() && !self.doubtful => {
+                    shared.finished(&names);
+                    return Err(error);
+                }
                 Err(error) => {
                     self.doubtful = true;
                     return Err(error);
@@ -235,12 +240,10 @@ impl Bucket {
 
     fn names(&self, shared: &Shared, number: u64) -> Names {
         let Affixes { suffix, in_use_prefix, in_use_suffix } = &shared.affixes;
-        let (directory, name) =
-            (self.directory.trim_end_matches('/'), format!("{}.{number}{suffix}", self.prefix));
-        Names {
-            in_use: format!("{directory}/{in_use_prefix}{name}{in_use_suffix}"),
-            target: format!("{directory}/{name}"),
-        }
+        let target = format!("{}/{}.{number}{suffix}", self.directory.trim_end_matches('/'), self.prefix);
+        // The prefix may name directories: a rename makes none.
+        let (directory, name) = target.rsplit_once('/').unwrap_or(("", &target));
+        Names { in_use: format!("{directory}/{in_use_prefix}{name}{in_use_suffix}"), target }
     }
 
     /// Moves a file whose content is flushed to the closer.

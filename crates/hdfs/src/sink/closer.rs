@@ -189,7 +189,7 @@ impl Work {
         let mut tries = 0;
         loop {
             let last = *hurry.borrow_and_update();
-            let Err(error) = self.attempt(&mut closing).await else {
+            let Err(error) = self.attempt(&mut closing, &hurry).await else {
                 if let Some(journal) = &self.journal {
                     journal.finish(&self.file_system, &closing.names.in_use);
                 }
@@ -217,7 +217,7 @@ impl Work {
     }
 
     /// Closes and renames, from wherever the last attempt has come to.
-    async fn attempt(&self, closing: &mut Closing) -> Result<(), FsError> {
+    async fn attempt(&self, closing: &mut Closing, hurry: &watch::Receiver<bool>) -> Result<(), FsError> {
         let in_use = closing.names.in_use.clone();
         match std::mem::replace(&mut closing.state, Stream::Left) {
             Stream::Complete(out, trailer) => {
@@ -231,7 +231,7 @@ impl Work {
         }
         if matches!(closing.state, Stream::Left) {
             closing.held = None;
-            if !self.recover(&in_use).await? {
+            if !self.recover(&in_use, hurry).await? {
                 return Ok(());
             }
             closing.state = Stream::Closed { perhaps_empty: true };
@@ -265,20 +265,25 @@ impl Work {
         false
     }
 
-    /// Asks until the file is closed, as long as an attempt lasts. `false`: there is no such file.
-    async fn recover(&self, path: &str) -> Result<bool, FsError> {
+    /// Asks until the file is closed, as long as an attempt lasts; one in a hurry does not wait for a file system that
+    /// is away. `false`: there is no such file.
+    async fn recover(&self, path: &str, hurry: &watch::Receiver<bool>) -> Result<bool, FsError> {
         let (start, mut pause) = (Instant::now(), FIRST_POLL);
         loop {
-            match self.fs.recover_lease(path).await {
+            let error = match self.fs.recover_lease(path).await {
                 Ok(true) => return Ok(true),
-                Ok(false) if start.elapsed() >= self.retries.interval.max(SHORTEST_POLLING) => {
+                Ok(false) => {
                     let cause = "the file system is still recovering its last block";
-                    return Err(FsError::at(FsErrorKind::Retry, format!("close {path}"))(cause));
+                    FsError::at(FsErrorKind::Retry, format!("close {path}"))(cause)
                 }
-                Ok(false) => sleep(pause).await,
                 Err(error) if error.kind == FsErrorKind::Gone => return Ok(false),
+                Err(error) if error.kind == FsErrorKind::Retry && !*hurry.borrow() => error,
                 Err(error) => return Err(error),
+            };
+            if start.elapsed() >= self.retries.interval.max(SHORTEST_POLLING) {
+                return Err(error);
             }
+            sleep(pause).await;
             pause = (2 * pause).min(LONGEST_POLL);
         }
     }

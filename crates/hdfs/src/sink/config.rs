@@ -56,8 +56,9 @@ pub(crate) struct HdfsConfig {
     /// Whether times are the agent's clock rather than the header `timestamp`.
     #[prop("hdfs.useLocalTimeStamp", default = false)]
     use_local_time_stamp: bool,
-    /// What header values may do in a path: PATH, name directories below the configured one; NAME, not even that, a
-    /// `/` becomes `%2F`; ANY, leave it by `..`, as in Flume.
+    /// What header values may do in a path: PATH, name directories below the configured one, or below the home
+    /// directory where the path begins with a header; NAME, not even that, a `/` becomes `%2F`; ANY, leave it by `..`,
+    /// or by a `/` in front, as in Flume.
     #[prop("hdfs.headerValues", default = "PATH")]
     header_values: HeaderValues,
     /// Seconds after which a file is complete; 0 or less: time does not matter.
@@ -75,7 +76,8 @@ pub(crate) struct HdfsConfig {
     /// Replicas that the block being written must have, or the file is complete; unset: what the file system makes.
     #[prop("hdfs.minBlockReplicas")]
     min_block_replicas: Option<usize>,
-    /// Most events written in one transaction.
+    /// Most events written in one transaction. While events queue up, a transaction may have as many for each of the
+    /// files that the last one wrote to, but no more than ten times as many.
     #[prop("hdfs.batchSize", default = 100)]
     pub(super) batch_size: NonZeroUsize,
     /// Most open files; beyond it the one unused for longest is completed.
@@ -151,6 +153,14 @@ pub(super) struct Paths {
     pub(super) values: HeaderValues,
     /// Bytes of the directory that are the configuration's.
     pub(super) fixed: usize,
+}
+
+impl Paths {
+    /// Whether what the path begins with comes from events that may not choose a directory of their own: it is below
+    /// the home directory then, whatever they say.
+    pub(super) fn is_led_by_events(&self) -> bool {
+        self.fixed == 0 && self.values != HeaderValues::Any
+    }
 }
 
 /// When a file is complete.

@@ -134,7 +134,8 @@ impl Open {
         let (key, shared) = (&self.key, &self.shared);
         self.buckets.place(key, || {
             let (directory, prefix) = key.split_at(directory);
-            let home = if key.starts_with('/') { String::new() } else { shared.fs.home() + "/" };
+            let absolute = key.starts_with('/') && !paths.is_led_by_events();
+            let home = if absolute { String::new() } else { shared.fs.home() + "/" };
             let directory = normal(&format!("{home}{directory}"), home.len() + paths.fixed, paths.values);
             // A prefix may name directories, too.
             let prefix = normal(prefix, 0, paths.values);

@@ -9,12 +9,13 @@
 //! ```
 //!
 //! In names, a backslash, tab or line break is written `\\`, `\t`, `\n`, `\r`. A last line without its end was torn by
-//! a crash and says nothing: its file was not created.
+//! a crash and says nothing: its file was not created. One that a full disk has torn is overwritten by the next.
 
 use std::{
     collections::BTreeMap,
-    fs::{self, File, OpenOptions, TryLockError},
-    io::{self, Write},
+    fs::{self, File, TryLockError},
+    io::{self, ErrorKind, Write},
+    os::unix::fs::FileExt,
     path::{Path, PathBuf},
 };
 
@@ -45,6 +46,7 @@ pub(crate) struct Journal {
 
 struct Inner {
     file: File,
+    /// Of whole lines.
     bytes: u64,
     unfinished: Unfinished,
     /// Whether files were begun since the last sync.
@@ -61,12 +63,14 @@ impl Journal {
         }
         let locked = File::create(path.with_extension("lock"))?;
         lock(&locked)?;
-        let file = OpenOptions::new().append(true).create(true).open(path)?;
-        let unfinished = parse(&fs::read(path)?);
-        let inner = Inner { file, bytes: u64::MAX, unfinished, unsynced: false, failing: false };
-        let journal = Journal { path: path.into(), _lock: locked, inner: Mutex::new(inner) };
-        journal.compact()?;
-        Ok(journal)
+        let unfinished = match fs::read(path) {
+            Ok(bytes) => parse(&bytes),
+            Err(error) if error.kind() == ErrorKind::NotFound => Unfinished::new(),
+            Err(error) => return Err(error),
+        };
+        let (file, bytes) = write_anew(path, &lines(&unfinished))?;
+        let inner = Inner { file, bytes, unfinished, unsynced: false, failing: false };
+        Ok(Journal { path: path.into(), _lock: locked, inner: Mutex::new(inner) })
     }
 
     /// What was begun and not finished.
@@ -104,19 +108,10 @@ impl Journal {
     /// Writes the journal anew when it has grown. Blocks.
     pub(crate) fn compact(&self) -> io::Result<()> {
         let mut inner = self.inner.lock();
-        let lines: String = (inner.unfinished.iter())
-            .map(|((file_system, in_use), target)| line(&["+", file_system, in_use, target]))
-            .collect();
-        if inner.bytes <= COMPACT_BYTES.max(2 * lines.len() as u64) {
-            return Ok(());
+        let lines = lines(&inner.unfinished);
+        if inner.bytes > COMPACT_BYTES.max(2 * lines.len() as u64) {
+            (inner.file, inner.bytes) = write_anew(&self.path, &lines)?;
         }
-        let fresh = self.path.with_extension("new");
-        let mut file = File::create(&fresh)?;
-        file.write_all(lines.as_bytes())?;
-        file.sync_data()?;
-        fs::rename(&fresh, &self.path)?;
-        inner.file = file;
-        inner.bytes = lines.len() as u64;
         Ok(())
     }
 
@@ -129,8 +124,10 @@ impl Journal {
 impl Inner {
     /// A journal that cannot be written does not hold up deliveries: what it is for is tidiness.
     fn append(&mut self, line: &str) {
-        let written = self.file.write_all(line.as_bytes());
-        self.bytes += line.len() as u64;
+        let written = self.file.write_all_at(line.as_bytes(), self.bytes);
+        if written.is_ok() {
+            self.bytes += line.len() as u64;
+        }
         if let (Err(error), false) = (&written, self.failing) {
             tracing::error!(
                 "the journal of open files cannot be written, a crash may leave some unfinished: {error}"
@@ -138,6 +135,23 @@ impl Inner {
         }
         self.failing = written.is_err();
     }
+}
+
+/// Puts a file of these lines in the place of the journal; the open file, and its bytes.
+fn write_anew(path: &Path, lines: &str) -> io::Result<(File, u64)> {
+    let fresh = path.with_extension("new");
+    let mut file = File::create(&fresh)?;
+    file.write_all(lines.as_bytes())?;
+    file.sync_data()?;
+    fs::rename(&fresh, path)?;
+    Ok((file, lines.len() as u64))
+}
+
+fn lines(unfinished: &Unfinished) -> String {
+    let begun = |((file_system, in_use), target): (&(String, String), &String)| {
+        line(&["+", file_system, in_use, target])
+    };
+    unfinished.iter().map(begun).collect()
 }
 
 fn lock(file: &File) -> io::Result<()> {
@@ -191,6 +205,8 @@ fn unescape(field: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Seek, SeekFrom};
+
     use super::*;
 
     fn names(in_use: &str) -> Names {
@@ -239,6 +255,23 @@ mod tests {
         journal.begin("file:", &names("/last"));
         drop(journal);
         assert_eq!(in_use(&Journal::open(&path).unwrap().unfinished()), ["/kept", "/last"]);
+    }
+
+    /// A full disk takes a part of a line, and has room again for the next.
+    #[test]
+    fn a_line_that_was_written_in_part_does_not_spoil_the_next() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("k1.journal");
+        let journal = Journal::open(&path).unwrap();
+        journal.begin("file:", &names("/whole"));
+        let mut writable = std::mem::replace(&mut journal.inner.lock().file, File::open(&path).unwrap());
+        journal.begin("file:", &names("/torn-and-long"));
+        writable.seek(SeekFrom::End(0)).unwrap();
+        writable.write_all(b"+\tfile:\t/torn-and-long\t/torn-an").unwrap();
+        journal.inner.lock().file = writable;
+        journal.begin("file:", &names("/next"));
+        drop(journal);
+        assert_eq!(in_use(&Journal::open(&path).unwrap().unfinished()), ["/next", "/whole"]);
     }
 
     /// A crash tears the last line; a disk may turn the rest into anything.

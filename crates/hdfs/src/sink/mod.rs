@@ -46,6 +46,9 @@ use crate::{
 
 /// How long a batch may wait to fill: large batches make few flushes.
 const LINGER: Duration = Duration::from_secs(1);
+/// A batch that touches many buckets makes a flush for each of them, so the next one may be larger while events queue up:
+/// as large as `hdfs.batchSize` for each bucket, but no more than so many times that.
+const MOST_SPREAD: usize = 10;
 /// A name server that does not answer must not hold up the start.
 const HOST_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -64,6 +67,8 @@ pub(crate) struct HdfsSink {
     connect: Connect,
     admission: Admission,
     open: Option<Open>,
+    /// Buckets that the last batch touched, if it was full.
+    spread: usize,
     failing: Gauge,
     failure: Text,
 }
@@ -89,6 +94,7 @@ impl Component for HdfsSink {
             connect,
             admission,
             open: None,
+            spread: 1,
             failing,
             failure,
         })
@@ -98,17 +104,38 @@ impl Component for HdfsSink {
 #[async_trait]
 impl Sink for HdfsSink {
     fn want(&self) -> Want {
-        Want { linger: LINGER, ..Want::events(self.config.batch_size.get()) }
+        let batch = self.config.batch_size.get();
+        match self.spread {
+            ..=1 => Want { linger: LINGER, ..Want::events(batch) },
+            spread => Want::events(batch.saturating_mul(spread.min(MOST_SPREAD))),
+        }
+    }
+
+    fn remarks(&self, may_have: &dyn Fn(&str) -> bool) -> Vec<BuildError> {
+        let mut remarks = vec![];
+        let mut remark = |key: &str, text: &str| remarks.push(BuildError::at(key, text));
+        if self.config.has_default_rolls() {
+            let text = "files are complete at 30 s, 1024 bytes or 10 events, Flume's defaults, which make many small \
+                        files; hdfs.rollInterval, hdfs.rollSize and hdfs.rollCount are the limits";
+            remark("", text);
+        }
+        let Paths { directory, prefix, clock, .. } = &self.paths;
+        let timed = [(directory, "hdfs.path"), (prefix, "hdfs.filePrefix")];
+        let timed = timed.into_iter().find(|(template, _)| template.timed() && !clock.local);
+        if let Some((_, key)) = timed.filter(|_| !may_have("timestamp")) {
+            let text = "its escapes of time need a header `timestamp`, which no source of the channel sets: every \
+                        event is malformed; add a timestamp interceptor, or set hdfs.useLocalTimeStamp";
+            remark(key, text);
+        }
+        if self.paths.is_led_by_events() && directory.begins_with_header() {
+            let text = "a path that begins with a header is below the home directory, also when the header's value \
+                        begins with `/`; as in Flume it is absolute then with hdfs.headerValues = ANY";
+            remark("hdfs.path", text);
+        }
+        remarks
     }
 
     async fn open(&mut self) -> Result<(), SinkError> {
-        if self.config.has_default_rolls() {
-            tracing::warn!(
-                "{} completes files at 30 s, 1024 bytes or 10 events, Flume's defaults, which make many small files; \
-                 see hdfs.rollInterval, hdfs.rollSize and hdfs.rollCount",
-                self.cx.name
-            );
-        }
         let fs = (self.connect)().await.map_err(SinkError::at("open the file system of hdfs.path"))?;
         let fs = bounded(fs, self.config.call_timeout());
         self.fill_in_host().await?;
@@ -151,6 +178,7 @@ impl Sink for HdfsSink {
         open.wait_for_closer(most_files).await?;
         let mut rejected = vec![];
         let places = open.group(&mut self.paths, batch, &mut rejected);
+        self.spread = if batch.len() < self.config.batch_size.get() { 1 } else { places.len() };
         let mut outcome = Outcome::default();
         for places in places.chunks(most_files) {
             open.buckets.make_room(places, most_files);

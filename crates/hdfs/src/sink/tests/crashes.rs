@@ -12,7 +12,7 @@ use super::{
 /// What is delivered, a batch each; buckets `1` and `2`, files of two events.
 const BATCHES: &[&str] = &["1:a 2:b 1:c", "1:d", "2:e 1:f 1:g 1:h", "1:i 2:j"];
 
-fn context(state: &std::path::Path) -> Context {
+pub(super) fn context(state: &std::path::Path) -> Context {
     let agent = AgentInfo { name: "a1".into(), state_dir: state.into(), ..AgentInfo::default() };
     Context::of_agent("a1.sinks.k1", vec!["c1".into()], Arc::new(agent))
 }

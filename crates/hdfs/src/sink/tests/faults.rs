@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::{
+    crashes,
     model::{Fault, Model},
     *,
 };
@@ -78,7 +79,9 @@ pub(super) fn check(model: &Model, expected: &str, what: &str) {
 async fn whatever_fails_once_or_more_nothing_is_lost() {
     for call in CALLS {
         let failures = KINDS.iter().flat_map(|kind| [Fault::Fail(*kind), Fault::FailAfter(*kind)]);
-        for fault in failures.chain([Fault::Hang, Fault::HangAfter]) {
+        // A file system that refuses a file has made none.
+        let possible = |fault: &Fault| !matches!(fault, Fault::FailAfter(kind) if *call == "create" && kind.is_refusal());
+        for fault in failures.filter(possible).chain([Fault::Hang, Fault::HangAfter]) {
             for times in [1, 3] {
                 let what = format!("{call} {fault:?} {times} times");
                 let (model, cx) = (Model::default(), Context::new("a1.sinks.k1", &["c1"]));
@@ -230,6 +233,84 @@ async fn a_lease_is_asked_for_until_it_is_recovered() {
     assert_eq!(model.calls("recover").len(), 6);
     check(&model, "a b", "slow recovery");
     assert_eq!(shown(&model), ["/x//FlumeData.=a", "/x//FlumeData.=b"]);
+}
+
+/// Three minutes are the pause between attempts.
+#[tokio::test(start_paused = true)]
+async fn a_file_system_that_was_away_is_asked_again_within_seconds() {
+    let (model, cx) = (Model::default(), Context::new("a1.sinks.k1", &["c1"]));
+    let mut sink = on(&model, "hdfs.rollCount = 0", &cx);
+    sink.open().await.unwrap();
+    deliver_all(&mut sink, "1:a").await;
+    model.fault("recover", "/x/1", Fault::Fail(FsErrorKind::Retry), 4);
+    model.fault("hflush", "/x/1", Fault::Fail(FsErrorKind::Retry), 1);
+    deliver_all(&mut sink, "1:b").await;
+    sleep(Duration::from_secs(5)).await;
+    assert_eq!(shown(&model), ["/x//FlumeData.=a", "/x//FlumeData..tmp (open)=b"]);
+    // A stop does not wait for one that is still away.
+    model.fault("close", "/x/1", Fault::Fail(FsErrorKind::Retry), 1);
+    model.fault("recover", "/x/1", Fault::Fail(FsErrorKind::Retry), usize::MAX);
+    let start = Instant::now();
+    sink.close().await.unwrap();
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+    assert_eq!(cx.metrics.number("FilesAbandonedCount"), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_file_that_was_refused_is_not_looked_for() {
+    for kind in [FsErrorKind::Permission, FsErrorKind::Quota, FsErrorKind::Name] {
+        let (state, model) = (tempfile::tempdir().unwrap(), Model::default());
+        let cx = crashes::context(state.path());
+        let mut sink = on(&model, "", &cx);
+        sink.open().await.unwrap();
+        model.fault("create", "/x/bad", Fault::Fail(kind), usize::MAX);
+        model.fault("recover", "/x/bad", Fault::Fail(kind), usize::MAX);
+        sink.deliver(&events("good:a bad:b")).await.unwrap();
+        assert_eq!(sink.open.as_ref().unwrap().journal.as_ref().unwrap().unfinished().len(), 1, "{kind:?}");
+        sink.close().await.unwrap();
+        assert_eq!(model.calls("recover"), Vec::<String>::new(), "{kind:?}");
+        assert_eq!(cx.metrics.number("FilesAbandonedCount"), 0, "{kind:?}");
+        check(&model, "a", "a good one");
+    }
+}
+
+/// The answer to the first call was lost: whatever the next ones bring, that file is looked after.
+#[tokio::test(start_paused = true)]
+async fn a_file_in_doubt_is_looked_for_although_it_was_refused_later() {
+    let (model, cx) = (Model::default(), Context::new("a1.sinks.k1", &["c1"]));
+    let mut sink = on(&model, "", &cx);
+    sink.open().await.unwrap();
+    model.fault("create", "/x/1", Fault::FailAfter(FsErrorKind::Retry), 1);
+    model.fault("create", "/x/1", Fault::Fail(FsErrorKind::Permission), 1);
+    for _ in 0..2 {
+        assert_eq!(sink.deliver(&events("1:a 2:b")).await.unwrap().rejected.len(), 1);
+        sleep(Duration::from_secs(20)).await;
+    }
+    deliver_all(&mut sink, "1:a").await;
+    sleep(Duration::from_secs(100)).await;
+    sink.close().await.unwrap();
+    check(&model, "a", "in doubt");
+    let names: Vec<_> =
+        model.files().into_iter().map(|(name, _)| name).filter(|name| name.contains("/1/")).collect();
+    assert_eq!(names.len(), 1, "{names:?}");
+}
+
+/// A path that begins with a header is below the home directory, unless headers may say anything.
+#[tokio::test(start_paused = true)]
+async fn a_header_in_front_makes_no_path_absolute() {
+    for (values, expected) in [
+        ("PATH", "/home/etc/x/FlumeData..tmp"),
+        ("NAME", "/home/%Fetc/x/FlumeData..tmp"),
+        ("ANY", "/etc/x/FlumeData..tmp"),
+    ] {
+        let (model, cx) = (Model::default(), Context::new("a1.sinks.k1", &["c1"]));
+        let text = format!("hdfs.path = file:%{{h}}/x\nhdfs.headerValues = {values}");
+        let mut sink = on(&model, &text, &cx);
+        sink.open().await.unwrap();
+        assert!(sink.deliver(&events("/etc:a")).await.unwrap().rejected.is_empty());
+        assert_eq!(shown(&model), [format!("{expected} (open)=a")], "{values}");
+        sink.close().await.unwrap();
+    }
 }
 
 /// Were they to go elsewhere at once, a late write could still bring them into the old file as well.

@@ -70,6 +70,11 @@ async fn files_are_complete_by_count_and_by_size_before_the_next_event() {
             "x/_F.N.log.open=a",
         ),
         ("hdfs.emptyInUseSuffix = true\nhdfs.inUseSuffix = .open", &["a"], "x/F.N=a"),
+        (
+            "hdfs.filePrefix = a/F\nhdfs.inUsePrefix = _\nhdfs.rollCount = 1",
+            &["b c"],
+            "x/a/F.N=b; x/a/_F.N.tmp=c",
+        ),
         ("hdfs.filePrefix = %{h}/F", &["h1:a", "h2:b h1:c"], "x/h1/F.N.tmp=a c; x/h2/F.N.tmp=b"),
         ("hdfs.filePrefix = %{h}", &["h1:a b ../y:c"], "x/.N.tmp=b; x/%2E%2E/y.N.tmp=c; x/h1.N.tmp=a"),
     ] {
@@ -128,6 +133,26 @@ async fn files_are_complete_by_time_and_when_idle() {
         assert_eq!(shown(dir.path()), expected, "{more} after {seconds} s");
         sink.close().await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn batches_grow_with_the_buckets_they_touch_while_events_queue_up() {
+    let (dir, cx) = (tempfile::tempdir().unwrap(), Context::new("a1.sinks.k1", &["c1"]));
+    let mut sink = in_directory(dir.path(), "/%{h}", "hdfs.batchSize = 3", &cx);
+    sink.open().await.unwrap();
+    for (batch, events_wanted, lingers) in [
+        ("1:a 1:b 1:c", 3, true),
+        ("1:d 2:e 1:f", 6, false),
+        ("1:g 2:h 3:i 4:j", 12, false),
+        // Fewer than a batch: nothing queues up.
+        ("1:k 2:l", 3, true),
+        ("1:a 2:b 3:c 4:d 5:e 6:f 7:g 8:h 9:i 10:j 11:k", 30, false),
+    ] {
+        sink.deliver(&events(batch)).await.unwrap();
+        let Want { events, linger, .. } = sink.want();
+        assert_eq!((events, !linger.is_zero()), (events_wanted, lingers), "after {batch}");
+    }
+    sink.close().await.unwrap();
 }
 
 #[tokio::test]

@@ -185,6 +185,10 @@ impl State {
 
 #[async_trait]
 impl FileSystem for Model {
+    fn home(&self) -> String {
+        "/home".into()
+    }
+
     async fn create(&self, path: &str) -> Result<Box<dyn OpenFile>, FsError> {
         self.call("create", path, |state| {
             if state.files.contains_key(path) {
