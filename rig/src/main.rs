@@ -55,6 +55,7 @@ fn run(words: &[&str]) -> Result<bool> {
         ["file-channel"] => show::file_channel_alone(false),
         ["file-channel", "slice"] => show::file_channel_alone(true),
         ["deploy", parts @ ..] => show::deployment_alone(parts),
+        ["file-channel", "ceiling"] => file_channel::bench(&agents::scratch()?).map(|()| true),
         ["file-channel", "kills"] => show::kills_alone(),
         ["victim", dir, round, take_sync] => file_channel::victim(dir, round, take_sync).map(|()| true),
         ["load", dir, events] => file_channel::load(dir, events).map(|()| true),
