@@ -195,23 +195,28 @@ impl Queue {
         }
     }
 
-    /// Makes the batches of a group that was synced takeable.
-    pub(crate) fn publish(&self, appended: &Appended, runs: Vec<Run>) {
+    /// Makes the batches of a group that was synced takeable; `answer`s their puts before it wakes who takes them, as
+    /// a put has waited for the disk already.
+    pub(crate) fn publish(&self, appended: &Appended, runs: Vec<Run>, answer: impl FnOnce()) {
         let mut state = self.state.lock();
         let next = runs.last().map_or(appended.first, |run| run.first + run.events.len() as u64);
         state.events += runs.iter().map(|run| run.events.len()).sum::<usize>();
         state.bytes += runs.iter().map(|run| run.bytes).sum::<usize>();
         (state.end, state.end_sequence) = (appended.end, next);
-        if state.backlog.is_none() && !runs.is_empty() {
-            if state.ready_bytes < self.limits.cache_bytes {
-                self.stock(&mut state, runs);
-                drop(state);
-                self.stock.notify_one();
-            } else {
-                state.backlog = Some(Backlog { position: appended.start, sequence: appended.first });
-                state.backlog_put = runs.first().map(|run| run.put);
-                self.reading.notify_one();
-            }
+        let new = state.backlog.is_none() && !runs.is_empty();
+        let stocked = new && state.ready_bytes < self.limits.cache_bytes;
+        if stocked {
+            self.stock(&mut state, runs);
+        } else if new {
+            state.backlog = Some(Backlog { position: appended.start, sequence: appended.first });
+            state.backlog_put = runs.first().map(|run| run.put);
+        }
+        drop(state);
+        answer();
+        if stocked {
+            self.stock.notify_one();
+        } else if new {
+            self.reading.notify_one();
         }
     }
 

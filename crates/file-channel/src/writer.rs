@@ -206,12 +206,9 @@ impl Writer {
         if crate::log::breaks(crate::log::Broken::EarlyTake) {
             runs.clear();
         }
-        self.queue.publish(appended, runs);
+        self.queue.publish(appended, runs, || replies.into_iter().for_each(|reply| drop(reply.send(Ok(())))));
         if self.queue.is_read() {
             self.log.pool.read_past(appended.end.segment);
-        }
-        for reply in replies {
-            let _ = reply.send(Ok(()));
         }
         if self.acks.ranges.is_empty() {
             self.acks_due = None;
@@ -239,7 +236,7 @@ impl Writer {
                 first += put.events.len() as u64;
                 run
             });
-            self.queue.publish(&appended, runs.collect());
+            self.queue.publish(&appended, runs.collect(), || ());
         }
     }
 
