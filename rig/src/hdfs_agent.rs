@@ -70,13 +70,15 @@ pub fn open_files(cluster: &Cluster, path: &str) -> Result<usize> {
     Ok(text.lines().filter(|line| line.contains(path)).count())
 }
 
-/// What a sink says is wrong, once it says these words, in whatever case.
+/// What the status says is wrong with a sink, or one of its buckets, once it says these words, in whatever case.
 pub fn wait_for_reason(agent: &Agent, sink: &str, words: &str, within: Duration) -> Option<String> {
     let (deadline, words) = (Instant::now() + within, words.to_lowercase());
     while Instant::now() < deadline {
-        let reason = agent.status().ok().and_then(|status| component(&status, sink)?.reason.clone());
-        if let Some(reason) = reason.filter(|reason| reason.to_lowercase().contains(&words)) {
-            return Some(reason);
+        let status = agent.status().ok().and_then(|status| component(&status, sink).cloned());
+        let said =
+            status.into_iter().flat_map(|sink| sink.reason.into_iter().chain(sink.facts.into_values()));
+        if let Some(said) = said.into_iter().find(|said| said.to_lowercase().contains(&words)) {
+            return Some(said);
         }
         thread::sleep(Duration::from_millis(50));
     }
