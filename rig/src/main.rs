@@ -40,15 +40,17 @@ fn main() -> ! {
 /// Whether everything passed.
 fn run(words: &[&str]) -> Result<bool> {
     let seconds = Duration::from_secs;
+    let effort = bench::Effort { rounds: 3, warm_up: seconds(5), measured: seconds(6) };
     match words {
         ["bench"] => {
-            bench::run(&bench::Effort { rounds: 3, warm_up: seconds(5), measured: seconds(6) })?;
+            bench::run(&effort)?;
             let (ours, java) = bench::start_up(5)?;
             println!("exec to open port: {ours:.0} ms, Java {java:.0} ms");
             file_channel::bench(&agents::scratch()?)?;
             Ok(true)
         }
-        ["show"] => show::run(&bench::Effort { rounds: 3, warm_up: seconds(5), measured: seconds(6) }),
+        ["bench", names @ ..] => bench::run_some(&effort, names).map(|_| true),
+        ["show"] => show::run(&effort),
         ["slice"] => show::slice(),
         ["formats"] => show::formats_alone(),
         ["hdfs", names @ ..] => show::hdfs_alone(names),
@@ -69,7 +71,7 @@ fn run(words: &[&str]) -> Result<bool> {
         ["identity"] => show::identity_alone(),
         ["cluster", words @ ..] => cluster::run(words),
         _ => bail!(
-            "usage: flume-rig bench | show | slice | formats | hdfs [NAME...] | file-channel | deploy [PART...] | soak MINUTES | identity | cluster MODE | secured PART"
+            "usage: flume-rig bench [NAME...] | show | slice | formats | hdfs [NAME...] | file-channel | deploy [PART...] | soak MINUTES | identity | cluster MODE | secured PART"
         ),
     }
 }
