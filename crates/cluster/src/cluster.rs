@@ -140,9 +140,11 @@ impl Cluster {
         Ok((format!("{user}{instance}@{REALM}"), kdc.keytab(user)))
     }
 
-    /// Makes a NameNode the active one while no other is.
+    /// Makes a NameNode the active one while no other is. It is asked twice: the first question may go to the
+    /// connection of a process that was killed.
     pub fn activate(&self, name: &str) -> Result<()> {
-        self.admin(&["haadmin", "-transitionToActive", name]).map(drop)
+        let ask = || self.admin(&["haadmin", "-transitionToActive", name]).map(drop);
+        ask().or_else(|_| ask())
     }
 
     /// Makes a standby NameNode the active one; the other may be dead.
