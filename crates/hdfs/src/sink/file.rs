@@ -9,6 +9,9 @@ use crate::fs::{FsError, FsErrorKind, OpenFile};
 /// Serialized bytes are written in pieces of about this size, so that a batch of large events needs no memory twice.
 pub(super) const PIECE_BYTES: usize = 4 << 20;
 
+/// What formats add to an event: a line feed, or the lengths and the key of a SequenceFile's record.
+const ADDED_BYTES: usize = 32;
+
 /// The file being written. It is created when there is something to write.
 pub(super) struct Current {
     pub(super) serializer: Box<dyn EventSerializer>,
@@ -41,7 +44,7 @@ impl Current {
     /// Makes room for what is to come, rather than growing step by step.
     pub(super) fn reserve<'a>(&mut self, roll: &Roll, events: impl Iterator<Item = &'a Event>) {
         let left = usize::try_from(roll.events - self.events).unwrap_or(usize::MAX);
-        let bytes = events.take(left).map(|event| event.body.len() + 1).sum::<usize>();
+        let bytes = events.take(left).map(|event| event.body.len() + ADDED_BYTES).sum::<usize>();
         self.buffer.reserve(bytes.clamp(1, PIECE_BYTES));
     }
 
