@@ -7,6 +7,7 @@ use std::{
     fs::{self, File},
     os::unix::fs::FileExt,
     path::Path,
+    sync::{Arc, OnceLock},
     thread,
     time::{Duration, Instant},
 };
@@ -116,12 +117,14 @@ fn through(store: &Store, case: &Case) -> Result<(f64, f64)> {
         .collect();
     // On a thread of its own, as a sink.
     let (channel, runtime, most) = (store.channel.clone(), store.runtime.handle().clone(), case.batch);
-    let consumer =
-        thread::spawn(move || runtime.block_on(consume(&channel, most, Duration::from_millis(100))));
+    let all = Arc::new(OnceLock::new());
+    let known = all.clone();
+    let consumer = thread::spawn(move || runtime.block_on(consume(&channel, most, &known)));
     let mut put = 0;
     for producer in producers {
         put += store.runtime.block_on(producer)??;
     }
+    all.get_or_init(|| put);
     let (taken, last) = consumer.join().map_err(|_| anyhow::anyhow!("the consumer panicked"))??;
     ensure!(put == taken, "{put} events were put and {taken} taken");
     Ok((taken as f64, taken as f64 / (last - began).as_secs_f64()))

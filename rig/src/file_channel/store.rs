@@ -2,7 +2,7 @@
 
 use std::{
     path::Path,
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
 
@@ -11,6 +11,8 @@ use flume_core::{Channel, ChannelError, Context, Event, Registry, Want};
 use flume_testkit::parts;
 use tokio::runtime::Runtime;
 
+/// How often an idle consumer looks whether it has everything.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
 const REGISTRY: Registry =
     Registry { channels: &[flume_file_channel::CHANNELS], ..flume_components::REGISTRY };
 
@@ -61,16 +63,20 @@ pub async fn produce(
     Ok(events)
 }
 
-/// Takes and commits until nothing comes for `idle`. How many events, and when the last was taken.
-pub async fn consume(channel: &Arc<dyn Channel>, batch: usize, idle: Duration) -> Result<(usize, Instant)> {
+/// Takes and commits until it has `all`, once that is known. How many events, and when the last was taken.
+pub async fn consume(
+    channel: &Arc<dyn Channel>,
+    batch: usize,
+    all: &OnceLock<usize>,
+) -> Result<(usize, Instant)> {
     let (mut events, mut last) = (0, Instant::now());
-    loop {
-        let take = channel.take(Want::events(batch), idle).await?;
-        if take.events().is_empty() {
-            return Ok((events, last));
+    while all.get().is_none_or(|all| events < *all) {
+        let take = channel.take(Want::events(batch), LOOK_AGAIN).await?;
+        if !take.events().is_empty() {
+            events += take.events().len();
+            take.commit().await?;
+            last = Instant::now();
         }
-        events += take.events().len();
-        take.commit().await?;
-        last = Instant::now();
     }
+    Ok((events, last))
 }
