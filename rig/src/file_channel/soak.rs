@@ -18,8 +18,10 @@ use crate::show::{Report, resident_mib};
 const CAPACITY: usize = 200_000;
 const BATCH: usize = 100;
 const PRODUCERS: usize = 4;
-/// Memory and latency are looked at so often; the sink stands still in every fourth.
+/// Memory and latency are looked at so often.
 const PERIOD: Duration = Duration::from_millis(500);
+/// Between two times that the sink stands still.
+const FLOWING: Duration = Duration::from_millis(1500);
 
 /// What was seen in a period.
 struct Sample {
@@ -48,7 +50,7 @@ pub fn run(report: &mut Report, dir: &Path, duration: Duration) -> Result<()> {
     let mut samples = vec![];
     while Instant::now() < until {
         thread::sleep(PERIOD);
-        let full = store.channel.stats().events + 2 * PRODUCERS * BATCH >= CAPACITY;
+        let full = is_full(&*store.channel);
         let p99 = percentile(std::mem::take(&mut *latencies.lock()), 99);
         samples.push(Sample { resident_mib: resident_mib(std::process::id())?, p99, full });
     }
@@ -98,14 +100,16 @@ fn judge(
     Ok(())
 }
 
-/// Takes and commits; stands still for one period in four. How many events.
+/// Takes and commits; now and then stands still until the channel is full, and a little longer. How many events.
 async fn consume_with_pauses(channel: &Arc<dyn Channel>, until: Instant) -> Result<usize> {
-    let (mut events, began) = (0, Instant::now());
+    let (mut events, mut pause) = (0, Instant::now() + FLOWING);
     loop {
-        let periods = began.elapsed().as_millis() / PERIOD.as_millis();
-        if periods % 4 == 3 && Instant::now() < until {
-            tokio::time::sleep(PERIOD / 10).await;
-            continue;
+        if Instant::now() > pause {
+            while !is_full(&**channel) && Instant::now() < until {
+                tokio::time::sleep(PERIOD / 10).await;
+            }
+            tokio::time::sleep(PERIOD).await;
+            pause = Instant::now() + FLOWING;
         }
         let take = channel.take(Want::events(BATCH), PERIOD / 2).await?;
         if take.events().is_empty() && Instant::now() > until + 2 * PERIOD {
@@ -114,6 +118,11 @@ async fn consume_with_pauses(channel: &Arc<dyn Channel>, until: Instant) -> Resu
         events += take.events().len();
         take.commit().await?;
     }
+}
+
+/// Whether puts wait for room, or soon will.
+fn is_full(channel: &dyn Channel) -> bool {
+    channel.stats().events + 2 * PRODUCERS * BATCH >= CAPACITY
 }
 
 /// In microseconds.
