@@ -26,7 +26,8 @@ enum Part {
 }
 
 fn segment(parts: Vec<Part>, header: &SegmentHeader) -> Vec<u8> {
-    let (mut file, seed) = (header.encode(), header.seed());
+    let mut file = header.encode();
+    let seed = header.seed();
     for part in parts {
         match part {
             Part::Group(number, blocks, frames, block) => {

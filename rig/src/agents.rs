@@ -44,7 +44,10 @@ pub struct Usage {
 
 /// The root of the checkout.
 pub fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().map(Path::to_path_buf).unwrap_or_default()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .map(Path::to_path_buf)
+        .unwrap_or_default()
 }
 
 /// Where things are built.
@@ -67,8 +70,13 @@ pub fn scratch() -> Result<PathBuf> {
 
 /// Makes the peer ready: its jars are downloaded once.
 pub fn install_java() -> Result<()> {
-    let status = Command::new(root().join("rig/java-flume/install.sh")).arg(java_dir()).status()?;
-    ensure!(status.success(), "the released Java Flume could not be installed");
+    let status = Command::new(root().join("rig/java-flume/install.sh"))
+        .arg(java_dir())
+        .status()?;
+    ensure!(
+        status.success(),
+        "the released Java Flume could not be installed"
+    );
     Ok(())
 }
 
@@ -120,7 +128,8 @@ impl Running {
         let dir = tempfile::tempdir_in(scratch()?)?;
         fs::create_dir(dir.path().join("files"))?;
         files(dir.path())?;
-        let (port, monitoring) = (free_port()?, free_port()?);
+        let port = free_port()?;
+        let monitoring = free_port()?;
         let text = configuration
             .replace("@PORT@", &port.to_string())
             .replace("@ROOT@", &root().display().to_string())
@@ -133,18 +142,34 @@ impl Running {
         };
         command.args(["agent", "--name", "a1", "--conf-file", "flume.conf"]);
         match maker {
-            Maker::Ours => command.args(["--state-dir", "state", "-Dflume.root.logger=WARN,console"]),
+            Maker::Ours => {
+                command.args(["--state-dir", "state", "-Dflume.root.logger=WARN,console"])
+            }
             Maker::Java => command.env("JAVA_FLUME", java_dir().canonicalize()?),
         };
         if let Some((_, krb5)) = environment.iter().find(|(name, _)| name == "KRB5_CONFIG") {
             command.arg(format!("-Djava.security.krb5.conf={krb5}"));
         }
         command.envs(environment.iter().map(|(name, value)| (name, value)));
-        command.arg("-Dflume.monitoring.type=http").arg(format!("-Dflume.monitoring.port={monitoring}"));
-        command.current_dir(dir.path()).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        command
+            .arg("-Dflume.monitoring.type=http")
+            .arg(format!("-Dflume.monitoring.port={monitoring}"));
+        command
+            .current_dir(dir.path())
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log);
         let started = Instant::now();
-        let child = command.spawn().with_context(|| format!("failed to start {maker:?}"))?;
-        Ok(Running { child, dir, monitoring, port, started })
+        let child = command
+            .spawn()
+            .with_context(|| format!("failed to start {maker:?}"))?;
+        Ok(Running {
+            child,
+            dir,
+            monitoring,
+            port,
+            started,
+        })
     }
 
     /// Its directory.
@@ -177,7 +202,11 @@ impl Running {
         if let Some(status) = self.child.try_wait()? {
             bail!("the agent ended with {status}:\n{}", self.log());
         }
-        ensure!(self.started.elapsed() < PATIENCE, "waited in vain for {what}:\n{}", self.log());
+        ensure!(
+            self.started.elapsed() < PATIENCE,
+            "waited in vain for {what}:\n{}",
+            self.log()
+        );
         Ok(())
     }
 
@@ -185,7 +214,8 @@ impl Running {
     pub fn metric(&mut self, component: &str, attribute: &str) -> Result<u64> {
         loop {
             if let Ok(metrics) = get(self.monitoring, "/metrics") {
-                let metrics: Value = serde_json::from_str(&metrics).context("/metrics is not JSON")?;
+                let metrics: Value =
+                    serde_json::from_str(&metrics).context("/metrics is not JSON")?;
                 if let Some(value) = metrics[component][attribute].as_str() {
                     return Ok(value.parse()?);
                 }
@@ -206,9 +236,15 @@ impl Running {
 
     /// SIGTERM, and its end.
     pub fn stop(&mut self) -> Result<()> {
-        Command::new("kill").arg(self.child.id().to_string()).status()?;
+        Command::new("kill")
+            .arg(self.child.id().to_string())
+            .status()?;
         while self.child.try_wait()?.is_none() {
-            ensure!(self.started.elapsed() < 2 * PATIENCE, "it does not stop:\n{}", self.log());
+            ensure!(
+                self.started.elapsed() < 2 * PATIENCE,
+                "it does not stop:\n{}",
+                self.log()
+            );
             std::thread::sleep(Duration::from_millis(10));
         }
         Ok(())
@@ -218,13 +254,24 @@ impl Running {
     pub fn usage(&self) -> Result<Usage> {
         let pid = self.child.id();
         let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
-        let fields: Vec<_> = stat.rsplit(") ").next().unwrap_or_default().split(' ').collect();
+        let fields: Vec<_> = stat
+            .rsplit(") ")
+            .next()
+            .unwrap_or_default()
+            .split(' ')
+            .collect();
         // Fields 14 and 15 of the whole line, in ticks of a hundredth of a second.
         let ticks: u64 = fields[11].parse::<u64>()? + fields[12].parse::<u64>()?;
         let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM")?;
+        let peak = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmHWM:"))
+            .context("no VmHWM")?;
         let kib: f64 = peak.trim().trim_end_matches("kB").trim().parse()?;
-        Ok(Usage { cpu: ticks as f64 / 100.0, peak_mib: kib / 1024.0 })
+        Ok(Usage {
+            cpu: ticks as f64 / 100.0,
+            peak_mib: kib / 1024.0,
+        })
     }
 }
 

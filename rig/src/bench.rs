@@ -45,13 +45,32 @@ pub struct Claims {
     pub memory: f64,
 }
 
-const LIGHT: Claims = Claims { rate: 5.0, cpu: None, memory: 0.1 };
+const LIGHT: Claims = Claims {
+    rate: 5.0,
+    cpu: None,
+    memory: 0.1,
+};
 /// The memory is that of a hundred thousand events with headers, which the channel holds, and of open files.
-const MANY: Claims = Claims { rate: 10.0, cpu: Some(1.0 / 15.0), memory: 0.25 };
+const MANY: Claims = Claims {
+    rate: 10.0,
+    cpu: Some(1.0 / 15.0),
+    memory: 0.25,
+};
 /// Java Flume takes 31 CPU seconds per million events at batch 100, and 24 at 1000; 1.5 are enough here.
-const DURABLE: Claims = Claims { rate: 12.0, cpu: Some(1.0 / 16.0), memory: 0.25 };
-const DURABLE_LARGE: Claims = Claims { rate: 40.0, ..DURABLE };
-const FILES: Claims = Claims { rate: 20.0, cpu: Some(1.0 / 15.0), memory: 0.1 };
+const DURABLE: Claims = Claims {
+    rate: 12.0,
+    cpu: Some(1.0 / 16.0),
+    memory: 0.25,
+};
+const DURABLE_LARGE: Claims = Claims {
+    rate: 40.0,
+    ..DURABLE
+};
+const FILES: Claims = Claims {
+    rate: 20.0,
+    cpu: Some(1.0 / 15.0),
+    memory: 0.1,
+};
 
 /// A flow of this kind has what it does not name otherwise.
 const FLOW: Flow = Flow {
@@ -66,8 +85,17 @@ const FLOW: Flow = Flow {
 };
 
 const FLOWS: &[Flow] = &[
-    Flow { name: "memory, batch 100", configuration: "memory.conf", batch: 100, ..FLOW },
-    Flow { name: "memory, batch 1000", configuration: "memory.conf", ..FLOW },
+    Flow {
+        name: "memory, batch 100",
+        configuration: "memory.conf",
+        batch: 100,
+        ..FLOW
+    },
+    Flow {
+        name: "memory, batch 1000",
+        configuration: "memory.conf",
+        ..FLOW
+    },
     Flow {
         name: "memory, batch 100, fresh bodies",
         configuration: "fresh.conf",
@@ -75,11 +103,36 @@ const FLOWS: &[Flow] = &[
         peer: false,
         ..FLOW
     },
-    Flow { name: "memory, batch 1000, fresh bodies", configuration: "fresh.conf", peer: false, ..FLOW },
-    Flow { name: "file_roll, batch 100", configuration: "file_roll.conf", batch: 100, ..FLOW },
-    Flow { name: "file_roll, batch 1000", configuration: "file_roll.conf", ..FLOW },
-    Flow { name: "file, batch 100", configuration: "file_channel.conf", batch: 100, claims: DURABLE, ..FLOW },
-    Flow { name: "file, batch 1000", configuration: "file_channel.conf", claims: DURABLE_LARGE, ..FLOW },
+    Flow {
+        name: "memory, batch 1000, fresh bodies",
+        configuration: "fresh.conf",
+        peer: false,
+        ..FLOW
+    },
+    Flow {
+        name: "file_roll, batch 100",
+        configuration: "file_roll.conf",
+        batch: 100,
+        ..FLOW
+    },
+    Flow {
+        name: "file_roll, batch 1000",
+        configuration: "file_roll.conf",
+        ..FLOW
+    },
+    Flow {
+        name: "file, batch 100",
+        configuration: "file_channel.conf",
+        batch: 100,
+        claims: DURABLE,
+        ..FLOW
+    },
+    Flow {
+        name: "file, batch 1000",
+        configuration: "file_channel.conf",
+        claims: DURABLE_LARGE,
+        ..FLOW
+    },
     Flow {
         name: "file, 8 sources, batch 100",
         configuration: "file_channel_producers.conf",
@@ -94,9 +147,27 @@ const FLOWS: &[Flow] = &[
         claims: DURABLE,
         ..FLOW
     },
-    Flow { name: "netcat, 1 client", configuration: "netcat.conf", batch: 0, clients: 1, ..FLOW },
-    Flow { name: "netcat, 16 clients", configuration: "netcat.conf", batch: 0, clients: 16, ..FLOW },
-    Flow { name: "hdfs, DataStream", configuration: "hdfs_bench.conf", more: DATA, claims: FILES, ..FLOW },
+    Flow {
+        name: "netcat, 1 client",
+        configuration: "netcat.conf",
+        batch: 0,
+        clients: 1,
+        ..FLOW
+    },
+    Flow {
+        name: "netcat, 16 clients",
+        configuration: "netcat.conf",
+        batch: 0,
+        clients: 16,
+        ..FLOW
+    },
+    Flow {
+        name: "hdfs, DataStream",
+        configuration: "hdfs_bench.conf",
+        more: DATA,
+        claims: FILES,
+        ..FLOW
+    },
     Flow {
         name: "hdfs, SequenceFile",
         configuration: "hdfs_bench.conf",
@@ -108,7 +179,11 @@ const FLOWS: &[Flow] = &[
         name: "hdfs, gzip",
         configuration: "hdfs_bench.conf",
         more: GZIP,
-        claims: Claims { rate: 10.0, memory: 0.15, ..FILES },
+        claims: Claims {
+            rate: 10.0,
+            memory: 0.15,
+            ..FILES
+        },
         ..FLOW
     },
     Flow {
@@ -172,7 +247,10 @@ pub struct Row {
 
 /// Measures everything and prints a row each.
 pub fn run(effort: &Effort) -> Result<Vec<Row>> {
-    run_some(effort, &FLOWS.iter().map(|flow| flow.name).collect::<Vec<_>>())
+    run_some(
+        effort,
+        &FLOWS.iter().map(|flow| flow.name).collect::<Vec<_>>(),
+    )
 }
 
 /// Measures the named flows.
@@ -185,7 +263,9 @@ pub fn run_some(effort: &Effort, names: &[&str]) -> Result<Vec<Row>> {
     let mut rows = vec![];
     for flow in FLOWS.iter().filter(|flow| names.contains(&flow.name)) {
         let row = measure(flow, effort)?;
-        let Row { name, ours, java, .. } = &row;
+        let Row {
+            name, ours, java, ..
+        } = &row;
         match java {
             Some(java) => println!(
                 "{name:34}{:12.0}{:12.0}{:8.1}{:10.2}{:10.2}{:8.0}{:8.0}{:8.2}",
@@ -222,7 +302,8 @@ pub fn start_up(rounds: usize) -> Result<(f64, f64)> {
 }
 
 fn measure(flow: &Flow, effort: &Effort) -> Result<Row> {
-    let (mut ours, mut java) = (vec![], vec![]);
+    let mut ours = vec![];
+    let mut java = vec![];
     for _ in 0..effort.rounds {
         ours.push(once(Maker::Ours, flow, effort)?);
         if flow.peer {
@@ -250,14 +331,21 @@ pub fn with_sources(text: &str, sources: usize, batch: usize) -> String {
     if sources == 0 {
         return text.into();
     }
-    let own: Vec<_> = text.lines().filter(|line| line.starts_with("a1.sources.r1.")).collect();
+    let own: Vec<_> = text
+        .lines()
+        .filter(|line| line.starts_with("a1.sources.r1."))
+        .collect();
     let names: Vec<_> = (1..=sources).map(|number| format!("r{number}")).collect();
     let mut many = format!("{text}\na1.sources = {}\n", names.join(" "));
     for name in names {
         many.extend(own.iter().map(|line| line.replacen("r1", &name, 1) + "\n"));
-        many += &format!("a1.sources.{name}.batchSize = {}\n", (batch / sources).max(1));
-        many +=
-            &format!("a1.sources.{name}.interceptors = i\na1.sources.{name}.interceptors.i.type = static\n");
+        many += &format!(
+            "a1.sources.{name}.batchSize = {}\n",
+            (batch / sources).max(1)
+        );
+        many += &format!(
+            "a1.sources.{name}.interceptors = i\na1.sources.{name}.interceptors.i.type = static\n"
+        );
         many += &format!(
             "a1.sources.{name}.interceptors.i.key = bucket\na1.sources.{name}.interceptors.i.value = {name}\n"
         );
@@ -277,9 +365,12 @@ fn once(maker: Maker, flow: &Flow, effort: &Effort) -> Result<Figures> {
     let delivered = |agent: &mut Running| agent.metric("CHANNEL.c1", "EventTakeSuccessCount");
     delivered(&mut agent)?;
     thread::sleep(effort.warm_up);
-    let (events, usage, start) = (delivered(&mut agent)?, agent.usage()?, Instant::now());
+    let events = delivered(&mut agent)?;
+    let usage = agent.usage()?;
+    let start = Instant::now();
     thread::sleep(effort.measured);
-    let (events, elapsed) = (delivered(&mut agent)? - events, start.elapsed().as_secs_f64());
+    let events = delivered(&mut agent)? - events;
+    let elapsed = start.elapsed().as_secs_f64();
     let used = agent.usage()?;
     stop.store(true, Relaxed);
     drop(agent);
@@ -305,7 +396,12 @@ fn cleaner(files: &Path, stop: Arc<AtomicBool>) -> thread::JoinHandle<()> {
 /// Leaves the newest file of each directory, and those of the hdfs sink that are not finished.
 fn clean(directory: &Path) {
     let mut found = vec![];
-    for path in fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path()) {
+    for path in fs::read_dir(directory)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path())
+    {
         let name = path.to_string_lossy();
         match path.is_dir() {
             true => clean(&path),
@@ -320,7 +416,11 @@ fn clean(directory: &Path) {
 
 fn medians(runs: &[Figures]) -> Figures {
     let of = |figure: fn(&Figures) -> f64| median(runs.iter().map(figure).collect());
-    Figures { rate: of(|run| run.rate), cpu: of(|run| run.cpu), rss: of(|run| run.rss) }
+    Figures {
+        rate: of(|run| run.rate),
+        cpu: of(|run| run.cpu),
+        rss: of(|run| run.rss),
+    }
 }
 
 fn median(mut numbers: Vec<f64>) -> f64 {

@@ -23,7 +23,9 @@ pub fn run(words: &[&str]) -> Result<bool> {
             println!("# kadmin -p {ADMIN} -w {ADMIN_PASSWORD}");
             wait()
         }
-        _ => bail!("usage: flume-rig cluster simple | ha | authentication | integrity | privacy | kdc"),
+        _ => bail!(
+            "usage: flume-rig cluster simple | ha | authentication | integrity | privacy | kdc"
+        ),
     }
 }
 

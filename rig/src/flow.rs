@@ -46,18 +46,26 @@ pub fn send_numbered(address: &str, numbers: std::ops::Range<u64>) -> Result<u64
             break;
         }
     }
-    writer.join().map_err(|_| anyhow::anyhow!("the writer panicked"))??;
+    writer
+        .join()
+        .map_err(|_| anyhow::anyhow!("the writer panicked"))??;
     Ok(acknowledged)
 }
 
 /// The numbers in all files of a directory, in the order of their names.
 pub fn numbers(directory: &Path) -> Result<Vec<u64>> {
-    let mut files: Vec<_> = fs::read_dir(directory)?.flatten().map(|entry| entry.path()).collect();
+    let mut files: Vec<_> = fs::read_dir(directory)?
+        .flatten()
+        .map(|entry| entry.path())
+        .collect();
     files.sort();
     let mut numbers = vec![];
     for file in files {
         for line in fs::read_to_string(&file)?.lines() {
-            numbers.push(line.parse().with_context(|| format!("{}: `{line}`", file.display()))?);
+            numbers.push(
+                line.parse()
+                    .with_context(|| format!("{}: `{line}`", file.display()))?,
+            );
         }
     }
     Ok(numbers)

@@ -24,7 +24,10 @@ pub fn follow(root: &Path) -> Result<String> {
     let text = fs::read_to_string(&table)?;
     let text = before_line(&text, "mod ", module).and_then(|text| before_line(&text, "];", row))?;
     fs::write(&table, text)?;
-    let command = guide.lines().find_map(|line| line.strip_prefix("cargo ")).context("no cargo command")?;
+    let command = guide
+        .lines()
+        .find_map(|line| line.strip_prefix("cargo "))
+        .context("no cargo command")?;
     let output = Command::new("cargo")
         .args(command.split(' '))
         // What the project depends on is built already.
@@ -32,40 +35,64 @@ pub fn follow(root: &Path) -> Result<String> {
         .current_dir(copy.path())
         .stderr(Stdio::inherit())
         .output()?;
-    ensure!(output.status.success(), "`cargo {command}` failed in a copy that follows {GUIDE}");
+    ensure!(
+        output.status.success(),
+        "`cargo {command}` failed in a copy that follows {GUIDE}"
+    );
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 /// The first three pieces of Rust: the file, its `mod` line, its row.
 fn blocks(guide: &str) -> Result<[&str; 3]> {
-    let blocks =
-        guide.split("```rust").skip(1).filter_map(|rest| rest.split_once('\n')?.1.split("```").next());
+    let blocks = guide
+        .split("```rust")
+        .skip(1)
+        .filter_map(|rest| rest.split_once('\n')?.1.split("```").next());
     let blocks: Vec<_> = blocks.take(3).collect();
-    blocks.try_into().ok().context("the guide has fewer than three pieces of Rust")
+    blocks
+        .try_into()
+        .ok()
+        .context("the guide has fewer than three pieces of Rust")
 }
 
 /// The first two source files it names: the new one, and the table.
 fn paths(guide: &str) -> Result<[&str; 2]> {
-    let paths = guide.split('`').filter(|word| word.starts_with("crates/") && word.ends_with(".rs"));
+    let paths = guide
+        .split('`')
+        .filter(|word| word.starts_with("crates/") && word.ends_with(".rs"));
     let paths: Vec<_> = paths.take(2).collect();
-    paths.try_into().ok().context("the guide names fewer than two files")
+    paths
+        .try_into()
+        .ok()
+        .context("the guide names fewer than two files")
 }
 
 /// Without the lines that only the documentation's own test sees.
 fn shown(code: &str) -> String {
-    let visible = code.lines().filter(|line| *line != "#" && !line.starts_with("# "));
+    let visible = code
+        .lines()
+        .filter(|line| *line != "#" && !line.starts_with("# "));
     visible.map(|line| format!("{line}\n")).collect()
 }
 
 /// `text` with `line` before the first line that begins with `mark`.
 fn before_line(text: &str, mark: &str, line: &str) -> Result<String> {
-    let at = text.find(&format!("\n{mark}")).with_context(|| format!("no line begins with `{mark}`"))? + 1;
+    let at = text
+        .find(&format!("\n{mark}"))
+        .with_context(|| format!("no line begins with `{mark}`"))?
+        + 1;
     Ok([&text[..at], line, &text[at..]].concat())
 }
 
 fn copy_tracked(root: &Path, to: &Path) -> Result<()> {
-    let listed = Command::new("git").args(["ls-files", "-z"]).current_dir(root).output()?;
-    ensure!(listed.status.success(), "git cannot list the project's files");
+    let listed = Command::new("git")
+        .args(["ls-files", "-z"])
+        .current_dir(root)
+        .output()?;
+    ensure!(
+        listed.status.success(),
+        "git cannot list the project's files"
+    );
     for file in String::from_utf8(listed.stdout)?.split_terminator('\0') {
         let copy = to.join(file);
         copy.parent().map_or(Ok(()), fs::create_dir_all)?;

@@ -30,7 +30,13 @@ pub fn start_in(dir: tempfile::TempDir, cluster: &Cluster, text: &str) -> Result
     let mut environment = cluster.environment();
     environment.push(("HADOOP_USER_NAME".into(), "flume".into()));
     let arguments = ["--conf", &conf, "-Dflume.root.logger=INFO,console"];
-    Ok(Agent::start_with(dir, &program(), text, &arguments, &environment)?)
+    Ok(Agent::start_with(
+        dir,
+        &program(),
+        text,
+        &arguments,
+        &environment,
+    )?)
 }
 
 /// One sink that writes below a path as a user; a file is complete after `roll` seconds, 0: when the agent stops.
@@ -43,7 +49,10 @@ pub fn one_sink(cluster: &Cluster, user: &str, path: &str, roll: u32) -> Result<
         Err(_) => String::new(),
     };
     let text = configuration("hdfs_one.conf")?;
-    Ok(text.replace("@PATH@", path).replace("@ROLL@", &roll.to_string()).replace("@WHO@", &who))
+    Ok(text
+        .replace("@PATH@", path)
+        .replace("@ROLL@", &roll.to_string())
+        .replace("@WHO@", &who))
 }
 
 /// How often each number stands in the files below a path, as Hadoop's client reads them.
@@ -53,7 +62,9 @@ pub fn numbers(cluster: &Cluster, path: &str) -> Result<BTreeMap<u64, u64>> {
     for line in text.lines() {
         // The value of a SequenceFile follows its key.
         let word = line.rsplit('\t').next().unwrap_or_default();
-        *numbers.entry(word.parse().with_context(|| format!("`{line}`"))?).or_default() += 1;
+        *numbers
+            .entry(word.parse().with_context(|| format!("`{line}`"))?)
+            .or_default() += 1;
     }
     Ok(numbers)
 }
@@ -72,12 +83,20 @@ pub fn open_files(cluster: &Cluster, path: &str) -> Result<usize> {
 
 /// What the status says is wrong with a sink, or one of its buckets, once it says these words, in whatever case.
 pub fn wait_for_reason(agent: &Agent, sink: &str, words: &str, within: Duration) -> Option<String> {
-    let (deadline, words) = (Instant::now() + within, words.to_lowercase());
+    let deadline = Instant::now() + within;
+    let words = words.to_lowercase();
     while Instant::now() < deadline {
-        let status = agent.status().ok().and_then(|status| component(&status, sink).cloned());
-        let said =
-            status.into_iter().flat_map(|sink| sink.reason.into_iter().chain(sink.facts.into_values()));
-        if let Some(said) = said.into_iter().find(|said| said.to_lowercase().contains(&words)) {
+        let status = agent
+            .status()
+            .ok()
+            .and_then(|status| component(&status, sink).cloned());
+        let said = status
+            .into_iter()
+            .flat_map(|sink| sink.reason.into_iter().chain(sink.facts.into_values()));
+        if let Some(said) = said
+            .into_iter()
+            .find(|said| said.to_lowercase().contains(&words))
+        {
             return Some(said);
         }
         thread::sleep(Duration::from_millis(50));
@@ -96,9 +115,11 @@ pub struct Feed {
 impl Feed {
     /// Starts it; a hundred lines are sent, and acknowledged, every `pause`.
     pub fn start(address: String, pause: Duration) -> Feed {
-        let (stop, acknowledged) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+        let stop = Arc::new(AtomicBool::new(false));
+        let acknowledged = Arc::new(AtomicU64::new(0));
         let client = {
-            let (stop, acknowledged) = (stop.clone(), acknowledged.clone());
+            let stop = stop.clone();
+            let acknowledged = acknowledged.clone();
             thread::spawn(move || {
                 while !stop.load(Relaxed) {
                     let first = acknowledged.load(Relaxed);
@@ -109,13 +130,19 @@ impl Feed {
                 Ok(())
             })
         };
-        Feed { stop, acknowledged, client }
+        Feed {
+            stop,
+            acknowledged,
+            client,
+        }
     }
 
     /// Ends it: how many lines were acknowledged.
     pub fn stop(self) -> Result<u64> {
         self.stop.store(true, Relaxed);
-        self.client.join().map_err(|_| anyhow::anyhow!("the client panicked"))??;
+        self.client
+            .join()
+            .map_err(|_| anyhow::anyhow!("the client panicked"))??;
         Ok(self.acknowledged.load(Relaxed))
     }
 }

@@ -25,7 +25,12 @@ pub fn run(report: &mut Report, all: bool) -> Result<()> {
     install_java()?;
     let buckets: &[usize] = if all { &[1, 10, 100] } else { &[1] };
     on(report, "simple, 1 replica", Layout::simple(1), buckets)?;
-    on(report, "privacy, 3 replicas", Layout::kerberos(3, Protection::Privacy, false), buckets)
+    on(
+        report,
+        "privacy, 3 replicas",
+        Layout::kerberos(3, Protection::Privacy, false),
+        buckets,
+    )
 }
 
 fn on(report: &mut Report, name: &str, layout: Layout, buckets: &[usize]) -> Result<()> {
@@ -48,8 +53,16 @@ fn on(report: &mut Report, name: &str, layout: Layout, buckets: &[usize]) -> Res
             ours.rss,
             java.rss
         );
-        report.at_least(&format!("{item}: events/s against Java"), ours.rate / java.rate, 5.0);
-        report.at_most(&format!("{item}: CPU against Java"), ours.cpu / java.cpu, 0.1);
+        report.at_least(
+            &format!("{item}: events/s against Java"),
+            ours.rate / java.rate,
+            5.0,
+        );
+        report.at_most(
+            &format!("{item}: CPU against Java"),
+            ours.cpu / java.cpu,
+            0.1,
+        );
     }
     Ok(())
 }
@@ -71,9 +84,12 @@ fn once(cluster: &Cluster, maker: Maker, buckets: usize) -> Result<Figures> {
         sleep(Duration::from_millis(100));
     }
     sleep(WARM_UP);
-    let (events, usage, begun) = (delivered(&mut agent)?, agent.usage()?, Instant::now());
+    let events = delivered(&mut agent)?;
+    let usage = agent.usage()?;
+    let begun = Instant::now();
     sleep(MEASURED);
-    let (events, elapsed) = (delivered(&mut agent)? - events, begun.elapsed().as_secs_f64());
+    let events = delivered(&mut agent)? - events;
+    let elapsed = begun.elapsed().as_secs_f64();
     let used = agent.usage()?;
     drop(agent);
     cluster.admin(&["fs", "-rm", "-r", "-f", "-skipTrash", "/user/flume/bench"])?;

@@ -107,19 +107,37 @@ pub fn run(names: Option<&[&str]>) -> Result<Vec<Compared>> {
     install_java()?;
     let wanted = |name: &String| names.is_none_or(|names| names.contains(&&name[..]));
     let mut pairs = vec![];
-    for some in configurations()?.into_iter().filter(wanted).collect::<Vec<_>>().chunks(AT_ONCE) {
+    for some in configurations()?
+        .into_iter()
+        .filter(wanted)
+        .collect::<Vec<_>>()
+        .chunks(AT_ONCE)
+    {
         pairs.extend(run_some(some)?);
     }
-    ensure!(!pairs.is_empty(), "there is no configuration of these names");
+    ensure!(
+        !pairs.is_empty(),
+        "there is no configuration of these names"
+    );
     let trees = pairs.iter().filter_map(|(_, _, trees)| trees.as_ref().ok());
-    let files = trees.flat_map(|(java, ours)| java.files.values().chain(ours.files.values())).flatten();
+    let files = trees
+        .flat_map(|(java, ours)| java.files.values().chain(ours.files.values()))
+        .flatten();
     let contents = read_back::read(files.map(PathBuf::as_path))?;
     let compared = pairs.iter().map(|(name, text, trees)| {
         let name = name.clone();
         match trees {
             Err(error) => {
-                let reason: Vec<_> = format!("{error:#}").lines().take(8).map(String::from).collect();
-                Compared { name, files: 0, difference: Some(reason.join("\n")) }
+                let reason: Vec<_> = format!("{error:#}")
+                    .lines()
+                    .take(8)
+                    .map(String::from)
+                    .collect();
+                Compared {
+                    name,
+                    files: 0,
+                    difference: Some(reason.join("\n")),
+                }
             }
             Ok((java, ours)) => Compared {
                 name,
@@ -135,14 +153,28 @@ pub fn run(names: Option<&[&str]>) -> Result<Vec<Compared>> {
 type Pair = (String, String, Result<(Tree, Tree)>);
 
 fn run_some(names: &[String]) -> Result<Vec<Pair>> {
-    let text =
-        |name: &String| Ok((name.clone(), fs::read_to_string(directory().join(format!("{name}.conf")))?));
+    let text = |name: &String| {
+        Ok((
+            name.clone(),
+            fs::read_to_string(directory().join(format!("{name}.conf")))?,
+        ))
+    };
     let texts = names.iter().map(text).collect::<Result<Vec<_>>>()?;
     std::thread::scope(|scope| {
-        let running: Vec<_> = texts.iter().map(|(_, text)| scope.spawn(|| both(text))).collect();
-        let trees = running.into_iter().map(|trees| trees.join().map_err(|_| anyhow!("a panic")));
+        let running: Vec<_> = texts
+            .iter()
+            .map(|(_, text)| scope.spawn(|| both(text)))
+            .collect();
+        let trees = running
+            .into_iter()
+            .map(|trees| trees.join().map_err(|_| anyhow!("a panic")));
         let trees = trees.collect::<Result<Vec<_>>>()?;
-        Ok(texts.iter().cloned().zip(trees).map(|((name, text), trees)| (name, text, trees)).collect())
+        Ok(texts
+            .iter()
+            .cloned()
+            .zip(trees)
+            .map(|((name, text), trees)| (name, text, trees))
+            .collect())
     })
 }
 
@@ -162,10 +194,14 @@ fn directory() -> PathBuf {
 }
 
 fn configurations() -> Result<Vec<String>> {
-    let names = fs::read_dir(directory())?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()));
+    let names = fs::read_dir(directory())?
+        .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()));
     let names: Result<Vec<String>> = names.collect();
-    let mut names: Vec<_> =
-        names?.iter().filter_map(|name| name.strip_suffix(".conf")).map(String::from).collect();
+    let mut names: Vec<_> = names?
+        .iter()
+        .filter_map(|name| name.strip_suffix(".conf"))
+        .map(String::from)
+        .collect();
     names.sort();
     Ok(names)
 }
@@ -178,13 +214,15 @@ fn tree(maker: Maker, text: &str) -> Result<Tree> {
         _ => {
             // Flume rounds no time before 1970.
             let rounded = text.contains("hdfs.round = true");
-            let instants: Vec<_> =
-                INSTANTS.iter().copied().filter(|instant| !rounded || *instant > 0).collect();
+            let instants: Vec<_> = INSTANTS
+                .iter()
+                .copied()
+                .filter(|instant| !rounded || *instant > 0)
+                .collect();
             (sources_of(&instants), instants.len())
         }
     };
-    let channel =
-        "a1.channels = c1\na1.channels.c1.type = memory\na1.channels.c1.capacity = 1000\na1.sinks = k1\n";
+    let channel = "a1.channels = c1\na1.channels.c1.type = memory\na1.channels.c1.capacity = 1000\na1.sinks = k1\n";
     let text = ["@LINES@", "@FIXED@", "@INSTANTS@"]
         .iter()
         .fold(text.to_string(), |text, token| text.replace(token, &source));
@@ -192,7 +230,9 @@ fn tree(maker: Maker, text: &str) -> Result<Tree> {
         fs::write(dir.join("lines"), lines())?;
         fs::write(
             dir.join("fixed"),
-            (0..LINES).map(|number| format!("line{number:04}\n")).collect::<String>(),
+            (0..LINES)
+                .map(|number| format!("line{number:04}\n"))
+                .collect::<String>(),
         )
     })?;
     agent.wait_for_count("SINK.k1", "EventDrainSuccessCount", events as u64)?;
@@ -203,7 +243,10 @@ fn tree(maker: Maker, text: &str) -> Result<Tree> {
     for numbered in files.values_mut() {
         numbered.sort();
     }
-    Ok(Tree { files, _agent: agent })
+    Ok(Tree {
+        files,
+        _agent: agent,
+    })
 }
 
 /// A source for each instant, which gives one event.
@@ -252,9 +295,15 @@ fn collect(base: &Path, at: &Path, files: &mut Files) -> Result<()> {
 
 /// The counter is the time at which the bucket was made, in milliseconds: 13 digits between dots, or at the end.
 fn without_counter(name: &str) -> String {
-    let (directory, name) = name.rsplit_once('/').map_or(("", name), |(directory, name)| (directory, name));
-    let is_counter = |part: &&str| part.len() == 13 && part.bytes().all(|byte| byte.is_ascii_digit());
-    let parts: Vec<_> = name.split('.').map(|part| if is_counter(&part) { "#" } else { part }).collect();
+    let (directory, name) = name
+        .rsplit_once('/')
+        .map_or(("", name), |(directory, name)| (directory, name));
+    let is_counter =
+        |part: &&str| part.len() == 13 && part.bytes().all(|byte| byte.is_ascii_digit());
+    let parts: Vec<_> = name
+        .split('.')
+        .map(|part| if is_counter(&part) { "#" } else { part })
+        .collect();
     format!("{directory}/{}", parts.join("."))
 }
 
@@ -265,25 +314,46 @@ fn difference(
     contents: &BTreeMap<PathBuf, String>,
 ) -> Result<(), String> {
     let names = |files: &Files| -> Vec<String> {
-        files.iter().map(|(name, files)| format!("{name} × {}", files.len())).collect()
+        files
+            .iter()
+            .map(|(name, files)| format!("{name} × {}", files.len()))
+            .collect()
     };
-    let (javas, our) = (names(java), names(ours));
+    let javas = names(java);
+    let our = names(ours);
     if javas != our {
         let only = |some: &[String], others: &[String]| -> Vec<String> {
-            some.iter().filter(|name| !others.contains(name)).take(5).cloned().collect()
+            some.iter()
+                .filter(|name| !others.contains(name))
+                .take(5)
+                .cloned()
+                .collect()
         };
-        return Err(format!("names: Flume {:?}, here {:?}", only(&javas, &our), only(&our, &javas)));
+        return Err(format!(
+            "names: Flume {:?}, here {:?}",
+            only(&javas, &our),
+            only(&our, &javas)
+        ));
     }
     // Events of several sources come in any order.
     let sorted = text.contains("@INSTANTS@");
     for (name, files) in java {
         for (place, (java, ours)) in files.iter().zip(&ours[name]).enumerate() {
-            let of =
-                |path: &PathBuf| lines_of(contents.get(path).map(String::as_str).unwrap_or_default(), sorted);
-            let (java, ours) = (of(java), of(ours));
+            let of = |path: &PathBuf| {
+                lines_of(
+                    contents.get(path).map(String::as_str).unwrap_or_default(),
+                    sorted,
+                )
+            };
+            let java = of(java);
+            let ours = of(ours);
             let unread = java.is_empty() || java.iter().any(|line| line.starts_with("FAILED"));
             if unread || java != ours {
-                return Err(format!("{name}, file {place}: Flume {}, here {}", short(&java), short(&ours)));
+                return Err(format!(
+                    "{name}, file {place}: Flume {}, here {}",
+                    short(&java),
+                    short(&ours)
+                ));
             }
         }
     }
@@ -292,9 +362,14 @@ fn difference(
 
 /// The lines that were printed of a file; a stream is split into its own lines where their order does not matter.
 fn lines_of(printed: &str, sorted: bool) -> Vec<String> {
-    let mut lines: Vec<String> = match sorted {
-        true => printed.trim_end().split_inclusive("0a").map(String::from).collect(),
-        false => printed.lines().map(String::from).collect(),
+    let mut lines: Vec<String> = if sorted {
+        printed
+            .trim_end()
+            .split_inclusive("0a")
+            .map(String::from)
+            .collect()
+    } else {
+        printed.lines().map(String::from).collect()
     };
     if sorted {
         lines.sort();
@@ -314,25 +389,41 @@ mod tests {
     #[test]
     fn names_are_compared_up_to_the_counter() {
         assert_eq!(without_counter("a/x.1700000000000.gz"), "a/x.#.gz");
-        assert_eq!(without_counter("1700000000000/x.170000000000.gz"), "1700000000000/x.170000000000.gz");
+        assert_eq!(
+            without_counter("1700000000000/x.170000000000.gz"),
+            "1700000000000/x.170000000000.gz"
+        );
         assert_eq!(without_counter("F.1700000000000"), "/F.#");
     }
 
     #[test]
     fn what_differs_is_found() {
         let files = |names: &[(&str, &str)]| -> Files {
-            names.iter().map(|(name, path)| (name.to_string(), vec![path.into()])).collect()
+            names
+                .iter()
+                .map(|(name, path)| (name.to_string(), vec![path.into()]))
+                .collect()
         };
-        let contents: BTreeMap<PathBuf, String> =
-            [("j", "310a320a\n"), ("o", "320a310a\n"), ("empty", ""), ("same", "310a320a\n")]
-                .map(|(path, text)| (path.into(), text.into()))
-                .into();
+        let contents: BTreeMap<PathBuf, String> = [
+            ("j", "310a320a\n"),
+            ("o", "320a310a\n"),
+            ("empty", ""),
+            ("same", "310a320a\n"),
+        ]
+        .map(|(path, text)| (path.into(), text.into()))
+        .into();
         let found = |text: &str, java: &[(&str, &str)], ours: &[(&str, &str)]| {
-            difference(text, &files(java), &files(ours), &contents).err().unwrap_or_default()
+            difference(text, &files(java), &files(ours), &contents)
+                .err()
+                .unwrap_or_default()
         };
         assert_eq!(found("", &[("a", "j")], &[("a", "same")]), "");
         assert!(found("", &[("a", "j")], &[("a", "o")]).contains("file 0"));
-        assert_eq!(found("@INSTANTS@", &[("a", "j")], &[("a", "o")]), "", "in any order");
+        assert_eq!(
+            found("@INSTANTS@", &[("a", "j")], &[("a", "o")]),
+            "",
+            "in any order"
+        );
         assert!(found("", &[("a", "j")], &[("b", "j")]).contains("names"));
         assert!(
             found("", &[("a", "empty")], &[("a", "empty")]).contains("0 lines"),

@@ -52,8 +52,12 @@ const OF_DATA_NODES: &[Fault] = &[
     Fault::PauseDataNode(2),
 ];
 
-const OF_NAME_NODES: &[Fault] =
-    &[Fault::RestartNameNode, Fault::PauseNameNode, Fault::FailOver, Fault::KillNameNode];
+const OF_NAME_NODES: &[Fault] = &[
+    Fault::RestartNameNode,
+    Fault::PauseNameNode,
+    Fault::FailOver,
+    Fault::KillNameNode,
+];
 
 /// Each fault on a cluster of five DataNodes and two NameNodes.
 pub fn all(report: &mut Report) -> Result<()> {
@@ -80,7 +84,13 @@ fn some(report: &mut Report, faults: &[Fault]) -> Result<()> {
     let mut cluster = Cluster::start(layout)?;
     let mut active = "nn1";
     for (number, fault) in faults.iter().enumerate() {
-        one(report, &mut cluster, &mut active, *fault, &format!("/user/flume/fault{number}"))?;
+        one(
+            report,
+            &mut cluster,
+            &mut active,
+            *fault,
+            &format!("/user/flume/fault{number}"),
+        )?;
     }
     Ok(())
 }
@@ -105,15 +115,23 @@ fn one(
         struck.store(true, Relaxed);
         (hit, watch.join())
     });
-    let (hit, stood) = (hit?, stood.map_err(|_| anyhow::anyhow!("the watch panicked"))??);
+    let hit = hit?;
+    let stood = stood.map_err(|_| anyhow::anyhow!("the watch panicked"))??;
     relieve(cluster, fault, &hit)?;
     let acknowledged = feed.stop()?;
     let drained = wait_for_drain(&agent, acknowledged)?;
     let (status, log) = agent.stop()?;
     let found = numbers(cluster, path)?;
-    let lost = (0..acknowledged).filter(|number| !found.contains_key(number)).count();
+    let lost = (0..acknowledged)
+        .filter(|number| !found.contains_key(number))
+        .count();
     let item = format!("{fault:?}");
-    report.row(&format!("{item}: lines lost of {acknowledged}"), lost, "0", lost == 0 && drained);
+    report.row(
+        &format!("{item}: lines lost of {acknowledged}"),
+        lost,
+        "0",
+        lost == 0 && drained,
+    );
     if lost > 0 || !drained || !status.success() {
         println!("{log}");
     }
@@ -131,7 +149,12 @@ fn twice(found: &BTreeMap<u64, u64>) -> u64 {
 }
 
 /// Lets it happen: the server that is hit.
-fn strike(cluster: &mut Cluster, active: &mut &'static str, fault: Fault, file: &str) -> Result<String> {
+fn strike(
+    cluster: &mut Cluster,
+    active: &mut &'static str,
+    fault: Fault,
+    file: &str,
+) -> Result<String> {
     let standby = if *active == "nn1" { "nn2" } else { "nn1" };
     let node = match fault {
         Fault::KillDataNode(at) | Fault::PauseDataNode(at) => cluster
@@ -176,8 +199,11 @@ fn relieve(cluster: &mut Cluster, fault: Fault, node: &str) -> Result<()> {
 
 /// The longest time in which nothing was delivered, from before the fault until the flow is steady after it.
 fn longest_standstill(agent: &Agent, struck: &AtomicBool) -> Result<Duration> {
-    let (begun, mut last, mut changed) = (Instant::now(), drained(agent)?, Instant::now());
-    let (mut longest, mut steady) = (Duration::ZERO, Instant::now());
+    let begun = Instant::now();
+    let mut last = drained(agent)?;
+    let mut changed = Instant::now();
+    let mut longest = Duration::ZERO;
+    let mut steady = Instant::now();
     while begun.elapsed() < PATIENCE && !(struck.load(Relaxed) && steady.elapsed() > CALM) {
         sleep(Duration::from_millis(20));
         let now = drained(agent)?;

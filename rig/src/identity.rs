@@ -35,10 +35,16 @@ fn sink(name: &str, path: &str, principal: &str, keytab: &Path, proxy_user: &str
         "a1.sinks.{name}.type = hdfs\na1.sinks.{name}.channel = c1\na1.sinks.{name}.hdfs.path = {path}\n\
          a1.sinks.{name}.hdfs.rollInterval = 0\n"
     );
-    let keytab = if principal.is_empty() { String::new() } else { keytab.display().to_string() };
-    for (key, value) in
-        [("kerberosPrincipal", principal), ("kerberosKeytab", &keytab), ("proxyUser", proxy_user)]
-    {
+    let keytab = if principal.is_empty() {
+        String::new()
+    } else {
+        keytab.display().to_string()
+    };
+    for (key, value) in [
+        ("kerberosPrincipal", principal),
+        ("kerberosKeytab", &keytab),
+        ("proxyUser", proxy_user),
+    ] {
         if !value.is_empty() {
             text += &format!("a1.sinks.{name}.hdfs.{key} = {value}\n");
         }
@@ -55,14 +61,23 @@ fn start(names: &str, sinks: &str, conf: &Path, environment: &Environment) -> Re
     );
     let conf = conf.display().to_string();
     let arguments = ["--conf", &conf, "-Dflume.root.logger=INFO,console"];
-    Ok(Agent::start_with(tempfile::tempdir()?, &program(), &text, &arguments, environment)?)
+    Ok(Agent::start_with(
+        tempfile::tempdir()?,
+        &program(),
+        &text,
+        &arguments,
+        environment,
+    )?)
 }
 
 /// What the sink gives as its reason, once all these words are in it.
 fn reason(agent: &Agent, sink: &str, words: &[&str]) -> Option<String> {
     let status = agent.status().ok()?;
     let reason = component(&status, sink)?.reason.clone()?;
-    words.iter().all(|word| reason.contains(word)).then_some(reason)
+    words
+        .iter()
+        .all(|word| reason.contains(word))
+        .then_some(reason)
 }
 
 fn fact(agent: &Agent, sink: &str, name: &str) -> Option<String> {
@@ -99,7 +114,12 @@ fn says(
         Some(said) => println!("    {said}"),
         None => println!("    expected {words:?}, log:\n{}", agent.log()),
     }
-    report.row(item, format!("{seconds:.1} s"), "said within 15 s", said.is_some());
+    report.row(
+        item,
+        format!("{seconds:.1} s"),
+        "said within 15 s",
+        said.is_some(),
+    );
     Ok(())
 }
 
@@ -108,14 +128,29 @@ pub fn logins(report: &mut Report) -> Result<()> {
     let dir = tempfile::tempdir()?;
     let mut kdc = Kdc::start(&dir.path().join("kdc"))?;
     let keytabs = Keytabs::make(&kdc, dir.path())?;
-    let (conf, environment) = (dir.path(), kdc.environment());
+    let conf = dir.path();
+    let environment = kdc.environment();
     let path = |name: &str| dir.path().join(name);
     let flume = "flume/_HOST@FLUME.TEST";
-    let mut case = |item: &str, principal: &str, keytab: &Path, environment: &Environment, words: &[&str]| {
-        let item = format!("identity: {item}");
-        says(report, &item, &sink("k1", NOBODY, principal, keytab, ""), conf, environment, words)
-    };
-    case("keytab missing", flume, &path("none"), &environment, &["does not exist"])?;
+    let mut case =
+        |item: &str, principal: &str, keytab: &Path, environment: &Environment, words: &[&str]| {
+            let item = format!("identity: {item}");
+            says(
+                report,
+                &item,
+                &sink("k1", NOBODY, principal, keytab, ""),
+                conf,
+                environment,
+                words,
+            )
+        };
+    case(
+        "keytab missing",
+        flume,
+        &path("none"),
+        &environment,
+        &["does not exist"],
+    )?;
     case(
         "keytab truncated",
         flume,
@@ -123,13 +158,50 @@ pub fn logins(report: &mut Report) -> Result<()> {
         &environment,
         &["is truncated: of entry 1 there are"],
     )?;
-    let others = ["has no key of flume/localhost@FLUME.TEST", "keys of nifi/localhost@FLUME.TEST"];
-    case("keytab of another", flume, &keytabs.other, &environment, &others)?;
-    case("keytab out of date", flume, &keytabs.old, &environment, &["does not accept the key", "ktadd"])?;
-    case("principal locked", "locked", &kdc.keytab("locked"), &environment, &["has locked locked"])?;
-    case("principal unknown to the KDC", "gone", &kdc.keytab("gone"), &environment, &["does not know gone"])?;
-    let stranger = with(&environment, "KRB5_CONFIG", &keytabs.stranger.display().to_string());
-    case("realm unknown", flume, &kdc.keytab("flume"), &stranger, &["FLUME.TEST", "has no KDC"])?;
+    let others = [
+        "has no key of flume/localhost@FLUME.TEST",
+        "keys of nifi/localhost@FLUME.TEST",
+    ];
+    case(
+        "keytab of another",
+        flume,
+        &keytabs.other,
+        &environment,
+        &others,
+    )?;
+    case(
+        "keytab out of date",
+        flume,
+        &keytabs.old,
+        &environment,
+        &["does not accept the key", "ktadd"],
+    )?;
+    case(
+        "principal locked",
+        "locked",
+        &kdc.keytab("locked"),
+        &environment,
+        &["has locked locked"],
+    )?;
+    case(
+        "principal unknown to the KDC",
+        "gone",
+        &kdc.keytab("gone"),
+        &environment,
+        &["does not know gone"],
+    )?;
+    let stranger = with(
+        &environment,
+        "KRB5_CONFIG",
+        &keytabs.stranger.display().to_string(),
+    );
+    case(
+        "realm unknown",
+        flume,
+        &kdc.keytab("flume"),
+        &stranger,
+        &["FLUME.TEST", "has no KDC"],
+    )?;
     let later = an_hour_later(&environment)?;
     case(
         "clock an hour ahead",
@@ -138,7 +210,11 @@ pub fn logins(report: &mut Report) -> Result<()> {
         &later,
         &["the clocks of this host and of the KDC"],
     )?;
-    let strict_clock = with(&later, "KRB5_CONFIG", &keytabs.strict_clock.display().to_string());
+    let strict_clock = with(
+        &later,
+        "KRB5_CONFIG",
+        &keytabs.strict_clock.display().to_string(),
+    );
     case(
         "clock, told by the KDC's answer",
         flume,
@@ -147,15 +223,35 @@ pub fn logins(report: &mut Report) -> Result<()> {
         &["differ too much"],
     )?;
     // The login succeeds; then there is nobody to ask.
-    case("keytab right", flume, &kdc.keytab("flume"), &environment, &["nobody listens at 127.0.0.1:1"])?;
+    case(
+        "keytab right",
+        flume,
+        &kdc.keytab("flume"),
+        &environment,
+        &["nobody listens at 127.0.0.1:1"],
+    )?;
     open_keytab(report, &kdc, conf)?;
 
     let silent = sink("k1", NOBODY, flume, &kdc.keytab("flume"), "");
     kdc.server.pause()?;
-    says(report, "identity: KDC silent", &silent, conf, &environment, &["did not end within 10 s"])?;
+    says(
+        report,
+        "identity: KDC silent",
+        &silent,
+        conf,
+        &environment,
+        &["did not end within 10 s"],
+    )?;
     kdc.server.resume()?;
     kdc.server.kill();
-    says(report, "identity: KDC down", &silent, conf, &environment, &["no KDC of FLUME.TEST answers"])
+    says(
+        report,
+        "identity: KDC down",
+        &silent,
+        conf,
+        &environment,
+        &["no KDC of FLUME.TEST answers"],
+    )
 }
 
 /// Files that are wrong, each in its way.
@@ -173,23 +269,43 @@ struct Keytabs {
 impl Keytabs {
     fn make(kdc: &Kdc, dir: &Path) -> Result<Keytabs> {
         let flume = kdc.add("flume", &["flume/localhost"])?;
-        for (keytab, principal) in
-            [("strict", "strict"), ("locked", "locked"), ("gone", "gone"), ("nifi", "nifi/localhost")]
-        {
+        for (keytab, principal) in [
+            ("strict", "strict"),
+            ("locked", "locked"),
+            ("gone", "gone"),
+            ("nifi", "nifi/localhost"),
+        ] {
             kdc.add(keytab, &[principal])?;
         }
         kdc.admin("modprinc +requires_preauth strict")?;
         kdc.admin("modprinc -allow_tix locked")?;
         kdc.admin("delprinc -force gone")?;
-        let (old, truncated) = (dir.join("old.keytab"), dir.join("truncated.keytab"));
+        let old = dir.join("old.keytab");
+        let truncated = dir.join("truncated.keytab");
         fs::copy(&flume, &old)?;
         kdc.admin(&format!("ktadd -k {} flume/localhost", flume.display()))?;
-        fs::write(&truncated, fs::read(&flume)?.get(..40).context("a short keytab")?)?;
+        fs::write(
+            &truncated,
+            fs::read(&flume)?.get(..40).context("a short keytab")?,
+        )?;
         let conf = fs::read_to_string(kdc.krb5_conf())?;
-        let (stranger, strict_clock) = (dir.join("stranger.conf"), dir.join("strict_clock.conf"));
-        fs::write(&stranger, conf.replace("FLUME.TEST = {", "ELSEWHERE.TEST = {"))?;
-        fs::write(&strict_clock, conf.replace("[libdefaults]", "[libdefaults]\n  kdc_timesync = 0"))?;
-        Ok(Keytabs { truncated, other: kdc.keytab("nifi"), old, stranger, strict_clock })
+        let stranger = dir.join("stranger.conf");
+        let strict_clock = dir.join("strict_clock.conf");
+        fs::write(
+            &stranger,
+            conf.replace("FLUME.TEST = {", "ELSEWHERE.TEST = {"),
+        )?;
+        fs::write(
+            &strict_clock,
+            conf.replace("[libdefaults]", "[libdefaults]\n  kdc_timesync = 0"),
+        )?;
+        Ok(Keytabs {
+            truncated,
+            other: kdc.keytab("nifi"),
+            old,
+            stranger,
+            strict_clock,
+        })
     }
 }
 
@@ -201,7 +317,12 @@ fn open_keytab(report: &mut Report, kdc: &Kdc, conf: &Path) -> Result<()> {
     let agent = start("k1", &sink, conf, &kdc.environment())?;
     let (used, _) = wait(SOON, || reason(&agent, "k1", &["nobody listens"]));
     let warned = agent.log().contains("is open to everybody, mode 0644");
-    report.row("identity: keytab 0644 is warned of, and used", warned, "true", warned && used.is_some());
+    report.row(
+        "identity: keytab 0644 is warned of, and used",
+        warned,
+        "true",
+        warned && used.is_some(),
+    );
     fs::set_permissions(&keytab, Permissions::from_mode(0o600))?;
     let principal = fact(&agent, "k1", "KerberosPrincipal").unwrap_or_default();
     let expiry = fact(&agent, "k1", "KerberosTicketExpiry").unwrap_or_default();
@@ -211,13 +332,23 @@ fn open_keytab(report: &mut Report, kdc: &Kdc, conf: &Path) -> Result<()> {
         "a host",
         principal.starts_with("flume/") && !principal.contains("_HOST"),
     );
-    report.row("identity: ticket's expiry as it is shown", &expiry, "a time", expiry.ends_with('Z'));
+    report.row(
+        "identity: ticket's expiry as it is shown",
+        &expiry,
+        "a time",
+        expiry.ends_with('Z'),
+    );
     Ok(())
 }
 
 fn with(environment: &Environment, name: &str, value: &str) -> Environment {
-    let others = environment.iter().filter(|(known, _)| known != name).cloned();
-    others.chain([(name.to_string(), value.to_string())]).collect()
+    let others = environment
+        .iter()
+        .filter(|(known, _)| known != name)
+        .cloned();
+    others
+        .chain([(name.to_string(), value.to_string())])
+        .collect()
 }
 
 /// An environment whose clock is an hour ahead.
@@ -225,33 +356,77 @@ fn an_hour_later(environment: &Environment) -> Result<Environment> {
     need(&[("faketime", "faketime")])?;
     let libraries = fs::read_dir("/usr/lib")?
         .filter_map(|entry| Some(entry.ok()?.path().join("faketime/libfaketime.so.1")));
-    let library = libraries.into_iter().find(|path| path.exists()).context("faketime has no library")?;
+    let library = libraries
+        .into_iter()
+        .find(|path| path.exists())
+        .context("faketime has no library")?;
     let environment = with(environment, "LD_PRELOAD", &library.display().to_string());
-    Ok(with(&with(&environment, "FAKETIME", "+1h"), "FAKETIME_DONT_FAKE_MONOTONIC", "1"))
+    Ok(with(
+        &with(&environment, "FAKETIME", "+1h"),
+        "FAKETIME_DONT_FAKE_MONOTONIC",
+        "1",
+    ))
 }
 
 /// What a NameNode has against an identity, on a cluster with Kerberos and `flume` as proxy for alice and bob.
 pub fn refusals(report: &mut Report, cluster: &mut Cluster) -> Result<()> {
-    let (conf, environment, dir) = (cluster.client_conf(), cluster.environment(), tempfile::tempdir()?);
+    let conf = cluster.client_conf();
+    let environment = cluster.environment();
+    let dir = tempfile::tempdir()?;
     let (flume, keytab) = cluster.login("flume")?;
     let (flume2, keytab2) = cluster.login("flume2")?;
     let mut case = |item: &str, sink: String, conf: &Path, words: &[&str]| {
-        says(report, &format!("identity: {item}"), &sink, conf, &environment, words)
+        says(
+            report,
+            &format!("identity: {item}"),
+            &sink,
+            conf,
+            &environment,
+            words,
+        )
     };
-    let carol =
-        ["not allowed to impersonate carol", "hadoop.proxyuser.flume.hosts", "hadoop.proxyuser.flume.groups"];
-    case("flume for carol", sink("k1", "/user/carol", &flume, &keytab, "carol"), &conf, &carol)?;
+    let carol = [
+        "not allowed to impersonate carol",
+        "hadoop.proxyuser.flume.hosts",
+        "hadoop.proxyuser.flume.groups",
+    ];
+    case(
+        "flume for carol",
+        sink("k1", "/user/carol", &flume, &keytab, "carol"),
+        &conf,
+        &carol,
+    )?;
     let alice = [
         "flume2@FLUME.TEST is not allowed to impersonate alice",
         "hadoop.proxyuser.flume2.users (with alice)",
     ];
-    case("flume2 for alice", sink("k1", "/user/alice", &flume2, &keytab2, "alice"), &conf, &alice)?;
+    case(
+        "flume2 for alice",
+        sink("k1", "/user/alice", &flume2, &keytab2, "alice"),
+        &conf,
+        &alice,
+    )?;
     let none = ["wants Kerberos", "set hdfs.kerberosPrincipal"];
-    case("no principal", sink("k1", "/tmp", "", &keytab, ""), &conf, &none)?;
+    case(
+        "no principal",
+        sink("k1", "/tmp", "", &keytab, ""),
+        &conf,
+        &none,
+    )?;
     let own = sink("k1", "/user/flume", &flume, &keytab, "");
     let simple = edited(&conf, &dir.path().join("simple"), ">kerberos<", ">simple<")?;
-    case("no principal, simple configuration", sink("k1", "/tmp", "", &keytab, ""), &simple, &none)?;
-    let other = edited(&conf, &dir.path().join("other"), ">hdfs/localhost@", ">nn/_HOST@")?;
+    case(
+        "no principal, simple configuration",
+        sink("k1", "/tmp", "", &keytab, ""),
+        &simple,
+        &none,
+    )?;
+    let other = edited(
+        &conf,
+        &dir.path().join("other"),
+        ">hdfs/localhost@",
+        ">nn/_HOST@",
+    )?;
     case(
         "another NameNode than expected",
         own.clone(),
@@ -275,22 +450,39 @@ pub fn refusals(report: &mut Report, cluster: &mut Cluster) -> Result<()> {
 fn edited(conf: &Path, copy: &Path, old: &str, new: &str) -> Result<PathBuf> {
     fs::create_dir(copy)?;
     for name in ["core-site.xml", "hdfs-site.xml"] {
-        fs::write(copy.join(name), fs::read_to_string(conf.join(name))?.replace(old, new))?;
+        fs::write(
+            copy.join(name),
+            fs::read_to_string(conf.join(name))?.replace(old, new),
+        )?;
     }
     Ok(copy.into())
 }
 
 /// Two principals in one agent; tickets of 20 seconds; a KDC that goes and comes back; a keytab that is replaced.
 pub fn renewals(report: &mut Report, cluster: &mut Cluster) -> Result<()> {
-    let ((flume, keytab), (short, short_keytab)) = (cluster.login("flume")?, cluster.login("short")?);
+    let ((flume, keytab), (short, short_keytab)) =
+        (cluster.login("flume")?, cluster.login("short")?);
     let sinks = sink("k1", "/user/short", &short, &short_keytab, "")
         + &sink("k2", "/user/flume", &flume, &keytab, "");
-    let agent = start("k1 k2", &sinks, &cluster.client_conf(), &cluster.environment())?;
-    let principals = || [fact(&agent, "k1", "KerberosPrincipal"), fact(&agent, "k2", "KerberosPrincipal")];
+    let agent = start(
+        "k1 k2",
+        &sinks,
+        &cluster.client_conf(),
+        &cluster.environment(),
+    )?;
+    let principals = || {
+        [
+            fact(&agent, "k1", "KerberosPrincipal"),
+            fact(&agent, "k2", "KerberosPrincipal"),
+        ]
+    };
     // With nothing to write a sink waits.
     let open = ["running", "waiting"];
     let running = |sink: &str| {
-        agent.status().ok().and_then(|status| Some(open.contains(&&*component(&status, sink)?.state)))
+        agent
+            .status()
+            .ok()
+            .and_then(|status| Some(open.contains(&&*component(&status, sink)?.state)))
     };
     let (both, _) = wait(SOON, || (running("k1")? && running("k2")?).then(principals));
     let both = both.is_some_and(|both| both == [Some(short.clone()), Some(flume.clone())]);
@@ -298,7 +490,9 @@ pub fn renewals(report: &mut Report, cluster: &mut Cluster) -> Result<()> {
 
     let expiry = || fact(&agent, "k1", "KerberosTicketExpiry").filter(|expiry| !expiry.is_empty());
     let first = expiry().context("no expiry is shown")?;
-    let (renewed, seconds) = wait(Duration::from_secs(25), || expiry().filter(|now| *now > first));
+    let (renewed, seconds) = wait(Duration::from_secs(25), || {
+        expiry().filter(|now| *now > first)
+    });
     report.row(
         "identity: 20 s ticket renewed after",
         format!("{seconds:.1} s"),
@@ -308,20 +502,36 @@ pub fn renewals(report: &mut Report, cluster: &mut Cluster) -> Result<()> {
 
     cluster.kdc()?.server.kill();
     let failing = || {
-        fact(&agent, "k1", "KerberosLastError").filter(|error| error.contains("no KDC of FLUME.TEST answers"))
+        fact(&agent, "k1", "KerberosLastError")
+            .filter(|error| error.contains("no KDC of FLUME.TEST answers"))
     };
     let (said, seconds) = wait(Duration::from_secs(30), failing);
-    report.row("identity: KDC gone, shown after", format!("{seconds:.1} s"), "< 30 s", said.is_some());
+    report.row(
+        "identity: KDC gone, shown after",
+        format!("{seconds:.1} s"),
+        "< 30 s",
+        said.is_some(),
+    );
     cluster.kdc()?.server.up()?;
-    let (healed, seconds) =
-        wait(Duration::from_secs(45), || fact(&agent, "k1", "KerberosLastError").filter(String::is_empty));
-    report.row("identity: KDC back, renewed after", format!("{seconds:.1} s"), "< 45 s", healed.is_some());
+    let (healed, seconds) = wait(Duration::from_secs(45), || {
+        fact(&agent, "k1", "KerberosLastError").filter(String::is_empty)
+    });
+    report.row(
+        "identity: KDC back, renewed after",
+        format!("{seconds:.1} s"),
+        "< 45 s",
+        healed.is_some(),
+    );
 
-    let logins =
-        |cluster: &mut Cluster| Ok::<_, anyhow::Error>(cluster.kdc()?.requests().matches("AS_REQ").count());
+    let logins = |cluster: &mut Cluster| {
+        Ok::<_, anyhow::Error>(cluster.kdc()?.requests().matches("AS_REQ").count())
+    };
     let expiry = || fact(&agent, "k2", "KerberosTicketExpiry");
-    let (before, asked) = (expiry(), logins(cluster)?);
-    cluster.kdc()?.admin(&format!("ktadd -k {} {flume}", keytab.display()))?;
+    let before = expiry();
+    let asked = logins(cluster)?;
+    cluster
+        .kdc()?
+        .admin(&format!("ktadd -k {} {flume}", keytab.display()))?;
     let (picked_up, seconds) = wait(SOON, || expiry().filter(|now| Some(now) != before.as_ref()));
     let asked = logins(cluster)? > asked;
     report.row(
@@ -331,6 +541,11 @@ pub fn renewals(report: &mut Report, cluster: &mut Cluster) -> Result<()> {
         picked_up.is_some() && asked,
     );
     let (status, _) = agent.stop()?;
-    report.row("identity: exit code", format!("{:?}", status.code()), "Some(0)", status.success());
+    report.row(
+        "identity: exit code",
+        format!("{:?}", status.code()),
+        "Some(0)",
+        status.success(),
+    );
     Ok(())
 }

@@ -40,7 +40,11 @@ fn main() -> ! {
 /// Whether everything passed.
 fn run(words: &[&str]) -> Result<bool> {
     let seconds = Duration::from_secs;
-    let effort = bench::Effort { rounds: 3, warm_up: seconds(5), measured: seconds(6) };
+    let effort = bench::Effort {
+        rounds: 3,
+        warm_up: seconds(5),
+        measured: seconds(6),
+    };
     match words {
         ["bench"] => {
             bench::run(&effort)?;
@@ -59,13 +63,24 @@ fn run(words: &[&str]) -> Result<bool> {
         ["deploy", parts @ ..] => show::deployment_alone(parts),
         ["file-channel", "ceiling"] => file_channel::bench(&agents::scratch()?).map(|()| true),
         ["file-channel", "kills"] => show::kills_alone(),
-        ["victim", dir, round, take_sync] => file_channel::victim(dir, round, take_sync).map(|()| true),
-        ["load", dir, events] => file_channel::load(dir, events).map(|()| true),
-        ["try", names @ ..] => {
-            bench::run_some(&bench::Effort { rounds: 1, warm_up: seconds(3), measured: seconds(3) }, names)
-                .map(|_| true)
+        ["victim", dir, round, take_sync] => {
+            file_channel::victim(dir, round, take_sync).map(|()| true)
         }
-        ["soak", minutes] => show::soak(minutes.parse::<u64>().map(|minutes| seconds(60 * minutes))?),
+        ["load", dir, events] => file_channel::load(dir, events).map(|()| true),
+        ["try", names @ ..] => bench::run_some(
+            &bench::Effort {
+                rounds: 1,
+                warm_up: seconds(3),
+                measured: seconds(3),
+            },
+            names,
+        )
+        .map(|_| true),
+        ["soak", minutes] => show::soak(
+            minutes
+                .parse::<u64>()
+                .map(|minutes| seconds(60 * minutes))?,
+        ),
         ["hdfs-client"] => hdfs_client::child(),
         ["secured", part] => show::secured(part),
         ["identity"] => show::identity_alone(),

@@ -23,7 +23,8 @@ pub fn print(root: &Path) -> Result<()> {
         let file = file.strip_prefix(root).unwrap_or(&file).to_path_buf();
         lengths.push((text.lines().count(), file.clone()));
         functions.extend(
-            functions_of(&text).map(|(lines, name)| (lines, format!("{name} in {}", file.display()))),
+            functions_of(&text)
+                .map(|(lines, name)| (lines, format!("{name} in {}", file.display()))),
         );
     }
     lengths.sort();
@@ -41,20 +42,37 @@ pub fn print(root: &Path) -> Result<()> {
         println!("long function: {lines} lines, {name}");
     }
     let tree = Command::new("cargo")
-        .args(["tree", "--locked", "-p", "flume-ng", "-e", "normal", "--prefix", "depth"])
+        .args([
+            "tree", "--locked", "-p", "flume-ng", "-e", "normal", "--prefix", "depth",
+        ])
         .current_dir(root)
         .output()?;
     let tree = String::from_utf8_lossy(&tree.stdout).into_owned();
-    let depth =
-        tree.lines().filter_map(|line| line.split(|c: char| !c.is_ascii_digit()).next()?.parse::<u32>().ok());
+    let depth = tree.lines().filter_map(|line| {
+        line.split(|c: char| !c.is_ascii_digit())
+            .next()?
+            .parse::<u32>()
+            .ok()
+    });
     let mut crates: Vec<_> = tree
         .lines()
-        .filter_map(|line| line.trim_start_matches(|c: char| c.is_ascii_digit()).split(' ').next())
+        .filter_map(|line| {
+            line.trim_start_matches(|c: char| c.is_ascii_digit())
+                .split(' ')
+                .next()
+        })
         .collect();
     crates.sort_unstable();
     crates.dedup();
-    println!("cargo tree: depth {}, {} crates", depth.max().unwrap_or(0), crates.len());
-    println!("cold build of the program: {:.0} s", cold_build(root)?.as_secs_f64());
+    println!(
+        "cargo tree: depth {}, {} crates",
+        depth.max().unwrap_or(0),
+        crates.len()
+    );
+    println!(
+        "cold build of the program: {:.0} s",
+        cold_build(root)?.as_secs_f64()
+    );
     Ok(())
 }
 
@@ -63,7 +81,14 @@ fn cold_build(root: &Path) -> Result<Duration> {
     let target = tempfile::tempdir_in(target())?;
     let start = Instant::now();
     let status = Command::new("cargo")
-        .args(["build", "--locked", "--release", "--quiet", "-p", "flume-ng"])
+        .args([
+            "build",
+            "--locked",
+            "--release",
+            "--quiet",
+            "-p",
+            "flume-ng",
+        ])
         .env("CARGO_TARGET_DIR", target.path())
         .current_dir(root)
         .status()?;
@@ -75,7 +100,9 @@ fn cold_build(root: &Path) -> Result<Duration> {
 pub fn files_of_a_sink(root: &Path) -> Result<usize> {
     let guide = fs::read_to_string(root.join("docs/adding-a-component.md"))?;
     let code = guide.split("## 3").next().unwrap_or_default();
-    let words = code.split('`').filter(|word| word.starts_with("crates/") && word.ends_with(".rs"));
+    let words = code
+        .split('`')
+        .filter(|word| word.starts_with("crates/") && word.ends_with(".rs"));
     Ok(words.collect::<BTreeSet<_>>().len())
 }
 
@@ -100,7 +127,10 @@ fn functions_of(text: &str) -> impl Iterator<Item = (usize, String)> {
             .trim_start_matches("pub(crate) ")
             .trim_start_matches("pub(super) ")
             .trim_start_matches("pub ");
-        words.trim_start_matches("const ").trim_start_matches("async ").starts_with("fn ")
+        words
+            .trim_start_matches("const ")
+            .trim_start_matches("async ")
+            .starts_with("fn ")
     });
     let mut functions = vec![];
     for start in starts {

@@ -15,8 +15,8 @@ use anyhow::{Result, ensure};
 use async_trait::async_trait;
 use flume_conf::Document;
 use flume_core::{
-    AgentInfo, BuildError, Component, Config, Context, Delivered, Event, Registration, Registry, Sink,
-    SinkError, Want,
+    AgentInfo, BuildError, Component, Config, Context, Delivered, Event, Registration, Registry,
+    Sink, SinkError, Want,
 };
 use flume_testkit::agent::{Agent, component};
 
@@ -36,21 +36,36 @@ pub struct Transcript {
 
 /// All of them.
 pub fn all() -> Result<Vec<Transcript>> {
-    Ok(vec![port_in_use()?, directory_missing()?, disk_full()?, broken_reload()?, panic()?])
+    Ok(vec![
+        port_in_use()?,
+        directory_missing()?,
+        disk_full()?,
+        broken_reload()?,
+        panic()?,
+    ])
 }
 
 /// A second agent cannot bind, says so, and binds as soon as the port is free.
 fn port_in_use() -> Result<Transcript> {
     let holder = TcpListener::bind(("127.0.0.1", 0))?;
     let port = holder.local_addr()?.port();
-    let mut agent = Agent::start(&program(), &FLOW.replace("port = 0", &format!("port = {port}")), &[])?;
+    let mut agent = Agent::start(
+        &program(),
+        &FLOW.replace("port = 0", &format!("port = {port}")),
+        &[],
+    )?;
     fs::create_dir(agent.dir().join("files"))?;
     let reason = failure(&mut agent, "r1");
     let status = show_status(&agent)?;
     drop(holder);
     let address = agent.address("r1");
     let acknowledged = send_numbered(&address, 0..10)?;
-    finish("a port in use", agent, status, reason.contains(&port.to_string()) && acknowledged == 10)
+    finish(
+        "a port in use",
+        agent,
+        status,
+        reason.contains(&port.to_string()) && acknowledged == 10,
+    )
 }
 
 /// A sink that fails until its directory exists: the channel keeps the events, all arrive.
@@ -64,7 +79,12 @@ fn directory_missing() -> Result<Transcript> {
     fs::create_dir(&files)?;
     agent.wait_for_count("k1", "EventDrainSuccessCount", 1000);
     let all = numbers(&files)?.into_iter().eq(0..1000);
-    finish("a sink that fails for a while", agent, status, all && reason.contains("sink.directory"))
+    finish(
+        "a sink that fails for a while",
+        agent,
+        status,
+        all && reason.contains("sink.directory"),
+    )
 }
 
 /// A file system of one MiB fills up: the sink says so, and delivers the rest when there is room, each line once.
@@ -73,7 +93,10 @@ fn disk_full() -> Result<Transcript> {
     let files = agent.dir().join("files");
     fs::create_dir(&files)?;
     let mount = |arguments: &[&str]| Command::new("mount").args(arguments).arg(&files).status();
-    ensure!(mount(&["-t", "tmpfs", "-o", "size=1m", "tmpfs"])?.success(), "a small file system needs root");
+    ensure!(
+        mount(&["-t", "tmpfs", "-o", "size=1m", "tmpfs"])?.success(),
+        "a small file system needs root"
+    );
     // The sink looked for its directory before the small one lay on it: both exist.
     let address = agent.address("r1");
     let lines = 200_000;
@@ -83,11 +106,18 @@ fn disk_full() -> Result<Transcript> {
     };
     let reason = failure(&mut agent, "k1");
     let status = show_status(&agent)?;
-    ensure!(mount(&["-o", "remount,size=64m"])?.success(), "the file system cannot grow");
-    let sent = sender.join().map_err(|_| anyhow::anyhow!("the client panicked"))?.unwrap_or(0);
+    ensure!(
+        mount(&["-o", "remount,size=64m"])?.success(),
+        "the file system cannot grow"
+    );
+    let sent = sender
+        .join()
+        .map_err(|_| anyhow::anyhow!("the client panicked"))?
+        .unwrap_or(0);
     agent.wait_for_count("k1", "EventDrainSuccessCount", sent);
     let written = numbers(&files)?;
-    let each_once = written.iter().copied().eq(0..written.len() as u64) && written.len() as u64 >= sent;
+    let each_once =
+        written.iter().copied().eq(0..written.len() as u64) && written.len() as u64 >= sent;
     let said = reason.contains("No space left");
     let transcript = finish("a full disk", agent, status, said && each_once && sent > 0);
     Command::new("umount").arg("-l").arg(&files).status()?;
@@ -102,7 +132,9 @@ fn broken_reload() -> Result<Transcript> {
     let address = agent.address("r1");
     agent.configure(&FLOW.replace("batchSize = 100", "batchSize = many"))?;
     agent.signal("HUP")?;
-    let error = agent.wait_for("a refused reload", |status| status.last_reload.clone()?.error);
+    let error = agent.wait_for("a refused reload", |status| {
+        status.last_reload.clone()?.error
+    });
     let status = show_status(&agent)?;
     let acknowledged = send_numbered(&address, 0..10)?;
     agent.wait_for_count("k1", "EventDrainSuccessCount", 10);
@@ -127,7 +159,8 @@ fn panic() -> Result<Transcript> {
         let info = Arc::new(AgentInfo { name: "a1".into(), ..AgentInfo::default() });
         let mut agent = flume_runtime::Agent::new(info.clone());
         agent.apply(&flume_runtime::check(document.plan("a1", &registry), &info)).await?;
-        let (board, mut last) = (agent.board(), String::new());
+        let board = agent.board();
+        let mut last = String::new();
         for _ in 0..1000 {
             let status = flume_runtime::status(&board);
             let sink = component(&status, "k1").cloned();
@@ -146,7 +179,11 @@ fn panic() -> Result<Transcript> {
         anyhow::Ok(remained.is_empty())
     })?;
     let pass = delivered && text.contains("panicked: the demonstration");
-    Ok(Transcript { title: "a component that panics", text, pass })
+    Ok(Transcript {
+        title: "a component that panics",
+        text,
+        pass,
+    })
 }
 
 const PANICKING: &[Registration<dyn Sink>] = &[Registration::sink::<Panicking>("panicking", "")];
@@ -180,18 +217,27 @@ impl Sink for Panicking {
 
 fn failure(agent: &mut Agent, name: &str) -> String {
     agent.wait_for("a failure", |status| {
-        component(status, name).filter(|component| component.state == "failing")?.reason.clone()
+        component(status, name)
+            .filter(|component| component.state == "failing")?
+            .reason
+            .clone()
     })
 }
 
 fn show_status(agent: &Agent) -> Result<String> {
-    let output =
-        Command::new(program()).args(["status", "--state-dir"]).arg(agent.dir().join("state")).output()?;
+    let output = Command::new(program())
+        .args(["status", "--state-dir"])
+        .arg(agent.dir().join("state"))
+        .output()?;
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 fn finish(title: &'static str, agent: Agent, status: String, pass: bool) -> Result<Transcript> {
     let (ended, log) = agent.stop()?;
     let text = format!("$ flume-ng status\n{status}$ log\n{log}");
-    Ok(Transcript { title, text, pass: pass && ended.success() })
+    Ok(Transcript {
+        title,
+        text,
+        pass: pass && ended.success(),
+    })
 }

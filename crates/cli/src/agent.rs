@@ -21,7 +21,9 @@ const RUNTIME_THREADS_MIN: usize = 2;
 
 /// Runs the command.
 pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
-    let name = args.get("name").ok_or_else(|| Failure::Usage("an agent needs --name".into()))?;
+    let name = args
+        .get("name")
+        .ok_or_else(|| Failure::Usage("an agent needs --name".into()))?;
     let files = args.all("conf-file");
     if files.is_empty() {
         return Err(Failure::Usage("an agent needs --conf-file".into()));
@@ -43,8 +45,14 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     if let Some(text) = no_monitoring {
         tracing::error!("{text}");
     }
-    tracing::info!("Flume {} starts agent {name}, process {}", env!("CARGO_PKG_VERSION"), std::process::id());
-    let threads = std::thread::available_parallelism().map_or(1, usize::from).max(RUNTIME_THREADS_MIN);
+    tracing::info!(
+        "Flume {} starts agent {name}, process {}",
+        env!("CARGO_PKG_VERSION"),
+        std::process::id()
+    );
+    let threads = std::thread::available_parallelism()
+        .map_or(1, usize::from)
+        .max(RUNTIME_THREADS_MIN);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(threads)
         .thread_name("flume")
@@ -55,12 +63,19 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     // A sink that does not come back must not keep the process.
     runtime.shutdown_background();
     match outcome {
-        Ok(remained) if remained.is_empty() => tracing::info!("stopped, nothing remained in memory"),
+        Ok(remained) if remained.is_empty() => {
+            tracing::info!("stopped, nothing remained in memory")
+        }
         Ok(remained) => {
-            let counts: Vec<_> =
-                remained.iter().map(|(channel, events)| format!("{channel} {events}")).collect();
+            let counts: Vec<_> = remained
+                .iter()
+                .map(|(channel, events)| format!("{channel} {events}"))
+                .collect();
             let all: usize = remained.values().sum();
-            tracing::error!("stopped, {all} events remained in memory and are lost: {}", counts.join(", "));
+            tracing::error!(
+                "stopped, {all} events remained in memory and are lost: {}",
+                counts.join(", ")
+            );
         }
         Err(error @ RunError::Configuration(_)) => {
             tracing::error!("{error}");
@@ -77,19 +92,31 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
 fn options(args: &Args) -> Result<Options, Failure> {
     let seconds = |option: &str, default: u64| match args.get(option) {
         None => Ok(Duration::from_secs(default)),
-        Some(text) => text
-            .parse()
-            .map(Duration::from_secs)
-            .map_err(|_| Failure::Usage(format!("--{option} takes a number of seconds, not `{text}`"))),
+        Some(text) => text.parse().map(Duration::from_secs).map_err(|_| {
+            Failure::Usage(format!(
+                "--{option} takes a number of seconds, not `{text}`"
+            ))
+        }),
     };
     // As in Flume: zero means the default, a negative number no polling.
-    let never =
-        args.has("no-reload-conf") || args.get("poll-interval").is_some_and(|text| text.starts_with('-'));
-    let poll_interval = if never { None } else { Some(seconds("poll-interval", 30)?) };
+    let never = args.has("no-reload-conf")
+        || args
+            .get("poll-interval")
+            .is_some_and(|text| text.starts_with('-'));
+    let poll_interval = if never {
+        None
+    } else {
+        Some(seconds("poll-interval", 30)?)
+    };
     Ok(Options {
         drain_timeout: seconds("drain-timeout", 10)?,
-        poll_interval: poll_interval
-            .map(|every| if every.is_zero() { Duration::from_secs(30) } else { every }),
+        poll_interval: poll_interval.map(|every| {
+            if every.is_zero() {
+                Duration::from_secs(30)
+            } else {
+                every
+            }
+        }),
         monitoring: monitoring(args)?,
         strict: args.has("strict"),
     })
@@ -99,21 +126,30 @@ fn monitoring(args: &Args) -> Result<Option<SocketAddr>, Failure> {
     if !monitoring_type(args).is_some_and(is_http) {
         return Ok(None);
     }
-    let port = args.properties.get("flume.monitoring.port").map_or(Ok(MONITORING_PORT), |text| text.parse());
-    let port = port.map_err(|_| Failure::Usage("flume.monitoring.port takes a port number".into()))?;
+    let port = args
+        .properties
+        .get("flume.monitoring.port")
+        .map_or(Ok(MONITORING_PORT), |text| text.parse());
+    let port =
+        port.map_err(|_| Failure::Usage("flume.monitoring.port takes a port number".into()))?;
     Ok(Some(SocketAddr::from(([0, 0, 0, 0], port))))
 }
 
 fn monitoring_type(args: &Args) -> Option<&str> {
-    args.properties.get("flume.monitoring.type").map(String::as_str)
+    args.properties
+        .get("flume.monitoring.type")
+        .map(String::as_str)
 }
 
 fn is_http(kind: &str) -> bool {
-    kind.eq_ignore_ascii_case("http") || kind == "org.apache.flume.instrumentation.http.HTTPMetricsServer"
+    kind.eq_ignore_ascii_case("http")
+        || kind == "org.apache.flume.instrumentation.http.HTTPMetricsServer"
 }
 
 /// What is to be said of a kind of monitoring that this build does not have: as in Flume, the agent runs without it.
 fn unsupported_monitoring(args: &Args) -> Option<String> {
     let kind = monitoring_type(args).filter(|kind| !is_http(kind))?;
-    Some(format!("there is no monitoring: this build has `http` alone, not flume.monitoring.type={kind}"))
+    Some(format!(
+        "there is no monitoring: this build has `http` alone, not flume.monitoring.type={kind}"
+    ))
 }

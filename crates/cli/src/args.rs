@@ -60,7 +60,10 @@ pub(crate) fn parse(arguments: &[String], flags: &'static [Flag]) -> Result<Args
     let mut args = Args::default();
     let mut rest = arguments.iter();
     while let Some(argument) = rest.next() {
-        if let Some(property) = argument.strip_prefix("-D").filter(|property| !property.is_empty()) {
+        if let Some(property) = argument
+            .strip_prefix("-D")
+            .filter(|property| !property.is_empty())
+        {
             let (key, value) = property.split_once('=').unwrap_or((property, ""));
             args.properties.insert(key.into(), value.into());
             continue;
@@ -85,9 +88,10 @@ pub(crate) fn parse(arguments: &[String], flags: &'static [Flag]) -> Result<Args
             ("", None) => String::new(),
             ("", Some(_)) => return Err(format!("--{} takes no value", flag.long)),
             (_, Some(value)) => value,
-            (what, None) => {
-                rest.next().cloned().ok_or_else(|| format!("--{} needs a value: {what}", flag.long))?
-            }
+            (what, None) => rest
+                .next()
+                .cloned()
+                .ok_or_else(|| format!("--{} needs a value: {what}", flag.long))?,
         };
         args.values.entry(flag.long).or_default().push(value);
     }
@@ -96,9 +100,15 @@ pub(crate) fn parse(arguments: &[String], flags: &'static [Flag]) -> Result<Args
 
 fn jvm_option(argument: &str) -> Option<(&'static str, bool)> {
     let is = |option: &str, takes_value: bool| {
-        if takes_value { argument == option } else { argument.starts_with(option) }
+        if takes_value {
+            argument == option
+        } else {
+            argument.starts_with(option)
+        }
     };
-    JVM.iter().copied().find(|&(option, takes_value)| is(option, takes_value))
+    JVM.iter()
+        .copied()
+        .find(|&(option, takes_value)| is(option, takes_value))
 }
 
 /// An exact name, else the only one that begins so.
@@ -108,17 +118,24 @@ fn find(name: &str, flags: &'static [Flag]) -> Result<&'static Flag, String> {
     if let Some(flag) = flags.iter().find(exact) {
         return Ok(flag);
     }
-    let candidates: Vec<_> =
-        flags.iter().filter(|flag| !word.is_empty() && flag.long.starts_with(word)).collect();
+    let candidates: Vec<_> = flags
+        .iter()
+        .filter(|flag| !word.is_empty() && flag.long.starts_with(word))
+        .collect();
     match candidates[..] {
         [flag] => Ok(flag),
         [] => {
             let near = flume_core::props::nearest(word, flags.iter().map(|flag| flag.long));
-            let hint = near.map(|near| format!(", did you mean --{near}?")).unwrap_or_default();
+            let hint = near
+                .map(|near| format!(", did you mean --{near}?"))
+                .unwrap_or_default();
             Err(format!("there is no option {name}{hint}"))
         }
         _ => {
-            let names: Vec<_> = candidates.iter().map(|flag| format!("--{}", flag.long)).collect();
+            let names: Vec<_> = candidates
+                .iter()
+                .map(|flag| format!("--{}", flag.long))
+                .collect();
             Err(format!("{name} may mean {}", names.join(", ")))
         }
     }
@@ -129,20 +146,51 @@ mod tests {
     use super::*;
 
     const FLAGS: &[Flag] = &[
-        Flag { short: "n", long: "name", value: "NAME", doc: "" },
-        Flag { short: "f", long: "conf-file", value: "FILE", doc: "" },
-        Flag { short: "c", long: "conf", value: "DIR", doc: "" },
-        Flag { short: "", long: "no-reload-conf", value: "", doc: "" },
+        Flag {
+            short: "n",
+            long: "name",
+            value: "NAME",
+            doc: "",
+        },
+        Flag {
+            short: "f",
+            long: "conf-file",
+            value: "FILE",
+            doc: "",
+        },
+        Flag {
+            short: "c",
+            long: "conf",
+            value: "DIR",
+            doc: "",
+        },
+        Flag {
+            short: "",
+            long: "no-reload-conf",
+            value: "",
+            doc: "",
+        },
     ];
 
     fn check(line: &str, expected: &str) {
         let words: Vec<_> = line.split_whitespace().map(String::from).collect();
         let seen = match parse(&words, FLAGS) {
             Ok(args) => {
-                let mut parts: Vec<_> =
-                    args.values.iter().map(|(name, values)| format!("{name}={}", values.join(","))).collect();
-                parts.extend(args.properties.iter().map(|(key, value)| format!("D:{key}={value}")));
-                parts.extend(args.ignored.iter().map(|option| format!("ignored:{option}")));
+                let mut parts: Vec<_> = args
+                    .values
+                    .iter()
+                    .map(|(name, values)| format!("{name}={}", values.join(",")))
+                    .collect();
+                parts.extend(
+                    args.properties
+                        .iter()
+                        .map(|(key, value)| format!("D:{key}={value}")),
+                );
+                parts.extend(
+                    args.ignored
+                        .iter()
+                        .map(|option| format!("ignored:{option}")),
+                );
                 parts.extend(args.rest.iter().map(|rest| format!("rest:{rest}")));
                 parts.join(" ")
             }
@@ -154,10 +202,22 @@ mod tests {
     #[test]
     fn every_spelling_that_users_have() {
         let expected = "conf=conf conf-file=e.conf name=a1 D:flume.root.logger=INFO,console";
-        check("--conf conf --conf-file e.conf --name a1 -Dflume.root.logger=INFO,console", expected);
-        check("-c conf -f e.conf -n a1 -Dflume.root.logger=INFO,console", expected);
-        check("-conf conf -conf-file=e.conf -name a1 -Dflume.root.logger=INFO,console", expected);
-        check("--conf=conf --conf-f e.conf --na a1 -Dflume.root.logger=INFO,console", expected);
+        check(
+            "--conf conf --conf-file e.conf --name a1 -Dflume.root.logger=INFO,console",
+            expected,
+        );
+        check(
+            "-c conf -f e.conf -n a1 -Dflume.root.logger=INFO,console",
+            expected,
+        );
+        check(
+            "-conf conf -conf-file=e.conf -name a1 -Dflume.root.logger=INFO,console",
+            expected,
+        );
+        check(
+            "--conf=conf --conf-f e.conf --na a1 -Dflume.root.logger=INFO,console",
+            expected,
+        );
         check(
             "-n a1 -Xmx20m -C /opt/x.jar --no-reload",
             "name=a1 no-reload-conf= ignored:-Xmx20m ignored:-C ignored:/opt/x.jar",
@@ -168,7 +228,10 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_said() {
-        check("--nmae a1", "there is no option --nmae, did you mean --name?");
+        check(
+            "--nmae a1",
+            "there is no option --nmae, did you mean --name?",
+        );
         check("-n", "--name needs a value: NAME");
         check("--no-reload-conf=1", "--no-reload-conf takes no value");
         check("--con x", "--con may mean --conf-file, --conf");

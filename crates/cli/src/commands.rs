@@ -19,24 +19,48 @@ pub(crate) struct Command {
     run: fn(&Args) -> Result<ExitCode, Failure>,
 }
 
-const NAME: Flag =
-    Flag { short: "n", long: "name", value: "NAME", doc: "the agent's name in the configuration" };
+const NAME: Flag = Flag {
+    short: "n",
+    long: "name",
+    value: "NAME",
+    doc: "the agent's name in the configuration",
+};
 const CONF_FILE: Flag = Flag {
     short: "f",
     long: "conf-file",
     value: "FILE",
     doc: "configuration file; of several, later ones win",
 };
-const CONF: Flag = Flag { short: "c", long: "conf", value: "DIR", doc: "configuration directory" };
-const FORMAT: Flag = Flag { short: "", long: "format", value: "text|json", doc: "how the result is printed" };
+const CONF: Flag = Flag {
+    short: "c",
+    long: "conf",
+    value: "DIR",
+    doc: "configuration directory",
+};
+const FORMAT: Flag = Flag {
+    short: "",
+    long: "format",
+    value: "text|json",
+    doc: "how the result is printed",
+};
 const STATE_DIR: Flag = Flag {
     short: "",
     long: "state-dir",
     value: "DIR",
     doc: "where agents keep their control sockets and journals",
 };
-const ALL: Flag = Flag { short: "", long: "all", value: "", doc: "the whole reference, as Markdown" };
-const HELP: Flag = Flag { short: "h", long: "help", value: "", doc: "print this" };
+const ALL: Flag = Flag {
+    short: "",
+    long: "all",
+    value: "",
+    doc: "the whole reference, as Markdown",
+};
+const HELP: Flag = Flag {
+    short: "h",
+    long: "help",
+    value: "",
+    doc: "print this",
+};
 
 /// All commands, in the order of the help.
 #[rustfmt::skip]
@@ -93,14 +117,23 @@ pub(crate) fn run(arguments: &[String]) -> ExitCode {
     };
     let outcome = match COMMANDS.iter().find(|command| command.name == name) {
         None => {
-            let near = flume_core::props::nearest(name, COMMANDS.iter().map(|command| command.name));
-            let hint = near.map(|near| format!(", did you mean `{near}`?")).unwrap_or_default();
-            Err(Failure::Usage(format!("there is no command `{name}`{hint}\n\n{}", usage())))
+            let near =
+                flume_core::props::nearest(name, COMMANDS.iter().map(|command| command.name));
+            let hint = near
+                .map(|near| format!(", did you mean `{near}`?"))
+                .unwrap_or_default();
+            Err(Failure::Usage(format!(
+                "there is no command `{name}`{hint}\n\n{}",
+                usage()
+            )))
         }
         Some(command) => match parse(rest, command.flags) {
             Ok(args) if args.has("help") => print(&command_usage(command)),
             Ok(args) => (command.run)(&args),
-            Err(error) => Err(Failure::Usage(format!("{error}\n\n{}", command_usage(command)))),
+            Err(error) => Err(Failure::Usage(format!(
+                "{error}\n\n{}",
+                command_usage(command)
+            ))),
         },
     };
     match outcome {
@@ -117,7 +150,8 @@ pub(crate) fn run(arguments: &[String]) -> ExitCode {
 }
 
 fn usage() -> String {
-    let mut text = String::from("Usage: flume-ng COMMAND [OPTION]... [-Dkey=value]...\n\nCommands:\n");
+    let mut text =
+        String::from("Usage: flume-ng COMMAND [OPTION]... [-Dkey=value]...\n\nCommands:\n");
     for command in COMMANDS {
         text += &format!("  {:10} {}\n", command.name, command.doc);
     }
@@ -125,9 +159,16 @@ fn usage() -> String {
 }
 
 fn command_usage(command: &Command) -> String {
-    let mut text = format!("Usage: flume-ng {} [OPTION]...\n{}\n\nOptions:\n", command.name, command.doc);
+    let mut text = format!(
+        "Usage: flume-ng {} [OPTION]...\n{}\n\nOptions:\n",
+        command.name, command.doc
+    );
     for flag in command.flags {
-        let short = if flag.short.is_empty() { String::new() } else { format!("-{}, ", flag.short) };
+        let short = if flag.short.is_empty() {
+            String::new()
+        } else {
+            format!("-{}, ", flag.short)
+        };
         let left = format!("{short}--{} {}", flag.long, flag.value);
         text += &format!("  {left:32} {}\n", flag.doc);
     }
@@ -135,7 +176,9 @@ fn command_usage(command: &Command) -> String {
 }
 
 fn help(args: &Args) -> Result<ExitCode, Failure> {
-    let Some(name) = args.rest.first() else { return print(&usage()) };
+    let Some(name) = args.rest.first() else {
+        return print(&usage());
+    };
     if let Some((_, page)) = manual::PAGES.iter().find(|(page, _)| page == name) {
         return print(&page(COMMANDS));
     }
@@ -143,7 +186,10 @@ fn help(args: &Args) -> Result<ExitCode, Failure> {
         Some(command) => print(&command_usage(command)),
         None => {
             let pages: Vec<_> = manual::PAGES.iter().map(|(page, _)| *page).collect();
-            Err(Failure::Usage(format!("help is there for commands, and as {}", pages.join(", "))))
+            Err(Failure::Usage(format!(
+                "help is there for commands, and as {}",
+                pages.join(", ")
+            )))
         }
     }
 }

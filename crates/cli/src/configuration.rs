@@ -16,14 +16,21 @@ pub(crate) struct Files {
 
 impl Files {
     pub(crate) fn new(paths: Vec<PathBuf>, agent: &str) -> Self {
-        Files { paths, agent: agent.into(), seen: vec![] }
+        Files {
+            paths,
+            agent: agent.into(),
+            seen: vec![],
+        }
     }
 
     /// A file that vanished counts as unchanged, as in Flume.
     fn times(&self) -> Vec<Option<SystemTime>> {
         let time = |path: &PathBuf| fs::metadata(path).and_then(|meta| meta.modified()).ok();
         let times = self.paths.iter().map(time);
-        times.enumerate().map(|(place, time)| time.or(self.seen.get(place).copied().flatten())).collect()
+        times
+            .enumerate()
+            .map(|(place, time)| time.or(self.seen.get(place).copied().flatten()))
+            .collect()
     }
 }
 

@@ -2,8 +2,8 @@
 
 use flume_conf::SourceFrame;
 use flume_core::{
-    Channel, ChannelSelector, Config, EventSerializer, Interceptor, RunnerConfig, Sink, SinkProcessor,
-    Source,
+    Channel, ChannelSelector, Config, EventSerializer, Interceptor, RunnerConfig, Sink,
+    SinkProcessor, Source,
     component::{Kind, Known},
     props::{nearest, reference},
 };
@@ -49,16 +49,26 @@ fn pages() -> Vec<Page> {
 
 fn add<K: Kind + ?Sized + 'static>(pages: &mut Vec<Page>) {
     pages.extend(K::tables(&REGISTRY).iter().copied().flatten().map(|row| {
-        let (title, class) = (row.title(), if row.name.is_empty() { "" } else { row.class });
+        let title = row.title();
+        let class = if row.name.is_empty() { "" } else { row.class };
         let text = reference(title, class, row.doc, &(row.properties)());
-        Page { kind: K::NAME, title, class: row.class, doc: row.doc, text }
+        Page {
+            kind: K::NAME,
+            title,
+            class: row.class,
+            doc: row.doc,
+            text,
+        }
     }));
 }
 
 /// Components of Flume that no row of the registry stands for.
 fn missing(pages: &[Page]) -> impl Iterator<Item = &'static Known> {
-    let built =
-        |known: &&Known| pages.iter().any(|page| page.kind == known.kind && page.class == known.class);
+    let built = |known: &&Known| {
+        pages
+            .iter()
+            .any(|page| page.kind == known.kind && page.class == known.class)
+    };
     KNOWN.iter().filter(move |known| !built(known))
 }
 
@@ -75,14 +85,29 @@ fn list() -> String {
         text += &format!("  {:20} {}\n", page.title, first.trim_end());
     }
     let kinds: Vec<_> = pages.iter().map(|page| page.kind).collect();
-    let absent: Vec<_> = missing(&pages).filter(|known| kinds.contains(&known.kind)).collect();
+    let absent: Vec<_> = missing(&pages)
+        .filter(|known| kinds.contains(&known.kind))
+        .collect();
     text += "components of Flume that this build does not have\n";
-    for kind in
-        ["source", "channel", "sink", "interceptor", "channel selector", "serializer", "sink processor"]
-    {
+    for kind in [
+        "source",
+        "channel",
+        "sink",
+        "interceptor",
+        "channel selector",
+        "serializer",
+        "sink processor",
+    ] {
         let names = absent.iter().filter(|known| known.kind == kind);
-        let names: Vec<_> =
-            names.map(|known| if known.name.is_empty() { known.class } else { known.name }).collect();
+        let names: Vec<_> = names
+            .map(|known| {
+                if known.name.is_empty() {
+                    known.class
+                } else {
+                    known.name
+                }
+            })
+            .collect();
         text += &format!("  {kind}s: {}\n", names.join(", "));
     }
     text
@@ -90,22 +115,35 @@ fn list() -> String {
 
 fn describe(name: &str) -> Result<String, Failure> {
     let pages = pages();
-    let is = |page: &&Page| page.title.eq_ignore_ascii_case(name) || page.class.eq_ignore_ascii_case(name);
-    let found: Vec<_> = pages.iter().filter(is).map(|page| page.text.as_str()).collect();
+    let is = |page: &&Page| {
+        page.title.eq_ignore_ascii_case(name) || page.class.eq_ignore_ascii_case(name)
+    };
+    let found: Vec<_> = pages
+        .iter()
+        .filter(is)
+        .map(|page| page.text.as_str())
+        .collect();
     if !found.is_empty() {
         return Ok(found.join("\n"));
     }
-    let absent =
-        |known: &&Known| known.name.eq_ignore_ascii_case(name) || known.class.eq_ignore_ascii_case(name);
-    if let Some(known) =
-        KNOWN.iter().filter(|known| !known.name.is_empty() || !known.class.is_empty()).find(absent)
+    let absent = |known: &&Known| {
+        known.name.eq_ignore_ascii_case(name) || known.class.eq_ignore_ascii_case(name)
+    };
+    if let Some(known) = KNOWN
+        .iter()
+        .filter(|known| !known.name.is_empty() || !known.class.is_empty())
+        .find(absent)
     {
         let text = known.missing(name);
         return Err(Failure::Usage(text));
     }
     let near = nearest(name, pages.iter().map(|page| page.title));
-    let hint = near.map(|near| format!(", did you mean `{near}`?")).unwrap_or_default();
-    Err(Failure::Usage(format!("there is no component `{name}`{hint}")))
+    let hint = near
+        .map(|near| format!(", did you mean `{near}`?"))
+        .unwrap_or_default();
+    Err(Failure::Usage(format!(
+        "there is no component `{name}`{hint}"
+    )))
 }
 
 /// The reference manual.
@@ -120,7 +158,10 @@ fn manual() -> String {
         if page.kind != kind {
             kind = page.kind;
             let mut letters = kind.chars();
-            let first = letters.next().map(|letter| letter.to_ascii_uppercase()).unwrap_or_default();
+            let first = letters
+                .next()
+                .map(|letter| letter.to_ascii_uppercase())
+                .unwrap_or_default();
             text += &format!("\n## {first}{}s\n", letters.as_str());
             let common = match kind {
                 "source" => Some((SourceFrame::DOC, SourceFrame::properties())),
@@ -144,15 +185,27 @@ mod tests {
     fn all_components_of_flume_are_known() {
         assert_eq!(KNOWN.len(), 132);
         for page in pages() {
-            let known = KNOWN.iter().any(|known| known.kind == page.kind && known.class == page.class);
-            assert!(known, "{} {} is not a {} of Flume", page.title, page.class, page.kind);
+            let known = KNOWN
+                .iter()
+                .any(|known| known.kind == page.kind && known.class == page.class);
+            assert!(
+                known,
+                "{} {} is not a {} of Flume",
+                page.title, page.class, page.kind
+            );
         }
     }
 
     #[test]
     fn the_committed_reference_is_what_the_declarations_say() {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/reference/components.md");
+        let path = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../../docs/reference/components.md"
+        );
         let committed = std::fs::read_to_string(path).unwrap_or_default();
-        assert!(committed == manual(), "stale: run `flume-ng describe --all > docs/reference/components.md`");
+        assert!(
+            committed == manual(),
+            "stale: run `flume-ng describe --all > docs/reference/components.md`"
+        );
     }
 }

@@ -25,8 +25,18 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let (around, node) = node(args.get("config"))?;
     let document = Document::read(&[node.conf_dir().join("flume.conf")]);
     let (configuration, channel_directories) = match &document {
-        Ok(document) => (configuration(document, &node), channel_directories(document)),
-        Err(error) => (vec![Finding::to_do("configuration", error, "flume-ng provision install")], vec![]),
+        Ok(document) => (
+            configuration(document, &node),
+            channel_directories(document),
+        ),
+        Err(error) => (
+            vec![Finding::to_do(
+                "configuration",
+                error,
+                "flume-ng provision install",
+            )],
+            vec![],
+        ),
     };
     let site = Site {
         node,
@@ -38,16 +48,32 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
         proxy_users: vec![],
         program: std::env::current_exe().context("failed to find this program's own file")?,
     };
-    let found = examine(&Patient { site: &site, configuration, channel_directories });
-    print(&if json { serde_json::to_string(&json!({ "findings": found }))? + "\n" } else { text(&found) })?;
+    let found = examine(&Patient {
+        site: &site,
+        configuration,
+        channel_directories,
+    });
+    print(&if json {
+        serde_json::to_string(&json!({ "findings": found }))? + "\n"
+    } else {
+        text(&found)
+    })?;
     let well = found.iter().all(|finding| finding.ok);
-    Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if well {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 fn text(found: &[Finding]) -> String {
     let line = |finding: &Finding| {
         let verdict = if finding.ok { "OK" } else { "DO" };
-        let advice = finding.advice.as_deref().map(|advice| format!("; {advice}")).unwrap_or_default();
+        let advice = finding
+            .advice
+            .as_deref()
+            .map(|advice| format!("; {advice}"))
+            .unwrap_or_default();
         format!("{verdict:3} {}: {}{advice}\n", finding.topic, finding.text)
     };
     found.iter().map(line).collect()
@@ -58,15 +84,32 @@ fn configuration(document: &Document, node: &Node) -> Vec<Finding> {
     let path = node.conf_dir().join("flume.conf").display().to_string();
     let agents = document.agents();
     if agents.is_empty() {
-        return vec![Finding::to_do("configuration", format!("{path} has no agent"), "describe one in it")];
+        return vec![Finding::to_do(
+            "configuration",
+            format!("{path} has no agent"),
+            "describe one in it",
+        )];
     }
     let found = validate::diagnostics(document, &agents);
-    let count = |severity| found.iter().filter(|found| found.severity == severity).count();
-    let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
-    let text = format!("{path}: agent {}, {errors} errors, {warnings} warnings", agents.join(", "));
+    let count = |severity| {
+        found
+            .iter()
+            .filter(|found| found.severity == severity)
+            .count()
+    };
+    let errors = count(Severity::Error);
+    let warnings = count(Severity::Warning);
+    let text = format!(
+        "{path}: agent {}, {errors} errors, {warnings} warnings",
+        agents.join(", ")
+    );
     vec![match errors {
         0 => Finding::ok("configuration", text),
-        _ => Finding::to_do("configuration", text, format!("flume-ng validate -f {path}")),
+        _ => Finding::to_do(
+            "configuration",
+            text,
+            format!("flume-ng validate -f {path}"),
+        ),
     }]
 }
 
@@ -74,11 +117,23 @@ fn configuration(document: &Document, node: &Node) -> Vec<Finding> {
 fn channel_directories(document: &Document) -> Vec<PathBuf> {
     let mut all = vec![];
     for agent in document.agents() {
-        let info = Arc::new(AgentInfo { name: agent.clone(), ..AgentInfo::default() });
+        let info = Arc::new(AgentInfo {
+            name: agent.clone(),
+            ..AgentInfo::default()
+        });
         let plan = flume_runtime::check(document.plan(&agent, &REGISTRY), &info);
         for channel in &plan.channels {
-            let setting = |key: &str| channel.section.settings.get(key).map(|setting| setting.text.as_str());
-            let named: Vec<_> = ["checkpointDir", "dataDirs"].into_iter().filter_map(setting).collect();
+            let setting = |key: &str| {
+                channel
+                    .section
+                    .settings
+                    .get(key)
+                    .map(|setting| setting.text.as_str())
+            };
+            let named: Vec<_> = ["checkpointDir", "dataDirs"]
+                .into_iter()
+                .filter_map(setting)
+                .collect();
             let durable = setting("type").is_some_and(|name| {
                 let name = name.to_ascii_lowercase();
                 name == "file" || name.ends_with(".filechannel")
@@ -86,8 +141,15 @@ fn channel_directories(document: &Document) -> Vec<PathBuf> {
             if named.is_empty() && durable {
                 all.push(CHANNEL_DEFAULT.into());
             }
-            let paths = named.into_iter().flat_map(|list| list.split(',')).map(str::trim);
-            all.extend(paths.filter(|path| path.starts_with('/')).map(PathBuf::from));
+            let paths = named
+                .into_iter()
+                .flat_map(|list| list.split(','))
+                .map(str::trim);
+            all.extend(
+                paths
+                    .filter(|path| path.starts_with('/'))
+                    .map(PathBuf::from),
+            );
         }
     }
     all

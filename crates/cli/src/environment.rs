@@ -18,5 +18,8 @@ pub(crate) fn leave_out_tokens() -> io::Result<()> {
         again.arg0(name);
     }
     let error = again.args(arguments).env_remove(TOKENS).exec();
-    Err(io::Error::new(error.kind(), format!("failed to begin anew without {TOKENS}, unset it: {error}")))
+    Err(io::Error::new(
+        error.kind(),
+        format!("failed to begin anew without {TOKENS}, unset it: {error}"),
+    ))
 }

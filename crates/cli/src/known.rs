@@ -9,7 +9,13 @@ const fn known(
     status: &'static str,
     required: &'static [&'static str],
 ) -> Known {
-    Known { kind, name, class, status, required }
+    Known {
+        kind,
+        name,
+        class,
+        status,
+        required,
+    }
 }
 
 /// Kind, short name, class, how likely it is met, and the properties it cannot do without.

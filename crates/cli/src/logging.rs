@@ -35,22 +35,43 @@ enum Layout {
 /// Starts logging. `flume.root.logger=LEVEL,appender`: `console` goes to standard error, `LOGFILE` (or any other
 /// appender of Flume's) to `flume.log.file` in `flume.log.dir`. Without it: INFO to the console.
 pub(crate) fn start(properties: &BTreeMap<String, String>) -> io::Result<()> {
-    let root = properties.get("flume.root.logger").map_or("INFO,console", String::as_str);
+    let root = properties
+        .get("flume.root.logger")
+        .map_or("INFO,console", String::as_str);
     let mut words = root.split(',').map(str::trim);
     let level = words.next().map_or(LevelFilter::INFO, level);
     let appenders: Vec<_> = words.filter(|word| !word.is_empty()).collect();
-    let (consoles, files): (Vec<_>, Vec<_>) =
-        appenders.into_iter().partition(|word| word.eq_ignore_ascii_case("console"));
+    let (consoles, files): (Vec<_>, Vec<_>) = appenders
+        .into_iter()
+        .partition(|word| word.eq_ignore_ascii_case("console"));
     let to_console = !consoles.is_empty() || files.is_empty();
-    let console = to_console.then(|| layer().event_format(Layout::Console).with_writer(io::stderr));
+    let console = to_console.then(|| {
+        layer()
+            .event_format(Layout::Console)
+            .with_writer(io::stderr)
+    });
     let file = if files.is_empty() {
         None
     } else {
-        let get = |key: &str, default: &str| properties.get(key).cloned().unwrap_or_else(|| default.into());
-        let path = Path::new(&get("flume.log.dir", "./logs")).join(get("flume.log.file", "flume.log"));
-        Some(layer().event_format(Layout::File).with_writer(Mutex::new(RollingFile::open(path)?)))
+        let get = |key: &str, default: &str| {
+            properties
+                .get(key)
+                .cloned()
+                .unwrap_or_else(|| default.into())
+        };
+        let path =
+            Path::new(&get("flume.log.dir", "./logs")).join(get("flume.log.file", "flume.log"));
+        Some(
+            layer()
+                .event_format(Layout::File)
+                .with_writer(Mutex::new(RollingFile::open(path)?)),
+        )
     };
-    tracing_subscriber::registry().with(level).with(console).with(file).init();
+    tracing_subscriber::registry()
+        .with(level)
+        .with(console)
+        .with(file)
+        .init();
     std::panic::set_hook(Box::new(|panic| tracing::error!("{panic}")));
     Ok(())
 }
@@ -72,10 +93,17 @@ where
     S: Subscriber + for<'a> LookupSpan<'a>,
     N: for<'a> FormatFields<'a> + 'static,
 {
-    fn format_event(&self, cx: &FmtContext<'_, S, N>, mut out: Writer<'_>, event: &Event<'_>) -> fmt::Result {
-        let (now, meta) = (Zoned::now(), event.metadata());
+    fn format_event(
+        &self,
+        cx: &FmtContext<'_, S, N>,
+        mut out: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let now = Zoned::now();
+        let meta = event.metadata();
         let thread = std::thread::current();
-        let (thread, line) = (thread.name().unwrap_or("?"), meta.line().unwrap_or(0));
+        let thread = thread.name().unwrap_or("?");
+        let line = meta.line().unwrap_or(0);
         let level = match *meta.level() {
             Level::ERROR => "ERROR",
             Level::WARN => "WARN",
@@ -86,12 +114,22 @@ where
         match self {
             Layout::Console => {
                 let date = now.strftime("%Y-%m-%d %H:%M:%S,%3f");
-                let file = meta.file().map_or("?", |path| path.rsplit('/').next().unwrap_or(path));
-                write!(out, "{date} ({thread}) [{level} - {}({file}:{line})] ", meta.target())?;
+                let file = meta
+                    .file()
+                    .map_or("?", |path| path.rsplit('/').next().unwrap_or(path));
+                write!(
+                    out,
+                    "{date} ({thread}) [{level} - {}({file}:{line})] ",
+                    meta.target()
+                )?;
             }
             Layout::File => {
                 let date = now.strftime("%d %b %Y %H:%M:%S,%3f");
-                write!(out, "{date} {level:5} [{thread}] ({}:{line})  - ", meta.target())?;
+                write!(
+                    out,
+                    "{date} {level:5} [{thread}] ({}:{line})  - ",
+                    meta.target()
+                )?;
             }
         }
         cx.field_format().format_fields(out.by_ref(), event)?;

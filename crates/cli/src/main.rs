@@ -25,7 +25,9 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> ! {
     let code = match environment::leave_out_tokens() {
         Ok(()) => {
-            let arguments = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned());
+            let arguments = std::env::args_os()
+                .skip(1)
+                .map(|word| word.to_string_lossy().into_owned());
             let arguments: Vec<String> = arguments.collect();
             commands::run(&arguments)
         }

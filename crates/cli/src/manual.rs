@@ -6,7 +6,8 @@ use crate::{args::Flag, commands::Command};
 type Page = fn(&[Command]) -> String;
 
 /// What `flume-ng help NAME` prints.
-pub(crate) const PAGES: &[(&str, Page)] = &[("man", man), ("bash", bash), ("zsh", zsh), ("fish", fish)];
+pub(crate) const PAGES: &[(&str, Page)] =
+    &[("man", man), ("bash", bash), ("zsh", zsh), ("fish", fish)];
 
 fn man(commands: &[Command]) -> String {
     let mut page = String::from(
@@ -22,9 +23,16 @@ fn man(commands: &[Command]) -> String {
             } else {
                 format!("\\fB\\-{}\\fR, ", roff(flag.short))
             };
-            let value =
-                if flag.value.is_empty() { String::new() } else { format!(" \\fI{}\\fR", roff(flag.value)) };
-            page += &format!(".TP\n{short}\\fB\\-\\-{}\\fR{value}\n{}.\n", roff(flag.long), roff(flag.doc));
+            let value = if flag.value.is_empty() {
+                String::new()
+            } else {
+                format!(" \\fI{}\\fR", roff(flag.value))
+            };
+            page += &format!(
+                ".TP\n{short}\\fB\\-\\-{}\\fR{value}\n{}.\n",
+                roff(flag.long),
+                roff(flag.doc)
+            );
         }
     }
     page + ".SH FILES\n.TP\n.I /etc/flume/conf/flume.conf\nThe configuration of the packaged service.\n.TP\n\
@@ -37,7 +45,9 @@ fn man(commands: &[Command]) -> String {
 
 /// Text for roff: hyphens that may be copied, no control lines.
 fn roff(text: &str) -> String {
-    text.replace('\\', "\\e").replace('-', "\\-").replace('\'', "\\(aq")
+    text.replace('\\', "\\e")
+        .replace('-', "\\-")
+        .replace('\'', "\\(aq")
 }
 
 fn bash(commands: &[Command]) -> String {
@@ -64,7 +74,11 @@ fn bash(commands: &[Command]) -> String {
     }
     text += "    esac\n    case ${COMP_WORDS[1]} in\n";
     for command in commands {
-        let flags: Vec<_> = command.flags.iter().map(|flag| format!("--{}", flag.long)).collect();
+        let flags: Vec<_> = command
+            .flags
+            .iter()
+            .map(|flag| format!("--{}", flag.long))
+            .collect();
         text += &format!(
             "        {}) mapfile -t COMPREPLY < <(compgen -W '{}' -- \"$current\") ;;\n",
             command.name,
@@ -99,11 +113,18 @@ fn by_value(commands: &[Command]) -> Vec<(Kind, Vec<String>)> {
     let mut kinds: Vec<(Kind, Vec<String>)> = vec![];
     for flag in commands.iter().flat_map(|command| command.flags) {
         let kind = kind(flag);
-        let at = kinds.iter().position(|(known, _)| *known == kind).unwrap_or_else(|| {
-            kinds.push((kind, vec![]));
-            kinds.len() - 1
-        });
-        let short = if flag.short.is_empty() { None } else { Some(format!("-{}", flag.short)) };
+        let at = kinds
+            .iter()
+            .position(|(known, _)| *known == kind)
+            .unwrap_or_else(|| {
+                kinds.push((kind, vec![]));
+                kinds.len() - 1
+            });
+        let short = if flag.short.is_empty() {
+            None
+        } else {
+            Some(format!("-{}", flag.short))
+        };
         for spelling in short.into_iter().chain([format!("--{}", flag.long)]) {
             if let Some((_, spellings)) = kinds.get_mut(at)
                 && !spellings.contains(&spelling)
@@ -116,8 +137,12 @@ fn by_value(commands: &[Command]) -> Vec<(Kind, Vec<String>)> {
 }
 
 fn zsh(commands: &[Command]) -> String {
-    let quoted =
-        |text: &str| text.replace('\'', "'\\''").replace('[', "(").replace(']', ")").replace(':', "\\:");
+    let quoted = |text: &str| {
+        text.replace('\'', "'\\''")
+            .replace('[', "(")
+            .replace(']', ")")
+            .replace(':', "\\:")
+    };
     let mut text = String::from(
         "#compdef flume-ng\n# Generated from the table of commands.\n_flume_ng() {\n    if (( CURRENT == 2 )); then\n        local -a commands=(\n",
     );
@@ -135,7 +160,11 @@ fn zsh(commands: &[Command]) -> String {
                 Kind::Words(words) => format!(":value:({})", words.replace('|', " ")),
                 Kind::Other => format!(":{}: ", flag.value.to_ascii_lowercase()),
             };
-            text += &format!(" \\\n            '--{}[{}]{value}'", flag.long, quoted(flag.doc));
+            text += &format!(
+                " \\\n            '--{}[{}]{value}'",
+                flag.long,
+                quoted(flag.doc)
+            );
         }
         text += " \\\n            '*:file:_files' ;;\n";
     }
@@ -154,7 +183,11 @@ fn fish(commands: &[Command]) -> String {
     }
     for command in commands {
         for flag in command.flags {
-            let short = if flag.short.is_empty() { String::new() } else { format!(" -s {}", flag.short) };
+            let short = if flag.short.is_empty() {
+                String::new()
+            } else {
+                format!(" -s {}", flag.short)
+            };
             let value = match kind(flag) {
                 Kind::Nothing => String::new(),
                 Kind::Words(words) => format!(" -x -a '{}'", words.replace('|', " ")),
@@ -179,7 +212,10 @@ mod tests {
     #[test]
     fn the_committed_pages_are_what_the_table_says() {
         for (name, page) in PAGES {
-            let path = format!("{}/../../packaging/generated/flume-ng.{name}", env!("CARGO_MANIFEST_DIR"));
+            let path = format!(
+                "{}/../../packaging/generated/flume-ng.{name}",
+                env!("CARGO_MANIFEST_DIR")
+            );
             let committed = std::fs::read_to_string(path).unwrap_or_default();
             assert!(
                 committed == page(COMMANDS),

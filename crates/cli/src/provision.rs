@@ -28,15 +28,21 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
         program: std::env::current_exe().context("failed to find this program's own file")?,
     };
     if site.package.is_some() && site.from_self {
-        return Err(Failure::Usage("--package and --from-self exclude each other".into()));
+        return Err(Failure::Usage(
+            "--package and --from-self exclude each other".into(),
+        ));
     }
-    let _alone = match site.dry_run {
-        true => None,
-        false => alone().map_err(|fault| anyhow!("{fault}"))?,
+    let _alone = if site.dry_run {
+        None
+    } else {
+        alone().map_err(|fault| anyhow!("{fault}"))?
     };
     let mut all: Vec<Taken> = vec![];
     for step in steps {
-        let failed = all.iter().find(|taken| taken.outcome == Outcome::Fail).map(|taken| taken.step);
+        let failed = all
+            .iter()
+            .find(|taken| taken.outcome == Outcome::Fail)
+            .map(|taken| taken.step);
         let taken = match failed {
             Some(failed) => Taken::not_tried(step, failed),
             None => take(step, &site),
@@ -50,7 +56,11 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
         print(&(serde_json::to_string(&json!({ "steps": all }))? + "\n"))?;
     }
     let failed = all.iter().any(|taken| taken.outcome == Outcome::Fail);
-    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    Ok(if failed {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    })
 }
 
 /// Whether the result is wanted as JSON.
@@ -58,7 +68,9 @@ pub(crate) fn wants_json(args: &Args) -> Result<bool, Failure> {
     match args.get("format") {
         None | Some("text") => Ok(false),
         Some("json") => Ok(true),
-        Some(other) => Err(Failure::Usage(format!("--format takes text or json, not `{other}`"))),
+        Some(other) => Err(Failure::Usage(format!(
+            "--format takes text or json, not `{other}`"
+        ))),
     }
 }
 
@@ -72,8 +84,10 @@ pub(crate) fn node(file: Option<&str>) -> Result<(Surroundings, Node), Failure> 
         return Ok((around, node));
     };
     let name = path.display().to_string();
-    let bytes = fs::read(&path).map_err(|error| Failure::Usage(format!("{name} cannot be read: {error}")))?;
-    let text = String::from_utf8(bytes).map_err(|_| Failure::Usage(format!("{name} is not UTF-8")))?;
+    let bytes = fs::read(&path)
+        .map_err(|error| Failure::Usage(format!("{name} cannot be read: {error}")))?;
+    let text =
+        String::from_utf8(bytes).map_err(|_| Failure::Usage(format!("{name} is not UTF-8")))?;
     let node = Node::read(&name, &text, &around);
     let mut document = Document::default();
     document.files.push((name.into(), text));
@@ -84,7 +98,10 @@ pub(crate) fn node(file: Option<&str>) -> Result<(Surroundings, Node), Failure> 
 fn steps(names: &[String]) -> Result<Vec<&'static Step>, Failure> {
     let known: Vec<_> = STEPS.iter().map(|step| step.name).collect();
     if let Some(unknown) = names.iter().find(|name| !known.contains(&name.as_str())) {
-        return Err(Failure::Usage(format!("there is no step `{unknown}`: {}", known.join(", "))));
+        return Err(Failure::Usage(format!(
+            "there is no step `{unknown}`: {}",
+            known.join(", ")
+        )));
     }
     // Always in the order of the table, which is the only one that works.
     let wanted = |step: &&Step| names.is_empty() || names.iter().any(|name| name == step.name);

@@ -6,9 +6,15 @@ use crate::known::KNOWN;
 
 /// All components.
 pub(crate) const REGISTRY: Registry = Registry {
-    channels: &[flume_components::channels::CHANNELS, flume_file_channel::CHANNELS],
+    channels: &[
+        flume_components::channels::CHANNELS,
+        flume_file_channel::CHANNELS,
+    ],
     sinks: &[flume_components::sinks::SINKS, flume_hdfs::SINKS],
-    serializers: &[flume_components::serializers::SERIALIZERS, flume_hdfs::SERIALIZERS],
+    serializers: &[
+        flume_components::serializers::SERIALIZERS,
+        flume_hdfs::SERIALIZERS,
+    ],
     known: KNOWN,
     ..flume_components::REGISTRY
 };

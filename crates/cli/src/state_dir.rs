@@ -22,5 +22,7 @@ fn base(given: Option<&str>) -> PathBuf {
     if rustix::fs::access(PACKAGED, rustix::fs::Access::WRITE_OK).is_ok() {
         return PACKAGED.into();
     }
-    home.unwrap_or_else(|| std::env::temp_dir().join(format!("flume-{}", rustix::process::getuid().as_raw())))
+    home.unwrap_or_else(|| {
+        std::env::temp_dir().join(format!("flume-{}", rustix::process::getuid().as_raw()))
+    })
 }

@@ -17,7 +17,11 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let json = match args.get("format") {
         None | Some("text") => false,
         Some("json") => true,
-        Some(other) => return Err(Failure::Usage(format!("--format takes text or json, not `{other}`"))),
+        Some(other) => {
+            return Err(Failure::Usage(format!(
+                "--format takes text or json, not `{other}`"
+            )));
+        }
     };
     match request(args, &Request::Status)? {
         Answer::Status(status) if json => print(&(serde_json::to_string(&status)? + "\n")),
@@ -28,7 +32,12 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
 
 /// Makes the agent read its configuration.
 pub(crate) fn reload(args: &Args) -> Result<ExitCode, Failure> {
-    match request(args, &Request::Reload { dry_run: args.has("dry-run") })? {
+    match request(
+        args,
+        &Request::Reload {
+            dry_run: args.has("dry-run"),
+        },
+    )? {
         Answer::Changed(changes) => print(&(changes + "\n")),
         Answer::Failed(why) => Err(anyhow!(why).into()),
         answer => Err(anyhow!("unexpected answer: {answer:?}").into()),
@@ -37,7 +46,9 @@ pub(crate) fn reload(args: &Args) -> Result<ExitCode, Failure> {
 
 fn request(args: &Args, request: &Request) -> Result<Answer, Failure> {
     let directory = directory(args)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     let answer = runtime.block_on(ask(&directory, request));
     Ok(answer.with_context(|| format!("no agent answers in {}", directory.display()))?)
 }
@@ -48,24 +59,46 @@ fn directory(args: &Args) -> Result<PathBuf, Failure> {
         return Ok(state_dir::of_agent(args.get("state-dir"), name));
     }
     let base = state_dir::of_agent(args.get("state-dir"), "");
-    let found = std::fs::read_dir(&base).into_iter().flatten().flatten().map(|entry| entry.path());
-    let agents: Vec<_> = found.filter(|path| path.join("control.sock").exists()).collect();
+    let found = std::fs::read_dir(&base)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path());
+    let agents: Vec<_> = found
+        .filter(|path| path.join("control.sock").exists())
+        .collect();
     match &agents[..] {
         [one] => Ok(one.clone()),
         [] => Err(anyhow!("no agent runs in {}", base.display()).into()),
         several => {
-            let names: Vec<_> = several.iter().filter_map(|path| path.file_name()?.to_str()).collect();
-            Err(Failure::Usage(format!("which one? --name {}", names.join(" | --name "))))
+            let names: Vec<_> = several
+                .iter()
+                .filter_map(|path| path.file_name()?.to_str())
+                .collect();
+            Err(Failure::Usage(format!(
+                "which one? --name {}",
+                names.join(" | --name ")
+            )))
         }
     }
 }
 
 fn render(status: &Status, now: Timestamp) -> String {
-    let Status { agent, pid, version, started, .. } = status;
-    let mut text = format!("agent {agent}, process {pid}, Flume {version}, up {}\n", ago(*started, now));
+    let Status {
+        agent,
+        pid,
+        version,
+        started,
+        ..
+    } = status;
+    let mut text = format!(
+        "agent {agent}, process {pid}, Flume {version}, up {}\n",
+        ago(*started, now)
+    );
     if let Some(reload) = &status.last_reload {
-        let outcome =
-            reload.error.as_deref().map_or("succeeded".into(), |error| format!("changed nothing: {error}"));
+        let outcome = reload.error.as_deref().map_or("succeeded".into(), |error| {
+            format!("changed nothing: {error}")
+        });
         text += &format!("last reload {} ago {outcome}\n", ago(reload.at, now));
     }
     for component in &status.components {
@@ -75,7 +108,15 @@ fn render(status: &Status, now: Timestamp) -> String {
 }
 
 fn line(component: &ComponentStatus, now: Timestamp) -> String {
-    let ComponentStatus { kind, name, type_name, state, since, events_per_second, .. } = component;
+    let ComponentStatus {
+        kind,
+        name,
+        type_name,
+        state,
+        since,
+        events_per_second,
+        ..
+    } = component;
     let mut text = format!(
         "{kind:8}{name:12}{type_name:14}{state:10}for {:8}{events_per_second:>10.1} ev/s",
         ago(*since, now)
@@ -84,7 +125,10 @@ fn line(component: &ComponentStatus, now: Timestamp) -> String {
         text += &format!("  at {address}");
     }
     if let Some(channel) = &component.channel {
-        text += &format!("  {}/{} events, {} in flight", channel.events, channel.capacity, channel.in_flight);
+        text += &format!(
+            "  {}/{} events, {} in flight",
+            channel.events, channel.capacity, channel.in_flight
+        );
         if let Some(oldest) = channel.oldest {
             text += &format!(", oldest {}", ago(oldest, now));
         }

@@ -59,65 +59,112 @@ fn verify(args: &Args, directories: &[PathBuf]) -> Result<ExitCode, Failure> {
 /// Flume's tool: on directories that no agent uses.
 fn repair(args: &Args) -> Result<ExitCode, Failure> {
     if let Some(class) = args.get("eventValidator") {
-        let text =
-            format!("`{class}` is a Java class, which cannot be loaded; without it every event is valid");
+        let text = format!(
+            "`{class}` is a Java class, which cannot be loaded; without it every event is valid"
+        );
         return Err(Failure::Usage(text));
     }
     let Some(list) = args.get("dataDirs") else {
         return Err(Failure::Usage(format!("--dataDirs is required\n\n{TOOLS}")));
     };
-    let names = list.split(',').map(str::trim).filter(|name| !name.is_empty());
+    let names = list
+        .split(',')
+        .map(str::trim)
+        .filter(|name| !name.is_empty());
     let directories: Vec<_> = names.map(PathBuf::from).collect();
     if let Some(missing) = directories.iter().find(|directory| !directory.is_dir()) {
-        return Err(Failure::Usage(format!("there is no directory {}", missing.display())));
+        return Err(Failure::Usage(format!(
+            "there is no directory {}",
+            missing.display()
+        )));
     }
-    let _locks = directories.iter().map(|it| DirectoryLock::acquire(it)).collect::<Result<Vec<_>, _>>()?;
-    report(args, &Outside::read(&directories, keys(args)?)?.quarantine()?)
+    let _locks = directories
+        .iter()
+        .map(|it| DirectoryLock::acquire(it))
+        .collect::<Result<Vec<_>, _>>()?;
+    report(
+        args,
+        &Outside::read(&directories, keys(args)?)?.quarantine()?,
+    )
 }
 
 fn json_wanted(args: &Args) -> Result<bool, Failure> {
     match args.get("format") {
         None | Some("text") => Ok(false),
         Some("json") => Ok(true),
-        Some(other) => Err(Failure::Usage(format!("--format takes text or json, not `{other}`"))),
+        Some(other) => Err(Failure::Usage(format!(
+            "--format takes text or json, not `{other}`"
+        ))),
     }
 }
 
 /// The keys that `-Dencryption.…` leads to.
 fn keys(args: &Args) -> Result<Option<Arc<Keys>>, Failure> {
-    let ours = args.properties.iter().filter(|(key, _)| key.starts_with("encryption."));
-    let settings =
-        ours.map(|(key, value)| (key.clone(), Setting { text: value.clone(), ..Setting::default() }));
-    let section = Section { name: "-D".into(), settings: settings.collect(), ..Section::default() };
+    let ours = args
+        .properties
+        .iter()
+        .filter(|(key, _)| key.starts_with("encryption."));
+    let settings = ours.map(|(key, value)| {
+        (
+            key.clone(),
+            Setting {
+                text: value.clone(),
+                ..Setting::default()
+            },
+        )
+    });
+    let section = Section {
+        name: "-D".into(),
+        settings: settings.collect(),
+        ..Section::default()
+    };
     let mut props = Props::new(&REGISTRY, section);
     let config = EncryptionConfig::parse(&mut props);
     props.warn_unread(&EncryptionConfig::properties());
-    let wrong = props.diagnostics.iter().find(|found| found.severity != Severity::Note);
+    let wrong = props
+        .diagnostics
+        .iter()
+        .find(|found| found.severity != Severity::Note);
     if let Some(wrong) = wrong {
         return Err(Failure::Usage(format!("{}: {}", wrong.key, wrong.text)));
     }
     let encryption = config.map(|config| config.build()).transpose();
-    let encryption = encryption.map_err(|error| Failure::Usage(error.to_string()))?.flatten();
-    Ok(encryption.map(|encryption| encryption.keys().map(Arc::new)).transpose()?)
+    let encryption = encryption
+        .map_err(|error| Failure::Usage(error.to_string()))?
+        .flatten();
+    Ok(encryption
+        .map(|encryption| encryption.keys().map(Arc::new))
+        .transpose()?)
 }
 
 fn report(args: &Args, verified: &Verified) -> Result<ExitCode, Failure> {
-    let Verified { frames, events, bytes, sealed, damage } = verified;
+    let Verified {
+        frames,
+        events,
+        bytes,
+        sealed,
+        damage,
+    } = verified;
     if json_wanted(args)? {
         let damage: Vec<_> = (damage.iter())
             .map(|it| json!({"path": it.path, "offset": it.offset, "bytes": it.length, "events": it.events, "why": it.why}))
             .collect();
-        let all =
-            json!({"frames": frames, "events": events, "bytes": bytes, "sealed": sealed, "damage": damage});
+        let all = json!({"frames": frames, "events": events, "bytes": bytes, "sealed": sealed, "damage": damage});
         print(&(all.to_string() + "\n"))?;
     } else {
         let mut text = format!("{frames} frames with {events} events read, {bytes} bytes\n");
         if *sealed > 0 {
-            text +=
-                &format!("{sealed} of them are sealed: without keys only their checksums were looked at\n");
+            text += &format!(
+                "{sealed} of them are sealed: without keys only their checksums were looked at\n"
+            );
         }
         for it in damage {
-            let place = format!("{} at {}, {} bytes", it.path.display(), it.offset, it.length);
+            let place = format!(
+                "{} at {}, {} bytes",
+                it.path.display(),
+                it.offset,
+                it.length
+            );
             text += &format!("damaged: {place}, {} events: {}\n", it.events, it.why);
         }
         print(&text)?;
@@ -129,8 +176,17 @@ fn report(args: &Args, verified: &Verified) -> Result<ExitCode, Failure> {
 }
 
 fn to_json(contents: &Contents) -> Value {
-    let Contents { events, bytes, oldest, checkpoint, groups_behind, segments, .. } = contents;
-    let time = |time: std::time::SystemTime| Timestamp::try_from(time).ok().map(|time| time.to_string());
+    let Contents {
+        events,
+        bytes,
+        oldest,
+        checkpoint,
+        groups_behind,
+        segments,
+        ..
+    } = contents;
+    let time =
+        |time: std::time::SystemTime| Timestamp::try_from(time).ok().map(|time| time.to_string());
     let segments: Vec<_> = (segments.iter())
         .map(|it| json!({"id": it.id, "path": it.path, "events": it.events, "used": it.used, "key": it.key_alias}))
         .collect();
@@ -150,22 +206,44 @@ fn to_json(contents: &Contents) -> Value {
 }
 
 fn to_text(contents: &Contents, now: Timestamp) -> String {
-    let Contents { events, bytes, oldest, checkpoint, groups_behind, segments, spares, .. } = contents;
+    let Contents {
+        events,
+        bytes,
+        oldest,
+        checkpoint,
+        groups_behind,
+        segments,
+        spares,
+        ..
+    } = contents;
     let age = |time: std::time::SystemTime| {
-        let since = Timestamp::try_from(time).map_or(SignedDuration::ZERO, |time| now.duration_since(time));
+        let since =
+            Timestamp::try_from(time).map_or(SignedDuration::ZERO, |time| now.duration_since(time));
         format!("{:#}", SignedDuration::from_secs(since.as_secs().max(0)))
     };
-    let oldest = oldest.map_or(String::new(), |time| format!(", the oldest {} old", age(time)));
+    let oldest = oldest.map_or(String::new(), |time| {
+        format!(", the oldest {} old", age(time))
+    });
     let mut text = format!("events      {events} in {bytes} bytes{oldest}\n");
     text += &match checkpoint {
         Some((number, made)) => {
-            format!("checkpoint  number {number}, {} old, {groups_behind} groups behind it\n", age(*made))
+            format!(
+                "checkpoint  number {number}, {} old, {groups_behind} groups behind it\n",
+                age(*made)
+            )
         }
-        None => "checkpoint  none here; name the checkpointDir, too, or consumed events may count\n".into(),
+        None => {
+            "checkpoint  none here; name the checkpointDir, too, or consumed events may count\n"
+                .into()
+        }
     };
     text += &format!("segments    {} in use, {spares} spare\n", segments.len());
     for it in segments {
-        let sealed = if it.key_alias.is_empty() { String::new() } else { format!(", key {}", it.key_alias) };
+        let sealed = if it.key_alias.is_empty() {
+            String::new()
+        } else {
+            format!(", key {}", it.key_alias)
+        };
         text += &format!(
             "  {:8}  {}: {} events, {} bytes{sealed}\n",
             it.id,
@@ -174,13 +252,21 @@ fn to_text(contents: &Contents, now: Timestamp) -> String {
             it.used
         );
     }
-    text +=
-        &format!("quarantine  {} files, {} bytes\n", contents.quarantined_files, contents.quarantined_bytes);
+    text += &format!(
+        "quarantine  {} files, {} bytes\n",
+        contents.quarantined_files, contents.quarantined_bytes
+    );
     if contents.torn > 0 {
-        text += &format!("{} frames at the end are torn, or being written\n", contents.torn);
+        text += &format!(
+            "{} frames at the end are torn, or being written\n",
+            contents.torn
+        );
     }
     if contents.damaged > 0 {
-        text += &format!("{} headers behind the checkpoint are damaged\n", contents.damaged);
+        text += &format!(
+            "{} headers behind the checkpoint are damaged\n",
+            contents.damaged
+        );
     }
     text
 }

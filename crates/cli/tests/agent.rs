@@ -28,12 +28,19 @@ a1.sinks.k1.channel = c1
 ";
 
 fn start(configuration: &str, arguments: &[&str]) -> Agent {
-    Agent::start(Path::new(env!("CARGO_BIN_EXE_flume-ng")), configuration, arguments).unwrap()
+    Agent::start(
+        Path::new(env!("CARGO_BIN_EXE_flume-ng")),
+        configuration,
+        arguments,
+    )
+    .unwrap()
 }
 
 fn send(address: &str, lines: &[&str]) {
     let mut stream = TcpStream::connect(address).unwrap();
-    stream.write_all((lines.join("\n") + "\n").as_bytes()).unwrap();
+    stream
+        .write_all((lines.join("\n") + "\n").as_bytes())
+        .unwrap();
     let mut answers = BufReader::new(stream).lines();
     for _ in lines {
         assert_eq!(answers.next().unwrap().unwrap(), "OK");
@@ -41,10 +48,22 @@ fn send(address: &str, lines: &[&str]) {
 }
 
 fn written(agent: &Agent) -> String {
-    let mut files: Vec<_> = fs::read_dir(agent.dir()).unwrap().map(|entry| entry.unwrap().path()).collect();
-    files.retain(|file| file.file_name().unwrap().to_str().unwrap().starts_with("out-"));
+    let mut files: Vec<_> = fs::read_dir(agent.dir())
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    files.retain(|file| {
+        file.file_name()
+            .unwrap()
+            .to_str()
+            .unwrap()
+            .starts_with("out-")
+    });
     files.sort();
-    files.iter().map(|file| fs::read_to_string(file).unwrap()).collect()
+    files
+        .iter()
+        .map(|file| fs::read_to_string(file).unwrap())
+        .collect()
 }
 
 fn get(port: &str, request: &str) -> (String, String) {
@@ -68,13 +87,22 @@ fn lines_arrive_and_a_stop_is_clean() {
     assert!(log.contains("stopped, nothing remained in memory"), "{log}");
     // 2024-01-31 12:00:00,000 (main) [INFO - …] …
     let first = log.lines().next().unwrap();
-    assert!(first.get(19..20) == Some(",") && first.contains(" (main) [INFO - "), "{first}");
+    assert!(
+        first.get(19..20) == Some(",") && first.contains(" (main) [INFO - "),
+        "{first}"
+    );
 }
 
 #[test]
 fn the_log_goes_to_a_file_when_it_is_told() {
-    let agent =
-        start(FLOW, &["-Dflume.root.logger=INFO,LOGFILE", "-Dflume.log.dir=logs", "-Dflume.log.file=my.log"]);
+    let agent = start(
+        FLOW,
+        &[
+            "-Dflume.root.logger=INFO,LOGFILE",
+            "-Dflume.log.dir=logs",
+            "-Dflume.log.file=my.log",
+        ],
+    );
     let directory = agent.dir().to_path_buf();
     let mut agent = agent;
     agent.address("r1");
@@ -85,22 +113,36 @@ fn the_log_goes_to_a_file_when_it_is_told() {
 
 #[test]
 fn metrics_have_flumes_shape_and_more() {
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
+    let port = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port()
+        .to_string();
     let monitoring = format!("-Dflume.monitoring.port={port}");
     let configuration = FLOW.replace("sinks = k1", "sinks = k1 k2")
         + "a1.sinks.k2.type = irc\na1.sinks.k2.hostname = h\na1.sinks.k2.nick = n\na1.sinks.k2.chan = c\na1.sinks.k2.channel = c1\n";
-    let mut agent = start(&configuration, &["-Dflume.monitoring.type=http", &monitoring]);
+    let mut agent = start(
+        &configuration,
+        &["-Dflume.monitoring.type=http", &monitoring],
+    );
     let address = agent.address("r1");
     send(&address, &["one", "two"]);
     agent.wait_for_count("k1", "EventDrainSuccessCount", 2);
 
     let (head, body) = get(&port, "GET /metrics HTTP/1.1\r\nHost: x");
-    assert!(head.starts_with("http/1.1 200") && head.contains("application/json;charset=utf-8"), "{head}");
+    assert!(
+        head.starts_with("http/1.1 200") && head.contains("application/json;charset=utf-8"),
+        "{head}"
+    );
     let metrics: Value = serde_json::from_str(&body).unwrap();
     let flumes: Value = serde_json::from_str(include_str!("golden/metrics.json")).unwrap();
     for (name, attributes) in flumes.as_object().unwrap() {
         for attribute in attributes.as_object().unwrap().keys() {
-            assert!(metrics[name][attribute].is_string(), "{name} {attribute}: {metrics}");
+            assert!(
+                metrics[name][attribute].is_string(),
+                "{name} {attribute}: {metrics}"
+            );
         }
     }
     for (name, attribute, expected) in [
@@ -118,20 +160,37 @@ fn metrics_have_flumes_shape_and_more() {
     }
     let (head, body) = get(&port, "GET /metrics/prometheus HTTP/1.1\r\nHost: x");
     assert!(head.contains("text/plain; version=0.0.4"), "{head}");
-    assert!(body.contains("flume_source_event_accepted_total{agent=\"a1\",component=\"r1\"} 2\n"), "{body}");
+    assert!(
+        body.contains("flume_source_event_accepted_total{agent=\"a1\",component=\"r1\"} 2\n"),
+        "{body}"
+    );
     assert!(body.contains("# TYPE flume_channel_size gauge\n"), "{body}");
-    let (_, accepted) = get(&port, "GET /metrics HTTP/1.1\r\nHost: x\r\nAccept: text/plain;version=0.0.4");
+    let (_, accepted) = get(
+        &port,
+        "GET /metrics HTTP/1.1\r\nHost: x\r\nAccept: text/plain;version=0.0.4",
+    );
     assert!(accepted.starts_with("# TYPE"), "{accepted}");
-    assert_eq!(component(&agent.status().unwrap(), "k2").map(|sink| sink.type_name.as_str()), Some("irc"));
+    assert_eq!(
+        component(&agent.status().unwrap(), "k2").map(|sink| sink.type_name.as_str()),
+        Some("irc")
+    );
     assert_eq!(get(&port, "GET /healthz HTTP/1.1\r\nHost: x").1, "ok\n");
     let (head, body) = get(&port, "GET /readyz HTTP/1.1\r\nHost: x");
     assert!(
-        head.starts_with("http/1.1 503") && body.contains("sink k2: refused: `irc` is a sink of Flume"),
+        head.starts_with("http/1.1 503")
+            && body.contains("sink k2: refused: `irc` is a sink of Flume"),
         "{head} {body}"
     );
-    for (request, expected) in [("OPTIONS /metrics", "403"), ("TRACE /", "403"), ("GET /elsewhere", "404")] {
+    for (request, expected) in [
+        ("OPTIONS /metrics", "403"),
+        ("TRACE /", "403"),
+        ("GET /elsewhere", "404"),
+    ] {
         let (head, _) = get(&port, &format!("{request} HTTP/1.1\r\nHost: x"));
-        assert!(head.starts_with(&format!("http/1.1 {expected}")), "{request}: {head}");
+        assert!(
+            head.starts_with(&format!("http/1.1 {expected}")),
+            "{request}: {head}"
+        );
     }
     agent.stop().unwrap();
 }
@@ -141,16 +200,26 @@ fn a_changed_file_is_read_and_restarts_only_what_changed() {
     let mut agent = start(FLOW, &["--poll-interval", "1"]);
     let address = agent.address("r1");
     let mut open = TcpStream::connect(&address).unwrap();
-    let interceptor = "a1.sources.r1.interceptors = i1\na1.sources.r1.interceptors.i1.type = static\n";
+    let interceptor =
+        "a1.sources.r1.interceptors = i1\na1.sources.r1.interceptors.i1.type = static\n";
     agent
-        .configure(&(FLOW.to_string() + interceptor + "a1.sinks.k1.sink.serializer = header_and_text\n"))
+        .configure(
+            &(FLOW.to_string() + interceptor + "a1.sinks.k1.sink.serializer = header_and_text\n"),
+        )
         .unwrap();
-    agent.wait_for("a reload", |status| status.last_reload.clone().filter(|reload| reload.error.is_none()));
+    agent.wait_for("a reload", |status| {
+        status
+            .last_reload
+            .clone()
+            .filter(|reload| reload.error.is_none())
+    });
     open.write_all(b"after\n").unwrap();
     agent.wait_for_count("k1", "EventDrainSuccessCount", 1);
     assert_eq!(written(&agent), "{key=value} after\n");
     assert!(
-        agent.log().contains("configuration read again: restart sinks k1, rewire sources r1"),
+        agent
+            .log()
+            .contains("configuration read again: restart sinks k1, rewire sources r1"),
         "{}",
         agent.log()
     );
@@ -162,13 +231,23 @@ fn a_second_agent_of_the_same_name_leaves_the_first_ones_socket_alone() {
     let mut first = start(FLOW, &[]);
     let address = first.address("r1");
     let second = std::process::Command::new(env!("CARGO_BIN_EXE_flume-ng"))
-        .args(["agent", "-n", "a1", "-f", "flume.conf", "--state-dir", "state"])
+        .args([
+            "agent",
+            "-n",
+            "a1",
+            "-f",
+            "flume.conf",
+            "--state-dir",
+            "state",
+        ])
         .current_dir(first.dir())
         .stderr(fs::File::create(first.dir().join("second")).unwrap())
         .spawn();
     let mut second = second.unwrap();
     let warned = |dir: &Path| {
-        fs::read_to_string(dir.join("second")).unwrap().contains("another agent of this name is running")
+        fs::read_to_string(dir.join("second"))
+            .unwrap()
+            .contains("another agent of this name is running")
     };
     let dir = first.dir().to_path_buf();
     first.wait_for("a warning", |_| warned(&dir).then_some(()));
@@ -182,7 +261,10 @@ fn a_second_agent_of_the_same_name_leaves_the_first_ones_socket_alone() {
 #[test]
 fn an_agent_runs_without_its_monitoring_if_it_has_to() {
     let taken = std::net::TcpListener::bind(("0.0.0.0", 0)).unwrap();
-    let port = format!("-Dflume.monitoring.port={}", taken.local_addr().unwrap().port());
+    let port = format!(
+        "-Dflume.monitoring.port={}",
+        taken.local_addr().unwrap().port()
+    );
     let mut agent = start(FLOW, &["-Dflume.monitoring.type=http", &port]);
     send(&agent.address("r1"), &["one"]);
     agent.wait_for_count("k1", "EventDrainSuccessCount", 1);
@@ -191,9 +273,15 @@ fn an_agent_runs_without_its_monitoring_if_it_has_to() {
         std::thread::sleep(Duration::from_millis(20));
     }
     let (_, log) = agent.stop().unwrap();
-    assert!(log.contains("[ERROR - ") && log.contains("monitoring failed to listen at"), "{log}");
+    assert!(
+        log.contains("[ERROR - ") && log.contains("monitoring failed to listen at"),
+        "{log}"
+    );
     let mut agent = start(FLOW, &["-Dflume.monitoring.type=ganglia"]);
     send(&agent.address("r1"), &["one"]);
     let (_, log) = agent.stop().unwrap();
-    assert!(log.contains("this build has `http` alone, not flume.monitoring.type=ganglia"), "{log}");
+    assert!(
+        log.contains("this build has `http` alone, not flume.monitoring.type=ganglia"),
+        "{log}"
+    );
 }

@@ -10,7 +10,11 @@ use std::{
 use serde_json::Value;
 
 fn flume(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_flume-ng")).args(arguments).stdin(Stdio::null()).output().unwrap()
+    Command::new(env!("CARGO_BIN_EXE_flume-ng"))
+        .args(arguments)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap()
 }
 
 fn check(arguments: &[&str], code: i32, expected: &str) {
@@ -33,21 +37,49 @@ fn every_command_says_what_is_wrong_and_exits_with_two() {
     check(&["help"], 0, "validate");
     check(&["--help"], 0, "validate");
     check(&["version"], 0, "Flume 0");
-    check(&["agnet"], 2, "there is no command `agnet`, did you mean `agent`?");
+    check(
+        &["agnet"],
+        2,
+        "there is no command `agnet`, did you mean `agent`?",
+    );
     check(&["agent"], 2, "an agent needs --name");
     check(&["agent", "--help"], 0, "--no-reload-conf");
     check(&["agent", "-n", "a1"], 2, "an agent needs --conf-file");
     check(
-        &["agent", "-n", "a1", "-f", "/nowhere/flume.conf", "--state-dir", "/tmp"],
+        &[
+            "agent",
+            "-n",
+            "a1",
+            "-f",
+            "/nowhere/flume.conf",
+            "--state-dir",
+            "/tmp",
+        ],
         2,
         "/nowhere/flume.conf cannot be read",
     );
-    check(&["agent", "-n", "a1", "-f", "x", "--nonsense"], 2, "there is no option --nonsense");
+    check(
+        &["agent", "-n", "a1", "-f", "x", "--nonsense"],
+        2,
+        "there is no option --nonsense",
+    );
     check(&["validate"], 2, "which file?");
-    check(&["validate", "-f", "/nowhere"], 2, "/nowhere cannot be read");
-    check(&["status", "--state-dir", "/nowhere"], 1, "no agent runs in /nowhere");
+    check(
+        &["validate", "-f", "/nowhere"],
+        2,
+        "/nowhere cannot be read",
+    );
+    check(
+        &["status", "--state-dir", "/nowhere"],
+        1,
+        "no agent runs in /nowhere",
+    );
     check(&["describe", "file_rol"], 2, "did you mean `file_roll`?");
-    check(&["describe", "hive"], 2, "a sink of Flume that this build does not have");
+    check(
+        &["describe", "hive"],
+        2,
+        "a sink of Flume that this build does not have",
+    );
     check(&["describe", "memory"], 0, "byteCapacityBufferPercentage");
     check(&["describe"], 0, "netcat");
 }
@@ -60,21 +92,46 @@ fn describe_hadoop_says_what_is_in_force_and_where_it_comes_from() {
         let property = |name: &str, value: &str| {
             format!("<property><name>{name}</name><value>{value}</value></property>\n")
         };
-        let all = property("dfs.block.size", blocks) + &property("fs.s3a.secret.key", "hidden words");
+        let all =
+            property("dfs.block.size", blocks) + &property("fs.s3a.secret.key", "hidden words");
         fs::write(&path, format!("<configuration>\n{all}</configuration>")).unwrap();
     };
     let describe = |code: i32, expected: &str| {
-        check(&["describe", "hadoop", "--conf", conf.path().to_str().unwrap()], code, expected);
+        check(
+            &[
+                "describe",
+                "hadoop",
+                "--conf",
+                conf.path().to_str().unwrap(),
+            ],
+            code,
+            expected,
+        );
     };
     write("64m");
     describe(
         0,
-        &format!("  dfs.blocksize = 64m\n      {}:2, as `dfs.block.size`; bytes of a block", path.display()),
+        &format!(
+            "  dfs.blocksize = 64m\n      {}:2, as `dfs.block.size`; bytes of a block",
+            path.display()
+        ),
     );
     describe(0, "  dfs.replication = 3\n      default; replicas");
-    describe(0, &format!("  fs.s3a.secret.key = (not shown)\n      {}:3\n", path.display()));
+    describe(
+        0,
+        &format!(
+            "  fs.s3a.secret.key = (not shown)\n      {}:3\n",
+            path.display()
+        ),
+    );
     write("much");
-    describe(2, &format!("{}:2: `dfs.block.size` expected a number of bytes", path.display()));
+    describe(
+        2,
+        &format!(
+            "{}:2: `dfs.block.size` expected a number of bytes",
+            path.display()
+        ),
+    );
     fs::write(&path, "<configuration>\n</property>").unwrap();
     describe(2, &format!("{}:2: this is not XML", path.display()));
 }
@@ -92,14 +149,31 @@ fn an_agent_that_cannot_run_exits_with_two() {
         2,
         "a1.sources.r1.type: there is no source type `nettcat` (did you mean `netcat`?)",
     );
-    check(&agent(&["-n", "a1"]), 2, "has no source and no sink that can run");
-    check(&agent(&["-n", "a2"]), 2, "there is no agent `a2`, the configuration has: a1");
+    check(
+        &agent(&["-n", "a1"]),
+        2,
+        "has no source and no sink that can run",
+    );
+    check(
+        &agent(&["-n", "a2"]),
+        2,
+        "there is no agent `a2`, the configuration has: a1",
+    );
     let half = file(
         "a1.sinks = k1 k2\na1.channels = c1\na1.channels.c1.type = memory\na1.sinks.k1.type = null\na1.sinks.k1.channel = c1\n",
     );
     let path = half.path().to_str().unwrap();
     check(
-        &["agent", "-f", path, "-n", "a1", "--strict", "--state-dir", "/tmp"],
+        &[
+            "agent",
+            "-f",
+            path,
+            "-n",
+            "a1",
+            "--strict",
+            "--state-dir",
+            "/tmp",
+        ],
         2,
         "--strict refuses a configuration with 2 errors",
     );
@@ -143,7 +217,11 @@ fn validate_finds_every_mistake_in_its_place() {
             found["key"].as_str().unwrap()
         )
     };
-    let seen: Vec<_> = found.iter().filter(|found| found["severity"] != "note").map(row).collect();
+    let seen: Vec<_> = found
+        .iter()
+        .filter(|found| found["severity"] != "note")
+        .map(row)
+        .collect();
     assert_eq!(
         seen,
         [
@@ -161,19 +239,43 @@ fn validate_finds_every_mistake_in_its_place() {
         2,
         " 3 | a1.sinks = k1, k2\n   |              ^\n  = separate names by spaces",
     );
-    check(&["validate", "-f", path, "-n", "a2"], 2, "there is no agent `a2`, the configuration has: a1");
+    check(
+        &["validate", "-f", path, "-n", "a2"],
+        2,
+        "there is no agent `a2`, the configuration has: a1",
+    );
 }
 
 fn check_diagnostic(text: &str, expected: &[&str]) {
     let file = file(text);
-    let output = flume(&["validate", "-f", file.path().to_str().unwrap(), "--format", "json"]);
+    let output = flume(&[
+        "validate",
+        "-f",
+        file.path().to_str().unwrap(),
+        "--format",
+        "json",
+    ]);
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     let row = |found: &Value| {
         let text = |key: &str| found[key].as_str().unwrap_or_default().to_string();
-        let hint = if found["hint"].is_null() { String::new() } else { format!(" ({})", text("hint")) };
-        format!("{} {}: {}{hint}", text("severity"), text("key"), text("text"))
+        let hint = if found["hint"].is_null() {
+            String::new()
+        } else {
+            format!(" ({})", text("hint"))
+        };
+        format!(
+            "{} {}: {}{hint}",
+            text("severity"),
+            text("key"),
+            text("text")
+        )
     };
-    let seen: Vec<_> = report["diagnostics"].as_array().unwrap().iter().map(row).collect();
+    let seen: Vec<_> = report["diagnostics"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(row)
+        .collect();
     assert_eq!(seen, expected, "{text}");
 }
 
@@ -203,15 +305,21 @@ fn each_mistake_is_said_once() {
     );
     check_diagnostic(
         &format!("{base}a1.sinks.k1.batchsize = 5\n"),
-        &["warning a1.sinks.k1.batchsize: unknown property, it has no effect (did you mean `batchSize`?)"],
+        &[
+            "warning a1.sinks.k1.batchsize: unknown property, it has no effect (did you mean `batchSize`?)",
+        ],
     );
     check_diagnostic(
         &format!("{base}a1.sinks.k1.chanel = c1\n"),
-        &["warning a1.sinks.k1.chanel: unknown property, it has no effect (did you mean `channel`?)"],
+        &[
+            "warning a1.sinks.k1.chanel: unknown property, it has no effect (did you mean `channel`?)",
+        ],
     );
     check_diagnostic(
         &format!("{base}a1.sinks.k2.type = null\n"),
-        &["warning a1.sinks.k2: is not listed in `a1.sinks`, it is not started (add `k2` to `a1.sinks`)"],
+        &[
+            "warning a1.sinks.k2: is not listed in `a1.sinks`, it is not started (add `k2` to `a1.sinks`)",
+        ],
     );
     check_diagnostic(
         &format!("{base}a1.sources.r1.batchSize = 500\n"),
@@ -236,11 +344,15 @@ fn each_mistake_is_said_once() {
         ],
     );
     check_diagnostic(
-        &format!("{base}a1.sources.r1.selector.type = multiplexing\na1.sources.r1.selector.mapping.x = c2\n"),
+        &format!(
+            "{base}a1.sources.r1.selector.type = multiplexing\na1.sources.r1.selector.mapping.x = c2\n"
+        ),
         &["error a1.sources.r1.selector.mapping.x: `c2` is not a channel of this source"],
     );
     check_diagnostic(
-        &format!("{base}a1.sources.r1.interceptors = i1\na1.sources.r1.interceptors.i1.type = timestap\n"),
+        &format!(
+            "{base}a1.sources.r1.interceptors = i1\na1.sources.r1.interceptors.i1.type = timestap\n"
+        ),
         &[
             "error a1.sources.r1.interceptors.i1.type: there is no interceptor type `timestap` (did you mean `timestamp`?)",
         ],
@@ -330,20 +442,29 @@ fn what_a_configuration_leads_to_is_remarked() {
                 a1.sinks.k1.hdfs.path = /logs/%Y\na1.sinks.k1.hdfs.rollCount = 0\n";
     let malformed = "warning a1.sinks.k1.hdfs.path: its escapes of time need a header `timestamp`, which no source of the channel sets: every event is malformed; add a timestamp interceptor, or set hdfs.useLocalTimeStamp";
     check_diagnostic(base, &[malformed]);
-    check_diagnostic(&format!("{base}a1.sinks.k1.hdfs.useLocalTimeStamp = true\n"), &[]);
+    check_diagnostic(
+        &format!("{base}a1.sinks.k1.hdfs.useLocalTimeStamp = true\n"),
+        &[],
+    );
     let interceptor = |kind: &str, more: &str| {
         let of = "a1.sources.r1.interceptors";
         format!("{base}{of} = i1\n{of}.i1.type = {kind}\n{more}")
     };
     check_diagnostic(&interceptor("timestamp", ""), &[]);
     check_diagnostic(&interceptor("host", ""), &[malformed]);
-    check_diagnostic(&interceptor("static", "a1.sources.r1.interceptors.i1.key = timestamp\n"), &[]);
+    check_diagnostic(
+        &interceptor("static", "a1.sources.r1.interceptors.i1.key = timestamp\n"),
+        &[],
+    );
     // What is already in the channel may have it.
-    let alone =
-        base.replace("r1.channels = c1", "r1.channels = c2").replace("channels = c1\n", "channels = c1 c2\n");
+    let alone = base
+        .replace("r1.channels = c1", "r1.channels = c2")
+        .replace("channels = c1\n", "channels = c1 c2\n");
     check_diagnostic(&format!("{alone}a1.channels.c2.type = memory\n"), &[]);
     check_diagnostic(
-        &base.replace("%Y", "x").replace("rollCount = 0", "rollCount = 10"),
+        &base
+            .replace("%Y", "x")
+            .replace("rollCount = 0", "rollCount = 10"),
         &[
             "warning a1.sinks.k1: files are complete at 30 s, 1024 bytes or 10 events, Flume's defaults, which make many small files; hdfs.rollInterval, hdfs.rollSize and hdfs.rollCount are the limits",
         ],
@@ -361,19 +482,34 @@ fn what_a_configuration_leads_to_is_remarked() {
 fn a_file_of_delegation_tokens_is_not_read() {
     let run = |arguments: &[&str]| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_flume-ng"));
-        command.args(arguments).env("HADOOP_TOKEN_FILE_LOCATION", "/nowhere").output().unwrap()
+        command
+            .args(arguments)
+            .env("HADOOP_TOKEN_FILE_LOCATION", "/nowhere")
+            .output()
+            .unwrap()
     };
-    let (output, plain) = (run(&["version"]), flume(&["version"]));
+    let output = run(&["version"]);
+    let plain = flume(&["version"]);
     assert_eq!((output.status, output.stdout), (plain.status, plain.stdout));
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(said.matches("HADOOP_TOKEN_FILE_LOCATION has no effect").count(), 1, "{said}");
+    assert_eq!(
+        said.matches("HADOOP_TOKEN_FILE_LOCATION has no effect")
+            .count(),
+        1,
+        "{said}"
+    );
     assert_eq!(run(&["agent", "--nonsense"]).status.code(), Some(2));
 }
 
 #[test]
 fn the_examples_are_right() {
-    for entry in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples")).unwrap() {
+    for entry in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples")).unwrap()
+    {
         let path = entry.unwrap().path();
-        check(&["validate", "-f", path.to_str().unwrap()], 0, "0 errors, 0 warnings");
+        check(
+            &["validate", "-f", path.to_str().unwrap()],
+            0,
+            "0 errors, 0 warnings",
+        );
     }
 }

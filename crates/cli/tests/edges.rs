@@ -36,7 +36,13 @@ const DEVELOPMENT: &[&str] = &["flume-testkit", "flume-cluster", "flume-rig"];
 #[test]
 fn crates_depend_on_each_other_as_drawn() {
     let output = Command::new(env!("CARGO"))
-        .args(["metadata", "--format-version", "1", "--no-deps", "--offline"])
+        .args([
+            "metadata",
+            "--format-version",
+            "1",
+            "--no-deps",
+            "--offline",
+        ])
         .output()
         .expect("cargo runs");
     let metadata: Value = serde_json::from_slice(&output.stdout).expect("cargo prints JSON");
@@ -49,12 +55,18 @@ fn crates_depend_on_each_other_as_drawn() {
         let drawn = EDGES.iter().find(|(known, _)| *known == name);
         let (_, drawn) = drawn.unwrap_or_else(|| panic!("{name} is not drawn"));
         let dependencies = package["dependencies"].as_array().expect("dependencies");
-        let kept = dependencies.iter().filter(|dependency| dependency["kind"].is_null());
+        let kept = dependencies
+            .iter()
+            .filter(|dependency| dependency["kind"].is_null());
         let edges = kept.filter_map(|dependency| dependency["name"].as_str());
         for edge in edges.filter(|edge| edge.starts_with("flume-")) {
             assert!(drawn.contains(&edge), "{name} → {edge} is not drawn");
         }
         seen.insert(name.to_string());
     }
-    assert_eq!(seen.len(), EDGES.len(), "a crate is drawn that is not there");
+    assert_eq!(
+        seen.len(),
+        EDGES.len(),
+        "a crate is drawn that is not there"
+    );
 }

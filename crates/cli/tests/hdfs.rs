@@ -35,7 +35,9 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_flume-ng");
 fn deliver(agent: &mut Agent, lines: &[&str]) {
     let address = agent.address("r1");
     let mut stream = TcpStream::connect(address).unwrap();
-    stream.write_all((lines.join("\n") + "\n").as_bytes()).unwrap();
+    stream
+        .write_all((lines.join("\n") + "\n").as_bytes())
+        .unwrap();
     let mut answers = BufReader::new(stream).lines();
     for _ in lines {
         assert_eq!(answers.next().unwrap().unwrap(), "OK");
@@ -45,14 +47,27 @@ fn deliver(agent: &mut Agent, lines: &[&str]) {
 
 /// Each file's name, as far as it does not vary, and what it holds.
 fn files(dir: &Path) -> Vec<(String, String)> {
-    let host = fs::read_dir(dir.join("out")).unwrap().next().unwrap().unwrap().path();
-    let mut files: Vec<_> = fs::read_dir(host).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let host = fs::read_dir(dir.join("out"))
+        .unwrap()
+        .next()
+        .unwrap()
+        .unwrap()
+        .path();
+    let mut files: Vec<_> = fs::read_dir(host)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
     files.sort();
     let name = |path: &Path| {
         let name = path.file_name().unwrap().to_str().unwrap();
-        name.chars().filter(|c| !c.is_ascii_digit()).collect::<String>()
+        name.chars()
+            .filter(|c| !c.is_ascii_digit())
+            .collect::<String>()
     };
-    files.iter().map(|path| (name(path), fs::read_to_string(path).unwrap())).collect()
+    files
+        .iter()
+        .map(|path| (name(path), fs::read_to_string(path).unwrap()))
+        .collect()
 }
 
 fn file(name: &str, text: &str) -> (String, String) {
@@ -79,9 +94,20 @@ fn what_a_killed_agent_leaves_is_finished_at_the_next_start() {
     let mut agent = Agent::start_in(dir, Path::new(PROGRAM), FLOW, &[]).unwrap();
     let start = Instant::now();
     while files(agent.dir()) != [file("FlumeData.", "one\ntwo\n")] {
-        assert!(start.elapsed() < Duration::from_secs(30), "{:?}\n{}", files(agent.dir()), agent.log());
+        assert!(
+            start.elapsed() < Duration::from_secs(30),
+            "{:?}\n{}",
+            files(agent.dir()),
+            agent.log()
+        );
         std::thread::sleep(Duration::from_millis(20));
     }
     deliver(&mut agent, &["three"]);
-    assert_eq!(files(agent.dir()), [file("FlumeData.", "one\ntwo\n"), file("FlumeData..tmp", "three\n")]);
+    assert_eq!(
+        files(agent.dir()),
+        [
+            file("FlumeData.", "one\ntwo\n"),
+            file("FlumeData..tmp", "three\n")
+        ]
+    );
 }

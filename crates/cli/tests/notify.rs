@@ -43,10 +43,13 @@ fn next(socket: &UnixDatagram) -> String {
 #[test]
 fn a_service_manager_is_told_of_start_reload_and_stop_and_the_watchdog_is_fed() {
     let dir = tempfile::tempdir().unwrap();
-    let (path, conf) = (dir.path().join("notify"), dir.path().join("flume.conf"));
+    let path = dir.path().join("notify");
+    let conf = dir.path().join("flume.conf");
     std::fs::write(&conf, FLOW).unwrap();
     let socket = UnixDatagram::bind(&path).unwrap();
-    socket.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    socket
+        .set_read_timeout(Some(Duration::from_secs(30)))
+        .unwrap();
     let child = Command::new(env!("CARGO_BIN_EXE_flume-ng"))
         .args(["agent", "-n", "a1", "--state-dir"])
         .args([dir.path(), "-f".as_ref(), &conf])
@@ -56,7 +59,12 @@ fn a_service_manager_is_told_of_start_reload_and_stop_and_the_watchdog_is_fed() 
         .stderr(Stdio::null())
         .spawn();
     let mut agent = Killed(child.unwrap());
-    let signal = |name: &str| Command::new("kill").args([name, &agent.0.id().to_string()]).status().unwrap();
+    let signal = |name: &str| {
+        Command::new("kill")
+            .args([name, &agent.0.id().to_string()])
+            .status()
+            .unwrap()
+    };
     assert_eq!(next(&socket), "READY=1");
     let mut buffer = [0; 64];
     for _ in 0..3 {
@@ -65,7 +73,10 @@ fn a_service_manager_is_told_of_start_reload_and_stop_and_the_watchdog_is_fed() 
     }
     signal("-HUP");
     let message = next(&socket);
-    assert!(message.starts_with("RELOADING=1\nMONOTONIC_USEC="), "{message}");
+    assert!(
+        message.starts_with("RELOADING=1\nMONOTONIC_USEC="),
+        "{message}"
+    );
     assert_eq!(next(&socket), "READY=1");
     signal("-TERM");
     assert_eq!(next(&socket), "STOPPING=1");

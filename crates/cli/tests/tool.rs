@@ -20,14 +20,23 @@ a1.channels.c1.minimumRequiredSpace = 0
 
 /// Exit code and all that was said.
 fn flume(arguments: &[&str]) -> (Option<i32>, String) {
-    let output = Command::new(env!("CARGO_BIN_EXE_flume-ng")).args(arguments).output().expect("it runs");
+    let output = Command::new(env!("CARGO_BIN_EXE_flume-ng"))
+        .args(arguments)
+        .output()
+        .expect("it runs");
     let said = [output.stdout, output.stderr].concat();
-    (output.status.code(), String::from_utf8_lossy(&said).into_owned())
+    (
+        output.status.code(),
+        String::from_utf8_lossy(&said).into_owned(),
+    )
 }
 
 fn check(arguments: &[&str], code: i32, expected: &str) {
     let (seen, said) = flume(arguments);
-    assert!(seen == Some(code) && said.contains(expected), "{arguments:?}: {seen:?}\n{said}");
+    assert!(
+        seen == Some(code) && said.contains(expected),
+        "{arguments:?}: {seen:?}\n{said}"
+    );
 }
 
 #[test]
@@ -36,18 +45,54 @@ fn a_channel_is_inspected_beside_its_agent_and_repaired_after_it() {
     let mut agent = Agent::start(program, FLOW, &[]).expect("an agent");
     agent.wait_for_count("c1", "EventPutSuccessCount", 1000);
     let channel = agent.dir().join("channel");
-    let (root, data) = (channel.display().to_string(), channel.join("data").display().to_string());
+    let root = channel.display().to_string();
+    let data = channel.join("data").display().to_string();
     let (code, said) = flume(&["tool", "channel", "inspect", "--format", "json", &root]);
     let seen: Value = serde_json::from_str(&said).expect("JSON");
-    assert_eq!((code, &seen["events"], &seen["damaged"]), (Some(0), &1000.into(), &0.into()), "{said}");
-    check(&["tool", "channel", "inspect", &root], 0, "events      1000 in");
-    check(&["tool", "channel", "verify", &root], 0, "frames with 1000 events read");
-    check(&["tool", "FCINTEGRITYTOOL", "-l", &data], 1, "is in use by process");
+    assert_eq!(
+        (code, &seen["events"], &seen["damaged"]),
+        (Some(0), &1000.into(), &0.into()),
+        "{said}"
+    );
+    check(
+        &["tool", "channel", "inspect", &root],
+        0,
+        "events      1000 in",
+    );
+    check(
+        &["tool", "channel", "verify", &root],
+        0,
+        "frames with 1000 events read",
+    );
+    check(
+        &["tool", "FCINTEGRITYTOOL", "-l", &data],
+        1,
+        "is in use by process",
+    );
     agent.signal("TERM").expect("a signal");
     agent.ended().expect("stopped");
-    check(&["tool", "--conf", "conf", "fcintegritytool", "-l", &data], 0, "frames with 1000 events read");
-    check(&["tool", "FCINTEGRITYTOOL", "--dataDirs", "/nowhere"], 2, "there is no directory /nowhere");
-    check(&["tool", "FCINTEGRITYTOOL", "-l", &data, "-e", "com.example.V"], 2, "is a Java class");
+    check(
+        &["tool", "--conf", "conf", "fcintegritytool", "-l", &data],
+        0,
+        "frames with 1000 events read",
+    );
+    check(
+        &["tool", "FCINTEGRITYTOOL", "--dataDirs", "/nowhere"],
+        2,
+        "there is no directory /nowhere",
+    );
+    check(
+        &[
+            "tool",
+            "FCINTEGRITYTOOL",
+            "-l",
+            &data,
+            "-e",
+            "com.example.V",
+        ],
+        2,
+        "is a Java class",
+    );
 }
 
 #[test]
@@ -55,11 +100,19 @@ fn what_is_wrong_with_a_command_is_said() {
     check(&["tool"], 2, "flume-ng tool channel inspect DIR...");
     check(&["tool", "channel", "inspect"], 2, "the tools are");
     check(&["tool", "FCINTEGRITYTOOL"], 2, "--dataDirs is required");
-    check(&["tool", "channel", "inspect", "/nowhere"], 1, "failed to read /nowhere");
+    check(
+        &["tool", "channel", "inspect", "/nowhere"],
+        1,
+        "failed to read /nowhere",
+    );
     check(
         &["tool", "channel", "verify", "/", "-Dencryption.activeKey=k"],
         2,
         "encryption.keyProvider: required",
     );
-    check(&["tool", "channel", "verify", "/", "-Dencryption.activKey=k"], 2, "unknown property");
+    check(
+        &["tool", "channel", "verify", "/", "-Dencryption.activKey=k"],
+        2,
+        "unknown property",
+    );
 }

@@ -43,17 +43,40 @@ impl Cluster {
         let hadoop = Hadoop::install()?;
         let dir = tempfile::Builder::new().prefix("cluster-").tempdir()?;
         fs::create_dir_all(dir.path().join("log"))?;
-        let kdc = layout.is_secure().then(|| start_kdc(&dir.path().join("kdc"))).transpose()?;
+        let kdc = layout
+            .is_secure()
+            .then(|| start_kdc(&dir.path().join("kdc")))
+            .transpose()?;
         let ports = ports(&layout);
-        let site =
-            Site { layout: &layout, ports: &ports, dir: dir.path(), hadoop: &hadoop, kdc: kdc.as_ref() };
+        let site = Site {
+            layout: &layout,
+            ports: &ports,
+            dir: dir.path(),
+            hadoop: &hadoop,
+            kdc: kdc.as_ref(),
+        };
         for name in ports.keys().map(String::as_str).chain(["client"]) {
             site.write(&dir.path().join("conf").join(name), name)?;
         }
-        let java = Java { hadoop: &hadoop, kdc: kdc.as_ref(), dir: dir.path() };
+        let java = Java {
+            hadoop: &hadoop,
+            kdc: kdc.as_ref(),
+            dir: dir.path(),
+        };
         let shell = Mutex::new(java.shell()?);
-        let servers = ports.iter().map(|(name, ports)| (name.clone(), java.server(name, *ports))).collect();
-        let mut cluster = Cluster { shell, servers, kdc, layout, ports, hadoop, dir };
+        let servers = ports
+            .iter()
+            .map(|(name, ports)| (name.clone(), java.server(name, *ports)))
+            .collect();
+        let mut cluster = Cluster {
+            shell,
+            servers,
+            kdc,
+            layout,
+            ports,
+            hadoop,
+            dir,
+        };
         cluster.bring_up()?;
         cluster.make_homes()?;
         Ok(cluster)
@@ -75,7 +98,8 @@ impl Cluster {
             self.activate("nn1")?;
         }
         for name in self.layout.data_nodes() {
-            self.server(&name)?.wait_for_log("Successfully sent block report", namenodes.len())?;
+            self.server(&name)?
+                .wait_for_log("Successfully sent block report", namenodes.len())?;
         }
         Ok(())
     }
@@ -108,7 +132,9 @@ impl Cluster {
 
     /// A server: `nn1`, `nn2`, `jn1`, `dn1`, …
     pub fn server(&mut self, name: &str) -> Result<&mut Daemon> {
-        self.servers.get_mut(name).with_context(|| format!("there is no {name}"))
+        self.servers
+            .get_mut(name)
+            .with_context(|| format!("there is no {name}"))
     }
 
     /// `fs.defaultFS`.
@@ -129,27 +155,38 @@ impl Cluster {
     /// The environment of clients.
     pub fn environment(&self) -> Vec<(String, String)> {
         let mut all = self.kdc.as_ref().map(Kdc::environment).unwrap_or_default();
-        all.push(("HADOOP_CONF_DIR".into(), self.client_conf().display().to_string()));
+        all.push((
+            "HADOOP_CONF_DIR".into(),
+            self.client_conf().display().to_string(),
+        ));
         all
     }
 
     /// The principal of a user of [`USERS`], and its keytab.
     pub fn login(&self, user: &str) -> Result<(String, PathBuf)> {
         let kdc = self.kdc.as_ref().context("this cluster has no KDC")?;
-        let instance = if ["hdfs", "flume"].contains(&user) { "/localhost" } else { "" };
+        let instance = if ["hdfs", "flume"].contains(&user) {
+            "/localhost"
+        } else {
+            ""
+        };
         Ok((format!("{user}{instance}@{REALM}"), kdc.keytab(user)))
     }
 
     /// Makes a NameNode the active one while no other is. It is asked twice: the first question may go to the
     /// connection of a process that was killed.
     pub fn activate(&self, name: &str) -> Result<()> {
-        let ask = || self.admin(&["haadmin", "-transitionToActive", name]).map(drop);
+        let ask = || {
+            self.admin(&["haadmin", "-transitionToActive", name])
+                .map(drop)
+        };
         ask().or_else(|_| ask())
     }
 
     /// Makes a standby NameNode the active one; the other may be dead.
     pub fn fail_over(&self, from: &str, to: &str) -> Result<()> {
-        self.admin(&["haadmin", "-failover", "--forcefence", from, to]).map(drop)
+        self.admin(&["haadmin", "-failover", "--forcefence", from, to])
+            .map(drop)
     }
 
     /// Waits until the NameNode takes writes.
@@ -159,7 +196,9 @@ impl Cluster {
 
     /// Runs Hadoop's tools as the superuser: `fs -ls /`, `dfsadmin -report`. Its output, if it succeeded.
     pub fn admin(&self, words: &[&str]) -> Result<String> {
-        self.run("hdfs", words)?.ok().with_context(|| words.join(" "))
+        self.run("hdfs", words)?
+            .ok()
+            .with_context(|| words.join(" "))
     }
 
     /// Runs Hadoop's tools as a user.
@@ -175,7 +214,14 @@ impl Cluster {
         } else {
             (user.to_string(), String::new())
         };
-        self.shell.lock().run(As { name: &name, keytab: &keytab, proxied }, words)
+        self.shell.lock().run(
+            As {
+                name: &name,
+                keytab: &keytab,
+                proxied,
+            },
+            words,
+        )
     }
 
     /// The DataNodes that the last block of a file was given to, in the order of its pipeline.
@@ -184,15 +230,28 @@ impl Cluster {
         for name in self.layout.namenodes() {
             let log = fs::read_to_string(self.log(&name))?;
             let of_path = format!(" for {path}");
-            allocations.extend(log.lines().filter(|line| line.ends_with(&of_path)).map(String::from));
+            allocations.extend(
+                log.lines()
+                    .filter(|line| line.ends_with(&of_path))
+                    .map(String::from),
+            );
         }
-        let allocation = allocations.last().with_context(|| format!("no block of {path}"))?;
-        let replicas = allocation.split("replicas=").nth(1).context("no replicas")?;
+        let allocation = allocations
+            .last()
+            .with_context(|| format!("no block of {path}"))?;
+        let replicas = allocation
+            .split("replicas=")
+            .nth(1)
+            .context("no replicas")?;
         let ports = replicas
             .split([',', ' '])
             .filter_map(|word| word.strip_prefix("127.0.0.1:")?.parse::<u16>().ok());
-        let named =
-            |port: u16| self.ports.iter().find(|(_, ports)| ports.main == port).map(|(name, _)| name.clone());
+        let named = |port: u16| {
+            self.ports
+                .iter()
+                .find(|(_, ports)| ports.main == port)
+                .map(|(name, _)| name.clone())
+        };
         Ok(ports.filter_map(named).collect())
     }
 
@@ -212,13 +271,24 @@ impl Cluster {
 
     /// Runs a server's program with a command that ends by itself.
     fn once(&self, server: &str, arguments: &[&str]) -> Result<()> {
-        let java = Java { hadoop: &self.hadoop, kdc: self.kdc.as_ref(), dir: self.dir.path() };
+        let java = Java {
+            hadoop: &self.hadoop,
+            kdc: self.kdc.as_ref(),
+            dir: self.dir.path(),
+        };
         let words = java.command(server, &["-XX:TieredStopAtLevel=1".into()], arguments);
         let (program, rest) = words.split_first().context("no command")?;
-        let output =
-            Command::new(program).args(rest).env("HADOOP_USER_NAME", "hdfs").stdin(Stdio::null()).output()?;
+        let output = Command::new(program)
+            .args(rest)
+            .env("HADOOP_USER_NAME", "hdfs")
+            .stdin(Stdio::null())
+            .output()?;
         let said = String::from_utf8_lossy(&output.stderr);
-        ensure!(output.status.success(), "{server} {}: {said}", arguments.join(" "));
+        ensure!(
+            output.status.success(),
+            "{server} {}: {said}",
+            arguments.join(" ")
+        );
         Ok(())
     }
 }
@@ -239,9 +309,13 @@ impl Java<'_> {
             _ => "Shell",
         };
         let mut all = vec![format!("-Dhadoop.home.dir={}", self.dir.display())];
-        all.extend(self.kdc.map(|kdc| format!("-Djava.security.krb5.conf={}", kdc.krb5_conf().display())));
+        all.extend(
+            self.kdc
+                .map(|kdc| format!("-Djava.security.krb5.conf={}", kdc.krb5_conf().display())),
+        );
         all.extend(options.iter().cloned());
-        self.hadoop.java(&self.dir.join("conf").join(name), &all, class, arguments)
+        self.hadoop
+            .java(&self.dir.join("conf").join(name), &all, class, arguments)
     }
 
     fn server(&self, name: &str, ports: Ports) -> Daemon {
@@ -250,13 +324,18 @@ impl Java<'_> {
             _ => Ready::Port(ports.main),
         };
         let log = self.dir.join("log").join(format!("{name}.log"));
-        Daemon::new(name, &log, self.command(name, &[], &[]), ready).with_env("HADOOP_USER_NAME", "hdfs")
+        Daemon::new(name, &log, self.command(name, &[], &[]), ready)
+            .with_env("HADOOP_USER_NAME", "hdfs")
     }
 
     fn shell(&self) -> Result<Shell> {
         let options = ["-XX:TieredStopAtLevel=1", "-Drig.log=ERROR"].map(String::from);
         let environment = self.kdc.map(Kdc::environment).unwrap_or_default();
-        Shell::start(self.command("client", &options, &[]), &environment, &self.dir.join("log/shell.log"))
+        Shell::start(
+            self.command("client", &options, &[]),
+            &environment,
+            &self.dir.join("log/shell.log"),
+        )
     }
 }
 
@@ -264,7 +343,10 @@ impl Java<'_> {
 fn start_kdc(dir: &Path) -> Result<Kdc> {
     let kdc = Kdc::start(dir)?;
     kdc.add("hdfs", &["hdfs/localhost", "HTTP/localhost"])?;
-    let host = rustix::system::uname().nodename().to_string_lossy().to_lowercase();
+    let host = rustix::system::uname()
+        .nodename()
+        .to_string_lossy()
+        .to_lowercase();
     for user in USERS {
         match *user {
             "flume" if host != "localhost" => {

@@ -45,8 +45,17 @@ pub struct Daemon {
 impl Daemon {
     /// A server that does not run yet.
     pub fn new(name: &str, log: &Path, command: Vec<String>, ready: Ready) -> Daemon {
-        let (name, log) = (name.to_string(), log.to_path_buf());
-        Daemon { name, log, command, environment: vec![], ready, child: None, logged: 0 }
+        let name = name.to_string();
+        let log = log.to_path_buf();
+        Daemon {
+            name,
+            log,
+            command,
+            environment: vec![],
+            ready,
+            child: None,
+            logged: 0,
+        }
     }
 
     /// The same with a variable in its environment.
@@ -72,12 +81,21 @@ impl Daemon {
             return Ok(());
         }
         self.logged = self.text().len();
-        let log = fs::OpenOptions::new().create(true).append(true).open(&self.log)?;
+        let log = fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&self.log)?;
         let mut command = crate::packages::command("setpriv");
-        command.args(["--pdeathsig", "KILL", "--"]).args(&self.command);
+        command
+            .args(["--pdeathsig", "KILL", "--"])
+            .args(&self.command);
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
-        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
-        self.child = Some(spawn(command).with_context(|| format!("failed to start {}", self.name))?);
+        command
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log);
+        self.child =
+            Some(spawn(command).with_context(|| format!("failed to start {}", self.name))?);
         Ok(())
     }
 
@@ -98,7 +116,11 @@ impl Daemon {
         let deadline = Instant::now() + PATIENCE;
         while !done(self) {
             if !self.is_running() || Instant::now() > deadline {
-                bail!("{}: waited in vain for {what}, log:\n{}", self.name, tail(&self.log()));
+                bail!(
+                    "{}: waited in vain for {what}, log:\n{}",
+                    self.name,
+                    tail(&self.log())
+                );
             }
             thread::sleep(POLL);
         }
@@ -107,7 +129,9 @@ impl Daemon {
 
     /// Whether its process is there.
     pub fn is_running(&mut self) -> bool {
-        self.child.as_mut().is_some_and(|child| matches!(child.try_wait(), Ok(None)))
+        self.child
+            .as_mut()
+            .is_some_and(|child| matches!(child.try_wait(), Ok(None)))
     }
 
     /// SIGKILL, and its end.
@@ -138,18 +162,26 @@ impl Daemon {
     }
 
     fn signal(&self, signal: Signal) -> Result<()> {
-        let child = self.child.as_ref().with_context(|| format!("{} does not run", self.name))?;
+        let child = self
+            .child
+            .as_ref()
+            .with_context(|| format!("{} does not run", self.name))?;
         let pid = Pid::from_raw(child.id().cast_signed()).context("no process id")?;
         kill_process(pid, signal).with_context(|| format!("failed to signal {}", self.name))
     }
 
     /// What it has logged since it was started.
     pub fn log(&self) -> String {
-        self.text().get(self.logged..).unwrap_or_default().to_string()
+        self.text()
+            .get(self.logged..)
+            .unwrap_or_default()
+            .to_string()
     }
 
     fn text(&self) -> String {
-        fs::read(&self.log).map(|log| String::from_utf8_lossy(&log).into_owned()).unwrap_or_default()
+        fs::read(&self.log)
+            .map(|log| String::from_utf8_lossy(&log).into_owned())
+            .unwrap_or_default()
     }
 }
 
@@ -185,7 +217,11 @@ pub(crate) fn spawn(command: Command) -> std::io::Result<Child> {
     type Answer = std::io::Result<Child>;
     static SPAWNER: LazyLock<Sender<(Command, Sender<Answer>)>> = LazyLock::new(|| {
         let (requests, received): (_, Receiver<(Command, Sender<Answer>)>) = channel();
-        thread::spawn(move || received.iter().for_each(|(mut command, to)| drop(to.send(command.spawn()))));
+        thread::spawn(move || {
+            received
+                .iter()
+                .for_each(|(mut command, to)| drop(to.send(command.spawn())))
+        });
         requests
     });
     let (to, answer) = channel();

@@ -53,7 +53,11 @@ impl Kdc {
         ])?;
         fs::create_dir_all(dir)?;
         let dir = dir.canonicalize()?;
-        let ports = Ports { kdc: free_port(), kadmin: free_port(), kpasswd: free_port() };
+        let ports = Ports {
+            kdc: free_port(),
+            kadmin: free_port(),
+            kpasswd: free_port(),
+        };
         fs::write(dir.join("krb5.conf"), krb5_conf(&dir, &ports))?;
         fs::write(dir.join("kdc.conf"), kdc_conf(&dir, &ports))?;
         fs::write(dir.join("kadm5.acl"), "*/admin@* *\n")?;
@@ -107,7 +111,11 @@ impl Kdc {
         for principal in principals {
             self.admin(&format!("addprinc -randkey {principal}"))?;
         }
-        self.admin(&format!("ktadd -k {} {}", path.display(), principals.join(" ")))?;
+        self.admin(&format!(
+            "ktadd -k {} {}",
+            path.display(),
+            principals.join(" ")
+        ))?;
         ensure!(path.exists(), "kadmin.local wrote no {}", path.display());
         Ok(path)
     }
@@ -144,7 +152,11 @@ impl Kdc {
             .output()
             .with_context(|| format!("failed to start {program}"))?;
         let said = String::from_utf8_lossy(&output.stderr);
-        ensure!(output.status.success(), "{program} {}: {said}", arguments.join(" "));
+        ensure!(
+            output.status.success(),
+            "{program} {}: {said}",
+            arguments.join(" ")
+        );
         Ok(output)
     }
 }
@@ -158,15 +170,30 @@ struct Ports {
 fn daemon(dir: &Path, program: &str, foreground: &str, port: u16) -> Daemon {
     let path = |name: &str| dir.join(name).display().to_string();
     let arguments = [foreground, "-P", &path(&format!("{program}.pid"))].map(String::from);
-    let program_path = command(program).get_program().to_string_lossy().into_owned();
+    let program_path = command(program)
+        .get_program()
+        .to_string_lossy()
+        .into_owned();
     let command = [vec![program_path], arguments.to_vec()].concat();
-    Daemon::new(program, &dir.join(format!("{program}.log")), command, Ready::Port(port))
-        .with_env("KRB5_CONFIG", &path("krb5.conf"))
-        .with_env("KRB5_KDC_PROFILE", &path("kdc.conf"))
+    Daemon::new(
+        program,
+        &dir.join(format!("{program}.log")),
+        command,
+        Ready::Port(port),
+    )
+    .with_env("KRB5_CONFIG", &path("krb5.conf"))
+    .with_env("KRB5_KDC_PROFILE", &path("kdc.conf"))
 }
 
 fn krb5_conf(dir: &Path, ports: &Ports) -> String {
-    let (dir, Ports { kdc, kadmin, kpasswd }) = (dir.display(), ports);
+    let (
+        dir,
+        Ports {
+            kdc,
+            kadmin,
+            kpasswd,
+        },
+    ) = (dir.display(), ports);
     format!(
         "[libdefaults]
   default_realm = {REALM}
@@ -192,7 +219,14 @@ fn krb5_conf(dir: &Path, ports: &Ports) -> String {
 }
 
 fn kdc_conf(dir: &Path, ports: &Ports) -> String {
-    let (dir, Ports { kdc, kadmin, kpasswd }) = (dir.display(), ports);
+    let (
+        dir,
+        Ports {
+            kdc,
+            kadmin,
+            kpasswd,
+        },
+    ) = (dir.display(), ports);
     format!(
         "[kdcdefaults]
   kdc_listen = 127.0.0.1:{kdc}

@@ -65,12 +65,24 @@ impl Layout {
     /// Simple authentication, this many DataNodes, as many replicas, three at most.
     pub fn simple(datanodes: usize) -> Layout {
         let replication = datanodes.min(3);
-        Layout { security: Security::Simple, ha: false, datanodes, replication, settings: vec![] }
+        Layout {
+            security: Security::Simple,
+            ha: false,
+            datanodes,
+            replication,
+            settings: vec![],
+        }
     }
 
     /// Kerberos.
     pub fn kerberos(datanodes: usize, protection: Protection, encrypt: bool) -> Layout {
-        Layout { security: Security::Kerberos { protection, encrypt }, ..Layout::simple(datanodes) }
+        Layout {
+            security: Security::Kerberos {
+                protection,
+                encrypt,
+            },
+            ..Layout::simple(datanodes)
+        }
     }
 
     /// The same with two NameNodes.
@@ -89,7 +101,9 @@ impl Layout {
     }
 
     pub(crate) fn namenodes(&self) -> Vec<String> {
-        (1..=if self.ha { 2 } else { 1 }).map(|number| format!("nn{number}")).collect()
+        (1..=if self.ha { 2 } else { 1 })
+            .map(|number| format!("nn{number}"))
+            .collect()
     }
 
     pub(crate) fn journalnodes(&self) -> Vec<String> {
@@ -97,7 +111,9 @@ impl Layout {
     }
 
     pub(crate) fn data_nodes(&self) -> Vec<String> {
-        (1..=self.datanodes).map(|number| format!("dn{number}")).collect()
+        (1..=self.datanodes)
+            .map(|number| format!("dn{number}"))
+            .collect()
     }
 }
 
@@ -132,10 +148,25 @@ pub(crate) fn ports(layout: &Layout) -> BTreeMap<String, Ports> {
             return port;
         }
     };
-    let names = [layout.namenodes(), layout.journalnodes(), layout.data_nodes()].concat();
+    let names = [
+        layout.namenodes(),
+        layout.journalnodes(),
+        layout.data_nodes(),
+    ]
+    .concat();
     names
         .into_iter()
-        .map(|name| (name, Ports { main: free(), ipc: free(), http: free(), https: free() }))
+        .map(|name| {
+            (
+                name,
+                Ports {
+                    main: free(),
+                    ipc: free(),
+                    http: free(),
+                    https: free(),
+                },
+            )
+        })
         .collect()
 }
 
@@ -145,11 +176,16 @@ impl Site<'_> {
         fs::create_dir_all(directory)?;
         let file = |name: &str, settings: Settings| {
             let path = directory.join(name);
-            fs::write(&path, xml(&settings)).with_context(|| format!("failed to write {}", path.display()))
+            fs::write(&path, xml(&settings))
+                .with_context(|| format!("failed to write {}", path.display()))
         };
         let more = &self.layout.settings;
         file("core-site.xml", [self.core()?, more.clone()].concat())?;
-        let hdfs = if self.ports.contains_key(server) { self.server(server)? } else { vec![] };
+        let hdfs = if self.ports.contains_key(server) {
+            self.server(server)?
+        } else {
+            vec![]
+        };
         file("hdfs-site.xml", [self.hdfs()?, hdfs, more.clone()].concat())?;
         file("ssl-server.xml", self.ssl("server"))?;
         file("ssl-client.xml", self.ssl("client"))
@@ -161,13 +197,20 @@ impl Site<'_> {
     }
 
     fn port(&self, server: &str) -> Result<Ports> {
-        self.ports.get(server).copied().with_context(|| format!("there is no {server}"))
+        self.ports
+            .get(server)
+            .copied()
+            .with_context(|| format!("there is no {server}"))
     }
 
     /// `fs.defaultFS`.
     pub(crate) fn url(&self) -> Result<String> {
         let port = self.port("nn1")?.main;
-        Ok(if self.layout.ha { "hdfs://rig".into() } else { format!("hdfs://localhost:{port}") })
+        Ok(if self.layout.ha {
+            "hdfs://rig".into()
+        } else {
+            format!("hdfs://localhost:{port}")
+        })
     }
 
     fn core(&self) -> Result<Settings> {
@@ -177,8 +220,14 @@ impl Site<'_> {
         ];
         // With simple authentication a client is whom its process runs as.
         for user in ["flume", "root"] {
-            all.push(setting(&format!("hadoop.proxyuser.{user}.hosts"), "127.0.0.1,localhost"));
-            all.push(setting(&format!("hadoop.proxyuser.{user}.users"), "alice,bob"));
+            all.push(setting(
+                &format!("hadoop.proxyuser.{user}.hosts"),
+                "127.0.0.1,localhost",
+            ));
+            all.push(setting(
+                &format!("hadoop.proxyuser.{user}.users"),
+                "alice,bob",
+            ));
         }
         if let Security::Kerberos { protection, .. } = self.layout.security {
             all.push(setting("hadoop.security.authentication", "kerberos"));
@@ -196,9 +245,17 @@ impl Site<'_> {
             setting("dfs.namenode.safemode.extension", 0),
         ];
         for name in self.layout.namenodes() {
-            let (port, suffix) =
-                (self.port(&name)?, if self.layout.ha { format!(".rig.{name}") } else { String::new() });
-            for (kind, port) in [("rpc", port.main), ("http", port.http), ("https", port.https)] {
+            let port = self.port(&name)?;
+            let suffix = if self.layout.ha {
+                format!(".rig.{name}")
+            } else {
+                String::new()
+            };
+            for (kind, port) in [
+                ("rpc", port.main),
+                ("http", port.http),
+                ("https", port.https),
+            ] {
                 all.push(setting(
                     &format!("dfs.namenode.{kind}-address{suffix}"),
                     format!("localhost:{port}"),
@@ -208,7 +265,11 @@ impl Site<'_> {
         if self.layout.ha {
             all.extend(self.ha()?);
         }
-        if let Security::Kerberos { protection, encrypt } = self.layout.security {
+        if let Security::Kerberos {
+            protection,
+            encrypt,
+        } = self.layout.security
+        {
             for kind in ["namenode", "datanode", "journalnode"] {
                 all.push(setting(
                     &format!("dfs.{kind}.kerberos.principal"),
@@ -217,7 +278,10 @@ impl Site<'_> {
             }
             all.push(setting("dfs.data.transfer.protection", protection.word()));
             all.push(setting("dfs.encrypt.data.transfer", encrypt));
-            all.push(setting("dfs.encrypt.data.transfer.cipher.suites", "AES/CTR/NoPadding"));
+            all.push(setting(
+                "dfs.encrypt.data.transfer.cipher.suites",
+                "AES/CTR/NoPadding",
+            ));
             all.push(setting("dfs.http.policy", "HTTPS_ONLY"));
         }
         Ok(all)
@@ -233,18 +297,36 @@ impl Site<'_> {
             setting("dfs.ha.fencing.methods", "shell(/bin/true)"),
             setting("dfs.ha.automatic-failover.enabled", false),
             setting("dfs.ha.tail-edits.period", "1s"),
-            setting("dfs.namenode.shared.edits.dir", format!("qjournal://localhost:{}/rig", journal.main)),
-            setting("dfs.journalnode.edits.dir", self.dir.join("data/jn1").display()),
-            setting("dfs.journalnode.rpc-address", format!("127.0.0.1:{}", journal.main)),
-            setting("dfs.journalnode.http-address", format!("127.0.0.1:{}", journal.http)),
-            setting("dfs.journalnode.https-address", format!("127.0.0.1:{}", journal.https)),
+            setting(
+                "dfs.namenode.shared.edits.dir",
+                format!("qjournal://localhost:{}/rig", journal.main),
+            ),
+            setting(
+                "dfs.journalnode.edits.dir",
+                self.dir.join("data/jn1").display(),
+            ),
+            setting(
+                "dfs.journalnode.rpc-address",
+                format!("127.0.0.1:{}", journal.main),
+            ),
+            setting(
+                "dfs.journalnode.http-address",
+                format!("127.0.0.1:{}", journal.http),
+            ),
+            setting(
+                "dfs.journalnode.https-address",
+                format!("127.0.0.1:{}", journal.https),
+            ),
         ])
     }
 
     fn server(&self, name: &str) -> Result<Settings> {
         let data = self.dir.join("data").join(name);
         let mut all = vec![
-            setting("dfs.namenode.name.dir", format!("file://{}", data.display())),
+            setting(
+                "dfs.namenode.name.dir",
+                format!("file://{}", data.display()),
+            ),
             setting("dfs.namenode.rpc-bind-host", "127.0.0.1"),
         ];
         if self.layout.ha && name.starts_with("nn") {
@@ -254,19 +336,44 @@ impl Site<'_> {
             let keytab = kdc.keytab("hdfs");
             all.push(setting("dfs.block.access.token.enable", true));
             for kind in ["namenode", "datanode", "journalnode"] {
-                all.push(setting(&format!("dfs.{kind}.keytab.file"), keytab.display()));
+                all.push(setting(
+                    &format!("dfs.{kind}.keytab.file"),
+                    keytab.display(),
+                ));
             }
             let http = format!("HTTP/localhost@{REALM}");
-            all.push(setting("dfs.journalnode.kerberos.internal.spnego.principal", &http));
+            all.push(setting(
+                "dfs.journalnode.kerberos.internal.spnego.principal",
+                &http,
+            ));
             all.push(setting("dfs.web.authentication.kerberos.principal", &http));
-            all.push(setting("dfs.web.authentication.kerberos.keytab", keytab.display()));
+            all.push(setting(
+                "dfs.web.authentication.kerberos.keytab",
+                keytab.display(),
+            ));
         }
         if name.starts_with("dn") {
-            let Ports { main, ipc, http, https } = self.port(name)?;
+            let Ports {
+                main,
+                ipc,
+                http,
+                https,
+            } = self.port(name)?;
             all.push(setting("dfs.datanode.hostname", "localhost"));
-            all.push(setting("dfs.datanode.data.dir", format!("file://{}", data.display())));
-            for (kind, port) in [("", main), ("ipc.", ipc), ("http.", http), ("https.", https)] {
-                all.push(setting(&format!("dfs.datanode.{kind}address"), format!("127.0.0.1:{port}")));
+            all.push(setting(
+                "dfs.datanode.data.dir",
+                format!("file://{}", data.display()),
+            ));
+            for (kind, port) in [
+                ("", main),
+                ("ipc.", ipc),
+                ("http.", http),
+                ("https.", https),
+            ] {
+                all.push(setting(
+                    &format!("dfs.datanode.{kind}address"),
+                    format!("127.0.0.1:{port}"),
+                ));
             }
         }
         Ok(all)
@@ -276,8 +383,14 @@ impl Site<'_> {
         let (keys, trusted) = self.hadoop.stores();
         let mut all = vec![];
         let mut store = |kind: &str, path: &Path| {
-            all.push(setting(&format!("ssl.{side}.{kind}.location"), path.display()));
-            all.push(setting(&format!("ssl.{side}.{kind}.password"), STORE_PASSWORD));
+            all.push(setting(
+                &format!("ssl.{side}.{kind}.location"),
+                path.display(),
+            ));
+            all.push(setting(
+                &format!("ssl.{side}.{kind}.password"),
+                STORE_PASSWORD,
+            ));
             all.push(setting(&format!("ssl.{side}.{kind}.type"), "pkcs12"));
         };
         store("truststore", &trusted);
@@ -296,7 +409,14 @@ fn setting(key: &str, value: impl ToString) -> (String, String) {
 fn xml(settings: &Settings) -> String {
     let escape = |text: &str| text.replace('&', "&amp;").replace('<', "&lt;");
     let property = |(key, value): &(String, String)| {
-        format!("<property><name>{}</name><value>{}</value></property>\n", escape(key), escape(value))
+        format!(
+            "<property><name>{}</name><value>{}</value></property>\n",
+            escape(key),
+            escape(value)
+        )
     };
-    format!("<configuration>\n{}</configuration>\n", settings.iter().map(property).collect::<String>())
+    format!(
+        "<configuration>\n{}</configuration>\n",
+        settings.iter().map(property).collect::<String>()
+    )
 }

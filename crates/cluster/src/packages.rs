@@ -12,7 +12,14 @@ use anyhow::{Context, Result, bail, ensure};
 static INSTALLING: Mutex<()> = Mutex::new(());
 
 /// Where Debian puts programs; a test's PATH may lack the second half.
-const PATH: &[&str] = &["/usr/local/bin", "/usr/bin", "/bin", "/usr/local/sbin", "/usr/sbin", "/sbin"];
+const PATH: &[&str] = &[
+    "/usr/local/bin",
+    "/usr/bin",
+    "/bin",
+    "/usr/local/sbin",
+    "/usr/sbin",
+    "/sbin",
+];
 
 /// Makes sure of programs, each given with the Debian package that has it. As root what is missing is installed.
 ///
@@ -20,7 +27,10 @@ const PATH: &[&str] = &["/usr/local/bin", "/usr/bin", "/bin", "/usr/local/sbin",
 /// What to install, for another user than root; what apt-get said when it fails.
 pub fn need(programs: &[(&str, &str)]) -> Result<()> {
     let _alone = INSTALLING.lock();
-    let missing: Vec<_> = programs.iter().filter(|(program, _)| find(program).is_none()).collect();
+    let missing: Vec<_> = programs
+        .iter()
+        .filter(|(program, _)| find(program).is_none())
+        .collect();
     if missing.is_empty() {
         return Ok(());
     }
@@ -29,16 +39,27 @@ pub fn need(programs: &[(&str, &str)]) -> Result<()> {
         bail!("please run: sudo apt-get install -y {}", packages.join(" "));
     }
     apt_get(&["update", "-qq"])?;
-    apt_get(&[&["install", "-y", "-qq", "--no-install-recommends"], &packages[..]].concat())?;
+    apt_get(
+        &[
+            &["install", "-y", "-qq", "--no-install-recommends"],
+            &packages[..],
+        ]
+        .concat(),
+    )?;
     for (program, package) in missing {
-        ensure!(find(program).is_some(), "package {package} did not bring {program}");
+        ensure!(
+            find(program).is_some(),
+            "package {package} did not bring {program}"
+        );
     }
     Ok(())
 }
 
 /// The full path of a program.
 fn find(program: &str) -> Option<std::path::PathBuf> {
-    PATH.iter().map(|directory| Path::new(directory).join(program)).find(|path| path.exists())
+    PATH.iter()
+        .map(|directory| Path::new(directory).join(program))
+        .find(|path| path.exists())
 }
 
 /// A command for one of Debian's programs, wherever PATH points.
@@ -55,6 +76,10 @@ fn apt_get(arguments: &[&str]) -> Result<()> {
         .output()
         .context("failed to start apt-get")?;
     let said = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "apt-get {}: {said}", arguments.join(" "));
+    ensure!(
+        output.status.success(),
+        "apt-get {}: {said}",
+        arguments.join(" ")
+    );
     Ok(())
 }

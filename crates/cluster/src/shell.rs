@@ -35,7 +35,12 @@ impl Answer {
     /// Standard output of a command that succeeded.
     pub fn ok(self) -> Result<String> {
         if self.code != 0 {
-            bail!("exit code {}: {}{}", self.code, String::from_utf8_lossy(&self.out), self.err);
+            bail!(
+                "exit code {}: {}{}",
+                self.code,
+                String::from_utf8_lossy(&self.out),
+                self.err
+            );
         }
         Ok(String::from_utf8_lossy(&self.out).into_owned())
     }
@@ -58,29 +63,48 @@ impl Shell {
         let mut program = crate::packages::command("setpriv");
         program.args(["--pdeathsig", "KILL", "--"]).args(command);
         program.envs(environment.iter().map(|(name, value)| (name, value)));
-        let log = std::fs::OpenOptions::new().create(true).append(true).open(log)?;
-        program.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log);
+        let log = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(log)?;
+        program
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(log);
         let mut child = spawn(program).context("failed to start Hadoop's shell")?;
         let commands = child.stdin.take().context("no standard input")?;
         let answers = BufReader::new(child.stdout.take().context("no standard output")?);
-        Ok(Shell { child, commands, answers })
+        Ok(Shell {
+            child,
+            commands,
+            answers,
+        })
     }
 
     /// Runs a command: `fs -ls /`.
     pub(crate) fn run(&mut self, user: As<'_>, words: &[&str]) -> Result<Answer> {
-        let line = [&[user.name, user.keytab, user.proxied], words].concat().join("\t");
+        let line = [&[user.name, user.keytab, user.proxied], words]
+            .concat()
+            .join("\t");
         writeln!(self.commands, "{line}").context("Hadoop's shell is gone")?;
         let mut head = String::new();
         self.answers.read_line(&mut head)?;
         let numbers: Vec<i64> = head.split_whitespace().flat_map(str::parse).collect();
-        let [code, out, err] = numbers[..] else { bail!("Hadoop's shell answered `{head}`") };
+        let [code, out, err] = numbers[..] else {
+            bail!("Hadoop's shell answered `{head}`")
+        };
         let mut read = |length: i64| -> Result<Vec<u8>> {
             let mut bytes = vec![0; usize::try_from(length)?];
             self.answers.read_exact(&mut bytes)?;
             Ok(bytes)
         };
-        let (out, err) = (read(out)?, read(err)?);
-        Ok(Answer { code: i32::try_from(code)?, out, err: String::from_utf8_lossy(&err).into_owned() })
+        let out = read(out)?;
+        let err = read(err)?;
+        Ok(Answer {
+            code: i32::try_from(code)?,
+            out,
+            err: String::from_utf8_lossy(&err).into_owned(),
+        })
     }
 }
 

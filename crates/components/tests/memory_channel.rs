@@ -10,7 +10,13 @@ use tokio::time::{Instant, timeout};
 const SECOND: Duration = Duration::from_secs(1);
 
 fn channel(properties: &str) -> Arc<dyn Channel> {
-    build::<dyn Channel>(&REGISTRY, "memory", properties, &Context::new("a1.channels.c1", &[])).into()
+    build::<dyn Channel>(
+        &REGISTRY,
+        "memory",
+        properties,
+        &Context::new("a1.channels.c1", &[]),
+    )
+    .into()
 }
 
 mod contract {
@@ -18,11 +24,16 @@ mod contract {
 }
 
 fn with_capacity(capacity: usize) -> Arc<dyn Channel> {
-    channel(&format!("capacity = {capacity}\ntransactionCapacity = {capacity}"))
+    channel(&format!(
+        "capacity = {capacity}\ntransactionCapacity = {capacity}"
+    ))
 }
 
 async fn take(channel: &Arc<dyn Channel>, count: usize) -> Box<dyn Take> {
-    channel.take(Want::events(count), Duration::ZERO).await.unwrap()
+    channel
+        .take(Want::events(count), Duration::ZERO)
+        .await
+        .unwrap()
 }
 
 #[tokio::test(start_paused = true)]
@@ -36,17 +47,29 @@ async fn a_lingering_take_fills_and_ends_when_full_or_late() {
         }
     });
     let start = Instant::now();
-    let want = Want { linger: 10 * SECOND, ..Want::events(3) };
+    let want = Want {
+        linger: 10 * SECOND,
+        ..Want::events(3)
+    };
     let full = channel.take(want, 5 * SECOND).await.unwrap();
-    assert_eq!((held(&*full), start.elapsed().as_secs()), ("a b c".into(), 3));
+    assert_eq!(
+        (held(&*full), start.elapsed().as_secs()),
+        ("a b c".into(), 3)
+    );
     let late = channel.take(want, 5 * SECOND).await.unwrap();
-    assert_eq!((held(&*late), start.elapsed().as_secs()), ("d e".into(), 14));
+    assert_eq!(
+        (held(&*late), start.elapsed().as_secs()),
+        ("d e".into(), 14)
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_take_does_not_linger_for_events_that_have_no_room() {
     let channel = with_capacity(4);
-    let want = Want { linger: 10 * SECOND, ..Want::events(100) };
+    let want = Want {
+        linger: 10 * SECOND,
+        ..Want::events(100)
+    };
     let start = Instant::now();
     channel.put(events("a b c d")).await.unwrap();
     drop(channel.take(want, SECOND).await.unwrap().commit());
@@ -71,7 +94,10 @@ async fn a_take_does_not_linger_for_events_that_have_no_room() {
 async fn a_dropped_take_gives_back_what_it_lingers_on() {
     let channel = with_capacity(9);
     channel.put(events("a b")).await.unwrap();
-    let want = Want { linger: 10 * SECOND, ..Want::events(3) };
+    let want = Want {
+        linger: 10 * SECOND,
+        ..Want::events(3)
+    };
     assert!(timeout(SECOND, channel.take(want, SECOND)).await.is_err());
     assert_eq!(held(&*take(&channel, 9).await), "a b");
 }
@@ -100,7 +126,8 @@ async fn whoever_leaves_events_behind_wakes_the_next() {
     let (first, second, ()) = tokio::join!(one(), one(), async {
         channel.put(events("a b")).await.unwrap();
     });
-    let (first, second) = (first.unwrap(), second.unwrap());
+    let first = first.unwrap();
+    let second = second.unwrap();
     assert_eq!((held(&*first), held(&*second)), ("a".into(), "b".into()));
     let (third, ()) = tokio::join!(one(), async { drop(first) });
     assert_eq!(held(&*third.unwrap()), "a");
@@ -147,7 +174,8 @@ async fn a_dropped_take_passes_its_wake_up_on() {
         let channel = channel.clone();
         tokio::spawn(async move { held(&*channel.take(Want::events(1), patience).await.unwrap()) })
     };
-    let (dropped, other) = (waiting(9 * SECOND), waiting(9 * SECOND));
+    let dropped = waiting(9 * SECOND);
+    let other = waiting(9 * SECOND);
     tokio::task::yield_now().await;
     channel.put(events("a")).await.unwrap(); // wakes `dropped`, which never gets to run
     dropped.abort();
@@ -183,7 +211,10 @@ async fn bytes_are_a_limit() {
         }
         assert_eq!(count, fits, "{properties}");
         let full = channel.put(hundred()).await;
-        assert!(fits == 20 || matches!(full, Err(ChannelError::Full { .. })), "{properties}");
+        assert!(
+            fits == 20 || matches!(full, Err(ChannelError::Full { .. })),
+            "{properties}"
+        );
         take(&channel, 20).await.commit().await.unwrap();
         channel.put(hundred()).await.unwrap();
     }
@@ -191,9 +222,15 @@ async fn bytes_are_a_limit() {
     let mut event = flume_core::Event::from("x");
     event.headers.set("h".into(), "y".repeat(600).into());
     channel.put(vec![event.clone()]).await.unwrap();
-    assert!(matches!(channel.put(vec![event]).await, Err(ChannelError::Full { .. })));
+    assert!(matches!(
+        channel.put(vec![event]).await,
+        Err(ChannelError::Full { .. })
+    ));
     let large = flume_core::Event::from(vec![b'x'; 900]);
-    assert!(matches!(channel.put(vec![large]).await, Err(ChannelError::TooLarge { unit: "bytes", .. })));
+    assert!(matches!(
+        channel.put(vec![large]).await,
+        Err(ChannelError::TooLarge { unit: "bytes", .. })
+    ));
 }
 
 /// A reload must not stand still for as long as a put may.
@@ -204,12 +241,22 @@ async fn a_channel_is_not_replaced_while_a_put_waits_for_long() {
     let small = "capacity = 1\ntransactionCapacity = 1\nkeep-alive = 3600";
     let handle = ChannelHandle::new(with(small), cx.clone());
     handle.put(events("a")).await.unwrap();
-    let (waiting, start) = (handle.clone(), Instant::now());
+    let waiting = handle.clone();
+    let start = Instant::now();
     let put = tokio::spawn(async move { waiting.put(events("b")).await });
     tokio::task::yield_now().await;
-    assert!(matches!(handle.replace(with("")).await, Err(ReplaceError::Busy)));
+    assert!(matches!(
+        handle.replace(with("")).await,
+        Err(ReplaceError::Busy)
+    ));
     assert_eq!(start.elapsed().as_secs(), 5);
-    handle.take(Want::events(1), Duration::ZERO).await.unwrap().commit().await.unwrap();
+    handle
+        .take(Want::events(1), Duration::ZERO)
+        .await
+        .unwrap()
+        .commit()
+        .await
+        .unwrap();
     put.await.unwrap().unwrap();
     handle.replace(with("")).await.unwrap();
     assert_eq!((handle.stats().events, handle.stats().capacity), (1, 100));

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use flume_components::REGISTRY;
 use flume_core::{
-    Channel, ChannelHandle, ChannelSelector, Context, Event, Interceptor, Outlet, Route, SourceContext, Stop,
-    Str, Want, Wiring,
+    Channel, ChannelHandle, ChannelSelector, Context, Event, Interceptor, Outlet, Route,
+    SourceContext, Stop, Str, Want, Wiring,
 };
 use flume_testkit::parts::{build, events, words};
 
@@ -17,11 +17,26 @@ fn memory(capacity: usize) -> ChannelHandle {
 
 fn outlet(selector: Box<dyn ChannelSelector>, channels: &[ChannelHandle]) -> (Outlet, Context) {
     let cx = Context::new("a1.sources.r1", &["c1", "c2"]);
-    (Outlet::new(Wiring { interceptors: vec![], selector, channels: channels.to_vec() }, &cx), cx)
+    (
+        Outlet::new(
+            Wiring {
+                interceptors: vec![],
+                selector,
+                channels: channels.to_vec(),
+            },
+            &cx,
+        ),
+        cx,
+    )
 }
 
 fn selector(name: &str, properties: &str) -> Box<dyn ChannelSelector> {
-    build(&REGISTRY, name, properties, &Context::new("a1.sources.r1", &["c1", "c2"]))
+    build(
+        &REGISTRY,
+        name,
+        properties,
+        &Context::new("a1.sources.r1", &["c1", "c2"]),
+    )
 }
 
 fn replicating(optional: &str) -> Box<dyn ChannelSelector> {
@@ -29,7 +44,10 @@ fn replicating(optional: &str) -> Box<dyn ChannelSelector> {
 }
 
 async fn stored(channel: &ChannelHandle) -> Vec<Event> {
-    let take = channel.take(Want::events(99), Duration::ZERO).await.unwrap();
+    let take = channel
+        .take(Want::events(99), Duration::ZERO)
+        .await
+        .unwrap();
     let events = take.events().to_vec();
     take.commit().await.unwrap();
     events
@@ -47,7 +65,11 @@ async fn replicates_to_all_channels_and_forgives_optional_ones() {
 
     let (out, _) = outlet(replicating(""), &channels);
     assert!(out.put(events("a b")).await.is_err());
-    assert_eq!(words(&stored(&channels[0]).await), "a b", "earlier channels keep their copy");
+    assert_eq!(
+        words(&stored(&channels[0]).await),
+        "a b",
+        "earlier channels keep their copy"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -55,7 +77,10 @@ async fn regroups_when_the_route_depends_on_the_event() {
     struct ByLength;
     impl ChannelSelector for ByLength {
         fn route(&self, event: &Event) -> Route<'_> {
-            Route { required: if event.body.len() > 1 { &[0] } else { &[1] }, optional: &[] }
+            Route {
+                required: if event.body.len() > 1 { &[0] } else { &[1] },
+                optional: &[],
+            }
         }
     }
     let channels = [memory(9), memory(9)];
@@ -72,16 +97,27 @@ async fn a_new_wiring_needs_no_new_outlet() {
     let used_by_a_connection = out.clone();
     let cx = Context::new("a1.sources.r1", &["c1"]);
     out.rewire(Wiring {
-        interceptors: vec![build::<dyn Interceptor>(&REGISTRY, "static", "key = dc\nvalue = x", &cx)],
+        interceptors: vec![build::<dyn Interceptor>(
+            &REGISTRY,
+            "static",
+            "key = dc\nvalue = x",
+            &cx,
+        )],
         selector: build(&REGISTRY, "replicating", "", &cx),
         channels: vec![channels[0].clone()],
     })
     .await;
     let mut marked = Event::from("b");
     marked.headers.set(Str::from("dc"), Str::from("mine"));
-    used_by_a_connection.put(vec![Event::from("a"), marked]).await.unwrap();
+    used_by_a_connection
+        .put(vec![Event::from("a"), marked])
+        .await
+        .unwrap();
     let stored = stored(&channels[0]).await;
-    let headers: Vec<_> = stored.iter().map(|event| event.headers.get("dc").unwrap().to_string()).collect();
+    let headers: Vec<_> = stored
+        .iter()
+        .map(|event| event.headers.get("dc").unwrap().to_string())
+        .collect();
     assert_eq!(headers, ["x", "mine"]);
     assert_eq!(channels[1].stats().events, 0);
 }
@@ -109,16 +145,34 @@ async fn multiplexes_by_a_header() {
     let channels = [memory(9), memory(9)];
     let properties = "header = state\nmapping.CZ = c1\nmapping.a.b = c1 c2\ndefault = c2\noptional.CZ = c2 c1\noptional.X = c1";
     let (out, cx) = outlet(selector("multiplexing", properties), &channels);
-    let cases = [("CZ", "1"), ("a.b", "2"), ("US", "3"), ("cz", "4"), ("X", "5"), (" ", "6")];
-    let batch =
-        cases.map(|(value, body)| with("state", value, body)).into_iter().chain([Event::from("7")]).collect();
+    let cases = [
+        ("CZ", "1"),
+        ("a.b", "2"),
+        ("US", "3"),
+        ("cz", "4"),
+        ("X", "5"),
+        (" ", "6"),
+    ];
+    let batch = cases
+        .map(|(value, body)| with("state", value, body))
+        .into_iter()
+        .chain([Event::from("7")])
+        .collect();
     out.put(batch).await.unwrap();
     assert_eq!(words(&stored(&channels[0]).await), "1 2 5");
     assert_eq!(words(&stored(&channels[1]).await), "2 3 4 5 6 7 1");
     assert_eq!(cx.metrics.counter("EventUnroutedCount").get(), 0);
 
-    let (out, cx) = outlet(selector("multiplexing", "header = state\nmapping.CZ = c1"), &channels);
-    out.put(vec![with("state", "US", "lost"), with("state", "CZ", "kept")]).await.unwrap();
+    let (out, cx) = outlet(
+        selector("multiplexing", "header = state\nmapping.CZ = c1"),
+        &channels,
+    );
+    out.put(vec![
+        with("state", "US", "lost"),
+        with("state", "CZ", "kept"),
+    ])
+    .await
+    .unwrap();
     assert_eq!(words(&stored(&channels[0]).await), "kept");
     assert_eq!(cx.metrics.counter("EventUnroutedCount").get(), 1);
 }
@@ -132,7 +186,10 @@ async fn a_selector_names_only_channels_of_its_source() {
         "mapping.x = c9",
         &cx,
     );
-    assert_eq!(nested.err().unwrap().to_string(), "mapping.x: `c9` is not a channel of this source");
+    assert_eq!(
+        nested.err().unwrap().to_string(),
+        "mapping.x: `c9` is not a channel of this source"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -142,7 +199,10 @@ async fn a_slow_put_shows_as_a_wait_for_the_channel() {
     out.put(events("a")).await.unwrap();
     let second = tokio::spawn(async move { out.put(events("b")).await });
     tokio::time::sleep(Duration::from_millis(1500)).await;
-    assert_eq!(cx.state.get().0.to_string(), "waiting: channel a1.channels.c1 has no room");
+    assert_eq!(
+        cx.state.get().0.to_string(),
+        "waiting: channel a1.channels.c1 has no room"
+    );
     stored(&channels[0]).await;
     second.await.unwrap().unwrap();
     assert_eq!(cx.state.get().0, flume_core::State::Running);

@@ -5,8 +5,8 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use flume_components::REGISTRY;
 use flume_core::{
-    Cause, Channel, ChannelHandle, Context, Delivered, Event, Phase, Rejected, RunnerConfig, Sink, SinkError,
-    SinkProcessor, SinkRunner, State, Step, Stop, Switch, Want, run_sinks,
+    Cause, Channel, ChannelHandle, Context, Delivered, Event, Phase, Rejected, RunnerConfig, Sink,
+    SinkError, SinkProcessor, SinkRunner, State, Step, Stop, Switch, Want, run_sinks,
 };
 use flume_testkit::parts::{build, events, held, read, words};
 use parking_lot::Mutex;
@@ -53,14 +53,22 @@ impl Sink for Scripted {
         }
         let mut outcome = Delivered::default();
         let reason = String::from("by its place");
-        let rejected = |&index: &usize| Rejected { index, cause: Cause::NotNow, reason: reason.clone() };
-        outcome.rejected.extend(script.reject_places.iter().map(rejected));
+        let rejected = |&index: &usize| Rejected {
+            index,
+            cause: Cause::NotNow,
+            reason: reason.clone(),
+        };
+        outcome
+            .rejected
+            .extend(script.reject_places.iter().map(rejected));
         for (index, event) in batch.iter().enumerate() {
             let word = words(std::slice::from_ref(event));
             match script.reject.iter().find(|(reject, _)| *reject == word) {
-                Some(&(_, cause)) => {
-                    outcome.rejected.push(Rejected { index, cause, reason: "scripted".into() })
-                }
+                Some(&(_, cause)) => outcome.rejected.push(Rejected {
+                    index,
+                    cause,
+                    reason: "scripted".into(),
+                }),
                 None => script.delivered.push(word),
             }
         }
@@ -70,7 +78,11 @@ impl Sink for Scripted {
     async fn tick(&mut self) -> Result<(), SinkError> {
         let mut script = self.0.lock();
         script.ticks += 1;
-        if script.tick_down { Err(SinkError::at("tick")("down")) } else { Ok(()) }
+        if script.tick_down {
+            Err(SinkError::at("tick")("down"))
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -91,7 +103,8 @@ impl Rig {
             let cx = Context::new(name, &[]);
             ChannelHandle::new(build::<dyn Channel>(&REGISTRY, "memory", "", &cx), cx)
         });
-        let (sink, cx) = (Scripted::default(), Context::new("a1.sinks.k1", &["c1"]));
+        let sink = Scripted::default();
+        let cx = Context::new("a1.sinks.k1", &["c1"]);
         let (switch, stop) = Stop::new();
         let (config, found) = read::<RunnerConfig>(&REGISTRY, "a1.sinks.k1", runner_properties);
         assert!(found.is_empty(), "{found:?}");
@@ -104,7 +117,15 @@ impl Rig {
             &cx,
             stop.clone(),
         );
-        Rig { runner, channel, dead_letters, sink, cx, stop, switch }
+        Rig {
+            runner,
+            channel,
+            dead_letters,
+            sink,
+            cx,
+            stop,
+            switch,
+        }
     }
 
     async fn put(&self, words: &'static str) {
@@ -129,7 +150,10 @@ async fn an_error_rolls_back_and_shows_in_the_state() {
     let mut rig = Rig::new("", false);
     rig.put("a b c d e").await;
     rig.sink.0.lock().down = true;
-    assert_eq!(rig.runner.step(IDLE).await.unwrap_err().to_string(), "failed to deliver");
+    assert_eq!(
+        rig.runner.step(IDLE).await.unwrap_err().to_string(),
+        "failed to deliver"
+    );
     assert!(
         matches!(rig.cx.state.get().0, State::Failing { error, attempts: 1, .. } if error == "failed to deliver: down")
     );
@@ -138,9 +162,14 @@ async fn an_error_rolls_back_and_shows_in_the_state() {
         (rig.step().await, rig.step().await, rig.step().await),
         (Step::Delivered, Step::Delivered, Step::Idle)
     );
-    assert_eq!((rig.delivered(), rig.sink.0.lock().opens), ("a b c d e".into(), 1));
+    assert_eq!(
+        (rig.delivered(), rig.sink.0.lock().opens),
+        ("a b c d e".into(), 1)
+    );
     assert_eq!(rig.cx.metrics.counter("EventDrainSuccessCount").get(), 5);
-    assert!(matches!(rig.cx.state.get().0, State::Waiting { reason } if reason == "nothing to deliver"));
+    assert!(
+        matches!(rig.cx.state.get().0, State::Waiting { reason } if reason == "nothing to deliver")
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -151,7 +180,10 @@ async fn not_now_waits_while_others_flow() {
     rig.step().await;
     rig.put("c").await;
     rig.step().await;
-    assert_eq!((rig.delivered(), rig.channel.stats().in_flight), ("a b c".into(), 1));
+    assert_eq!(
+        (rig.delivered(), rig.channel.stats().in_flight),
+        ("a b c".into(), 1)
+    );
     let start = Instant::now();
     rig.step().await; // idle for a second
     rig.step().await; // the second attempt, in vain
@@ -186,8 +218,15 @@ async fn malformed_goes_to_the_dead_letters_after_three_attempts() {
     while rig.dead_letters.stats().events == 0 {
         rig.step().await;
     }
-    assert_eq!((rig.delivered(), rig.channel.stats().in_flight), ("a b".into(), 1));
-    let dead = rig.dead_letters.take(Want::events(9), Duration::ZERO).await.unwrap();
+    assert_eq!(
+        (rig.delivered(), rig.channel.stats().in_flight),
+        ("a b".into(), 1)
+    );
+    let dead = rig
+        .dead_letters
+        .take(Want::events(9), Duration::ZERO)
+        .await
+        .unwrap();
     assert_eq!(held(&*dead), "m");
 }
 
@@ -201,7 +240,10 @@ async fn malformed_without_dead_letters_waits_and_holds_nothing_up() {
     for _ in 0..9 {
         rig.step().await;
     }
-    assert_eq!((rig.delivered(), rig.channel.stats().in_flight), ("a b c".into(), 1));
+    assert_eq!(
+        (rig.delivered(), rig.channel.stats().in_flight),
+        ("a b c".into(), 1)
+    );
     assert_eq!(rig.cx.metrics.gauge("EventParkedCount").get(), 1);
 }
 
@@ -231,7 +273,10 @@ async fn a_parked_batch_keeps_its_attempts_when_a_tick_fails() {
     advance(Duration::from_secs(2)).await;
     assert!(rig.runner.step(IDLE).await.is_err());
     assert_eq!(rig.cx.metrics.gauge("EventParkedCount").get(), 1);
-    assert_eq!((rig.channel.stats().events, rig.channel.stats().in_flight), (0, 1));
+    assert_eq!(
+        (rig.channel.stats().events, rig.channel.stats().in_flight),
+        (0, 1)
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -241,7 +286,10 @@ async fn a_rejection_said_twice_or_of_no_event_shifts_nothing() {
     rig.sink.0.lock().reject_places = vec![9, 1, 1];
     rig.put("a x y b").await;
     rig.step().await;
-    assert_eq!((rig.delivered(), rig.channel.stats().in_flight), ("a b".into(), 2));
+    assert_eq!(
+        (rig.delivered(), rig.channel.stats().in_flight),
+        ("a b".into(), 2)
+    );
     rig.reject(&[]);
     rig.sink.0.lock().reject_places.clear();
     while rig.channel.stats().in_flight > 0 {
@@ -265,14 +313,24 @@ async fn what_is_parked_bounds_the_next_batch() {
 
 #[tokio::test(start_paused = true)]
 async fn a_sink_that_fails_without_asking_for_a_pause_keeps_no_core_busy() {
-    let Rig { runner, sink, stop, switch, .. } = {
+    let Rig {
+        runner,
+        sink,
+        stop,
+        switch,
+        ..
+    } = {
         let rig = Rig::new("", false);
         rig.put("a").await;
         rig.sink.0.lock().down_without_pause = true;
         rig
     };
-    let mut processor =
-        build::<dyn SinkProcessor>(&REGISTRY, "default", "", &Context::new("a1.sinks.k1", &["k1"]));
+    let mut processor = build::<dyn SinkProcessor>(
+        &REGISTRY,
+        "default",
+        "",
+        &Context::new("a1.sinks.k1", &["k1"]),
+    );
     let mut sinks = [runner];
     tokio::join!(run_sinks(&mut *processor, &mut sinks, &stop), async {
         tokio::time::sleep(Duration::from_secs(10)).await;
@@ -289,7 +347,8 @@ async fn an_idle_sink_ticks_every_second_and_wakes_on_the_put() {
         rig.step().await;
     }
     assert_eq!(rig.sink.0.lock().ticks, 3);
-    let (start, channel) = (Instant::now(), rig.channel.clone());
+    let start = Instant::now();
+    let channel = rig.channel.clone();
     let (step, ()) = tokio::join!(rig.step(), async {
         advance(Duration::from_millis(300)).await;
         channel.put(events("a")).await.unwrap();
@@ -312,12 +371,24 @@ async fn linger_of_the_configuration_fills_batches() {
 
 /// What a stop in this phase, ten milliseconds after the start, leaves: delivered, still in the channel.
 async fn stopped(phase: Phase, reject: &'static str) -> (String, usize, Duration) {
-    let Rig { runner, channel, sink, cx, stop, switch, .. } = Rig::new("batchLingerMs = 60000", false);
+    let Rig {
+        runner,
+        channel,
+        sink,
+        cx,
+        stop,
+        switch,
+        ..
+    } = Rig::new("batchLingerMs = 60000", false);
     sink.0.lock().reject = vec![(reject, Cause::NotNow)];
     channel.put(events("a x b c d e")).await.unwrap();
     let start = Instant::now();
-    let mut processor =
-        build::<dyn SinkProcessor>(&REGISTRY, "default", "", &Context::new("a1.sinks.k1", &["k1"]));
+    let mut processor = build::<dyn SinkProcessor>(
+        &REGISTRY,
+        "default",
+        "",
+        &Context::new("a1.sinks.k1", &["k1"]),
+    );
     let mut sinks = [runner];
     tokio::join!(run_sinks(&mut *processor, &mut sinks, &stop), async {
         advance(Duration::from_millis(10)).await;
@@ -329,13 +400,20 @@ async fn stopped(phase: Phase, reject: &'static str) -> (String, usize, Duration
     });
     assert_eq!(channel.stats().in_flight, 0);
     assert_eq!(cx.state.get().0, State::Stopped);
-    (sink.0.lock().delivered.join(" "), channel.stats().events, start.elapsed())
+    (
+        sink.0.lock().delivered.join(" "),
+        channel.stats().events,
+        start.elapsed(),
+    )
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_draining_sink_waits_for_nothing_but_what_is_parked() {
     let (delivered, left, elapsed) = stopped(Phase::Drain, "").await;
-    assert_eq!((delivered.as_str(), left, elapsed.as_millis()), ("a x b c d e", 0, 10));
+    assert_eq!(
+        (delivered.as_str(), left, elapsed.as_millis()),
+        ("a x b c d e", 0, 10)
+    );
     let (delivered, left, elapsed) = stopped(Phase::Drain, "x").await;
     assert_eq!((delivered.as_str(), left), ("a b c d e x", 0));
     assert!(elapsed >= Duration::from_secs(2), "{elapsed:?}");

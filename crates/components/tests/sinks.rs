@@ -12,7 +12,12 @@ use tokio::time::advance;
 
 fn quiet(name: &str) -> SinkUnderTest {
     let cx = Context::new("a1.sinks.k1", &["c1"]);
-    SinkUnderTest { sink: build(&REGISTRY, name, "", &cx), cx, delivered: None, holds: Box::new(()) }
+    SinkUnderTest {
+        sink: build(&REGISTRY, name, "", &cx),
+        cx,
+        delivered: None,
+        holds: Box::new(()),
+    }
 }
 
 fn null() -> SinkUnderTest {
@@ -24,10 +29,17 @@ fn logger() -> SinkUnderTest {
 }
 
 fn file_roll() -> SinkUnderTest {
-    let (cx, dir) = (Context::new("a1.sinks.k1", &["c1"]), tempfile::tempdir().unwrap());
-    let (sink, path) = (in_directory(dir.path(), "", &cx), dir.path().to_path_buf());
+    let cx = Context::new("a1.sinks.k1", &["c1"]);
+    let dir = tempfile::tempdir().unwrap();
+    let sink = in_directory(dir.path(), "", &cx);
+    let path = dir.path().to_path_buf();
     let lines = move || contents(&path).concat().lines().map(String::from).collect();
-    SinkUnderTest { sink, cx, delivered: Some(Box::new(lines)), holds: Box::new(dir) }
+    SinkUnderTest {
+        sink,
+        cx,
+        delivered: Some(Box::new(lines)),
+        holds: Box::new(dir),
+    }
 }
 
 mod null_contract {
@@ -43,28 +55,44 @@ mod file_roll_contract {
 }
 
 fn in_directory(dir: &Path, more: &str, cx: &Context) -> Box<dyn Sink> {
-    build(&REGISTRY, "file_roll", &format!("sink.directory = {}\n{more}", dir.display()), cx)
+    build(
+        &REGISTRY,
+        "file_roll",
+        &format!("sink.directory = {}\n{more}", dir.display()),
+        cx,
+    )
 }
 
 fn names(dir: &Path) -> Vec<String> {
-    let mut names: Vec<_> =
-        fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    let mut names: Vec<_> = fs::read_dir(dir)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
     names.sort();
     names
 }
 
 fn contents(dir: &Path) -> Vec<String> {
-    names(dir).iter().map(|name| fs::read_to_string(dir.join(name)).unwrap()).collect()
+    names(dir)
+        .iter()
+        .map(|name| fs::read_to_string(dir.join(name)).unwrap())
+        .collect()
 }
 
 #[tokio::test(start_paused = true)]
 async fn files_roll_by_time_also_while_nothing_comes() {
-    for (interval, expected) in
-        [("", &["abc", "d"][..]), ("sink.rollInterval = 0", &["abcd"]), ("sink.rollInterval = -1", &["abcd"])]
-    {
-        let (dir, cx) = (tempfile::tempdir().unwrap(), Context::new("a1.sinks.k1", &["c1"]));
-        let mut sink =
-            in_directory(dir.path(), &format!("sink.serializer.appendNewline = false\n{interval}"), &cx);
+    for (interval, expected) in [
+        ("", &["abc", "d"][..]),
+        ("sink.rollInterval = 0", &["abcd"]),
+        ("sink.rollInterval = -1", &["abcd"]),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let cx = Context::new("a1.sinks.k1", &["c1"]);
+        let mut sink = in_directory(
+            dir.path(),
+            &format!("sink.serializer.appendNewline = false\n{interval}"),
+            &cx,
+        );
         sink.open().await.unwrap();
         sink.deliver(&events("a b")).await.unwrap();
         sink.tick().await.unwrap();
@@ -74,15 +102,22 @@ async fn files_roll_by_time_also_while_nothing_comes() {
         sink.deliver(&events("d")).await.unwrap();
         sink.close().await.unwrap();
         assert_eq!(contents(dir.path()), expected, "{interval}");
-        assert_eq!(cx.metrics.counter("ConnectionCreatedCount").get(), expected.len() as u64);
-        assert_eq!(cx.metrics.counter("ConnectionClosedCount").get(), expected.len() as u64);
+        assert_eq!(
+            cx.metrics.counter("ConnectionCreatedCount").get(),
+            expected.len() as u64
+        );
+        assert_eq!(
+            cx.metrics.counter("ConnectionClosedCount").get(),
+            expected.len() as u64
+        );
     }
 }
 
 #[tokio::test]
 async fn names_as_flume_makes_them() {
     for (manager, digits) in [("DEFAULT", 13), ("ROLLTIME", 14)] {
-        let (dir, cx) = (tempfile::tempdir().unwrap(), Context::new("a1.sinks.k1", &["c1"]));
+        let dir = tempfile::tempdir().unwrap();
+        let cx = Context::new("a1.sinks.k1", &["c1"]);
         let more = format!(
             "sink.pathManager = {manager}\nsink.pathManager.prefix = web-\nsink.pathManager.extension = log\nsink.syncOnCommit = true"
         );
@@ -91,28 +126,40 @@ async fn names_as_flume_makes_them() {
         sink.deliver(&events("a")).await.unwrap();
         sink.close().await.unwrap();
         let names = names(dir.path());
-        let series =
-            names[0].strip_prefix("web-").and_then(|name| name.strip_suffix("-1.log")).unwrap_or(&names[0]);
-        assert!(series.len() == digits && series.bytes().all(|byte| byte.is_ascii_digit()), "{names:?}");
+        let series = names[0]
+            .strip_prefix("web-")
+            .and_then(|name| name.strip_suffix("-1.log"))
+            .unwrap_or(&names[0]);
+        assert!(
+            series.len() == digits && series.bytes().all(|byte| byte.is_ascii_digit()),
+            "{names:?}"
+        );
     }
 }
 
 #[tokio::test]
 async fn headers_come_as_a_java_map() {
-    let (dir, cx) = (tempfile::tempdir().unwrap(), Context::new("a1.sinks.k1", &["c1"]));
+    let dir = tempfile::tempdir().unwrap();
+    let cx = Context::new("a1.sinks.k1", &["c1"]);
     let mut sink = in_directory(dir.path(), "sink.serializer = header_and_text", &cx);
     sink.open().await.unwrap();
     let mut batch = events("hello world");
-    batch[0].headers.set("timestamp".into(), "1700000000000".into());
+    batch[0]
+        .headers
+        .set("timestamp".into(), "1700000000000".into());
     batch[0].headers.set("host".into(), "h1".into());
     sink.deliver(&batch).await.unwrap();
     sink.close().await.unwrap();
-    assert_eq!(contents(dir.path()), ["{host=h1, timestamp=1700000000000} hello\n{} world\n"]);
+    assert_eq!(
+        contents(dir.path()),
+        ["{host=h1, timestamp=1700000000000} hello\n{} world\n"]
+    );
 }
 
 #[tokio::test]
 async fn a_schema_is_read_once_it_is_there() {
-    let (dir, cx) = (tempfile::tempdir().unwrap(), Context::new("a1.sinks.k1", &["c1"]));
+    let dir = tempfile::tempdir().unwrap();
+    let cx = Context::new("a1.sinks.k1", &["c1"]);
     let elsewhere = tempfile::tempdir().unwrap();
     let schema = elsewhere.path().join("int.avsc");
     let more = "sink.serializer = org.apache.flume.sink.hdfs.AvroEventSerializer$Builder\n\
@@ -127,18 +174,32 @@ async fn a_schema_is_read_once_it_is_there() {
         "{rejected:?}"
     );
     fs::write(&schema, "\"int\"").unwrap();
-    assert!(sink.deliver(&events("a")).await.unwrap().rejected.is_empty());
+    assert!(
+        sink.deliver(&events("a"))
+            .await
+            .unwrap()
+            .rejected
+            .is_empty()
+    );
     sink.close().await.unwrap();
-    assert!(fs::read(dir.path().join(&names(dir.path())[0])).unwrap().starts_with(b"Obj\x01"));
+    assert!(
+        fs::read(dir.path().join(&names(dir.path())[0]))
+            .unwrap()
+            .starts_with(b"Obj\x01")
+    );
 }
 
 #[tokio::test]
 async fn a_directory_that_is_missing_or_none_is_said() {
-    let (dir, cx) = (tempfile::tempdir().unwrap(), Context::new("a1.sinks.k1", &["c1"]));
+    let dir = tempfile::tempdir().unwrap();
+    let cx = Context::new("a1.sinks.k1", &["c1"]);
     let path = dir.path().join("files");
     let mut sink = in_directory(&path, "", &cx);
     let error = flume_core::with_causes(&sink.open().await.unwrap_err());
-    assert!(error.contains("sink.directory: No such file or directory"), "{error}");
+    assert!(
+        error.contains("sink.directory: No such file or directory"),
+        "{error}"
+    );
     fs::write(&path, "").unwrap();
     let error = flume_core::with_causes(&sink.open().await.unwrap_err());
     assert!(error.contains("it is not a directory"), "{error}");

@@ -12,7 +12,12 @@ fn sh(command: &str, properties: &str) -> RunningSource {
 /// The bodies that `command` leads to.
 async fn check(command: &str, properties: &str, bodies: &[&[u8]]) {
     let source = sh(command, properties);
-    let seen: Vec<_> = source.take(bodies.len()).await.into_iter().map(|event| event.body).collect();
+    let seen: Vec<_> = source
+        .take(bodies.len())
+        .await
+        .into_iter()
+        .map(|event| event.body)
+        .collect();
     assert_eq!(seen, bodies, "{command}");
     let channel = source.channel.clone();
     source.ended().await.unwrap();
@@ -21,19 +26,44 @@ async fn check(command: &str, properties: &str, bodies: &[&[u8]]) {
 
 #[tokio::test]
 async fn each_line_is_an_event() {
-    check(r"printf 'a\nb\rc\r\n\nlast'", "", &[b"a", b"b", b"c", b"", b"last"]).await;
+    check(
+        r"printf 'a\nb\rc\r\n\nlast'",
+        "",
+        &[b"a", b"b", b"c", b"", b"last"],
+    )
+    .await;
     check("true", "", &[]).await;
     check("echo one; echo two", "batchSize = 1", &[b"one", b"two"]).await;
     check("echo one; echo two", "batchSize = 0", &[b"one", b"two"]).await;
-    check("echo abcdefghij", "maxLineLength = 4", &[b"abcd", b"efgh", b"ij"]).await;
+    check(
+        "echo abcdefghij",
+        "maxLineLength = 4",
+        &[b"abcd", b"efgh", b"ij"],
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn bodies_are_in_the_character_set_of_the_output() {
-    check(r"printf 'caf\303\251 \377\n'", "", &["caf\u{e9} \u{fffd}".as_bytes()]).await;
-    check(r"printf 'caf\351 \200\n'", "charset = ISO-8859-1", &[b"caf\xe9 \x80"]).await;
+    check(
+        r"printf 'caf\303\251 \377\n'",
+        "",
+        &["caf\u{e9} \u{fffd}".as_bytes()],
+    )
+    .await;
+    check(
+        r"printf 'caf\351 \200\n'",
+        "charset = ISO-8859-1",
+        &[b"caf\xe9 \x80"],
+    )
+    .await;
     check(r"printf 'caf\351\n'", "charset = US-ASCII", &[b"caf?"]).await;
-    check(r"printf '\000a\000\n'", "charset = UTF-16", &[b"\xfe\xff\0a"]).await;
+    check(
+        r"printf '\000a\000\n'",
+        "charset = UTF-16",
+        &[b"\xfe\xff\0a"],
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -45,7 +75,11 @@ async fn without_a_shell_quotes_mean_nothing() {
 
 #[tokio::test]
 async fn a_command_that_does_not_exist_is_named() {
-    let source = RunningSource::start(&REGISTRY, "exec", "command = no-such-command -x\nrestart = true");
+    let source = RunningSource::start(
+        &REGISTRY,
+        "exec",
+        "command = no-such-command -x\nrestart = true",
+    );
     let error = source.ended().await.unwrap_err();
     assert_eq!(error.to_string(), "failed to start `no-such-command`");
 }
@@ -87,7 +121,11 @@ async fn a_stop_takes_the_last_lines_and_ends_the_whole_group() {
     let pids = source.bodies(1).await.remove(0);
     let channel = source.channel.clone();
     source.stop().await.unwrap();
-    assert_eq!(channel.stats().events, 1, "the line written after the request");
+    assert_eq!(
+        channel.stats().events,
+        1,
+        "the line written after the request"
+    );
     let (shell, background) = pids.split_once(' ').unwrap();
     assert_eq!(state(shell), None, "reaped");
     // The background process is not ours to reap; a dead one may be left as a zombie.
@@ -101,7 +139,10 @@ async fn a_stop_takes_the_last_lines_and_ends_the_whole_group() {
 
 #[tokio::test]
 async fn a_command_that_will_not_end_is_killed() {
-    let source = sh("trap '' TERM; echo $$; while true; do read line; done", "batchSize = 1");
+    let source = sh(
+        "trap '' TERM; echo $$; while true; do read line; done",
+        "batchSize = 1",
+    );
     let pid = source.bodies(1).await.remove(0);
     source.stop().await.unwrap();
     assert_eq!(state(&pid), None);

@@ -37,10 +37,14 @@ async fn a_datagram_is_an_event_up_to_its_first_line_feed() {
 #[tokio::test]
 async fn the_sender_can_be_a_header() {
     for key in ["remoteAddress", "bind = 127.0.0.1\nremoteAddress"] {
-        let source = RunningSource::start(&REGISTRY, "netcatudp", &format!("port = 0\n{key} = from"));
+        let source =
+            RunningSource::start(&REGISTRY, "netcatudp", &format!("port = 0\n{key} = from"));
         let sender = send(&source, b"a").await;
         let event = source.take(1).await.remove(0);
-        assert_eq!(event.headers.get("from").unwrap(), &format!("/127.0.0.1:{}", sender.port()));
+        assert_eq!(
+            event.headers.get("from").unwrap(),
+            &format!("/127.0.0.1:{}", sender.port())
+        );
         source.stop().await.unwrap();
     }
 }

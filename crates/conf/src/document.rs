@@ -26,7 +26,8 @@ impl Document {
         let mut document = Document::default();
         for path in paths {
             let name = path.display().to_string();
-            let bytes = fs::read(path).map_err(|error| format!("{name} cannot be read: {error}"))?;
+            let bytes =
+                fs::read(path).map_err(|error| format!("{name} cannot be read: {error}"))?;
             document.add(&name, &bytes);
         }
         Ok(document)
@@ -41,7 +42,11 @@ impl Document {
         self.diagnostics.append(&mut parsed.diagnostics);
         for entry in parsed.entries {
             let text = entry.value.trim().to_string();
-            let setting = Setting { text, key_place: entry.key_place, value_place: entry.value_place };
+            let setting = Setting {
+                text,
+                key_place: entry.key_place,
+                value_place: entry.value_place,
+            };
             let key = entry.key.trim().to_string();
             let place = setting.key_place.clone();
             if let Some(earlier) = self.settings.insert(key.clone(), setting)
@@ -50,11 +55,23 @@ impl Document {
             {
                 let line = earlier.key_place.line;
                 let (severity, text) = if earlier.text == self.settings[&key].text {
-                    (Severity::Note, format!("is set a second time, to what line {line} says already"))
+                    (
+                        Severity::Note,
+                        format!("is set a second time, to what line {line} says already"),
+                    )
                 } else {
-                    (Severity::Warning, format!("is set a second time, the value of line {line} is lost"))
+                    (
+                        Severity::Warning,
+                        format!("is set a second time, the value of line {line} is lost"),
+                    )
                 };
-                self.diagnostics.push(Diagnostic { severity, place, key, text, hint: None });
+                self.diagnostics.push(Diagnostic {
+                    severity,
+                    place,
+                    key,
+                    text,
+                    hint: None,
+                });
             }
         }
         self.files.push((name, text));
@@ -78,16 +95,18 @@ impl Document {
         let mut plan = Graph::of(agent, &self.settings).plan(registry);
         plan.diagnostics.extend(self.diagnostics.iter().cloned());
         let nameless = self.settings.iter().filter(|(key, _)| belongs_to_none(key));
-        plan.diagnostics.extend(nameless.map(|(key, setting)| Diagnostic {
-            severity: Severity::Warning,
-            place: setting.key_place.clone(),
-            key: key.clone(),
-            text: "belongs to no agent, it has no effect".into(),
-            hint: Some(match key.starts_with("//") || key.starts_with("--") {
-                true => "a comment begins with `#`".into(),
-                false => "keys are AGENT.sources.NAME.PROPERTY and the like".into(),
-            }),
-        }));
+        plan.diagnostics
+            .extend(nameless.map(|(key, setting)| Diagnostic {
+                severity: Severity::Warning,
+                place: setting.key_place.clone(),
+                key: key.clone(),
+                text: "belongs to no agent, it has no effect".into(),
+                hint: Some(if key.starts_with("//") || key.starts_with("--") {
+                    "a comment begins with `#`".into()
+                } else {
+                    "keys are AGENT.sources.NAME.PROPERTY and the like".into()
+                }),
+            }));
         plan.diagnostics.sort_by(|a, b| a.place.cmp(&b.place));
         plan
     }

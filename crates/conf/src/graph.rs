@@ -9,7 +9,13 @@ use flume_core::{
 };
 
 /// Second words of a key that stand for components.
-pub(crate) const KINDS: [&str; 5] = ["sources", "channels", "sinks", "sinkgroups", "configfilters"];
+pub(crate) const KINDS: [&str; 5] = [
+    "sources",
+    "channels",
+    "sinks",
+    "sinkgroups",
+    "configfilters",
+];
 
 /// One agent's keys, sorted into components.
 pub(crate) struct Graph {
@@ -30,8 +36,15 @@ pub(crate) struct Group {
 
 impl Graph {
     pub(crate) fn of(agent: &str, settings: &BTreeMap<String, Setting>) -> Graph {
-        let kinds = KINDS.into_iter().map(|kind| (kind, Group::default())).collect();
-        let mut graph = Graph { agent: agent.into(), kinds, diagnostics: vec![] };
+        let kinds = KINDS
+            .into_iter()
+            .map(|kind| (kind, Group::default()))
+            .collect();
+        let mut graph = Graph {
+            agent: agent.into(),
+            kinds,
+            diagnostics: vec![],
+        };
         let prefix = format!("{agent}.");
         for (key, setting) in settings {
             if let Some(rest) = key.strip_prefix(&prefix) {
@@ -56,9 +69,12 @@ impl Graph {
                 hint: None,
             });
         }
-        let (word, below) = rest.split_once('.').map_or((rest, None), |(word, below)| (word, Some(below)));
+        let (word, below) = rest
+            .split_once('.')
+            .map_or((rest, None), |(word, below)| (word, Some(below)));
         let Some(kind) = KINDS.into_iter().find(|kind| *kind == word) else {
-            let hint = nearest(word, KINDS.into_iter()).map(|near| format!("did you mean `{near}`?"));
+            let hint =
+                nearest(word, KINDS.into_iter()).map(|near| format!("did you mean `{near}`?"));
             return self.warn(
                 setting,
                 key,
@@ -71,7 +87,8 @@ impl Graph {
             // As in Flume the search starts one character later: a name has at least one.
             Some(below) => match below.char_indices().skip(1).find(|(_, c)| *c == '.') {
                 Some((dot, _)) if dot + 1 < below.len() => {
-                    let (name, property) = (&below[..dot], &below[dot + 1..]);
+                    let name = &below[..dot];
+                    let property = &below[dot + 1..];
                     let sections = &mut self.kinds.entry(kind).or_default().sections;
                     let section = sections.entry(name.into()).or_insert_with(|| Section {
                         name: format!("{}.{kind}.{name}", self.agent),
@@ -122,20 +139,27 @@ impl Graph {
                         hint: Some("a comment needs a line of its own".into()),
                     });
                 }
-                group.sections.entry(name.text.clone()).or_insert_with(|| Section {
-                    name: format!("{agent}.{kind}.{}", name.text),
-                    home: name.place.clone(),
-                    ..Section::default()
-                });
+                group
+                    .sections
+                    .entry(name.text.clone())
+                    .or_insert_with(|| Section {
+                        name: format!("{agent}.{kind}.{}", name.text),
+                        home: name.place.clone(),
+                        ..Section::default()
+                    });
             }
             for (name, section) in &group.sections {
                 if group.listed.texts().any(|listed| listed == name) {
                     continue;
                 }
-                let unset = group.listed.texts().filter(|name| group.sections[*name].settings.is_empty());
+                let unset = group
+                    .listed
+                    .texts()
+                    .filter(|name| group.sections[*name].settings.is_empty());
                 let hint = nearest(name, unset).map(|near| format!("did you mean `{near}`?"));
                 let hint = hint.or_else(|| {
-                    listed_elsewhere(agent, name, settings).map(|other| format!("did you mean `{other}`?"))
+                    listed_elsewhere(agent, name, settings)
+                        .map(|other| format!("did you mean `{other}`?"))
                 });
                 self.diagnostics.push(Diagnostic {
                     severity: Severity::Warning,
@@ -161,22 +185,37 @@ impl Graph {
 
     /// Takes out the listed sections of a kind, in the order of the list.
     pub(crate) fn take(&mut self, kind: &str) -> Vec<(String, Section)> {
-        let Some(group) = self.kinds.get_mut(kind) else { return vec![] };
-        let named = group.listed.texts().map(String::from).collect::<Vec<_>>().into_iter();
-        named.filter_map(|name| group.sections.remove(&name).map(|section| (name, section))).collect()
+        let Some(group) = self.kinds.get_mut(kind) else {
+            return vec![];
+        };
+        let named = group
+            .listed
+            .texts()
+            .map(String::from)
+            .collect::<Vec<_>>()
+            .into_iter();
+        named
+            .filter_map(|name| group.sections.remove(&name).map(|section| (name, section)))
+            .collect()
     }
 }
 
 /// Where the component `name` is listed, if not as the kind, or for the agent, that its properties name: the agent's
 /// own other lists count, and those of others when this agent has none.
-fn listed_elsewhere(agent: &str, name: &str, settings: &BTreeMap<String, Setting>) -> Option<String> {
+fn listed_elsewhere(
+    agent: &str,
+    name: &str,
+    settings: &BTreeMap<String, Setting>,
+) -> Option<String> {
     let lists = settings.iter().filter_map(|(key, setting)| {
         let (owner, kind) = key.split_once('.')?;
         KINDS.contains(&kind).then_some((owner, key, setting))
     });
     let lists: Vec<_> = lists.collect();
     let stranger = !lists.iter().any(|(owner, ..)| *owner == agent);
-    let lists = lists.into_iter().filter(|(owner, ..)| stranger || *owner == agent);
+    let lists = lists
+        .into_iter()
+        .filter(|(owner, ..)| stranger || *owner == agent);
     let mut found =
         lists.filter(|(.., setting)| Names::split(setting).0.texts().any(|listed| listed == name));
     found.next().map(|(_, key, _)| format!("{key}.{name}"))

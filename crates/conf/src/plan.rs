@@ -1,8 +1,8 @@
 //! What an agent is to run: every component parsed, nothing built.
 
 use flume_core::{
-    Channel, ChannelSelector, Config, Diagnostic, Interceptor, Place, RunnerConfig, Sink, SinkProcessor,
-    Source,
+    Channel, ChannelSelector, Config, Diagnostic, Interceptor, Place, RunnerConfig, Sink,
+    SinkProcessor, Source,
     component::Constructor,
     config::{Chain, Ignored, Names, Nested},
     props::Section,
@@ -127,8 +127,18 @@ pub struct Refused {
 impl Refused {
     /// The component of `section`.
     pub fn new(section: &Section, reason: &str) -> Self {
-        let type_name = section.settings.get("type").map_or("", |setting| &setting.text).into();
-        let (name, place) = (section.name.clone(), section.home.clone());
-        Refused { name, type_name, place, reason: reason.into() }
+        let type_name = section
+            .settings
+            .get("type")
+            .map_or("", |setting| &setting.text)
+            .into();
+        let name = section.name.clone();
+        let place = section.home.clone();
+        Refused {
+            name,
+            type_name,
+            place,
+            reason: reason.into(),
+        }
     }
 }

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use flume_core::{
-    Channel, Config, Diagnostic, Place, Registry, RunnerConfig, Severity, Sink, SinkProcessor, Source,
+    Channel, Config, Diagnostic, Place, Registry, RunnerConfig, Severity, Sink, SinkProcessor,
+    Source,
     component::{Constructor, Kind, find},
     config::{Names, Nested, Property},
     props::{Props, Section, nearest},
@@ -20,9 +21,22 @@ const FRAME: [&str; 3] = ["channels", "interceptors", "selector"];
 
 impl Graph {
     pub(crate) fn plan(mut self, registry: &Registry) -> Plan {
-        let listed = self.kinds["channels"].listed.texts().map(String::from).collect();
-        let plan = Plan { agent: self.agent.clone(), ..Plan::default() };
-        let mut planner = Planner { registry, listed, usable: BTreeSet::new(), used: BTreeSet::new(), plan };
+        let listed = self.kinds["channels"]
+            .listed
+            .texts()
+            .map(String::from)
+            .collect();
+        let plan = Plan {
+            agent: self.agent.clone(),
+            ..Plan::default()
+        };
+        let mut planner = Planner {
+            registry,
+            listed,
+            usable: BTreeSet::new(),
+            used: BTreeSet::new(),
+            plan,
+        };
         let mut homes = BTreeMap::new();
         for (name, section) in self.take("channels") {
             homes.insert(name.clone(), (section.name.clone(), section.home.clone()));
@@ -34,8 +48,15 @@ impl Graph {
             planner.source(section);
         }
         let sinks = self.take("sinks");
-        connected.extend(sinks.iter().map(|(_, section)| section.settings.contains_key("channel")));
-        let sinks = sinks.into_iter().map(|(name, section)| (name, planner.sink(section))).collect();
+        connected.extend(
+            sinks
+                .iter()
+                .map(|(_, section)| section.settings.contains_key("channel")),
+        );
+        let sinks = sinks
+            .into_iter()
+            .map(|(name, section)| (name, planner.sink(section)))
+            .collect();
         planner.groups(self.take("sinkgroups"), sinks);
         for (_, section) in self.take("configfilters") {
             planner.report(
@@ -49,7 +70,12 @@ impl Graph {
         let all_connected = connected.into_iter().all(|connected| connected);
         for (name, (full, home)) in homes {
             if all_connected && !planner.used.contains(&name) {
-                planner.report(Severity::Warning, &home, &full, "is used by no source and no sink");
+                planner.report(
+                    Severity::Warning,
+                    &home,
+                    &full,
+                    "is used by no source and no sink",
+                );
             }
         }
         let mut plan = planner.plan;
@@ -93,7 +119,10 @@ impl Planner<'_> {
             [TypeFrame::properties(), SourceFrame::properties()].concat(),
         );
         // Also when something else of the frame is wrong: a channel is used, or misspelt, all the same.
-        let named = section.settings.get("channels").map(|setting| Names::split(setting).0);
+        let named = section
+            .settings
+            .get("channels")
+            .map(|setting| Names::split(setting).0);
         let channels = self.resolve(&mut props, &named.unwrap_or_default());
         let (Some(frame), Some(build), false) = (frame, build, failed(&props)) else {
             return self.refuse(&section, props.diagnostics);
@@ -113,8 +142,16 @@ impl Planner<'_> {
 
     /// The channels that can run. One that is not listed is an error if no other is left, as Flume drops it.
     fn resolve(&mut self, props: &mut Props<'_>, names: &Names) -> Names {
-        let known = names.0.iter().filter(|name| self.listed.contains(&name.text)).count();
-        let severity = if known == 0 { Severity::Error } else { Severity::Warning };
+        let known = names
+            .0
+            .iter()
+            .filter(|name| self.listed.contains(&name.text))
+            .count();
+        let severity = if known == 0 {
+            Severity::Error
+        } else {
+            Severity::Warning
+        };
         for name in &names.0 {
             self.used.insert(name.text.clone());
             if !self.listed.contains(&name.text) {
@@ -123,26 +160,52 @@ impl Planner<'_> {
                 props.report_at(severity, name.place.clone(), "channels", &text, hint);
             }
         }
-        Names(names.0.iter().filter(|name| self.usable.contains(&name.text)).cloned().collect())
+        Names(
+            names
+                .0
+                .iter()
+                .filter(|name| self.usable.contains(&name.text))
+                .cloned()
+                .collect(),
+        )
     }
 
     fn nearest_channel(&self, name: &str) -> Option<String> {
         let near = nearest(name, self.listed.iter().map(String::as_str));
         let near = near.map(|near| format!("did you mean `{near}`?"));
-        near.or_else(|| (!self.listed.is_empty()).then(|| format!("channels are {}", self.listed.join(", "))))
+        near.or_else(|| {
+            (!self.listed.is_empty()).then(|| format!("channels are {}", self.listed.join(", ")))
+        })
     }
 
     /// A sink that cannot run is refused here; its name and place remain for its group.
     fn sink(&mut self, section: Section) -> PlannedSink {
         let mut props = Props::new(self.registry, section.clone());
-        let (frame, runner) = (SinkFrame::parse(&mut props), RunnerConfig::parse(&mut props));
-        let rows = [TypeFrame::properties(), SinkFrame::properties(), RunnerConfig::properties()].concat();
+        let frame = SinkFrame::parse(&mut props);
+        let runner = RunnerConfig::parse(&mut props);
+        let rows = [
+            TypeFrame::properties(),
+            SinkFrame::properties(),
+            RunnerConfig::properties(),
+        ]
+        .concat();
         let build = component::<dyn Sink>(&mut props, rows);
         let references = [
-            ("channel", frame.as_ref().map(|frame| frame.channel.as_str())),
-            ("deadLetterChannel", runner.as_ref().and_then(|runner| runner.dead_letter_channel.as_deref())),
+            (
+                "channel",
+                frame.as_ref().map(|frame| frame.channel.as_str()),
+            ),
+            (
+                "deadLetterChannel",
+                runner
+                    .as_ref()
+                    .and_then(|runner| runner.dead_letter_channel.as_deref()),
+            ),
         ];
-        for (key, name) in references.into_iter().filter_map(|(key, name)| Some((key, name?))) {
+        for (key, name) in references
+            .into_iter()
+            .filter_map(|(key, name)| Some((key, name?)))
+        {
             self.used.insert(name.into());
             if !self.listed.iter().any(|listed| listed == name) {
                 props.report(
@@ -154,11 +217,15 @@ impl Planner<'_> {
             }
         }
         if references[0].1.is_some() && references[0].1 == references[1].1 {
-            let text = "dead letters cannot go into the sink's own channel, it would take them again";
+            let text =
+                "dead letters cannot go into the sink's own channel, it would take them again";
             props.problem("deadLetterChannel", text);
         }
-        let (name, home) = (section.name.clone(), section.home.clone());
-        let (Some(frame), Some(runner), Some(build), false) = (frame, runner, build, failed(&props)) else {
+        let name = section.name.clone();
+        let home = section.home.clone();
+        let (Some(frame), Some(runner), Some(build), false) =
+            (frame, runner, build, failed(&props))
+        else {
             self.refuse(&section, props.diagnostics);
             return Err((name, home));
         };
@@ -169,7 +236,12 @@ impl Planner<'_> {
                 return Err((name, home));
             }
         }
-        Ok(SinkPlan { section, build, channel: frame.channel, runner })
+        Ok(SinkPlan {
+            section,
+            build,
+            channel: frame.channel,
+            runner,
+        })
     }
 
     /// Groups with their members; what is in no group is a group of its own.
@@ -180,14 +252,18 @@ impl Planner<'_> {
             props.warn_unread(&GroupFrame::properties());
             let names = frame.as_ref().map(|frame| frame.sinks.clone()).or_else(|| {
                 // Also the members of a broken group must be told.
-                section.settings.get("sinks").map(|setting| Names::split(setting).0)
+                section
+                    .settings
+                    .get("sinks")
+                    .map(|setting| Names::split(setting).0)
             });
             let mut members = vec![];
             for name in names.unwrap_or_default().0 {
                 match sinks.iter().position(|(sink, _)| *sink == name.text) {
                     Some(place) => members.push(sinks.remove(place).1),
                     None => {
-                        let text = format!("there is no sink `{}`, or another group has it", name.text);
+                        let text =
+                            format!("there is no sink `{}`, or another group has it", name.text);
                         props.report_at(Severity::Warning, name.place, "sinks", &text, None);
                     }
                 }
@@ -196,14 +272,21 @@ impl Planner<'_> {
             let Some(frame) = frame else {
                 self.refuse(&section, props.diagnostics);
                 for sink in members {
-                    self.leave_out(&sink.section, &format!("its group {} cannot run", section.name));
+                    self.leave_out(
+                        &sink.section,
+                        &format!("its group {} cannot run", section.name),
+                    );
                 }
                 continue;
             };
             self.plan.diagnostics.append(&mut props.diagnostics);
             if !members.is_empty() {
                 let processor = frame.processor.constructor();
-                self.plan.groups.push(GroupPlan { section, processor, sinks: members });
+                self.plan.groups.push(GroupPlan {
+                    section,
+                    processor,
+                    sinks: members,
+                });
             }
         }
         for sink in sinks.into_iter().filter_map(|(_, sink)| sink.ok()) {
@@ -213,13 +296,19 @@ impl Planner<'_> {
                 ..Section::default()
             };
             let row = Property::new::<Nested<dyn SinkProcessor>>("type", &[], "", Some(&"default"));
-            let processor =
-                flume_core::config::Value::read(&mut Props::new(self.registry, section.clone()), &row);
+            let processor = flume_core::config::Value::read(
+                &mut Props::new(self.registry, section.clone()),
+                &row,
+            );
             let processor: Option<Nested<dyn SinkProcessor>> = processor;
             match processor {
                 Some(processor) => {
                     let processor = processor.constructor();
-                    self.plan.groups.push(GroupPlan { section, processor, sinks: vec![sink] });
+                    self.plan.groups.push(GroupPlan {
+                        section,
+                        processor,
+                        sinks: vec![sink],
+                    });
                 }
                 None => self.leave_out(&section, "this build has no default sink processor"),
             }
@@ -227,15 +316,27 @@ impl Planner<'_> {
     }
 
     fn report(&mut self, severity: Severity, place: &Place, key: &str, text: &str) {
-        let (place, key, text) = (place.clone(), key.into(), text.into());
-        self.plan.diagnostics.push(Diagnostic { severity, place, key, text, hint: None });
+        let place = place.clone();
+        let key = key.into();
+        let text = text.into();
+        self.plan.diagnostics.push(Diagnostic {
+            severity,
+            place,
+            key,
+            text,
+            hint: None,
+        });
     }
 
     /// Refuses a component for the worst that was found.
     fn refuse(&mut self, section: &Section, mut found: Vec<Diagnostic>) {
         let worst = found.iter().min_by_key(|found| found.severity);
         let reason = worst.map_or("its configuration is wrong".into(), |worst| {
-            let key = worst.key.strip_prefix(&section.name).unwrap_or_default().trim_start_matches('.');
+            let key = worst
+                .key
+                .strip_prefix(&section.name)
+                .unwrap_or_default()
+                .trim_start_matches('.');
             if key.is_empty() || worst.severity > Severity::Error {
                 worst.text.clone()
             } else {
@@ -252,7 +353,10 @@ impl Planner<'_> {
 }
 
 fn failed(props: &Props<'_>) -> bool {
-    props.diagnostics.iter().any(|found| found.severity == Severity::Error)
+    props
+        .diagnostics
+        .iter()
+        .any(|found| found.severity == Severity::Error)
 }
 
 /// Parses the component that `type` names; `frame` are the rows that others read from the same section.
@@ -283,6 +387,10 @@ fn divide(section: Section) -> (Section, Section) {
         .settings
         .into_iter()
         .partition(|(key, _)| FRAME.contains(&key.split('.').next().unwrap_or_default()));
-    let part = |settings| Section { name: section.name.clone(), home: section.home.clone(), settings };
+    let part = |settings| Section {
+        name: section.name.clone(),
+        home: section.home.clone(),
+        settings,
+    };
     (part(frame), part(own))
 }

@@ -35,25 +35,45 @@ pub struct Parsed {
 pub fn decode(file: &Arc<str>, bytes: &[u8]) -> (String, Vec<Diagnostic>) {
     let mut diagnostics = vec![];
     let mut note = |severity, text: &str| {
-        let place = Place { file: file.clone(), line: 1, column: 1, width: 1 };
-        diagnostics.push(Diagnostic { severity, place, key: String::new(), text: text.into(), hint: None });
+        let place = Place {
+            file: file.clone(),
+            line: 1,
+            column: 1,
+            width: 1,
+        };
+        diagnostics.push(Diagnostic {
+            severity,
+            place,
+            key: String::new(),
+            text: text.into(),
+            hint: None,
+        });
     };
     let unmarked = bytes.strip_prefix(b"\xef\xbb\xbf");
     if unmarked.is_some() {
-        note(Severity::Warning, "begins with a byte-order mark, which Flume takes as part of the first line");
+        note(
+            Severity::Warning,
+            "begins with a byte-order mark, which Flume takes as part of the first line",
+        );
     }
     let bytes = unmarked.unwrap_or(bytes);
-    let text = std::str::from_utf8(bytes).map(String::from).unwrap_or_else(|_| {
-        note(Severity::Note, "is not UTF-8 and is read as ISO-8859-1");
-        bytes.iter().map(|&byte| char::from(byte)).collect()
-    });
+    let text = std::str::from_utf8(bytes)
+        .map(String::from)
+        .unwrap_or_else(|_| {
+            note(Severity::Note, "is not UTF-8 and is read as ISO-8859-1");
+            bytes.iter().map(|&byte| char::from(byte)).collect()
+        });
     (text, diagnostics)
 }
 
 /// Reads a whole file.
 pub fn parse(file: &Arc<str>, text: &str) -> Parsed {
     let mut parsed = Parsed::default();
-    let mut reader = LineReader { chars: text.chars().peekable(), line: 1, column: 1 };
+    let mut reader = LineReader {
+        chars: text.chars().peekable(),
+        line: 1,
+        column: 1,
+    };
     while let Some(line) = reader.next_logical() {
         parsed.add(file, &line);
     }
@@ -82,20 +102,32 @@ impl LineReader<'_> {
     /// The next character; LF and CR come as `\n`, CRLF as `\r`.
     fn next(&mut self) -> Option<Placed> {
         let char = self.chars.next()?;
-        let placed = Placed { char, line: self.line, column: self.column };
+        let placed = Placed {
+            char,
+            line: self.line,
+            column: self.column,
+        };
         if matches!(char, '\r' | '\n') {
             (self.line, self.column) = (self.line + 1, 1);
         } else {
             self.column += 1;
         }
         let pair = char == '\r' && self.chars.next_if_eq(&'\n').is_some();
-        Some(if char == '\r' && !pair { Placed { char: '\n', ..placed } } else { placed })
+        Some(if char == '\r' && !pair {
+            Placed {
+                char: '\n',
+                ..placed
+            }
+        } else {
+            placed
+        })
     }
 
     /// The next line that is neither empty nor a comment, its continuations joined, escapes still in it.
     fn next_logical(&mut self) -> Option<Vec<Placed>> {
         let mut line: Vec<Placed> = vec![];
-        let (mut skip_blanks, mut escaped) = (true, false);
+        let mut skip_blanks = true;
+        let mut escaped = false;
         while let Some(placed) = self.next() {
             if skip_blanks && is_blank(placed.char) {
                 continue;
@@ -103,7 +135,11 @@ impl LineReader<'_> {
             skip_blanks = false;
             match placed.char {
                 '#' | '!' if line.is_empty() => {
-                    while self.next().is_some_and(|placed| !matches!(placed.char, '\n' | '\r')) {}
+                    while self
+                        .next()
+                        .is_some_and(|placed| !matches!(placed.char, '\n' | '\r'))
+                    {
+                    }
                     skip_blanks = true;
                 }
                 '\n' | '\r' if escaped => {
@@ -136,22 +172,39 @@ impl LineReader<'_> {
 impl Parsed {
     fn add(&mut self, file: &Arc<str>, line: &[Placed]) {
         let (key, rest) = split(line);
-        let (key_text, value_text) = (unescape(key), unescape(rest));
+        let key_text = unescape(key);
+        let value_text = unescape(rest);
         let key_place = place(file, key, line);
-        let value_place = if rest.is_empty() { behind(file, line) } else { place(file, rest, line) };
+        let value_place = if rest.is_empty() {
+            behind(file, line)
+        } else {
+            place(file, rest, line)
+        };
         for (text, at) in [(&key_text, &key_place), (&value_text, &value_place)] {
             if let Err(bad) = text {
                 let place = place(file, bad, line);
                 let hint = Some("write \\\\u for a literal \\u".into());
                 let text =
-                    "\\u must be followed by four hexadecimal digits; Flume refuses the whole file".into();
+                    "\\u must be followed by four hexadecimal digits; Flume refuses the whole file"
+                        .into();
                 let key = key_text.as_ref().map_or(String::new(), String::clone);
                 debug_assert!(at.line > 0);
-                self.diagnostics.push(Diagnostic { severity: Severity::Error, place, key, text, hint });
+                self.diagnostics.push(Diagnostic {
+                    severity: Severity::Error,
+                    place,
+                    key,
+                    text,
+                    hint,
+                });
             }
         }
         if let (Ok(key), Ok(value)) = (key_text, value_text) {
-            self.entries.push(Entry { key, value, key_place, value_place });
+            self.entries.push(Entry {
+                key,
+                value,
+                key_place,
+                value_place,
+            });
         }
     }
 }
@@ -168,14 +221,19 @@ fn split(line: &[Placed]) -> (&[Placed], &[Placed]) {
     let (key, rest) = line.split_at(end);
     let rest = skip_blanks(rest);
     let rest = match rest.first() {
-        Some(Placed { char: '=' | ':', .. }) => skip_blanks(&rest[1..]),
+        Some(Placed {
+            char: '=' | ':', ..
+        }) => skip_blanks(&rest[1..]),
         _ => rest,
     };
     (key, rest)
 }
 
 fn skip_blanks(line: &[Placed]) -> &[Placed] {
-    let start = line.iter().position(|placed| !is_blank(placed.char)).unwrap_or(line.len());
+    let start = line
+        .iter()
+        .position(|placed| !is_blank(placed.char))
+        .unwrap_or(line.len());
     &line[start..]
 }
 
@@ -195,7 +253,8 @@ fn unescape(raw: &[Placed]) -> Result<String, &[Placed]> {
                     .get(at..at + 4)
                     .map(|digits| digits.iter().map(|digit| digit.char).collect::<String>());
                 // `from_str_radix` would take a sign.
-                let digits = digits.filter(|digits| digits.chars().all(|digit| digit.is_ascii_hexdigit()));
+                let digits =
+                    digits.filter(|digits| digits.chars().all(|digit| digit.is_ascii_hexdigit()));
                 let unit = digits.and_then(|digits| u16::from_str_radix(&digits, 16).ok());
                 units.push(unit.ok_or(&raw[at - 2..raw.len().min(at + 4)])?);
                 at += 4;
@@ -216,9 +275,14 @@ fn unescape(raw: &[Placed]) -> Result<String, &[Placed]> {
 
 /// The place of a part of a line: as wide as what stands on its first natural line, trailing blanks left out.
 fn place(file: &Arc<str>, part: &[Placed], line: &[Placed]) -> Place {
-    let Some(first) = part.first() else { return behind(file, line) };
+    let Some(first) = part.first() else {
+        return behind(file, line);
+    };
     let on_line = part.iter().take_while(|placed| placed.line == first.line);
-    let last = on_line.filter(|placed| !is_blank(placed.char)).last().unwrap_or(first);
+    let last = on_line
+        .filter(|placed| !is_blank(placed.char))
+        .last()
+        .unwrap_or(first);
     Place {
         file: file.clone(),
         line: first.line,
@@ -229,8 +293,15 @@ fn place(file: &Arc<str>, part: &[Placed], line: &[Placed]) -> Place {
 
 /// The place right behind a line.
 fn behind(file: &Arc<str>, line: &[Placed]) -> Place {
-    let (last_line, column) = line.last().map_or((1, 1), |last| (last.line, last.column + 1));
-    Place { file: file.clone(), line: last_line, column, width: 1 }
+    let (last_line, column) = line
+        .last()
+        .map_or((1, 1), |last| (last.line, last.column + 1));
+    Place {
+        file: file.clone(),
+        line: last_line,
+        column,
+        width: 1,
+    }
 }
 
 #[cfg(test)]
@@ -239,8 +310,11 @@ mod tests {
 
     fn check(text: &str, expected: &[(&str, &str)]) {
         let parsed = parse(&"f".into(), text);
-        let seen: Vec<_> =
-            parsed.entries.iter().map(|entry| (entry.key.as_str(), entry.value.as_str())).collect();
+        let seen: Vec<_> = parsed
+            .entries
+            .iter()
+            .map(|entry| (entry.key.as_str(), entry.value.as_str()))
+            .collect();
         assert_eq!(seen, expected, "{text:?}");
     }
 
@@ -257,8 +331,14 @@ mod tests {
 
     #[test]
     fn comments_and_empty_lines_are_left_out() {
-        check("# a=1\\\nb=2\n\n ! c=3\n\t\nd=#4", &[("b", "2"), ("d", "#4")]);
-        check("\\\n# a comment, as nothing has been said yet\nb=2", &[("b", "2")]);
+        check(
+            "# a=1\\\nb=2\n\n ! c=3\n\t\nd=#4",
+            &[("b", "2"), ("d", "#4")],
+        );
+        check(
+            "\\\n# a comment, as nothing has been said yet\nb=2",
+            &[("b", "2")],
+        );
     }
 
     #[test]
@@ -284,15 +364,35 @@ mod tests {
             .flat_map(|entry| [&entry.key_place, &entry.value_place])
             .map(|place| (place.line, place.column, place.width))
             .collect();
-        assert_eq!(places, [(2, 3, 5), (2, 11, 6), (3, 1, 1), (3, 3, 1), (5, 1, 1), (5, 2, 1)]);
+        assert_eq!(
+            places,
+            [
+                (2, 3, 5),
+                (2, 11, 6),
+                (3, 1, 1),
+                (3, 3, 1),
+                (5, 1, 1),
+                (5, 2, 1)
+            ]
+        );
     }
 
     #[test]
     fn a_bad_escape_is_told_and_costs_its_line() {
         for text in ["a=\\u12", "a=\\u00g0", "a=\\u+041", "a=\\u"] {
             let parsed = parse(&"f".into(), &format!("{text}\nb=2"));
-            assert_eq!((parsed.entries.len(), parsed.diagnostics.len()), (1, 1), "{text}");
-            assert_eq!((parsed.diagnostics[0].place.line, parsed.diagnostics[0].place.column), (1, 3));
+            assert_eq!(
+                (parsed.entries.len(), parsed.diagnostics.len()),
+                (1, 1),
+                "{text}"
+            );
+            assert_eq!(
+                (
+                    parsed.diagnostics[0].place.line,
+                    parsed.diagnostics[0].place.column
+                ),
+                (1, 3)
+            );
         }
     }
 

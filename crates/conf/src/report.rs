@@ -17,16 +17,37 @@ pub fn may_colour() -> bool {
 
 /// For a person: what, where, the line with the offending part underlined, and what would be right.
 pub fn human(document: &Document, diagnostics: &[Diagnostic], colour: bool) -> String {
-    let paint = |code: &str, text: String| if colour { format!("\x1b[{code}m{text}\x1b[0m") } else { text };
+    let paint = |code: &str, text: String| {
+        if colour {
+            format!("\x1b[{code}m{text}\x1b[0m")
+        } else {
+            text
+        }
+    };
     let mut out = String::new();
-    for Diagnostic { severity, place, key, text, hint } in diagnostics {
+    for Diagnostic {
+        severity,
+        place,
+        key,
+        text,
+        hint,
+    } in diagnostics
+    {
         let code = match severity {
             Severity::Error => "1;31",
             Severity::Warning => "1;33",
             Severity::Note => "1;36",
         };
-        let subject = if key.is_empty() { String::new() } else { format!("{key}: ") };
-        let _ = writeln!(out, "{}: {subject}{text}", paint(code, severity.to_string()));
+        let subject = if key.is_empty() {
+            String::new()
+        } else {
+            format!("{key}: ")
+        };
+        let _ = writeln!(
+            out,
+            "{}: {subject}{text}",
+            paint(code, severity.to_string())
+        );
         let _ = writeln!(out, "  --> {place}");
         if let Some(line) = line(document, place) {
             let number = place.line.to_string();
@@ -43,12 +64,19 @@ pub fn human(document: &Document, diagnostics: &[Diagnostic], colour: bool) -> S
 }
 
 fn line<'a>(document: &'a Document, place: &Place) -> Option<&'a str> {
-    let (_, text) = document.files.iter().find(|(name, _)| *name == place.file)?;
+    let (_, text) = document
+        .files
+        .iter()
+        .find(|(name, _)| *name == place.file)?;
     // Lines as the parser counts them: LF, CR and CRLF end one.
     let mut rest = text.as_str();
     for _ in 1..place.line {
         let end = rest.find(['\n', '\r'])?;
-        let ending = if rest[end..].starts_with("\r\n") { 2 } else { 1 };
+        let ending = if rest[end..].starts_with("\r\n") {
+            2
+        } else {
+            1
+        };
         rest = &rest[end + ending..];
     }
     Some(rest.split(['\n', '\r']).next().unwrap_or_default())
@@ -87,5 +115,8 @@ pub fn json(diagnostics: &[Diagnostic]) -> String {
         hint: found.hint.as_deref(),
     });
     // Strings and numbers always serialize.
-    serde_json::to_string(&Report { diagnostics: shown.collect() }).unwrap_or_default()
+    serde_json::to_string(&Report {
+        diagnostics: shown.collect(),
+    })
+    .unwrap_or_default()
 }

@@ -6,7 +6,10 @@ use flume_conf::properties::{decode, parse};
 use serde_json::Value;
 
 fn bytes(hex: &str) -> Vec<u8> {
-    (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect()
+    (0..hex.len())
+        .step_by(2)
+        .map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap())
+        .collect()
 }
 
 #[test]
@@ -24,13 +27,28 @@ fn every_input_is_read_as_java_reads_it() {
             assert!(!parsed.diagnostics.is_empty(), "{shown:?} is malformed");
             continue;
         }
-        let seen: Vec<_> =
-            parsed.entries.iter().map(|entry| (entry.key.clone(), entry.value.clone())).collect();
+        let seen: Vec<_> = parsed
+            .entries
+            .iter()
+            .map(|entry| (entry.key.clone(), entry.value.clone()))
+            .collect();
         let pair = |pair: &Value| {
             let text = |at: usize| pair[at].as_str().unwrap().to_string();
-            (if marked { text(0).replace('\u{feff}', "") } else { text(0) }, text(1))
+            (
+                if marked {
+                    text(0).replace('\u{feff}', "")
+                } else {
+                    text(0)
+                },
+                text(1),
+            )
         };
-        let expected: Vec<_> = case["entries"].as_array().unwrap().iter().map(pair).collect();
+        let expected: Vec<_> = case["entries"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(pair)
+            .collect();
         assert_eq!(seen, expected, "{shown:?}");
         assert!(parsed.diagnostics.is_empty(), "{shown:?}");
     }

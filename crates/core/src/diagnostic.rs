@@ -59,7 +59,11 @@ pub struct Diagnostic {
 
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}: {}: {}", self.place, self.severity, self.key, self.text)?;
+        write!(
+            f,
+            "{}: {}: {}: {}",
+            self.place, self.severity, self.key, self.text
+        )?;
         self.hint.iter().try_for_each(|hint| write!(f, " ({hint})"))
     }
 }

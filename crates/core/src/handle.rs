@@ -77,7 +77,12 @@ impl ChannelHandle {
             take_successes: cx.metrics.counter("EventTakeSuccessCount"),
         };
         let channel = ArcSwap::from_pointee(channel);
-        ChannelHandle(Arc::new(Seat { cx, gate: RwLock::new(()), channel, counters }))
+        ChannelHandle(Arc::new(Seat {
+            cx,
+            gate: RwLock::new(()),
+            channel,
+            counters,
+        }))
     }
 
     /// The full name: `a1.channels.c1`.
@@ -129,7 +134,10 @@ impl ChannelHandle {
     pub async fn take(&self, want: Want, wait: Duration) -> Result<Box<dyn Take>, ChannelError> {
         let take = self.0.channel.load().take(want, wait).await?;
         // As in Flume, looking into an empty channel is an attempt.
-        self.0.counters.take_attempts.add(take.events().len().max(1));
+        self.0
+            .counters
+            .take_attempts
+            .add(take.events().len().max(1));
         Ok(take)
     }
 
@@ -143,17 +151,25 @@ impl ChannelHandle {
     pub async fn replace(&self, successor: Box<dyn Channel>) -> Result<(), ReplaceError> {
         let _closed = self.0.stop_puts().await?;
         let old = self.0.channel.load_full();
-        let (stats, room) = (old.stats(), successor.stats());
-        let (held, in_flight) = (stats.events, stats.in_flight);
+        let stats = old.stats();
+        let room = successor.stats();
+        let held = stats.events;
+        let in_flight = stats.in_flight;
         if in_flight > 0 {
             return Err(ReplaceError::InFlight { in_flight });
         }
         if held > room.capacity {
-            return Err(ReplaceError::TooSmall { held, capacity: room.capacity });
+            return Err(ReplaceError::TooSmall {
+                held,
+                capacity: room.capacity,
+            });
         }
         // One take, so that a failure returns everything in order.
         let take = old.take(Want::events(usize::MAX), Duration::ZERO).await?;
-        for batch in take.events().chunks(room.transaction_capacity.clamp(1, 1000)) {
+        for batch in take
+            .events()
+            .chunks(room.transaction_capacity.clamp(1, 1000))
+        {
             successor.put(batch.to_vec()).await?;
         }
         take.commit().await?;
@@ -180,6 +196,8 @@ impl ChannelHandle {
 impl Seat {
     /// Until the guard is dropped no put begins; none is under way.
     async fn stop_puts(&self) -> Result<RwLockWriteGuard<'_, ()>, ReplaceError> {
-        timeout(PATIENCE, self.gate.write()).await.map_err(|_| ReplaceError::Busy)
+        timeout(PATIENCE, self.gate.write())
+            .await
+            .map_err(|_| ReplaceError::Busy)
     }
 }

@@ -105,33 +105,66 @@ struct Open {
 
 impl MemoryQueue {
     /// More cannot be counted.
-    pub const MOST_EVENTS: usize =
-        if Semaphore::MAX_PERMITS < u32::MAX as usize { Semaphore::MAX_PERMITS } else { u32::MAX as usize };
+    pub const MOST_EVENTS: usize = if Semaphore::MAX_PERMITS < u32::MAX as usize {
+        Semaphore::MAX_PERMITS
+    } else {
+        u32::MAX as usize
+    };
 
     /// An empty queue.
     pub fn new(limits: QueueLimits) -> Result<Self, BuildError> {
         let (bytes, body_percentage) = limits.bytes.checked()?;
-        let QueueLimits { events, transaction, keep_alive, .. } = limits;
+        let QueueLimits {
+            events,
+            transaction,
+            keep_alive,
+            ..
+        } = limits;
         let events = events.min(Self::MOST_EVENTS);
-        let limits = Limits { events, transaction, keep_alive, bytes, body_percentage };
-        let (room, byte_room) = (Semaphore::new(limits.events), limits.bytes.map(Semaphore::new));
-        let (queue, stock) = (Mutex::default(), Notify::new());
+        let limits = Limits {
+            events,
+            transaction,
+            keep_alive,
+            bytes,
+            body_percentage,
+        };
+        let room = Semaphore::new(limits.events);
+        let byte_room = limits.bytes.map(Semaphore::new);
+        let queue = Mutex::default();
+        let stock = Notify::new();
         let stocked = AtomicUsize::new(0);
-        Ok(MemoryQueue(Arc::new(Shared { limits, queue, stocked, room, byte_room, stock })))
+        Ok(MemoryQueue(Arc::new(Shared {
+            limits,
+            queue,
+            stocked,
+            room,
+            byte_room,
+            stock,
+        })))
     }
 
     /// See [`Channel::put`](crate::Channel::put).
     pub async fn put(&self, batch: Vec<Event>) -> Result<(), ChannelError> {
-        self.reserve(&batch, self.0.limits.keep_alive).await?.store(batch)
+        self.reserve(&batch, self.0.limits.keep_alive)
+            .await?
+            .store(batch)
     }
 
     /// See [`Channel::take`](crate::Channel::take).
     pub async fn take(&self, want: Want, wait: Duration) -> Result<Box<dyn Take>, ChannelError> {
-        let (channel, oldest) = (self.0.clone(), SystemTime::UNIX_EPOCH);
-        let mut open = Box::new(Open { channel, events: Vec::new(), bytes: 0, oldest });
+        let channel = self.0.clone();
+        let oldest = SystemTime::UNIX_EPOCH;
+        let mut open = Box::new(Open {
+            channel,
+            events: Vec::new(),
+            bytes: 0,
+            oldest,
+        });
         self.0.collect(&mut open, want, 1, wait).await?;
         if !want.linger.is_zero() && !open.events.is_empty() {
-            self.0.collect(&mut open, want, want.events, want.linger).await?;
+            self.0
+                .collect(&mut open, want, want.events, want.linger)
+                .await?;
         }
         Ok(open)
     }
@@ -158,11 +191,20 @@ impl MemoryQueue {
     }
 
     /// Waits for room for a batch, so long; [`Room::store`] then puts the batch into it.
-    pub async fn reserve(&self, batch: &[Event], patience: Duration) -> Result<Room<'_>, ChannelError> {
-        let (queue, events) = (&*self.0, batch.len());
+    pub async fn reserve(
+        &self,
+        batch: &[Event],
+        patience: Duration,
+    ) -> Result<Room<'_>, ChannelError> {
+        let queue = &*self.0;
+        let events = batch.len();
         let bytes = batch.iter().map(|event| queue.limits.charge(event)).sum();
         queue.wait_for_room(events, bytes, patience).await?;
-        Ok(Room { queue, events, bytes })
+        Ok(Room {
+            queue,
+            events,
+            bytes,
+        })
     }
 
     /// Room left, in events.
@@ -175,7 +217,11 @@ impl Room<'_> {
     /// Puts the batch that the room was reserved for.
     pub fn store(mut self, batch: Vec<Event>) -> Result<(), ChannelError> {
         let bytes = batch.iter().map(Event::size).sum();
-        self.queue.store(Batch { events: batch.into(), bytes, put: SystemTime::now() })?;
+        self.queue.store(Batch {
+            events: batch.into(),
+            bytes,
+            put: SystemTime::now(),
+        })?;
         (self.events, self.bytes) = (0, 0);
         Ok(())
     }
@@ -192,10 +238,15 @@ impl ByteLimit {
     fn checked(&self) -> Result<(Option<usize>, u64), BuildError> {
         let free = self.byte_capacity_buffer_percentage;
         if free >= 100 {
-            return Err(BuildError::at("byteCapacityBufferPercentage", "must be below 100"));
+            return Err(BuildError::at(
+                "byteCapacityBufferPercentage",
+                "must be below 100",
+            ));
         }
         // More bytes than a semaphore counts are no limit on this side of a few exabytes.
-        let bytes = self.byte_capacity.and_then(|bytes| usize::try_from(bytes).ok());
+        let bytes = self
+            .byte_capacity
+            .and_then(|bytes| usize::try_from(bytes).ok());
         let bytes = bytes.filter(|&bytes| bytes > 0 && bytes <= Semaphore::MAX_PERMITS);
         Ok((bytes, 100 - free))
     }
@@ -208,7 +259,9 @@ impl Limits {
             return 0;
         }
         let body = event.body.len() as u64 * 100 / self.body_percentage;
-        event.size().max(usize::try_from(body).unwrap_or(usize::MAX))
+        event
+            .size()
+            .max(usize::try_from(body).unwrap_or(usize::MAX))
     }
 }
 
@@ -223,7 +276,13 @@ impl Shared {
         let permits = fits(events, self.limits.transaction, "events")? as u32;
         fits(bytes, self.limits.bytes.unwrap_or(usize::MAX), "bytes")?;
         // Room that is left over is nobody's who waits.
-        if self.byte_room.is_none() && self.room.try_acquire_many(permits).map(|room| room.forget()).is_ok() {
+        if self.byte_room.is_none()
+            && self
+                .room
+                .try_acquire_many(permits)
+                .map(|room| room.forget())
+                .is_ok()
+        {
             return Ok(());
         }
         let reserve = async {
@@ -319,7 +378,10 @@ impl Shared {
 
     /// Also while a put waits, as that holds whatever room there is.
     fn no_room(&self) -> bool {
-        let byte_room = self.byte_room.as_ref().map_or(1, Semaphore::available_permits);
+        let byte_room = self
+            .byte_room
+            .as_ref()
+            .map_or(1, Semaphore::available_permits);
         self.room.available_permits() == 0 || byte_room == 0
     }
 
@@ -336,7 +398,10 @@ impl Shared {
 
     fn forget(&self, events: &[Event]) {
         self.queue.lock().in_flight -= events.len();
-        self.give_back(events.len(), events.iter().map(|event| self.limits.charge(event)).sum());
+        self.give_back(
+            events.len(),
+            events.iter().map(|event| self.limits.charge(event)).sum(),
+        );
     }
 
     fn give_back(&self, events: usize, bytes: usize) {
@@ -351,7 +416,9 @@ impl Queue {
     /// Moves events from the head into `open`; true when it holds what is wanted, false when the queue is empty.
     fn fill(&mut self, open: &mut Open, want: Want) -> bool {
         while open.events.len() < want.events {
-            let Some(head) = self.batches.front_mut() else { return false };
+            let Some(head) = self.batches.front_mut() else {
+                return false;
+            };
             if open.events.is_empty() {
                 open.oldest = head.put;
             }
@@ -366,7 +433,11 @@ impl Queue {
                 open.events.extend(head.events.drain(..count));
                 return true;
             }
-            let batch = self.batches.pop_front().map(|head| head.events).unwrap_or_default();
+            let batch = self
+                .batches
+                .pop_front()
+                .map(|head| head.events)
+                .unwrap_or_default();
             if open.events.is_empty() {
                 open.events = batch.into();
             } else {
@@ -384,7 +455,8 @@ impl Batch {
         if self.events.len() <= room && open.bytes + self.bytes <= want.bytes {
             return (self.events.len(), self.bytes);
         }
-        let (mut count, mut bytes) = (0, 0);
+        let mut count = 0;
+        let mut bytes = 0;
         for event in self.events.iter().take(room) {
             let first = open.events.is_empty() && count == 0;
             if !first && open.bytes + bytes + event.size() > want.bytes {
@@ -412,7 +484,12 @@ impl Take for Open {
         let events = extract(&mut self.events, indices);
         let bytes = events.iter().map(Event::size).sum();
         self.bytes -= bytes;
-        Box::new(Open { channel: self.channel.clone(), events, bytes, oldest: self.oldest })
+        Box::new(Open {
+            channel: self.channel.clone(),
+            events,
+            bytes,
+            oldest: self.oldest,
+        })
     }
 }
 
@@ -420,13 +497,21 @@ impl Drop for Open {
     fn drop(&mut self) {
         if !self.events.is_empty() {
             let events = std::mem::take(&mut self.events).into();
-            self.channel.put_back(Batch { events, bytes: self.bytes, put: self.oldest });
+            self.channel.put_back(Batch {
+                events,
+                bytes: self.bytes,
+                put: self.oldest,
+            });
         }
     }
 }
 
 fn fits(size: usize, limit: usize, unit: &'static str) -> Result<usize, ChannelError> {
-    if size > limit { Err(ChannelError::TooLarge { size, limit, unit }) } else { Ok(size) }
+    if size > limit {
+        Err(ChannelError::TooLarge { size, limit, unit })
+    } else {
+        Ok(size)
+    }
 }
 
 /// A semaphore gives at most `u32::MAX` at once; only a batch of more than 4 GiB comes in parts.

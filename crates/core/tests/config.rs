@@ -3,10 +3,12 @@
 use std::{cell::Cell, path::PathBuf, time::Duration};
 
 use flume_core::{
-    BuildError, Component, Config, Context, Event, EventSerializer, InterceptError, Interceptor, Place,
-    Registration, Registry,
+    BuildError, Component, Config, Context, Event, EventSerializer, InterceptError, Interceptor,
+    Place, Registration, Registry,
     component::{Known, find},
-    config::{Chain, Choice, Ignored, Millis, Names, Nested, OrDefault, Prefix, Scalar, Seconds, Secret},
+    config::{
+        Chain, Choice, Ignored, Millis, Names, Nested, OrDefault, Prefix, Scalar, Seconds, Secret,
+    },
     props::{Props, Section, Setting, reference},
 };
 
@@ -22,7 +24,11 @@ impl Scalar for Separator {
     const TYPE: &'static str = "character";
     fn parse(text: &str) -> Result<Self, String> {
         PARSED.set(PARSED.get() + 1);
-        if let [byte] = text.as_bytes() { Ok(Separator(*byte)) } else { Err("one character".into()) }
+        if let [byte] = text.as_bytes() {
+            Ok(Separator(*byte))
+        } else {
+            Err("one character".into())
+        }
     }
 }
 
@@ -56,7 +62,9 @@ impl EventSerializer for Join {
 
 impl Interceptor for Join {
     fn intercept(&self, batch: &mut Vec<Event>) -> Result<(), InterceptError> {
-        batch.iter_mut().for_each(|event| event.body = [&event.body[..], &[self.0]].concat().into());
+        batch
+            .iter_mut()
+            .for_each(|event| event.body = [&event.body[..], &[self.0]].concat().into());
         Ok(())
     }
 }
@@ -68,7 +76,8 @@ enum Colour {
 }
 
 impl Choice for Colour {
-    const CHOICES: &'static [(&'static str, Self)] = &[("red", Colour::Red), ("green", Colour::Green)];
+    const CHOICES: &'static [(&'static str, Self)] =
+        &[("red", Colour::Red), ("green", Colour::Green)];
 }
 
 /// Everything a property can be.
@@ -125,14 +134,26 @@ struct Sample {
 }
 
 static REGISTRY: Registry = Registry {
-    serializers: &[&[Registration::serializer::<Join>("JOIN", "org.example.Join$Builder")]],
-    interceptors: &[&[Registration::interceptor::<Join>("join", "org.example.JoinInterceptor$Builder")]],
+    serializers: &[&[Registration::serializer::<Join>(
+        "JOIN",
+        "org.example.Join$Builder",
+    )]],
+    interceptors: &[&[Registration::interceptor::<Join>(
+        "join",
+        "org.example.JoinInterceptor$Builder",
+    )]],
     sources: &[],
     channels: &[],
     sinks: &[],
     selectors: &[],
     processors: &[],
-    known: &[Known { kind: "serializer", name: "avro", class: "", status: "rare", required: &[] }],
+    known: &[Known {
+        kind: "serializer",
+        name: "avro",
+        class: "",
+        status: "rare",
+        required: &[],
+    }],
 };
 
 /// `key = value` lines, each on its own line of a file; values begin in column 10.
@@ -143,9 +164,18 @@ fn props(text: &str) -> Props<'static> {
         column,
         width: text.chars().count() as u32,
     };
-    let mut section = Section { name: "a1.k1".into(), home: place(0, 1, "x"), ..Section::default() };
-    for (line, (key, value)) in text.lines().filter_map(|line| line.split_once('=')).enumerate() {
-        let (key, value) = (key.trim(), value.trim());
+    let mut section = Section {
+        name: "a1.k1".into(),
+        home: place(0, 1, "x"),
+        ..Section::default()
+    };
+    for (line, (key, value)) in text
+        .lines()
+        .filter_map(|line| line.split_once('='))
+        .enumerate()
+    {
+        let key = key.trim();
+        let value = value.trim();
         let setting = Setting {
             text: value.into(),
             key_place: place(line, 1, key),
@@ -168,15 +198,27 @@ fn check(text: &str, expected: &[&str]) -> Option<Sample> {
 #[test]
 fn defaults_and_options() {
     let sample = check("directory = /var/log", &[]).unwrap();
-    assert_eq!((sample.directory, sample.fallback), ("/var/log".into(), "/tmp".into()));
-    assert_eq!((sample.batch_size, sample.limit, sample.lenient.0), (100, None, 7));
+    assert_eq!(
+        (sample.directory, sample.fallback),
+        ("/var/log".into(), "/tmp".into())
+    );
+    assert_eq!(
+        (sample.batch_size, sample.limit, sample.lenient.0),
+        (100, None, 7)
+    );
     assert_eq!((sample.flag, sample.colour), (false, Colour::Green));
     assert_eq!(sample.names.texts().collect::<Vec<_>>(), ["a", "b"]);
-    assert_eq!((sample.pause.0, sample.age.0), (Duration::from_millis(250), Duration::from_secs(3)));
+    assert_eq!(
+        (sample.pause.0, sample.age.0),
+        (Duration::from_millis(250), Duration::from_secs(3))
+    );
     assert!(sample.extra.is_none() && sample.password.is_none() && sample.client.0.is_empty());
     let text = "directory = /\nlimit = 7\nextra = join\nextra.separator = ;\ncolour = RED\nclient.a.b = 1\npassword = x";
     let sample = check(text, &[]).unwrap();
-    assert_eq!((sample.limit, sample.colour, sample.client.0["a.b"]), (Some(7), Colour::Red, 1));
+    assert_eq!(
+        (sample.limit, sample.colour, sample.client.0["a.b"]),
+        (Some(7), Colour::Red, 1)
+    );
     assert!(sample.extra.is_some());
     assert_eq!(format!("{:?}", sample.password.unwrap()), "***");
 }
@@ -212,13 +254,18 @@ fn what_is_only_doubtful_is_taken() {
         "f:6:10: note: a1.k1.threads: has no effect: Has no meaning here.",
     ];
     let sample = check(text, &found).unwrap();
-    assert_eq!((sample.batch_size, sample.lenient.0, sample.flag), (7, 7, false));
+    assert_eq!(
+        (sample.batch_size, sample.lenient.0, sample.flag),
+        (7, 7, false)
+    );
     assert_eq!(sample.names.texts().collect::<Vec<_>>(), ["a", "b"]);
 }
 
 #[test]
 fn a_component_of_flume_that_is_not_built_is_a_note_and_no_value() {
-    let found = ["f:2:10: note: a1.k1.extra: `AVRO` is a serializer of Flume that this build does not have"];
+    let found = [
+        "f:2:10: note: a1.k1.extra: `AVRO` is a serializer of Flume that this build does not have",
+    ];
     assert!(check("directory = /\nextra = AVRO\nextra.codec = null", &found).is_none());
 }
 
@@ -229,7 +276,12 @@ fn a_nested_component_is_parsed_once_and_created_often() {
     let parsed = PARSED.get();
     let mut out = Vec::new();
     for body in ["a", "b"] {
-        sample.serializer.create(&cx).unwrap().write(&Event::from(body), &mut out).unwrap();
+        sample
+            .serializer
+            .create(&cx)
+            .unwrap()
+            .write(&Event::from(body), &mut out)
+            .unwrap();
     }
     assert_eq!(out, b"a;b;");
     assert_eq!(PARSED.get(), parsed);
@@ -241,18 +293,36 @@ fn a_chain_keeps_its_order_and_names_its_members() {
     let text = "directory = /\ninterceptors = i2 i1\ninterceptors.i1.type = join\n\
                 interceptors.i2.type = join\ninterceptors.i2.separator = ;";
     let mut batch = vec![Event::from("a")];
-    for interceptor in check(text, &[]).unwrap().interceptors.create("interceptors", &cx).unwrap() {
+    for interceptor in check(text, &[])
+        .unwrap()
+        .interceptors
+        .create("interceptors", &cx)
+        .unwrap()
+    {
         interceptor.intercept(&mut batch).unwrap();
     }
     assert_eq!(batch[0].body, "a;,");
     let shouting = check(&text.replace(';', "!"), &[]).unwrap();
-    let error = shouting.interceptors.create("interceptors", &cx).err().unwrap();
-    assert_eq!(error.to_string(), "interceptors.i2.separator: must not shout");
+    let error = shouting
+        .interceptors
+        .create("interceptors", &cx)
+        .err()
+        .unwrap();
+    assert_eq!(
+        error.to_string(),
+        "interceptors.i2.separator: must not shout"
+    );
     let found = [
         "f:2:10: error: a1.k1.interceptors.i1.type: required but not set (nothing at all is set for `a1.k1.interceptors.i1`)",
         "f:3:1: warning: a1.k1.interceptors.i9.type: `i9` is not listed in `interceptors`",
     ];
-    assert!(check("directory = /\ninterceptors = i1\ninterceptors.i9.type = join", &found).is_none());
+    assert!(
+        check(
+            "directory = /\ninterceptors = i1\ninterceptors.i9.type = join",
+            &found
+        )
+        .is_none()
+    );
 }
 
 #[test]
@@ -265,13 +335,21 @@ fn an_unknown_name_far_from_all_lists_them() {
         ),
     ] {
         let unknown = find::<dyn EventSerializer>(&REGISTRY, name).err().unwrap();
-        assert_eq!((unknown.text.as_str(), unknown.hint.as_deref()), (expected, Some("types are JOIN")));
+        assert_eq!(
+            (unknown.text.as_str(), unknown.hint.as_deref()),
+            (expected, Some("types are JOIN"))
+        );
     }
 }
 
 #[test]
 fn the_reference_shows_real_defaults() {
-    let page = reference("sample", "org.example.Sample", Sample::DOC, &Sample::properties());
+    let page = reference(
+        "sample",
+        "org.example.Sample",
+        Sample::DOC,
+        &Sample::properties(),
+    );
     for row in [
         "| `directory` | path | **required** | Where. |",
         "| `batchSize` | integer | `100` | How many. |",

@@ -19,12 +19,18 @@ pub(crate) struct User {
 pub(crate) fn user(name: &str) -> Result<Option<User>, Fault> {
     let fields = entry("passwd", name)?;
     let number = |at: usize| fields.as_ref()?.get(at)?.parse().ok();
-    Ok(number(2).zip(number(3)).map(|(id, group_id)| User { id, group_id }))
+    Ok(number(2)
+        .zip(number(3))
+        .map(|(id, group_id)| User { id, group_id }))
 }
 
 /// The id of a user; that of `root` needs no looking up.
 pub(crate) fn user_id(name: &str) -> Result<Option<u32>, Fault> {
-    if name == "root" { Ok(Some(0)) } else { Ok(user(name)?.map(|user| user.id)) }
+    if name == "root" {
+        Ok(Some(0))
+    } else {
+        Ok(user(name)?.map(|user| user.id))
+    }
 }
 
 /// The id of a group.
@@ -38,24 +44,44 @@ pub(crate) fn group_id(name: &str) -> Result<Option<u32>, Fault> {
 fn entry(database: &str, name: &str) -> Result<Option<Vec<String>>, Fault> {
     let said = Program::new("getent", &["--", database, name]).run()?;
     match said.status.code() {
-        Some(0) => Ok(said.out.lines().next().map(|line| line.split(':').map(String::from).collect())),
+        Some(0) => Ok(said
+            .out
+            .lines()
+            .next()
+            .map(|line| line.split(':').map(String::from).collect())),
         Some(NOT_FOUND) => Ok(None),
-        _ => Err(Fault::new(format!("getent: {}", said.last_line()), "look at /etc/nsswitch.conf")),
+        _ => Err(Fault::new(
+            format!("getent: {}", said.last_line()),
+            "look at /etc/nsswitch.conf",
+        )),
     }
 }
 
 /// Makes a system group.
 pub(crate) fn add_group(name: &str) -> Result<(), Fault> {
     let remedy = format!("run it as root, or make the group {name} yourself");
-    Program::new("groupadd", &["--system", "--", name]).succeed(&remedy).map(drop)
+    Program::new("groupadd", &["--system", "--", name])
+        .succeed(&remedy)
+        .map(drop)
 }
 
 /// Makes a system user without a shell.
 pub(crate) fn add_user(name: &str, group: &str, home: &str) -> Result<(), Fault> {
     let shell = find("nologin").map_or("/bin/false".into(), |path| path.display().to_string());
-    let arguments =
-        ["--system", "--gid", group, "--home-dir", home, "--no-create-home", "--shell", &shell, "--comment"];
+    let arguments = [
+        "--system",
+        "--gid",
+        group,
+        "--home-dir",
+        home,
+        "--no-create-home",
+        "--shell",
+        &shell,
+        "--comment",
+    ];
     let arguments = [&arguments[..], &["Flume agents", "--", name]].concat();
     let remedy = format!("run it as root, or make the user {name} yourself");
-    Program::new("useradd", &arguments).succeed(&remedy).map(drop)
+    Program::new("useradd", &arguments)
+        .succeed(&remedy)
+        .map(drop)
 }

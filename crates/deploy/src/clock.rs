@@ -23,14 +23,18 @@ const NOBODY: &str = "flume-clock";
 pub(crate) fn ahead_of(kdcs: &[String], realm: &str) -> io::Result<i64> {
     let mut last = io::Error::other("no KDC is known");
     for kdc in kdcs {
-        let kdc = kdc.strip_prefix("tcp/").or_else(|| kdc.strip_prefix("udp/")).unwrap_or(kdc);
-        let (asked, began) = (Timestamp::now(), Instant::now());
+        let kdc = kdc
+            .strip_prefix("tcp/")
+            .or_else(|| kdc.strip_prefix("udp/"))
+            .unwrap_or(kdc);
+        let asked = Timestamp::now();
+        let began = Instant::now();
         match ask(kdc, &request(realm, nonce(asked))) {
             Ok(answer) => {
-                let theirs =
-                    server_time(&answer).ok_or_else(|| io::Error::other("the answer has no time"))?;
-                let middle =
-                    asked.as_millisecond() + i64::try_from(began.elapsed().as_millis() / 2).unwrap_or(0);
+                let theirs = server_time(&answer)
+                    .ok_or_else(|| io::Error::other("the answer has no time"))?;
+                let middle = asked.as_millisecond()
+                    + i64::try_from(began.elapsed().as_millis() / 2).unwrap_or(0);
                 return Ok(middle / 1000 - theirs);
             }
             Err(error) => last = io::Error::new(error.kind(), format!("{kdc}: {error}")),
@@ -42,14 +46,18 @@ pub(crate) fn ahead_of(kdcs: &[String], realm: &str) -> io::Result<i64> {
 /// By TCP, else by UDP.
 fn ask(kdc: &str, request: &[u8]) -> io::Result<Vec<u8>> {
     let with_port = match kdc.rsplit_once(':') {
-        Some((host, port)) if port.parse::<u16>().is_ok() && (!host.contains(':') || host.ends_with(']')) => {
+        Some((host, port))
+            if port.parse::<u16>().is_ok() && (!host.contains(':') || host.ends_with(']')) =>
+        {
             kdc.to_string()
         }
         _ => format!("{kdc}:{PORT}"),
     };
     let mut last = io::Error::other("the name has no address");
     for address in with_port.to_socket_addrs()? {
-        match TcpStream::connect_timeout(&address, PATIENCE).and_then(|stream| over_tcp(stream, request)) {
+        match TcpStream::connect_timeout(&address, PATIENCE)
+            .and_then(|stream| over_tcp(stream, request))
+        {
             Ok(answer) => return Ok(answer),
             Err(error) => last = error,
         }
@@ -70,7 +78,10 @@ fn over_tcp(mut stream: TcpStream, request: &[u8]) -> io::Result<Vec<u8>> {
     stream.read_exact(&mut length)?;
     let length = u32::from_be_bytes(length);
     if length > ANSWER_BYTES_MAX {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, format!("an answer of {length} bytes")));
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            format!("an answer of {length} bytes"),
+        ));
     }
     let mut answer = vec![0; length as usize];
     stream.read_exact(&mut answer)?;
@@ -78,7 +89,11 @@ fn over_tcp(mut stream: TcpStream, request: &[u8]) -> io::Result<Vec<u8>> {
 }
 
 fn over_udp(address: &std::net::SocketAddr, request: &[u8]) -> io::Result<Vec<u8>> {
-    let any = if address.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
+    let any = if address.is_ipv4() {
+        "0.0.0.0:0"
+    } else {
+        "[::]:0"
+    };
     let socket = UdpSocket::bind(any)?;
     socket.connect(address)?;
     socket.set_read_timeout(Some(PATIENCE))?;
@@ -117,8 +132,18 @@ fn integer(value: u8) -> Vec<u8> {
 
 /// PrincipalName: a type and its parts.
 fn principal(kind: u8, parts: &[&str]) -> Vec<u8> {
-    let parts: Vec<_> = parts.iter().flat_map(|part| der(GENERAL_STRING, part.as_bytes())).collect();
-    der(SEQUENCE, &[context(0, &integer(kind)), context(1, &der(SEQUENCE, &parts))].concat())
+    let parts: Vec<_> = parts
+        .iter()
+        .flat_map(|part| der(GENERAL_STRING, part.as_bytes()))
+        .collect();
+    der(
+        SEQUENCE,
+        &[
+            context(0, &integer(kind)),
+            context(1, &der(SEQUENCE, &parts)),
+        ]
+        .concat(),
+    )
 }
 
 /// A number that no question had before: a KDC answers the same question with the same answer, of then.
@@ -141,10 +166,19 @@ fn request(realm: &str, nonce: [u8; 4]) -> Vec<u8> {
         context(5, &der(GENERALIZED_TIME, b"19700101000000Z")),
         context(7, &der(INTEGER, &nonce)),
         // AES with SHA-1 and with SHA-2.
-        context(8, &der(SEQUENCE, &[integer(18), integer(17), integer(20), integer(19)].concat())),
+        context(
+            8,
+            &der(
+                SEQUENCE,
+                &[integer(18), integer(17), integer(20), integer(19)].concat(),
+            ),
+        ),
     ];
-    let request =
-        [context(1, &integer(5)), context(2, &integer(10)), context(4, &der(SEQUENCE, &body.concat()))];
+    let request = [
+        context(1, &integer(5)),
+        context(2, &integer(10)),
+        context(4, &der(SEQUENCE, &body.concat())),
+    ];
     der(0x6a, &der(SEQUENCE, &request.concat()))
 }
 
@@ -159,7 +193,9 @@ fn element(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
             return None;
         }
         let digits = rest.get(..count)?;
-        length = digits.iter().fold(0, |length, digit| length << 8 | usize::from(*digit));
+        length = digits
+            .iter()
+            .fold(0, |length, digit| length << 8 | usize::from(*digit));
         rest = rest.get(count..)?;
     }
     Some((tag, rest.get(..length)?, rest.get(length..)?))
@@ -167,11 +203,17 @@ fn element(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
 
 /// `stime` of a KRB-ERROR, in seconds of the epoch.
 pub fn server_time(answer: &[u8]) -> Option<i64> {
-    let (0x7e, error, _) = element(answer)? else { return None };
-    let (SEQUENCE, mut fields, _) = element(error)? else { return None };
+    let (0x7e, error, _) = element(answer)? else {
+        return None;
+    };
+    let (SEQUENCE, mut fields, _) = element(error)? else {
+        return None;
+    };
     while let Some((tag, field, rest)) = element(fields) {
         if tag == 0xa4 {
-            let (GENERALIZED_TIME, text, _) = element(field)? else { return None };
+            let (GENERALIZED_TIME, text, _) = element(field)? else {
+                return None;
+            };
             let time = DateTime::strptime("%Y%m%d%H%M%SZ", text).ok()?;
             return Some(time.to_zoned(TimeZone::UTC).ok()?.timestamp().as_second());
         }
@@ -197,7 +239,10 @@ mod tests {
 
     #[test]
     fn the_time_of_a_refusal_is_read() {
-        assert_eq!(server_time(&error_with(b"20261124183000Z")), Some(1_795_545_000));
+        assert_eq!(
+            server_time(&error_with(b"20261124183000Z")),
+            Some(1_795_545_000)
+        );
         assert_eq!(server_time(&error_with(b"yesterday")), None);
         assert_eq!(server_time(&[0x7e, 0x84, 0xff, 0xff, 0xff, 0xff]), None);
     }

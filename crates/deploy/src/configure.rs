@@ -25,20 +25,31 @@ pub fn recorded() -> Option<PathBuf> {
 
 /// The record is as the settings are.
 pub(crate) fn tasks(site: &Site) -> Result<Vec<Task<'_>>, Fault> {
-    let mistake = site.node.diagnostics.iter().find(|found| found.severity == Severity::Error);
+    let mistake = site
+        .node
+        .diagnostics
+        .iter()
+        .find(|found| found.severity == Severity::Error);
     if let Some(mistake) = mistake {
         let cause = match mistake.place.line {
             0 => format!("{}: {}", mistake.key, mistake.text),
             _ => format!("{}: {}: {}", mistake.place, mistake.key, mistake.text),
         };
-        return Err(Fault::new(cause, mistake.hint.clone().unwrap_or_else(|| "correct it there".into())));
+        return Err(Fault::new(
+            cause,
+            mistake
+                .hint
+                .clone()
+                .unwrap_or_else(|| "correct it there".into()),
+        ));
     }
     let shown: Vec<_> = site
         .node
         .effective()
         .map(|setting| format!("{} = {} ({})", setting.name, setting.text, setting.origin))
         .collect();
-    let (path, text) = (Path::new(RECORD), record(&site.node));
+    let path = Path::new(RECORD);
+    let text = record(&site.node);
     let content = text.clone();
     Ok(vec![
         Task {
@@ -65,7 +76,9 @@ fn record(node: &Node) -> String {
         match setting.name.split_once('.') {
             None => drop(root.insert(setting.name.into(), text)),
             Some((section, key)) => {
-                let section = root.entry(section).or_insert_with(|| Value::Object(Map::new()));
+                let section = root
+                    .entry(section)
+                    .or_insert_with(|| Value::Object(Map::new()));
                 if let Value::Object(section) = section {
                     section.insert(key.into(), text);
                 }
@@ -83,8 +96,14 @@ mod tests {
 
     #[test]
     fn the_record_reads_as_the_same_settings_without_the_password() {
-        let mut around = Surroundings { host: Some("n1.a.test".into()), ..Surroundings::default() };
-        around.krb5.add("[libdefaults]\ndefault_realm = A.TEST\n[realms]\nA.TEST = {\n}\n", 0);
+        let mut around = Surroundings {
+            host: Some("n1.a.test".into()),
+            ..Surroundings::default()
+        };
+        around.krb5.add(
+            "[libdefaults]\ndefault_realm = A.TEST\n[realms]\nA.TEST = {\n}\n",
+            0,
+        );
         for text in [
             r#"{"hdp": {"flume_user": "svc"}}"#,
             r#"{"krb5_client": {"kadmin_principal": "root/admin", "kadmin_password": "hush"}}"#,

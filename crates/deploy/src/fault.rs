@@ -16,12 +16,17 @@ pub struct Fault {
 impl Fault {
     /// A fault.
     pub fn new(cause: impl Into<String>, remedy: impl Into<String>) -> Fault {
-        Fault { cause: cause.into(), remedy: remedy.into(), denied: false }
+        Fault {
+            cause: cause.into(),
+            remedy: remedy.into(),
+            denied: false,
+        }
     }
 
     /// For `map_err`: what the system said about a path while `doing` something with it.
     pub fn io(doing: &str, path: &Path) -> impl FnOnce(io::Error) -> Fault {
-        let (doing, path) = (doing.to_string(), path.display().to_string());
+        let doing = doing.to_string();
+        let path = path.display().to_string();
         move |error| {
             let remedy = match error.kind() {
                 io::ErrorKind::PermissionDenied => "run it as root: sudo flume-ng …".into(),
@@ -33,7 +38,11 @@ impl Fault {
                 _ => format!("look at {path}"),
             };
             let denied = error.kind() == io::ErrorKind::PermissionDenied;
-            Fault { cause: format!("failed to {doing} {path}: {error}"), remedy, denied }
+            Fault {
+                cause: format!("failed to {doing} {path}: {error}"),
+                remedy,
+                denied,
+            }
         }
     }
 }

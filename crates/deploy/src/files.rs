@@ -24,7 +24,11 @@ pub(crate) struct Rights {
 impl Rights {
     /// `root`'s, for everybody to read.
     pub(crate) fn root(mode: u32) -> Rights {
-        Rights { user: "root".into(), group: "root".into(), mode }
+        Rights {
+            user: "root".into(),
+            group: "root".into(),
+            mode,
+        }
     }
 
     /// What is wrong with something that is there: `mode 0644, should be 0600`.
@@ -36,7 +40,11 @@ impl Rights {
             faults.push(format!("mode {mode:04o}, should be {:04o}", self.mode));
         }
         if user_id(&self.user)? != Some(meta.uid()) {
-            faults.push(format!("owned by user {}, should be {}", meta.uid(), self.user));
+            faults.push(format!(
+                "owned by user {}, should be {}",
+                meta.uid(),
+                self.user
+            ));
         }
         if group_id(&self.group)? != Some(meta.gid()) {
             faults.push(format!("of group {}, should be {}", meta.gid(), self.group));
@@ -55,7 +63,10 @@ impl Rights {
     /// The ids of both.
     pub(crate) fn ids(&self) -> Result<(u32, u32), Fault> {
         let absent = |kind: &str, name: &str| {
-            Fault::new(format!("there is no {kind} {name}"), "flume-ng provision install")
+            Fault::new(
+                format!("there is no {kind} {name}"),
+                "flume-ng provision install",
+            )
         };
         let user = user_id(&self.user)?.ok_or_else(|| absent("user", &self.user))?;
         let group = group_id(&self.group)?.ok_or_else(|| absent("group", &self.group))?;
@@ -70,9 +81,10 @@ pub(crate) fn check_directory(path: &Path, rights: &Rights) -> Result<Found, Fau
             Ok(Found::Otherwise(format!("make {}", path.display())))
         }
         Err(error) => Err(Fault::io("look at", path)(error)),
-        Ok(meta) if !meta.is_dir() => {
-            Err(Fault::new(format!("{} is not a directory", path.display()), "move it away"))
-        }
+        Ok(meta) if !meta.is_dir() => Err(Fault::new(
+            format!("{} is not a directory", path.display()),
+            "move it away",
+        )),
         Ok(_) => rights_as_found(path, rights),
     }
 }
@@ -84,7 +96,11 @@ pub(crate) fn make_directory(path: &Path, rights: &Rights) -> Result<(), Fault> 
 }
 
 /// Whether a file is there with these rights, and with this content if one is given.
-pub(crate) fn check_file(path: &Path, rights: &Rights, content: Option<&[u8]>) -> Result<Found, Fault> {
+pub(crate) fn check_file(
+    path: &Path,
+    rights: &Rights,
+    content: Option<&[u8]>,
+) -> Result<Found, Fault> {
     match fs::read(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             Ok(Found::Otherwise(format!("write {}", path.display())))
@@ -104,7 +120,10 @@ fn rights_as_found(path: &Path, rights: &Rights) -> Result<Found, Fault> {
         return Ok(Found::PASS);
     }
     let Rights { user, group, mode } = rights;
-    Ok(Found::Otherwise(format!("give {} to {user}:{group}, mode {mode:04o}", path.display())))
+    Ok(Found::Otherwise(format!(
+        "give {} to {user}:{group}, mode {mode:04o}",
+        path.display()
+    )))
 }
 
 /// Writes a file beside its place and renames it: it is there as a whole, with its rights, or not at all.
@@ -116,8 +135,11 @@ pub(crate) fn put(path: &Path, rights: &Rights, content: &[u8]) -> Result<(), Fa
         .prefix(".flume-")
         .tempfile_in(directory)
         .map_err(Fault::io("write into", directory))?;
-    file.write_all(content).and_then(|()| file.as_file().sync_all()).map_err(Fault::io("write", path))?;
+    file.write_all(content)
+        .and_then(|()| file.as_file().sync_all())
+        .map_err(Fault::io("write", path))?;
     rights.give(file.path())?;
-    file.persist(path).map_err(|error| Fault::io("replace", path)(error.error))?;
+    file.persist(path)
+        .map_err(|error| Fault::io("replace", path)(error.error))?;
     Ok(())
 }

@@ -39,7 +39,12 @@ pub(crate) fn tasks(site: &Site) -> Result<Vec<Task<'_>>, Fault> {
     } else {
         // The package's own directory has its files; another one gets them here.
         let ours = |payload: &&Payload| matches!(payload.content, Content::Configuration(_));
-        tasks.extend(PAYLOAD.iter().filter(ours).map(|payload| file(site, payload)));
+        tasks.extend(
+            PAYLOAD
+                .iter()
+                .filter(ours)
+                .map(|payload| file(site, payload)),
+        );
     }
     tasks.push(drop_in(site));
     Ok(tasks)
@@ -50,22 +55,27 @@ fn group(site: &Site) -> Task<'_> {
     Task {
         title: format!("group {name}"),
         check: Box::new(move || {
-            Ok(group_id(name)?
-                .map_or_else(|| Found::Otherwise(format!("make group {name}")), |_| Found::PASS))
+            Ok(group_id(name)?.map_or_else(
+                || Found::Otherwise(format!("make group {name}")),
+                |_| Found::PASS,
+            ))
         }),
         act: Box::new(move || add_group(name)),
     }
 }
 
 fn account(site: &Site) -> Task<'_> {
-    let (name, group) = (site.node.user(), site.node.group());
+    let name = site.node.user();
+    let group = site.node.group();
     Task {
         title: format!("user {name}"),
         check: Box::new(move || match user(name)? {
             None => Ok(Found::Otherwise(format!("make user {name}"))),
             Some(user) if Some(user.group_id) == group_id(group)? => Ok(Found::PASS),
             Some(_) => {
-                let note = format!("user {name} has another primary group than {group}, which does no harm");
+                let note = format!(
+                    "user {name} has another primary group than {group}, which does no harm"
+                );
                 Ok(Found::AsWanted(Some(note)))
             }
         }),
@@ -75,9 +85,15 @@ fn account(site: &Site) -> Task<'_> {
 
 /// The directories that shall be there, with their rights.
 pub(crate) fn directories_wanted(site: &Site) -> Vec<(PathBuf, Rights)> {
-    let service = Rights { user: site.node.user().into(), ..of_configuration(site, DIRECTORY_MODE) };
+    let service = Rights {
+        user: site.node.user().into(),
+        ..of_configuration(site, DIRECTORY_MODE)
+    };
     vec![
-        (site.node.conf_dir().into(), of_configuration(site, DIRECTORY_MODE)),
+        (
+            site.node.conf_dir().into(),
+            of_configuration(site, DIRECTORY_MODE),
+        ),
         (STATE_DIR.into(), service.clone()),
         (LOG_DIR.into(), service),
     ]
@@ -85,7 +101,8 @@ pub(crate) fn directories_wanted(site: &Site) -> Vec<(PathBuf, Rights)> {
 
 fn directories(site: &Site) -> impl Iterator<Item = Task<'_>> {
     directories_wanted(site).into_iter().map(|(path, rights)| {
-        let (target, given) = (path.clone(), rights.clone());
+        let target = path.clone();
+        let given = rights.clone();
         Task {
             title: format!("directory {}", path.display()),
             check: Box::new(move || check_directory(&path, &rights)),
@@ -96,17 +113,23 @@ fn directories(site: &Site) -> impl Iterator<Item = Task<'_>> {
 
 /// `root`'s, and for the service's group to read.
 fn of_configuration(site: &Site, mode: u32) -> Rights {
-    Rights { user: "root".into(), group: site.node.group().into(), mode }
+    Rights {
+        user: "root".into(),
+        group: site.node.group().into(),
+        mode,
+    }
 }
 
 fn file<'a>(site: &'a Site, payload: &'static Payload) -> Task<'a> {
     let (path, rights) = match payload.content {
-        Content::Configuration(_) => {
-            (site.node.conf_dir().join(payload.path), of_configuration(site, payload.mode))
-        }
+        Content::Configuration(_) => (
+            site.node.conf_dir().join(payload.path),
+            of_configuration(site, payload.mode),
+        ),
         _ => (PathBuf::from(payload.path), Rights::root(payload.mode)),
     };
-    let (target, again) = (path.clone(), rights.clone());
+    let target = path.clone();
+    let again = rights.clone();
     Task {
         title: format!("file {}", path.display()),
         check: Box::new(move || match payload.content {
@@ -133,15 +156,21 @@ fn program(site: &Site) -> Result<Vec<u8>, Fault> {
 
 /// What the unit must say when the settings are not those of the package.
 fn drop_in(site: &Site) -> Task<'_> {
-    let (user, group) = (site.node.user(), site.node.group());
+    let user = site.node.user();
+    let group = site.node.group();
     let conf_dir = site.node.conf_dir();
-    let packaged =
-        (user, group, conf_dir) == (PACKAGED_ACCOUNT, PACKAGED_ACCOUNT, Path::new(PACKAGED_CONF_DIR));
+    let packaged = (user, group, conf_dir)
+        == (
+            PACKAGED_ACCOUNT,
+            PACKAGED_ACCOUNT,
+            Path::new(PACKAGED_CONF_DIR),
+        );
     let text = format!(
         "# Written by `flume-ng provision`.\n[Service]\nUser={user}\nGroup={group}\nEnvironment=FLUME_CONF_DIR={}\n",
         conf_dir.display()
     );
-    let (path, content) = (Path::new(DROP_IN), text.clone());
+    let path = Path::new(DROP_IN);
+    let content = text.clone();
     Task {
         title: format!("file {DROP_IN}"),
         check: Box::new(move || match (packaged, path.exists()) {
@@ -150,9 +179,10 @@ fn drop_in(site: &Site) -> Task<'_> {
             (false, _) => check_file(path, &Rights::root(0o644), Some(text.as_bytes())),
         }),
         act: Box::new(move || {
-            match packaged {
-                true => fs::remove_file(path).map_err(Fault::io("remove", path))?,
-                false => put(path, &Rights::root(0o644), content.as_bytes())?,
+            if packaged {
+                fs::remove_file(path).map_err(Fault::io("remove", path))?
+            } else {
+                put(path, &Rights::root(0o644), content.as_bytes())?
             }
             reload_units()
         }),
@@ -164,5 +194,7 @@ fn reload_units() -> Result<(), Fault> {
     if !Path::new("/run/systemd/system").is_dir() || find("systemctl").is_none() {
         return Ok(());
     }
-    Program::new("systemctl", &["daemon-reload"]).succeed("systemctl daemon-reload").map(drop)
+    Program::new("systemctl", &["daemon-reload"])
+        .succeed("systemctl daemon-reload")
+        .map(drop)
 }

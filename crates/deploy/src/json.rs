@@ -84,12 +84,21 @@ pub struct SyntaxError {
 pub fn parse(file: &str, text: &str) -> Result<Parsed, SyntaxError> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let file = Arc::from(file);
-    let mut reader = Reader { file, rest: text, line: 1, column: 1, liberties: vec![] };
+    let mut reader = Reader {
+        file,
+        rest: text,
+        line: 1,
+        column: 1,
+        liberties: vec![],
+    };
     reader.blanks()?;
     let root = reader.value(0)?;
     reader.blanks()?;
     match reader.peek() {
-        None => Ok(Parsed { root, liberties: reader.liberties }),
+        None => Ok(Parsed {
+            root,
+            liberties: reader.liberties,
+        }),
         Some(_) => Err(reader.expected("the end of the file")),
     }
 }
@@ -105,7 +114,12 @@ struct Reader<'a> {
 impl<'a> Reader<'a> {
     fn place(&self, width: usize) -> Place {
         let width = u32::try_from(width).unwrap_or(u32::MAX).max(1);
-        Place { file: self.file.clone(), line: self.line, column: self.column, width }
+        Place {
+            file: self.file.clone(),
+            line: self.line,
+            column: self.column,
+            width,
+        }
     }
 
     fn peek(&self) -> Option<char> {
@@ -143,7 +157,10 @@ impl<'a> Reader<'a> {
     }
 
     fn error(&self, text: impl Into<String>) -> SyntaxError {
-        SyntaxError { place: self.place(1), text: text.into() }
+        SyntaxError {
+            place: self.place(1),
+            text: text.into(),
+        }
     }
 
     fn expected(&self, what: &str) -> SyntaxError {
@@ -162,7 +179,10 @@ impl<'a> Reader<'a> {
                 self.run(|c| c != '\n');
             } else if let Some(comment) = self.rest.strip_prefix("/*") {
                 let Some(end) = comment.find("*/") else {
-                    return Err(SyntaxError { place: start, text: "the comment has no end `*/`".into() });
+                    return Err(SyntaxError {
+                        place: start,
+                        text: "the comment has no end `*/`".into(),
+                    });
                 };
                 let length = comment[..end].chars().count();
                 self.skip(length + 4);
@@ -175,18 +195,28 @@ impl<'a> Reader<'a> {
 
     fn value(&mut self, depth: usize) -> Result<Spanned, SyntaxError> {
         if depth > DEPTH_MAX {
-            return Err(self.error(format!("more than {DEPTH_MAX} objects and lists within each other")));
+            return Err(self.error(format!(
+                "more than {DEPTH_MAX} objects and lists within each other"
+            )));
         }
         let start = self.place(1);
-        let (line, column) = (self.line, self.column);
+        let line = self.line;
+        let column = self.column;
         let value = match self.peek() {
             Some('{') => Value::Object(self.object(depth)?),
             Some('[') => Value::List(self.list(depth)?),
             Some('"' | '\'') => Value::Text(self.string()?),
             _ => self.word(depth)?,
         };
-        let width = if self.line == line { self.column - column } else { 1 };
-        Ok(Spanned { value, place: Place { width, ..start } })
+        let width = if self.line == line {
+            self.column - column
+        } else {
+            1
+        };
+        Ok(Spanned {
+            value,
+            place: Place { width, ..start },
+        })
     }
 
     fn word(&mut self, depth: usize) -> Result<Value, SyntaxError> {
@@ -203,13 +233,17 @@ impl<'a> Reader<'a> {
             _ => {
                 let width = u32::try_from(word.chars().count()).unwrap_or(1);
                 let text = format!("a text needs quotes: \"{word}\"");
-                Err(SyntaxError { place: Place { width, ..place }, text })
+                Err(SyntaxError {
+                    place: Place { width, ..place },
+                    text,
+                })
             }
         }
     }
 
     fn object(&mut self, depth: usize) -> Result<Vec<Entry>, SyntaxError> {
-        let (start, mut entries) = (self.place(1), vec![]);
+        let start = self.place(1);
+        let mut entries = vec![];
         self.skip(1);
         while self.another('}', entries.is_empty(), &start)? {
             let place = self.place(1);
@@ -224,7 +258,10 @@ impl<'a> Reader<'a> {
                     }
                 },
             };
-            let place = Place { width: self.column.saturating_sub(column).max(1), ..place };
+            let place = Place {
+                width: self.column.saturating_sub(column).max(1),
+                ..place
+            };
             self.blanks()?;
             if self.peek() != Some(':') {
                 return Err(self.expected(&format!("`:` after the key `{key}`")));
@@ -238,7 +275,8 @@ impl<'a> Reader<'a> {
     }
 
     fn list(&mut self, depth: usize) -> Result<Vec<Spanned>, SyntaxError> {
-        let (start, mut items) = (self.place(1), vec![]);
+        let start = self.place(1);
+        let mut items = vec![];
         self.skip(1);
         while self.another(']', items.is_empty(), &start)? {
             items.push(self.value(depth + 1)?);
@@ -258,7 +296,10 @@ impl<'a> Reader<'a> {
         match self.peek() {
             None => {
                 let text = format!("this is not closed: the file ends without `{close}`");
-                Err(SyntaxError { place: open.clone(), text })
+                Err(SyntaxError {
+                    place: open.clone(),
+                    text,
+                })
             }
             Some(c) if c == close => {
                 if comma {
@@ -286,7 +327,10 @@ impl<'a> Reader<'a> {
         loop {
             match self.peek() {
                 None | Some('\n') => {
-                    return Err(SyntaxError { place: start, text: "the text has no closing quote".into() });
+                    return Err(SyntaxError {
+                        place: start,
+                        text: "the text has no closing quote".into(),
+                    });
                 }
                 c if c == quote => {
                     self.skip(1);
@@ -333,7 +377,10 @@ impl<'a> Reader<'a> {
 
     fn hex(&mut self) -> Result<u32, SyntaxError> {
         let error = self.error("expected four hexadecimal digits after `\\u`");
-        let digits = self.rest.get(..4).filter(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()));
+        let digits = self
+            .rest
+            .get(..4)
+            .filter(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()));
         let digits = digits.ok_or(error.clone())?;
         self.skip(4);
         u32::from_str_radix(digits, 16).map_err(|_| error)
@@ -372,8 +419,11 @@ mod tests {
     fn check(text: &str, expected: &str) {
         let seen = match parse("f", text) {
             Ok(parsed) => {
-                let liberties: Vec<_> =
-                    parsed.liberties.iter().map(|(what, place)| format!(" {what} {place}")).collect();
+                let liberties: Vec<_> = parsed
+                    .liberties
+                    .iter()
+                    .map(|(what, place)| format!(" {what} {place}"))
+                    .collect();
                 shown(&parsed.root.value) + &liberties.concat()
             }
             Err(error) => format!("{}: {}", error.place, error.text),
@@ -393,8 +443,7 @@ mod tests {
 
     #[test]
     fn liberties_are_taken_and_noted() {
-        let sites =
-            "{\n    \"hdp\": {\n        flume_user: \"flume\"\n        flume_group: \"flume\"\n    }\n}\n";
+        let sites = "{\n    \"hdp\": {\n        flume_user: \"flume\"\n        flume_group: \"flume\"\n    }\n}\n";
         check(
             sites,
             "{hdp:{flume_user:\"flume\",flume_group:\"flume\"}} bare keys f:3:9 missing commas f:4:9",
@@ -410,15 +459,27 @@ mod tests {
     fn errors_name_the_place_and_what_would_be_right() {
         check("", "f:1:1: expected `{`, but the file ends");
         check("{\n a: flume\n}", "f:2:5: a text needs quotes: \"flume\"");
-        check("{\n a \"flume\"\n}", "f:2:4: expected `:` after the key `a`, found `\"`");
-        check("{\n a: {\n", "f:2:5: this is not closed: the file ends without `}`");
+        check(
+            "{\n a \"flume\"\n}",
+            "f:2:4: expected `:` after the key `a`, found `\"`",
+        );
+        check(
+            "{\n a: {\n",
+            "f:2:5: this is not closed: the file ends without `}`",
+        );
         check("{a: \"x\n\"}", "f:1:5: the text has no closing quote");
         check("{a: 1} {", "f:1:8: expected the end of the file, found `{`");
-        check("{a: \"\\q\"}", "f:1:7: expected one of \" \\ / b f n r t u after `\\`, found `q`");
+        check(
+            "{a: \"\\q\"}",
+            "f:1:7: expected one of \" \\ / b f n r t u after `\\`, found `q`",
+        );
         check("{a: \"\\ud800\"}", "f:1:12: half of a surrogate pair");
         check("/* x", "f:1:1: the comment has no end `*/`");
         check("{,}", "f:1:2: expected a key or `}`, found `,`");
-        check(&"[".repeat(100), "f:1:66: more than 64 objects and lists within each other");
+        check(
+            &"[".repeat(100),
+            "f:1:66: more than 64 objects and lists within each other",
+        );
     }
 
     #[test]

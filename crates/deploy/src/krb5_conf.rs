@@ -50,8 +50,16 @@ impl Krb5Conf {
 
     /// Where it came from, for messages.
     pub fn origin(&self) -> String {
-        let names: Vec<_> = self.files.iter().map(|file| file.display().to_string()).collect();
-        if names.is_empty() { format!("{DEFAULT} (not there)") } else { names.join(", ") }
+        let names: Vec<_> = self
+            .files
+            .iter()
+            .map(|file| file.display().to_string())
+            .collect();
+        if names.is_empty() {
+            format!("{DEFAULT} (not there)")
+        } else {
+            names.join(", ")
+        }
     }
 
     fn add_file(&mut self, path: &Path, depth: usize) {
@@ -79,13 +87,18 @@ impl Krb5Conf {
                 }
             }
             if let Some(name) = line.strip_prefix('[') {
-                section = name.split(']').next().unwrap_or_default().to_ascii_lowercase();
+                section = name
+                    .split(']')
+                    .next()
+                    .unwrap_or_default()
+                    .to_ascii_lowercase();
                 blocks.clear();
             } else if line.starts_with('}') {
                 blocks.pop();
             } else if let Some((key, value)) = line.split_once('=') {
                 // A final value is marked by a star.
-                let (key, value) = (key.trim().trim_end_matches('*'), value.trim());
+                let key = key.trim().trim_end_matches('*');
+                let value = value.trim();
                 match value {
                     "{" => {
                         blocks.push(key.into());
@@ -102,7 +115,10 @@ impl Krb5Conf {
     /// Only files whose names a package would give: letters, digits, dashes, underscores, or ending in `.conf`.
     fn add_directory(&mut self, path: &Path, depth: usize) {
         let entries = fs::read_dir(path).into_iter().flatten().flatten();
-        let mut files: Vec<_> = entries.map(|entry| entry.path()).filter(|path| is_included(path)).collect();
+        let mut files: Vec<_> = entries
+            .map(|entry| entry.path())
+            .filter(|path| is_included(path))
+            .collect();
         files.sort();
         for file in files {
             self.add_file(&file, depth);
@@ -111,14 +127,23 @@ impl Krb5Conf {
 
     fn relation(&mut self, section: &str, blocks: &[String], key: &str, value: &str) {
         match (section, blocks, key) {
-            ("libdefaults", [], "default_realm") => set(&mut self.default_realm, Some(value.into())),
+            ("libdefaults", [], "default_realm") => {
+                set(&mut self.default_realm, Some(value.into()))
+            }
             ("libdefaults", [], "dns_lookup_kdc") => set(&mut self.dns_lookup_kdc, boolean(value)),
             ("libdefaults", [], "clockskew") => set(&mut self.clock_skew_seconds, seconds(value)),
-            ("realms", [realm], "kdc") => {
-                self.realms.entry(realm.clone()).or_default().kdcs.push(value.into())
-            }
+            ("realms", [realm], "kdc") => self
+                .realms
+                .entry(realm.clone())
+                .or_default()
+                .kdcs
+                .push(value.into()),
             ("realms", [realm], "admin_server") => {
-                self.realms.entry(realm.clone()).or_default().admin_servers.push(value.into());
+                self.realms
+                    .entry(realm.clone())
+                    .or_default()
+                    .admin_servers
+                    .push(value.into());
             }
             _ => {}
         }
@@ -132,7 +157,10 @@ fn set<T>(slot: &mut Option<T>, value: Option<T>) {
 }
 
 fn is_included(path: &Path) -> bool {
-    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let name = path
+        .file_name()
+        .and_then(|name| name.to_str())
+        .unwrap_or_default();
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     path.is_file() && !name.starts_with('.') && (name.ends_with(".conf") || name.chars().all(plain))
 }
@@ -147,7 +175,11 @@ fn boolean(value: &str) -> Option<bool> {
 
 /// `300`, `300s`, `5m`, `1h`, `1d`.
 fn seconds(value: &str) -> Option<u64> {
-    let (number, unit) = value.split_at(value.find(|c: char| !c.is_ascii_digit()).unwrap_or(value.len()));
+    let (number, unit) = value.split_at(
+        value
+            .find(|c: char| !c.is_ascii_digit())
+            .unwrap_or(value.len()),
+    );
     let factor = match unit.trim() {
         "" | "s" => 1,
         "m" => 60,
@@ -171,10 +203,19 @@ mod tests {
              \n  auth_to_local_names = {\n kdc = x\n }\n }\n B.TEST = {\n }\n[domain_realm]\n .a.test = A.TEST\n",
             0,
         );
-        conf.add("[libdefaults]\ndefault_realm = LATER\n[realms]\nA.TEST = {\nkdc = k3\n}\n", 0);
+        conf.add(
+            "[libdefaults]\ndefault_realm = LATER\n[realms]\nA.TEST = {\nkdc = k3\n}\n",
+            0,
+        );
         assert_eq!(conf.default_realm.as_deref(), Some("A.TEST"));
-        assert_eq!((conf.dns_lookup_kdc, conf.clock_skew_seconds), (Some(false), Some(300)));
-        assert_eq!(conf.realms["A.TEST"].kdcs, ["k1.a.test:88", "k2.a.test", "k3"]);
+        assert_eq!(
+            (conf.dns_lookup_kdc, conf.clock_skew_seconds),
+            (Some(false), Some(300))
+        );
+        assert_eq!(
+            conf.realms["A.TEST"].kdcs,
+            ["k1.a.test:88", "k2.a.test", "k3"]
+        );
         assert_eq!(conf.realms["A.TEST"].admin_servers, ["k1.a.test"]);
         assert!(conf.realms.contains_key("B.TEST"));
     }
@@ -182,7 +223,8 @@ mod tests {
     #[test]
     fn includes_are_followed_and_a_circle_ends() {
         let dir = tempfile::tempdir().unwrap();
-        let (main, part) = (dir.path().join("krb5.conf"), dir.path().join("part.conf"));
+        let main = dir.path().join("krb5.conf");
+        let part = dir.path().join("part.conf");
         let include = format!("include {}\n", main.display());
         fs::write(&main, format!("includedir {}\n", dir.path().display())).unwrap();
         fs::write(&part, include + "[realms]\nP.TEST = {\n").unwrap();

@@ -34,7 +34,10 @@ struct Manager {
 }
 
 const RPM_INSTALLED: (&str, &[&str]) = ("rpm", &["-q", "--qf", "%{VERSION}-%{RELEASE}", "@"]);
-const RPM_IN_FILE: (&str, &[&str]) = ("rpm", &["-qp", "--nosignature", "--qf", "%{VERSION}-%{RELEASE}", "@"]);
+const RPM_IN_FILE: (&str, &[&str]) = (
+    "rpm",
+    &["-qp", "--nosignature", "--qf", "%{VERSION}-%{RELEASE}", "@"],
+);
 const RPM_NAME: (&str, &[&str]) = ("rpm", &["-qp", "--nosignature", "--qf", "%{NAME}", "@"]);
 const RPM_OWNER: (&str, &[&str]) = ("rpm", &["-qf", "--qf", "%{NAME}", "@"]);
 
@@ -52,7 +55,10 @@ const MANAGERS: &[Manager] = &[
             "@",
         ],
         extension: "deb",
-        installed: ("dpkg-query", &["-W", "-f", "${db:Status-Abbrev}${Version}", "@"]),
+        installed: (
+            "dpkg-query",
+            &["-W", "-f", "${db:Status-Abbrev}${Version}", "@"],
+        ),
         in_file: ("dpkg-deb", &["-f", "@", "Version"]),
         name_in_file: ("dpkg-deb", &["-f", "@", "Package"]),
         offered: ("apt-cache", &["show", "@"]),
@@ -75,20 +81,33 @@ const MANAGERS: &[Manager] = &[
         installed: RPM_INSTALLED,
         in_file: RPM_IN_FILE,
         name_in_file: RPM_NAME,
-        offered: ("zypper", &["--non-interactive", "search", "--match-exact", "@"]),
+        offered: (
+            "zypper",
+            &["--non-interactive", "search", "--match-exact", "@"],
+        ),
         owner: RPM_OWNER,
     },
 ];
 
 fn of_this_host() -> Result<&'static Manager, Fault> {
-    MANAGERS.iter().find(|manager| find(manager.install).is_some()).ok_or_else(|| {
-        Fault::new("this host has neither apt-get nor dnf nor zypper", "use --from-self instead of a package")
-    })
+    MANAGERS
+        .iter()
+        .find(|manager| find(manager.install).is_some())
+        .ok_or_else(|| {
+            Fault::new(
+                "this host has neither apt-get nor dnf nor zypper",
+                "use --from-self instead of a package",
+            )
+        })
 }
 
 /// What a query prints about something; `None` if it fails.
 fn ask(query: (&'static str, &[&str]), about: &str) -> Result<Option<String>, Fault> {
-    let arguments: Vec<_> = query.1.iter().map(|argument| argument.replace('@', about)).collect();
+    let arguments: Vec<_> = query
+        .1
+        .iter()
+        .map(|argument| argument.replace('@', about))
+        .collect();
     let said = Program::new(query.0, &arguments).run()?;
     Ok(said.ok().then(|| said.out.trim().to_string()))
 }
@@ -96,7 +115,9 @@ fn ask(query: (&'static str, &[&str]), about: &str) -> Result<Option<String>, Fa
 impl Manager {
     /// The version that is installed.
     fn installed(&self) -> Result<Option<String>, Fault> {
-        let Some(text) = ask(self.installed, PACKAGE)? else { return Ok(None) };
+        let Some(text) = ask(self.installed, PACKAGE)? else {
+            return Ok(None);
+        };
         match self.extension {
             // `ii ` before the version: desired and actually installed; removed ones are known, too.
             "deb" => Ok(text.strip_prefix("ii ").map(String::from)),
@@ -109,18 +130,30 @@ impl Manager {
         let about = file.display().to_string();
         let remedy = format!("give --package a .{} of {PACKAGE}", self.extension);
         let name = ask(self.name_in_file, &about)?.ok_or_else(|| {
-            Fault::new(format!("{about} is not a package that this host can read"), &remedy)
+            Fault::new(
+                format!("{about} is not a package that this host can read"),
+                &remedy,
+            )
         })?;
         if name != PACKAGE {
-            return Err(Fault::new(format!("{about} is a package of `{name}`"), remedy));
+            return Err(Fault::new(
+                format!("{about} is a package of `{name}`"),
+                remedy,
+            ));
         }
-        ask(self.in_file, &about)?.ok_or_else(|| Fault::new(format!("{about} has no version"), remedy))
+        ask(self.in_file, &about)?
+            .ok_or_else(|| Fault::new(format!("{about} has no version"), remedy))
     }
 
     fn install(&self, what: &str) -> Result<(), Fault> {
-        let arguments: Vec<_> = self.install_arguments.iter().map(|word| word.replace('@', what)).collect();
+        let arguments: Vec<_> = self
+            .install_arguments
+            .iter()
+            .map(|word| word.replace('@', what))
+            .collect();
         let remedy = format!("look at what `{} install {what}` says", self.install);
-        let program = Program::new(self.install, &arguments).env("DEBIAN_FRONTEND", "noninteractive");
+        let program =
+            Program::new(self.install, &arguments).env("DEBIAN_FRONTEND", "noninteractive");
         program.limit(PATIENCE).succeed(&remedy).map(drop)
     }
 }
@@ -128,16 +161,20 @@ impl Manager {
 /// The package is there, and as new as the file that was given.
 pub(crate) fn task(site: &Site) -> Result<Task<'_>, Fault> {
     let manager = of_this_host()?;
-    let Some(file) = &site.package else { return Ok(from_repository(manager)) };
+    let Some(file) = &site.package else {
+        return Ok(from_repository(manager));
+    };
     let file = file.canonicalize().map_err(Fault::io("read", file))?;
     let wanted = manager.version_of(&file)?;
     Ok(Task {
         title: format!("package {PACKAGE} {wanted}"),
         check: Box::new(move || match manager.installed()? {
-            None => Ok(Found::Otherwise(format!("install package {PACKAGE} {wanted}"))),
-            Some(have) if compare(&have, &wanted) == Ordering::Less => {
-                Ok(Found::Otherwise(format!("upgrade package {PACKAGE} from {have} to {wanted}")))
-            }
+            None => Ok(Found::Otherwise(format!(
+                "install package {PACKAGE} {wanted}"
+            ))),
+            Some(have) if compare(&have, &wanted) == Ordering::Less => Ok(Found::Otherwise(
+                format!("upgrade package {PACKAGE} from {have} to {wanted}"),
+            )),
             Some(have) => Ok(Found::AsWanted(Some(format!("package {PACKAGE} {have}")))),
         }),
         act: Box::new(move || manager.install(&file.display().to_string())),
@@ -156,7 +193,9 @@ fn from_repository(manager: &'static Manager) -> Task<'static> {
                     Ok(Found::Otherwise(format!("install package {PACKAGE}")))
                 }
                 _ => Err(Fault::new(
-                    format!("package {PACKAGE} is not installed, and no repository of this host has it"),
+                    format!(
+                        "package {PACKAGE} is not installed, and no repository of this host has it"
+                    ),
                     format!("give --package FILE.{}, or --from-self", manager.extension),
                 )),
             }
@@ -172,7 +211,9 @@ pub(crate) fn installed_version() -> Option<String> {
 
 /// A file that belongs to a package is the package's to replace.
 pub(crate) fn refuse_to_replace(path: &Path) -> Result<(), Fault> {
-    let Ok(manager) = of_this_host() else { return Ok(()) };
+    let Ok(manager) = of_this_host() else {
+        return Ok(());
+    };
     if !path.exists() {
         return Ok(());
     }
@@ -188,7 +229,8 @@ pub(crate) fn refuse_to_replace(path: &Path) -> Result<(), Fault> {
 /// Compares versions as both package systems do for plain ones: numbers as numbers, words as words, `~` before
 /// everything.
 fn compare(a: &str, b: &str) -> Ordering {
-    let (mut a, mut b) = (a, b);
+    let mut a = a;
+    let mut b = b;
     loop {
         match (part(a), part(b)) {
             (None, None) => return Ordering::Equal,

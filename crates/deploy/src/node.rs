@@ -34,7 +34,12 @@ const fn key(
     accepts: fn(&str) -> Result<(), &'static str>,
     default: fn(&Surroundings) -> Option<String>,
 ) -> Key {
-    Key { name, accepts, default, secret: false }
+    Key {
+        name,
+        accepts,
+        default,
+        secret: false,
+    }
 }
 
 /// Every key, in the order in which they are shown.
@@ -111,7 +116,12 @@ impl Node {
     /// Reads a file's text. A mistake is a diagnostic; the value is then the default.
     pub fn read(file: &str, text: &str, around: &Surroundings) -> Node {
         let mut node = Node::default();
-        let home = Place { file: file.into(), line: 1, column: 1, width: 1 };
+        let home = Place {
+            file: file.into(),
+            line: 1,
+            column: 1,
+            width: 1,
+        };
         match parse(file, text) {
             Err(error) => node.say(Severity::Error, error.place, "", error.text),
             Ok(parsed) => {
@@ -121,7 +131,8 @@ impl Node {
                         .iter()
                         .map(|(what, place)| format!("{what} (line {})", place.line))
                         .collect();
-                    let text = format!("is not strict JSON, read all the same: {}", what.join(", "));
+                    let text =
+                        format!("is not strict JSON, read all the same: {}", what.join(", "));
                     node.say(Severity::Warning, place.clone(), "", text);
                 }
                 node.take("", parsed.root);
@@ -134,18 +145,28 @@ impl Node {
     /// A host about which nothing was said.
     pub fn defaults(around: &Surroundings) -> Node {
         let mut node = Node::default();
-        node.complete(around, &Place { file: Arc::from("defaults"), ..Place::default() });
+        node.complete(
+            around,
+            &Place {
+                file: Arc::from("defaults"),
+                ..Place::default()
+            },
+        );
         node
     }
 
     /// Whether provisioning can start.
     pub fn has_errors(&self) -> bool {
-        self.diagnostics.iter().any(|found| found.severity == Severity::Error)
+        self.diagnostics
+            .iter()
+            .any(|found| found.severity == Severity::Error)
     }
 
     /// What is in effect, in the order of the manual, without the password; Kerberos only when it is wanted.
     pub fn effective(&self) -> impl Iterator<Item = &Effective> {
-        let hidden = |setting: &&Effective| !self.kerberos_wanted && setting.name.starts_with("krb5_client.");
+        let hidden = |setting: &&Effective| {
+            !self.kerberos_wanted && setting.name.starts_with("krb5_client.")
+        };
         self.settings.iter().filter(move |setting| !hidden(setting))
     }
 
@@ -181,7 +202,8 @@ impl Node {
 
     /// The realm, when the file asks for Kerberos.
     pub fn realm(&self) -> Option<&str> {
-        self.text("krb5_client.realm").filter(|_| self.kerberos_wanted)
+        self.text("krb5_client.realm")
+            .filter(|_| self.kerberos_wanted)
     }
 
     /// Whether the file asks for Kerberos.
@@ -215,7 +237,10 @@ impl Node {
     }
 
     fn text(&self, name: &str) -> Option<&str> {
-        self.settings.iter().find(|setting| setting.name == name).map(|setting| setting.text.as_str())
+        self.settings
+            .iter()
+            .find(|setting| setting.name == name)
+            .map(|setting| setting.text.as_str())
     }
 
     fn say(&mut self, severity: Severity, place: Place, key: &str, text: impl Into<String>) {
@@ -230,7 +255,13 @@ impl Node {
         text: impl Into<String>,
         hint: Option<String>,
     ) {
-        self.diagnostics.push(Diagnostic { severity, place, key: key.into(), text: text.into(), hint });
+        self.diagnostics.push(Diagnostic {
+            severity,
+            place,
+            key: key.into(),
+            text: text.into(),
+            hint,
+        });
     }
 
     /// Takes what an object says, with the names of the objects around it before its keys.
@@ -241,16 +272,29 @@ impl Node {
             return;
         };
         for Entry { key, place, value } in entries {
-            let name = if prefix.is_empty() { key } else { format!("{prefix}.{key}") };
+            let name = if prefix.is_empty() {
+                key
+            } else {
+                format!("{prefix}.{key}")
+            };
             self.kerberos_wanted |= name == "krb5_client";
             if let Some(known) = KEYS.iter().find(|known| known.name == name) {
                 self.set(known, place, value);
-            } else if KEYS.iter().any(|known| known.name.starts_with(&format!("{name}."))) {
+            } else if KEYS
+                .iter()
+                .any(|known| known.name.starts_with(&format!("{name}.")))
+            {
                 self.take(&name, value);
             } else {
                 let near = nearest(&name, KEYS.iter().map(|known| known.name));
                 let hint = near.map(|near| format!("did you mean `{near}`?"));
-                self.hint(Severity::Warning, place, &name, "unknown key, it has no effect", hint);
+                self.hint(
+                    Severity::Warning,
+                    place,
+                    &name,
+                    "unknown key, it has no effect",
+                    hint,
+                );
             }
         }
     }
@@ -266,25 +310,52 @@ impl Node {
             }
         };
         if let Err(expected) = (key.accepts)(&text) {
-            let found =
-                if key.secret || text.is_empty() { String::new() } else { format!(", found `{text}`") };
-            return self.say(Severity::Error, place, key.name, format!("expected {expected}{found}"));
+            let found = if key.secret || text.is_empty() {
+                String::new()
+            } else {
+                format!(", found `{text}`")
+            };
+            return self.say(
+                Severity::Error,
+                place,
+                key.name,
+                format!("expected {expected}{found}"),
+            );
         }
         if key.secret {
             self.written_password = Some((Secret(text), place));
             return;
         }
-        if let Some(earlier) = self.settings.iter().position(|setting| setting.name == key.name) {
-            self.say(Severity::Warning, key_place, key.name, "is set a second time, this value counts");
+        if let Some(earlier) = self
+            .settings
+            .iter()
+            .position(|setting| setting.name == key.name)
+        {
+            self.say(
+                Severity::Warning,
+                key_place,
+                key.name,
+                "is set a second time, this value counts",
+            );
             self.settings.remove(earlier);
         }
         let origin = Origin::File(place);
-        self.settings.push(Effective { name: key.name, text, origin });
+        self.settings.push(Effective {
+            name: key.name,
+            text,
+            origin,
+        });
     }
 
     fn complete(&mut self, around: &Surroundings, home: &Place) {
-        for key in KEYS.iter().filter(|key| self.text(key.name).is_none()).collect::<Vec<_>>() {
-            let Some(text) = (key.default)(around) else { continue };
+        for key in KEYS
+            .iter()
+            .filter(|key| self.text(key.name).is_none())
+            .collect::<Vec<_>>()
+        {
+            let Some(text) = (key.default)(around) else {
+                continue;
+            };
             if let Err(expected) = (key.accepts)(&text)
                 && !self.diagnostics.iter().any(|found| found.key == key.name)
             {
@@ -292,13 +363,23 @@ impl Node {
                 let text = format!("expected {expected}, the host says `{text}`");
                 self.hint(Severity::Error, home.clone(), key.name, text, hint);
             }
-            self.settings.push(Effective { name: key.name, text, origin: Origin::Default });
+            self.settings.push(Effective {
+                name: key.name,
+                text,
+                origin: Origin::Default,
+            });
         }
         let order = |name: &str| KEYS.iter().position(|key| key.name == name);
         self.settings.sort_by_key(|setting| order(setting.name));
         if self.text("host").is_none() && !self.has_errors() {
             let hint = Some("set `host`".into());
-            self.hint(Severity::Error, home.clone(), "host", "the host does not know its full name", hint);
+            self.hint(
+                Severity::Error,
+                home.clone(),
+                "host",
+                "the host does not know its full name",
+                hint,
+            );
         }
         self.check_realm(around, home);
         self.take_password(around);
@@ -317,13 +398,19 @@ impl Node {
         if !self.kerberos_wanted || self.diagnostics.iter().any(|found| found.key == KEY) {
             return;
         }
-        let (place, conf) = (self.place_of(KEY, home), &around.krb5);
+        let place = self.place_of(KEY, home);
+        let conf = &around.krb5;
         let (text, hint) = match self.text(KEY) {
             None => (
-                format!("required but not set, and {} has no default_realm", conf.origin()),
+                format!(
+                    "required but not set, and {} has no default_realm",
+                    conf.origin()
+                ),
                 Some(format!("set `{KEY}`")),
             ),
-            Some(realm) if conf.realms.contains_key(realm) || conf.dns_lookup_kdc == Some(true) => return,
+            Some(realm) if conf.realms.contains_key(realm) || conf.dns_lookup_kdc == Some(true) => {
+                return;
+            }
             Some(realm) => {
                 let known: Vec<_> = conf.realms.keys().map(String::as_str).collect();
                 let near = nearest(realm, known.iter().copied());
@@ -332,7 +419,10 @@ impl Node {
                     None if known.is_empty() => "add it to the section [realms]".into(),
                     None => format!("its realms are {}", known.join(", ")),
                 };
-                (format!("the realm `{realm}` is not in {}", conf.origin()), Some(hint))
+                (
+                    format!("the realm `{realm}` is not in {}", conf.origin()),
+                    Some(hint),
+                )
             }
         };
         self.hint(Severity::Error, place, KEY, text, hint);
@@ -343,16 +433,32 @@ impl Node {
         const FILE: &str = "krb5_client.kadmin_password_file";
         let written = self.written_password.take();
         self.password = around.password.clone();
-        let file = self.settings.iter_mut().find(|setting| setting.name == FILE);
-        if let Some(Effective { text, origin: Origin::File(place), .. }) = file {
+        let file = self
+            .settings
+            .iter_mut()
+            .find(|setting| setting.name == FILE);
+        if let Some(Effective {
+            text,
+            origin: Origin::File(place),
+            ..
+        }) = file
+        {
             // As for any file named in a file: relative to it. Kept absolute, so that a record of it means the same.
-            let path = Path::new(&*place.file).parent().unwrap_or(Path::new("")).join(&text);
+            let path = Path::new(&*place.file)
+                .parent()
+                .unwrap_or(Path::new(""))
+                .join(&text);
             let path = std::path::absolute(&path).unwrap_or(path);
             *text = path.display().to_string();
             let place = place.clone();
             match fs::read_to_string(&path) {
                 Ok(text) if text.trim_end_matches(['\r', '\n']).is_empty() => {
-                    self.say(Severity::Error, place, FILE, format!("{} is empty", path.display()));
+                    self.say(
+                        Severity::Error,
+                        place,
+                        FILE,
+                        format!("{} is empty", path.display()),
+                    );
                 }
                 Ok(text) => {
                     self.password = Some(Secret(text.trim_end_matches(['\r', '\n']).into()));
@@ -375,40 +481,70 @@ impl Node {
 
     fn warn_if_open(&mut self, path: &Path, place: Place, key: &str) {
         if fs::metadata(path).is_ok_and(|meta| meta.permissions().mode() & 0o004 != 0) {
-            let text = format!("everybody may read {}, which holds a password", path.display());
-            self.hint(Severity::Warning, place, key, text, Some(format!("chmod 600 {}", path.display())));
+            let text = format!(
+                "everybody may read {}, which holds a password",
+                path.display()
+            );
+            self.hint(
+                Severity::Warning,
+                place,
+                key,
+                text,
+                Some(format!("chmod 600 {}", path.display())),
+            );
         }
     }
 }
 
 fn not_empty(text: &str) -> Result<(), &'static str> {
-    if text.is_empty() { Err("a text that is not empty") } else { Ok(()) }
+    if text.is_empty() {
+        Err("a text that is not empty")
+    } else {
+        Ok(())
+    }
 }
 
 fn absolute(text: &str) -> Result<(), &'static str> {
     let path = Path::new(text);
-    let climbs = path.components().any(|part| part == std::path::Component::ParentDir);
-    if path.is_absolute() && path.parent().is_some() && !climbs { Ok(()) } else { Err("an absolute path") }
+    let climbs = path
+        .components()
+        .any(|part| part == std::path::Component::ParentDir);
+    if path.is_absolute() && path.parent().is_some() && !climbs {
+        Ok(())
+    } else {
+        Err("an absolute path")
+    }
 }
 
 fn account(text: &str) -> Result<(), &'static str> {
-    let first = text.chars().next().is_some_and(|c| c.is_ascii_lowercase() || c == '_');
-    let rest = text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '-');
-    match first && rest && text.len() <= ACCOUNT_CHARS_MAX {
-        true => Ok(()),
-        false => Err("an account name of lower-case letters, digits, `-` and `_`"),
+    let first = text
+        .chars()
+        .next()
+        .is_some_and(|c| c.is_ascii_lowercase() || c == '_');
+    let rest = text
+        .chars()
+        .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '-');
+    if first && rest && text.len() <= ACCOUNT_CHARS_MAX {
+        Ok(())
+    } else {
+        Err("an account name of lower-case letters, digits, `-` and `_`")
     }
 }
 
 fn host_name(text: &str) -> Result<(), &'static str> {
     let label = |label: &str| {
         let plain = label.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
-        plain && !label.is_empty() && label.len() <= 63 && !label.starts_with('-') && !label.ends_with('-')
+        plain
+            && !label.is_empty()
+            && label.len() <= 63
+            && !label.starts_with('-')
+            && !label.ends_with('-')
     };
     let address = text.parse::<std::net::IpAddr>().is_ok();
-    match text.contains('.') && !address && text.split('.').all(label) {
-        true => Ok(()),
-        false => Err("a host name with its domain, like `node1.example.com`"),
+    if text.contains('.') && !address && text.split('.').all(label) {
+        Ok(())
+    } else {
+        Err("a host name with its domain, like `node1.example.com`")
     }
 }
 
@@ -418,8 +554,15 @@ mod tests {
 
     fn around() -> Surroundings {
         let mut krb5 = Krb5Conf::default();
-        krb5.add("[libdefaults]\ndefault_realm = A.TEST\n[realms]\nA.TEST = {\n}\n", 0);
-        Surroundings { host: Some("n1.a.test".into()), krb5, ..Surroundings::default() }
+        krb5.add(
+            "[libdefaults]\ndefault_realm = A.TEST\n[realms]\nA.TEST = {\n}\n",
+            0,
+        );
+        Surroundings {
+            host: Some("n1.a.test".into()),
+            krb5,
+            ..Surroundings::default()
+        }
     }
 
     fn check(text: &str, expected: &str) {
@@ -445,10 +588,20 @@ mod tests {
 
     #[test]
     fn defaults_are_completed_and_the_users_values_win() {
-        let node = Node::read("f", r#"{"hdp": {"flume_user": "svc"}, "krb5_client": {}}"#, &around());
-        assert_eq!((node.host(), node.user(), node.group()), ("n1.a.test", "svc", "flume"));
+        let node = Node::read(
+            "f",
+            r#"{"hdp": {"flume_user": "svc"}, "krb5_client": {}}"#,
+            &around(),
+        );
+        assert_eq!(
+            (node.host(), node.user(), node.group()),
+            ("n1.a.test", "svc", "flume")
+        );
         assert_eq!(node.principal().as_deref(), Some("flume/n1.a.test@A.TEST"));
-        assert_eq!(node.keytab(), Path::new("/etc/flume/conf/flume.service.keytab"));
+        assert_eq!(
+            node.keytab(),
+            Path::new("/etc/flume/conf/flume.service.keytab")
+        );
         assert!(node.diagnostics.is_empty());
         assert_eq!(Node::read("f", "{}", &around()).principal(), None);
     }
@@ -468,14 +621,18 @@ mod tests {
             "node.json:1:24: error: hdp.flume_user: expected text, found a number\n\
              node.json:1:27: warning: hdp.flume_grp: unknown key, it has no effect (did you mean `hdp.flume_group`?)",
         );
-        let realm = "the realm `A.TSET` is not in /etc/krb5.conf (not there) (did you mean `A.TEST`?)";
+        let realm =
+            "the realm `A.TSET` is not in /etc/krb5.conf (not there) (did you mean `A.TEST`?)";
         check(
             r#"{"krb5_client": {"realm": "A.TSET"}}"#,
             &format!(
                 "krb5_client.realm = A.TSET node.json:1\nnode.json:1:27: error: krb5_client.realm: {realm}"
             ),
         );
-        check("[]", "node.json:1:1: error: : expected an object, found a list");
+        check(
+            "[]",
+            "node.json:1:1: error: : expected an object, found a list",
+        );
     }
 
     #[test]
@@ -485,18 +642,31 @@ mod tests {
         fs::set_permissions(dir.path().join("pw"), fs::Permissions::from_mode(0o600)).unwrap();
         let name = dir.path().join("node.json").display().to_string();
         let with = |text: &str| {
-            let around = Surroundings { password: Some(Secret("from environment".into())), ..around() };
+            let around = Surroundings {
+                password: Some(Secret("from environment".into())),
+                ..around()
+            };
             let node = Node::read(&name, text, &around);
             assert!(!format!("{:?}", node.effective().collect::<Vec<_>>()).contains("from"));
-            (node.admin_password().map(|secret| secret.0.clone()), node.diagnostics.len())
+            (
+                node.admin_password().map(|secret| secret.0.clone()),
+                node.diagnostics.len(),
+            )
         };
-        assert_eq!(with(r#"{"krb5_client": {}}"#), (Some("from environment".into()), 0));
-        assert_eq!(with(r#"{"krb5_client": {"kadmin_password_file": "pw"}}"#), (Some("from file".into()), 0));
+        assert_eq!(
+            with(r#"{"krb5_client": {}}"#),
+            (Some("from environment".into()), 0)
+        );
+        assert_eq!(
+            with(r#"{"krb5_client": {"kadmin_password_file": "pw"}}"#),
+            (Some("from file".into()), 0)
+        );
         assert_eq!(
             with(r#"{"krb5_client": {"kadmin_password_file": "no"}}"#),
             (Some("from environment".into()), 1)
         );
-        let both = r#"{"krb5_client": {"kadmin_password": "from here", "kadmin_password_file": "no"}}"#;
+        let both =
+            r#"{"krb5_client": {"kadmin_password": "from here", "kadmin_password_file": "no"}}"#;
         assert_eq!(with(both), (Some("from here".into()), 0));
     }
 }

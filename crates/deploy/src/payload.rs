@@ -25,11 +25,19 @@ pub(crate) enum Content {
 }
 
 const fn text(path: &'static str, text: &'static str) -> Payload {
-    Payload { path, mode: 0o644, content: Content::Text(text) }
+    Payload {
+        path,
+        mode: 0o644,
+        content: Content::Text(text),
+    }
 }
 
 const fn configuration(name: &'static str, text: &'static str) -> Payload {
-    Payload { path: name, mode: 0o640, content: Content::Configuration(text) }
+    Payload {
+        path: name,
+        mode: 0o640,
+        content: Content::Configuration(text),
+    }
 }
 
 /// All of them.
@@ -61,7 +69,9 @@ mod tests {
                 _ => payload.path.trim_start_matches('/').to_string(),
             };
             let mode = format!("{:o}", payload.mode);
-            let deb = manifest.lines().any(|line| line.contains(&format!("\"{path}\", \"{mode}\"")));
+            let deb = manifest
+                .lines()
+                .any(|line| line.contains(&format!("\"{path}\", \"{mode}\"")));
             assert!(deb, "the .deb lacks {path} with mode {mode}");
             let rpm = format!("dest = \"/{path}\", mode = \"{mode}\"");
             assert!(

@@ -13,7 +13,14 @@ use std::{
 use crate::fault::Fault;
 
 /// Where administrators' programs are, whatever `PATH` says.
-const DIRECTORIES: &[&str] = &["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
+const DIRECTORIES: &[&str] = &[
+    "/usr/local/sbin",
+    "/usr/local/bin",
+    "/usr/sbin",
+    "/usr/bin",
+    "/sbin",
+    "/bin",
+];
 const POLL: Duration = Duration::from_millis(10);
 
 /// The package that has a program: Debian's name, and that of Fedora, RHEL and SUSE.
@@ -53,17 +60,33 @@ impl Said {
 
     /// Its last word: what a message shows of a failure.
     pub(crate) fn last_line(&self) -> String {
-        let line =
-            |text: &str| text.lines().rev().map(str::trim).find(|line| !line.is_empty()).map(String::from);
-        line(&self.err).or_else(|| line(&self.out)).unwrap_or_else(|| self.status.to_string())
+        let line = |text: &str| {
+            text.lines()
+                .rev()
+                .map(str::trim)
+                .find(|line| !line.is_empty())
+                .map(String::from)
+        };
+        line(&self.err)
+            .or_else(|| line(&self.out))
+            .unwrap_or_else(|| self.status.to_string())
     }
 }
 
 impl Program {
     /// A program with its arguments; it may take half a minute.
     pub(crate) fn new<A: AsRef<OsStr>>(name: &'static str, arguments: &[A]) -> Program {
-        let arguments = arguments.iter().map(|argument| argument.as_ref().into()).collect();
-        Program { name, arguments, environment: vec![], input: vec![], limit: Duration::from_secs(30) }
+        let arguments = arguments
+            .iter()
+            .map(|argument| argument.as_ref().into())
+            .collect();
+        Program {
+            name,
+            arguments,
+            environment: vec![],
+            input: vec![],
+            limit: Duration::from_secs(30),
+        }
     }
 
     /// One more variable in its environment.
@@ -91,30 +114,50 @@ impl Program {
     pub(crate) fn run(self) -> Result<Said, Fault> {
         let path = find(self.name).ok_or_else(|| missing(self.name))?;
         let mut command = Command::new(&path);
-        command.args(&self.arguments).env("LC_ALL", "C").envs(self.environment.iter().map(|(k, v)| (k, v)));
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+            .args(&self.arguments)
+            .env("LC_ALL", "C")
+            .envs(self.environment.iter().map(|(k, v)| (k, v)));
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         let mut child = command.spawn().map_err(Fault::io("start", &path))?;
-        let (input, stdin) = (self.input, child.stdin.take());
+        let input = self.input;
+        let stdin = child.stdin.take();
         // A program that ends without reading is no failure of ours; its own words say why.
         let writer = thread::spawn(move || stdin.map(|mut stdin| stdin.write_all(&input)));
-        let (out, err) = (collect(child.stdout.take()), collect(child.stderr.take()));
+        let out = collect(child.stdout.take());
+        let err = collect(child.stderr.take());
         let ended = wait(&mut child, self.limit).map_err(Fault::io("wait for", &path))?;
         let Some(status) = ended else {
-            let cause = format!("{} did not end within {} s", self.name, self.limit.as_secs());
+            let cause = format!(
+                "{} did not end within {} s",
+                self.name,
+                self.limit.as_secs()
+            );
             return Err(Fault::new(
                 cause,
                 "is the server that it asks reachable, or its network black-holed?",
             ));
         };
         let _ = writer.join();
-        Ok(Said { status, out: out.join().unwrap_or_default(), err: err.join().unwrap_or_default() })
+        Ok(Said {
+            status,
+            out: out.join().unwrap_or_default(),
+            err: err.join().unwrap_or_default(),
+        })
     }
 
     /// Runs it; a failure is a fault with its last word.
     pub(crate) fn succeed(self, remedy: &str) -> Result<Said, Fault> {
         let name = self.name;
         let said = self.run()?;
-        if said.ok() { Ok(said) } else { Err(Fault::new(format!("{name}: {}", said.last_line()), remedy)) }
+        if said.ok() {
+            Ok(said)
+        } else {
+            Err(Fault::new(format!("{name}: {}", said.last_line()), remedy))
+        }
     }
 }
 
@@ -150,7 +193,10 @@ pub(crate) fn wait(child: &mut Child, limit: Duration) -> std::io::Result<Option
 pub(crate) fn find(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let usual = DIRECTORIES.iter().map(PathBuf::from);
-    std::env::split_paths(&path).chain(usual).map(|dir| dir.join(name)).find(|path| is_program(path))
+    std::env::split_paths(&path)
+        .chain(usual)
+        .map(|dir| dir.join(name))
+        .find(|path| is_program(path))
 }
 
 fn is_program(path: &Path) -> bool {
@@ -176,9 +222,17 @@ mod tests {
     fn programs_are_run_given_input_and_stopped() {
         let said = Program::new("cat", &["-"]).input("words").run().unwrap();
         assert_eq!((said.out.as_str(), said.ok()), ("words", true));
-        let said = Program::new("sh", &["-c", "echo no >&2; exit 3"]).run().unwrap();
-        assert_eq!((said.last_line().as_str(), said.status.code()), ("no", Some(3)));
-        let late = Program::new("sleep", &["60"]).limit(Duration::from_millis(50)).run().unwrap_err();
+        let said = Program::new("sh", &["-c", "echo no >&2; exit 3"])
+            .run()
+            .unwrap();
+        assert_eq!(
+            (said.last_line().as_str(), said.status.code()),
+            ("no", Some(3))
+        );
+        let late = Program::new("sleep", &["60"])
+            .limit(Duration::from_millis(50))
+            .run()
+            .unwrap_err();
         assert!(late.cause.starts_with("sleep did not end"), "{late}");
         let absent = Program::new("no-such-program", &["x"]).run().unwrap_err();
         assert_eq!(absent.cause, "the program no-such-program is not there");

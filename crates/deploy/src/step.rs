@@ -82,8 +82,16 @@ impl Taken {
     }
 
     fn new(step: &Step) -> Taken {
-        let (changes, notes) = (vec![], vec![]);
-        Taken { step: step.name, outcome: Outcome::Pass, changes, notes, cause: None, remedy: None }
+        let changes = vec![];
+        let notes = vec![];
+        Taken {
+            step: step.name,
+            outcome: Outcome::Pass,
+            changes,
+            notes,
+            cause: None,
+            remedy: None,
+        }
     }
 
     fn fail(mut self, fault: Fault) -> Taken {
@@ -128,7 +136,9 @@ fn one(task: &Task<'_>, dry_run: bool, taken: &mut Taken) -> Result<(), Fault> {
     let change = match (task.check)() {
         // A dry run needs no rights, so it does not fail for the lack of them.
         Err(fault) if dry_run && fault.denied => {
-            taken.notes.push(format!("{} cannot be seen without root", task.title));
+            taken
+                .notes
+                .push(format!("{} cannot be seen without root", task.title));
             return Ok(());
         }
         Err(fault) => return Err(fault),
@@ -158,8 +168,14 @@ fn one(task: &Task<'_>, dry_run: bool, taken: &mut Taken) -> Result<(), Fault> {
             Ok(())
         }
         Found::Otherwise(still) => {
-            let cause = format!("{} is not as it should be even now: would {still}", task.title);
-            Err(Fault::new(cause, "does something else change it? Run this again"))
+            let cause = format!(
+                "{} is not as it should be even now: would {still}",
+                task.title
+            );
+            Err(Fault::new(
+                cause,
+                "does something else change it? Run this again",
+            ))
         }
     }
 }

@@ -15,8 +15,12 @@ impl Surroundings {
     /// Those of the host that this runs on.
     pub fn of_this_host() -> Surroundings {
         let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-        let usual =
-            || Path::new(HADOOP_CONF_DIR).join("core-site.xml").exists().then(|| HADOOP_CONF_DIR.into());
+        let usual = || {
+            Path::new(HADOOP_CONF_DIR)
+                .join("core-site.xml")
+                .exists()
+                .then(|| HADOOP_CONF_DIR.into())
+        };
         Surroundings {
             host: full_name(),
             hadoop_conf_dir: variable("HADOOP_CONF_DIR").or_else(usual),
@@ -32,7 +36,10 @@ pub(crate) fn full_name() -> Option<String> {
     if name.contains('.') {
         return Some(name.to_ascii_lowercase());
     }
-    let hints = dns_lookup::AddrInfoHints { flags: AI_CANONNAME, ..Default::default() };
+    let hints = dns_lookup::AddrInfoHints {
+        flags: AI_CANONNAME,
+        ..Default::default()
+    };
     let found = dns_lookup::getaddrinfo(Some(&name), None, Some(hints)).ok();
     let canonical = found.and_then(|mut all| all.find_map(|info| info.ok()?.canonname));
     Some(canonical.unwrap_or(name).to_ascii_lowercase())

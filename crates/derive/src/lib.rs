@@ -19,7 +19,11 @@ struct Prop {
 
 impl syn::parse::Parse for Prop {
     fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
-        let mut prop = Prop { key: input.parse()?, default: None, aliases: vec![] };
+        let mut prop = Prop {
+            key: input.parse()?,
+            default: None,
+            aliases: vec![],
+        };
         while input.peek(Token![,]) {
             input.parse::<Token![,]>()?;
             if input.peek(Token![default]) {
@@ -29,7 +33,10 @@ impl syn::parse::Parse for Prop {
             } else {
                 let name: syn::Ident = input.parse()?;
                 if name != "alias" {
-                    return Err(syn::Error::new(name.span(), "expected `default` or `alias`"));
+                    return Err(syn::Error::new(
+                        name.span(),
+                        "expected `default` or `alias`",
+                    ));
                 }
                 input.parse::<Token![=]>()?;
                 prop.aliases.push(input.parse()?);
@@ -42,7 +49,9 @@ impl syn::parse::Parse for Prop {
 /// Derives `flume_core::config::Config`.
 #[proc_macro_derive(Config, attributes(prop))]
 pub fn derive_config(input: TokenStream) -> TokenStream {
-    expand(syn::parse_macro_input!(input)).unwrap_or_else(|e| e.into_compile_error()).into()
+    expand(syn::parse_macro_input!(input))
+        .unwrap_or_else(|e| e.into_compile_error())
+        .into()
 }
 
 fn expand(input: DeriveInput) -> syn::Result<proc_macro2::TokenStream> {
@@ -50,30 +59,48 @@ fn expand(input: DeriveInput) -> syn::Result<proc_macro2::TokenStream> {
         return Err(syn::Error::new(input.ident.span(), "Config needs a struct"));
     };
     let Fields::Named(fields) = &data.fields else {
-        return Err(syn::Error::new(input.ident.span(), "Config needs named fields"));
+        return Err(syn::Error::new(
+            input.ident.span(),
+            "Config needs named fields",
+        ));
     };
-    let (mut rows, mut reads, mut names) = (vec![], vec![], vec![]);
+    let mut rows = vec![];
+    let mut reads = vec![];
+    let mut names = vec![];
     for field in &fields.named {
-        let (name, ty) = (&field.ident, &field.ty);
+        let name = &field.ident;
+        let ty = &field.ty;
         let attr = field.attrs.iter().find(|a| a.path().is_ident("prop"));
-        let attr = attr.ok_or_else(|| syn::Error::new_spanned(field, "missing #[prop(\"key\")]"))?;
+        let attr =
+            attr.ok_or_else(|| syn::Error::new_spanned(field, "missing #[prop(\"key\")]"))?;
         names.push(name);
-        if attr.parse_args::<syn::Ident>().is_ok_and(|word| word == "flatten") {
+        if attr
+            .parse_args::<syn::Ident>()
+            .is_ok_and(|word| word == "flatten")
+        {
             rows.push(quote!(rows.extend(<#ty as ::flume_core::config::Config>::properties());));
             reads.push(quote!(let #name = <#ty as ::flume_core::config::Config>::parse(props);));
             continue;
         }
         let doc = doc_of(&field.attrs);
         if doc.is_empty() {
-            return Err(syn::Error::new_spanned(field, "every property needs a doc comment"));
+            return Err(syn::Error::new_spanned(
+                field,
+                "every property needs a doc comment",
+            ));
         }
-        let Prop { key, default, aliases } = attr.parse_args()?;
+        let Prop {
+            key,
+            default,
+            aliases,
+        } = attr.parse_args()?;
         let default = default.map_or(quote!(None), |written| quote!(Some(&#written)));
         let row = quote!(::flume_core::config::Property::new::<#ty>(#key, &[#(#aliases),*], #doc, #default));
         rows.push(quote!(rows.push(#row);));
         reads.push(quote!(let #name = <#ty as ::flume_core::config::Value>::read(props, &#row);));
     }
-    let (ident, doc) = (&input.ident, doc_of(&input.attrs));
+    let ident = &input.ident;
+    let doc = doc_of(&input.attrs);
     Ok(quote! {
         #[automatically_derived]
         impl ::flume_core::config::Config for #ident {
@@ -95,7 +122,10 @@ fn doc_of(attrs: &[Attribute]) -> String {
     let mut doc = String::new();
     for attr in attrs.iter().filter(|a| a.path().is_ident("doc")) {
         if let syn::Meta::NameValue(nv) = &attr.meta
-            && let Expr::Lit(syn::ExprLit { lit: syn::Lit::Str(s), .. }) = &nv.value
+            && let Expr::Lit(syn::ExprLit {
+                lit: syn::Lit::Str(s),
+                ..
+            }) = &nv.value
         {
             doc.push_str(s.value().trim());
             doc.push(' ');

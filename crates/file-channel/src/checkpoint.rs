@@ -70,14 +70,25 @@ pub struct Contents {
 impl Checkpoint {
     /// As it is written.
     pub fn encode(&self) -> Vec<u8> {
-        let mut out =
-            Vec::with_capacity(FIXED + CONTENTS * self.segments.len() + 16 * self.consumed.len() + 4);
+        let mut out = Vec::with_capacity(
+            FIXED + CONTENTS * self.segments.len() + 16 * self.consumed.len() + 4,
+        );
         out.extend_from_slice(MAGIC);
         out.extend_from_slice(&VERSION.to_le_bytes());
         out.extend_from_slice(&self.channel);
         let Position { segment, offset } = self.position;
-        let numbers = [self.number, segment, offset, self.next_sequence, self.last_group];
-        for number in numbers.into_iter().chain([self.events, self.bytes, self.quarantined, self.time_ms]) {
+        let numbers = [
+            self.number,
+            segment,
+            offset,
+            self.next_sequence,
+            self.last_group,
+        ];
+        for number in
+            numbers
+                .into_iter()
+                .chain([self.events, self.bytes, self.quarantined, self.time_ms])
+        {
             out.extend_from_slice(&number.to_le_bytes());
         }
         out.extend_from_slice(&(self.consumed.len() as u32).to_le_bytes());
@@ -103,11 +114,18 @@ impl Checkpoint {
         let mut channel = [0; 16];
         at.copy_to_slice(&mut channel);
         let number = at.get_u64_le();
-        let position = Position { segment: at.get_u64_le(), offset: at.get_u64_le() };
-        let (next_sequence, last_group) = (at.get_u64_le(), at.get_u64_le());
-        let (events, held, quarantined, time_ms) =
-            (at.get_u64_le(), at.get_u64_le(), at.get_u64_le(), at.get_u64_le());
-        let (ranges, segments) = (at.get_u32_le(), at.get_u32_le());
+        let position = Position {
+            segment: at.get_u64_le(),
+            offset: at.get_u64_le(),
+        };
+        let next_sequence = at.get_u64_le();
+        let last_group = at.get_u64_le();
+        let events = at.get_u64_le();
+        let held = at.get_u64_le();
+        let quarantined = at.get_u64_le();
+        let time_ms = at.get_u64_le();
+        let ranges = at.get_u32_le();
+        let segments = at.get_u32_le();
         let ranges_end = FIXED.checked_add((ranges as usize).checked_mul(16)?)?;
         let end = ranges_end.checked_add((segments as usize).checked_mul(CONTENTS)?)?;
         let crc = bytes.get(end..)?.get(..4)?;
@@ -161,7 +179,9 @@ impl Checkpoint {
     /// being written.
     pub fn reserve(disk: &dyn Disk, directory: &Path, bytes: u64) {
         let bytes = bytes.max(RESERVE_BYTES);
-        let reserved = disk.create(&draft(directory)).and_then(|file| file.allocate(bytes));
+        let reserved = disk
+            .create(&draft(directory))
+            .and_then(|file| file.allocate(bytes));
         if let Err(error) = reserved
             && error.kind() != io::ErrorKind::AlreadyExists
         {
@@ -214,11 +234,21 @@ mod tests {
             number: 3,
             next_sequence: 90,
             consumed: vec![1..5, 7..9],
-            segments: vec![Contents { id: 1, first: 1, end: 90, live: 83, length: 8192, last_group: 4 }],
+            segments: vec![Contents {
+                id: 1,
+                first: 1,
+                end: 90,
+                live: 83,
+                length: 8192,
+                last_group: 4,
+            }],
             ..Checkpoint::default()
         };
         let bytes = checkpoint.encode();
-        assert_eq!(Checkpoint::decode(&[&bytes[..], b"left over"].concat()), Some(checkpoint));
+        assert_eq!(
+            Checkpoint::decode(&[&bytes[..], b"left over"].concat()),
+            Some(checkpoint)
+        );
         for place in 0..bytes.len() {
             let mut damaged = bytes.clone();
             damaged[place] ^= 1;

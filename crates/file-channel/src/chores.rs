@@ -79,7 +79,9 @@ impl Chores {
     pub(crate) fn step(&self, disk: &dyn Disk, pool: &Pool) -> bool {
         let chore = self.list.lock().take();
         let some = chore.is_some();
-        chore.into_iter().for_each(|chore| self.run_one(chore, disk, pool));
+        chore
+            .into_iter()
+            .for_each(|chore| self.run_one(chore, disk, pool));
         some
     }
 

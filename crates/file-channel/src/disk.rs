@@ -46,11 +46,19 @@ pub struct RealDisk;
 
 impl Disk for RealDisk {
     fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
-        Ok(Box::new(fs::File::options().read(true).write(true).open(path)?))
+        Ok(Box::new(
+            fs::File::options().read(true).write(true).open(path)?,
+        ))
     }
 
     fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
-        Ok(Box::new(fs::File::options().read(true).write(true).create_new(true).open(path)?))
+        Ok(Box::new(
+            fs::File::options()
+                .read(true)
+                .write(true)
+                .create_new(true)
+                .open(path)?,
+        ))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {

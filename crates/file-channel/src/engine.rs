@@ -90,23 +90,42 @@ impl Engine {
         state: StateHandle,
     ) -> Result<Self, StartError> {
         recovery::refuse_java(&*disk, &settings.layout)?;
-        let directories = settings.layout.data_dirs.iter().chain([&settings.layout.checkpoint_dir]);
+        let directories = settings
+            .layout
+            .data_dirs
+            .iter()
+            .chain([&settings.layout.checkpoint_dir]);
         let mut directories: Vec<&PathBuf> = directories.collect();
         directories.sort();
         directories.dedup();
-        let locks = directories.into_iter().map(|it| DirectoryLock::acquire(it)).collect::<Result<_, _>>()?;
-        let Settings { layout, limits, take_sync, checkpoint_interval, checkpoint_on_close, keys } = settings;
+        let locks = directories
+            .into_iter()
+            .map(|it| DirectoryLock::acquire(it))
+            .collect::<Result<_, _>>()?;
+        let Settings {
+            layout,
+            limits,
+            take_sync,
+            checkpoint_interval,
+            checkpoint_on_close,
+            keys,
+        } = settings;
         let began = Instant::now();
-        let (log, recovered) =
-            recovery::open(disk.clone(), layout, keys.clone(), metrics.histogram("SyncTime"))?;
+        let (log, recovered) = recovery::open(
+            disk.clone(),
+            layout,
+            keys.clone(),
+            metrics.histogram("SyncTime"),
+        )?;
         tracing::info!(
             "{} events in {} segments, opened in {:?}; read behind the checkpoint: {recovered:?}",
             log.events,
             log.kept.len(),
             began.elapsed(),
         );
-        let (queue, inbox, chores) =
-            (Arc::new(queue(&log, limits)), Arc::new(Inbox::default()), Arc::default());
+        let queue = Arc::new(queue(&log, limits));
+        let inbox = Arc::new(Inbox::default());
+        let chores = Arc::default();
         let health = Arc::new(Health::new(state, metrics));
         let reader = Reader::new(disk.clone(), log.pool.clone(), keys, log.consumed.clone());
         let mut engine = Engine {
@@ -118,24 +137,42 @@ impl Engine {
             locks: Mutex::new(locks),
         };
         let pool = log.pool.clone();
-        let (waiting, chored) = (inbox.clone(), Arc::clone(&chores));
-        let writer =
-            Writer::new(log, waiting, queue.clone(), chored, checkpoint_interval, metrics, health.clone());
+        let waiting = inbox.clone();
+        let chored = Arc::clone(&chores);
+        let writer = Writer::new(
+            log,
+            waiting,
+            queue.clone(),
+            chored,
+            checkpoint_interval,
+            metrics,
+            health.clone(),
+        );
         let numbers = ReaderNumbers::new(metrics);
         engine.spawn("writer", move || writer.run(checkpoint_on_close))?;
         let tell = inbox.clone();
         engine.spawn("keeper", move || Chores::run(&chores, &*disk, &pool, &tell))?;
-        engine.spawn("reader", move || read(reader, &queue, &inbox, &numbers, &health))?;
+        engine.spawn("reader", move || {
+            read(reader, &queue, &inbox, &numbers, &health)
+        })?;
         Ok(engine)
     }
 
     fn spawn(&mut self, name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
-        let (queue, inbox, health) = (self.queue.clone(), self.inbox.clone(), self.health.clone());
+        let queue = self.queue.clone();
+        let inbox = self.inbox.clone();
+        let health = self.health.clone();
         let watched = || {
-            let _ending = Ending { queue, inbox, health };
+            let _ending = Ending {
+                queue,
+                inbox,
+                health,
+            };
             work();
         };
-        let thread = thread::Builder::new().name(format!("file-{name}")).spawn(watched)?;
+        let thread = thread::Builder::new()
+            .name(format!("file-{name}"))
+            .spawn(watched)?;
         self.threads.get_mut().push(thread);
         Ok(())
     }
@@ -162,7 +199,8 @@ impl Drop for Ending {
     fn drop(&mut self) {
         if thread::panicking() {
             let reason = "one of its threads panicked; it opens again with the agent";
-            self.health.begins(Trouble::Write, reason.into(), Duration::ZERO);
+            self.health
+                .begins(Trouble::Write, reason.into(), Duration::ZERO);
             self.queue.close();
             self.inbox.close();
         }
@@ -179,17 +217,29 @@ impl Drop for Engine {
 pub(crate) fn queue(log: &Log, limits: Limits) -> Queue {
     let first = log.kept.values().find(|kept| kept.contents.live > 0);
     let backlog = first.map(|kept| Backlog {
-        position: Position { segment: kept.contents.id, offset: BLOCK },
+        position: Position {
+            segment: kept.contents.id,
+            offset: BLOCK,
+        },
         sequence: kept.segment.header.first_sequence,
     });
-    Queue::new(limits, log.events, log.bytes, backlog, log.end(), log.next_sequence)
+    Queue::new(
+        limits,
+        log.events,
+        log.bytes,
+        backlog,
+        log.end(),
+        log.next_sequence,
+    )
 }
 
 /// A put as it goes to disk.
 pub(crate) fn encode(events: &[Event]) -> Batch {
     let bytes: usize = events.iter().map(Event::size).sum();
     let mut body = Vec::with_capacity(bytes + 16 * events.len());
-    events.iter().for_each(|event| crate::format::encode_event(event, &mut body));
+    events
+        .iter()
+        .for_each(|event| crate::format::encode_event(event, &mut body));
     Batch {
         crc: crc32c::crc32c(&body),
         body,
@@ -217,14 +267,24 @@ impl ReaderNumbers {
     }
 }
 
-fn read(mut reader: Reader, queue: &Queue, inbox: &Inbox, numbers: &ReaderNumbers, health: &Health) {
+fn read(
+    mut reader: Reader,
+    queue: &Queue,
+    inbox: &Inbox,
+    numbers: &ReaderNumbers,
+    health: &Health,
+) {
     let _open = numbers.open.hold();
     while let Some(wanted) = queue.wait_for_reading() {
         match read_once(&mut reader, wanted, READ_BYTES, queue, inbox, numbers) {
             Ok(()) => health.ends(Trouble::Read),
             Err(error) => {
                 numbers.errors.add(1);
-                health.begins(Trouble::Read, format!("failed to read events: {error}"), READ_PAUSE);
+                health.begins(
+                    Trouble::Read,
+                    format!("failed to read events: {error}"),
+                    READ_PAUSE,
+                );
                 thread::sleep(READ_PAUSE);
             }
         }
@@ -241,15 +301,23 @@ pub(crate) fn read_once(
     numbers: &ReaderNumbers,
 ) -> io::Result<()> {
     let (reading, next) = reader.read(wanted, budget)?;
-    let (lost_events, lost_bytes) = (reading.lost_events as usize, reading.lost_bytes as usize);
+    let lost_events = reading.lost_events as usize;
+    let lost_bytes = reading.lost_bytes as usize;
     if reading.quarantined > 0 {
         inbox.quarantined(reading.quarantined);
-        numbers.quarantined_bytes.add(reading.quarantined_bytes as usize);
+        numbers
+            .quarantined_bytes
+            .add(reading.quarantined_bytes as usize);
     }
     if lost_events > 0 {
         numbers.lost_events.add(lost_events);
         // As good as consumed: it is never to be looked for again.
-        inbox.ack(reading.lost.iter(), reading.lost_bytes, Duration::ZERO, None);
+        inbox.ack(
+            reading.lost.iter(),
+            reading.lost_bytes,
+            Duration::ZERO,
+            None,
+        );
         queue.release(lost_events, lost_bytes);
     }
     queue.stock_read(reading.runs, next, (lost_events, lost_bytes));

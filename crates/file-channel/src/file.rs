@@ -10,8 +10,8 @@ use std::{
 
 use async_trait::async_trait;
 use flume_core::{
-    BuildError, Channel, ChannelError, ChannelStats, Component, Config, Context, Event, Settled, StateHandle,
-    Take, Want,
+    BuildError, Channel, ChannelError, ChannelStats, Component, Config, Context, Event, Settled,
+    StateHandle, Take, Want,
     config::{Ignored, Millis, OrDefault, Seconds},
     metrics::{Gauge, Metrics},
 };
@@ -58,7 +58,10 @@ pub struct FileConfig {
 
 /// Where events are kept, and how.
 #[derive(Clone, Config)]
-#[expect(dead_code, reason = "ignored properties are declared to be known, not to be read")]
+#[expect(
+    dead_code,
+    reason = "ignored properties are declared to be known, not to be read"
+)]
 pub struct StoreConfig {
     /// Directory for checkpoints.
     #[prop("checkpointDir", default = "~/.flume/file-channel/checkpoint")]
@@ -147,44 +150,83 @@ impl Component for FileChannel {
     type Config = FileConfig;
     fn build(config: FileConfig, cx: &Context) -> Result<Self, BuildError> {
         let plan = Plan::of(&config)?;
-        let (metrics, state, closed) = (cx.metrics.clone(), cx.state.clone(), cx.metrics.gauge("Closed"));
-        Ok(FileChannel { plan, metrics, state, closed, engine: RwLock::new(None) })
+        let metrics = cx.metrics.clone();
+        let state = cx.state.clone();
+        let closed = cx.metrics.gauge("Closed");
+        Ok(FileChannel {
+            plan,
+            metrics,
+            state,
+            closed,
+            engine: RwLock::new(None),
+        })
     }
 }
 
 impl Plan {
     fn of(config: &FileConfig) -> Result<Self, BuildError> {
-        let (events, transaction) = (config.capacity.0.get(), config.store.transaction_capacity.0.get());
+        let events = config.capacity.0.get();
+        let transaction = config.store.transaction_capacity.0.get();
         if transaction > events {
             let text = format!("must not exceed capacity, which is {events}");
             return Err(BuildError::at("transactionCapacity", text));
         }
         let most = tokio::sync::Semaphore::MAX_PERMITS.min(u32::MAX as usize);
         if events > most {
-            return Err(BuildError::at("capacity", format!("must not exceed {most}")));
+            return Err(BuildError::at(
+                "capacity",
+                format!("must not exceed {most}"),
+            ));
         }
         if config.store.max_event_size > MOST_BATCH_BYTES {
-            return Err(BuildError::at("maxEventSize", format!("must not exceed {MOST_BATCH_BYTES}")));
+            return Err(BuildError::at(
+                "maxEventSize",
+                format!("must not exceed {MOST_BATCH_BYTES}"),
+            ));
         }
-        let directories = config.store.data_dirs.split(',').map(str::trim).filter(|path| !path.is_empty());
+        let directories = config
+            .store
+            .data_dirs
+            .split(',')
+            .map(str::trim)
+            .filter(|path| !path.is_empty());
         let data_dirs: Vec<_> = directories.map(at_home).collect();
         if data_dirs.is_empty() {
-            return Err(BuildError::at("dataDirs", "expected at least one directory"));
+            return Err(BuildError::at(
+                "dataDirs",
+                "expected at least one directory",
+            ));
         }
-        if let Some(twice) = data_dirs.iter().enumerate().find(|(place, it)| data_dirs[..*place].contains(it))
+        if let Some(twice) = data_dirs
+            .iter()
+            .enumerate()
+            .find(|(place, it)| data_dirs[..*place].contains(it))
         {
-            return Err(BuildError::at("dataDirs", format!("{} is named twice", twice.1.display())));
+            return Err(BuildError::at(
+                "dataDirs",
+                format!("{} is named twice", twice.1.display()),
+            ));
         }
         let checkpoint_dir = at_home(&config.store.checkpoint_dir);
-        let segment_bytes =
-            config.store.max_file_size.clamp(LEAST_SEGMENT_BYTES, SEGMENT_BYTES).next_multiple_of(BLOCK);
+        let segment_bytes = config
+            .store
+            .max_file_size
+            .clamp(LEAST_SEGMENT_BYTES, SEGMENT_BYTES)
+            .next_multiple_of(BLOCK);
         let minimum_free = config.store.minimum_required_space.max(LEAST_MINIMUM_FREE);
         // More bytes than a semaphore counts are no limit on this side of a few exabytes.
         let countable = 1..=tokio::sync::Semaphore::MAX_PERMITS;
-        let bytes = config.byte_capacity.filter(|bytes| countable.contains(bytes));
+        let bytes = config
+            .byte_capacity
+            .filter(|bytes| countable.contains(bytes));
         let interval = config.store.checkpoint_interval.0.0;
         Ok(Plan {
-            layout: Layout { checkpoint_dir, data_dirs, segment_bytes, minimum_free },
+            layout: Layout {
+                checkpoint_dir,
+                data_dirs,
+                segment_bytes,
+                minimum_free,
+            },
             limits: Limits {
                 events,
                 bytes,
@@ -194,7 +236,11 @@ impl Plan {
             },
             max_event_size: config.store.max_event_size,
             take_sync: config.store.take_sync.0,
-            checkpoint_interval: if interval.is_zero() { Duration::from_secs(30) } else { interval },
+            checkpoint_interval: if interval.is_zero() {
+                Duration::from_secs(30)
+            } else {
+                interval
+            },
             checkpoint_on_close: config.store.checkpoint_on_close,
             encryption: config.store.encryption.build()?,
         })
@@ -218,7 +264,8 @@ impl FileChannel {
     /// Refuses what could never be stored.
     fn check(&self, batch: &[Event]) -> Result<(usize, usize), ChannelError> {
         let too_large = |size, limit, unit| Err(ChannelError::TooLarge { size, limit, unit });
-        let (limits, mut bytes) = (&self.plan.limits, 0);
+        let limits = &self.plan.limits;
+        let mut bytes = 0;
         if batch.len() > limits.transaction {
             return too_large(batch.len(), limits.transaction, "events");
         }
@@ -229,8 +276,15 @@ impl FileChannel {
             }
             bytes += size;
         }
-        let most = limits.bytes.unwrap_or(MOST_BATCH_BYTES).min(MOST_BATCH_BYTES);
-        if bytes > most { too_large(bytes, most, "bytes") } else { Ok((batch.len(), bytes)) }
+        let most = limits
+            .bytes
+            .unwrap_or(MOST_BATCH_BYTES)
+            .min(MOST_BATCH_BYTES);
+        if bytes > most {
+            too_large(bytes, most, "bytes")
+        } else {
+            Ok((batch.len(), bytes))
+        }
     }
 }
 
@@ -248,9 +302,13 @@ impl Channel for FileChannel {
             checkpoint_on_close: plan.checkpoint_on_close,
             keys: keys.map_err(storage)?.map(Arc::new),
         };
-        let (metrics, state) = (self.metrics.clone(), self.state.clone());
+        let metrics = self.metrics.clone();
+        let state = self.state.clone();
         let open = move || Engine::open(settings, Arc::new(RealDisk), &metrics, state);
-        let engine = tokio::task::spawn_blocking(open).await.map_err(storage)?.map_err(storage)?;
+        let engine = tokio::task::spawn_blocking(open)
+            .await
+            .map_err(storage)?
+            .map_err(storage)?;
         *self.engine.write() = Some(Arc::new(engine));
         self.closed.set(0);
         Ok(())
@@ -266,7 +324,12 @@ impl Channel for FileChannel {
         engine.queue.reserve(events, bytes).await?;
         // From here on nothing waits until the put is with the writer, so room cannot get lost.
         let (reply, outcome) = oneshot::channel();
-        let put = Put { batch: encode(&batch), events: batch, deadline, reply };
+        let put = Put {
+            batch: encode(&batch),
+            events: batch,
+            deadline,
+            reply,
+        };
         if !engine.inbox.put(put) {
             engine.queue.release(events, bytes);
             return Err(ChannelError::Closed);
@@ -276,10 +339,16 @@ impl Channel for FileChannel {
 
     async fn take(&self, want: Want, wait: Duration) -> Result<Box<dyn Take>, ChannelError> {
         let engine = self.engine()?;
-        let mut open = Box::new(Open { engine: engine.clone(), taken: Taken::default() });
+        let mut open = Box::new(Open {
+            engine: engine.clone(),
+            taken: Taken::default(),
+        });
         engine.queue.collect(&mut open.taken, want, 1, wait).await?;
         if !want.linger.is_zero() && !open.taken.events.is_empty() {
-            engine.queue.collect(&mut open.taken, want, want.events, want.linger).await?;
+            engine
+                .queue
+                .collect(&mut open.taken, want, want.events, want.linger)
+                .await?;
         }
         Ok(open)
     }
@@ -291,7 +360,10 @@ impl Channel for FileChannel {
             transaction_capacity: limits.transaction,
             ..ChannelStats::default()
         };
-        self.engine.read().as_ref().map_or_else(none, |engine| engine.queue.stats())
+        self.engine
+            .read()
+            .as_ref()
+            .map_or_else(none, |engine| engine.queue.stats())
     }
 
     fn durable(&self) -> bool {
@@ -299,9 +371,13 @@ impl Channel for FileChannel {
     }
 
     async fn close(&self) -> Result<(), ChannelError> {
-        let Some(engine) = self.engine.write().take() else { return Ok(()) };
+        let Some(engine) = self.engine.write().take() else {
+            return Ok(());
+        };
         self.closed.set(1);
-        tokio::task::spawn_blocking(move || engine.close()).await.map_err(storage)
+        tokio::task::spawn_blocking(move || engine.close())
+            .await
+            .map_err(storage)
     }
 }
 
@@ -333,7 +409,10 @@ impl Take for Open {
             (None, None)
         };
         let bytes = taken.bytes as u64;
-        if !engine.inbox.ack(ranges(&taken.numbers), bytes, engine.take_sync, waiter) {
+        if !engine
+            .inbox
+            .ack(ranges(&taken.numbers), bytes, engine.take_sync, waiter)
+        {
             engine.queue.put_back(taken);
             return Box::pin(std::future::ready(Err(ChannelError::Closed)));
         }
@@ -345,7 +424,10 @@ impl Take for Open {
     }
 
     fn split_off(&mut self, indices: &[usize]) -> Box<dyn Take> {
-        Box::new(Open { engine: self.engine.clone(), taken: self.taken.split_off(indices) })
+        Box::new(Open {
+            engine: self.engine.clone(),
+            taken: self.taken.split_off(indices),
+        })
     }
 }
 

@@ -117,7 +117,12 @@ impl SegmentHeader {
         copy.extend_from_slice(&self.channel);
         copy.extend_from_slice(&self.id.to_le_bytes());
         copy.extend_from_slice(&self.salt);
-        for number in [self.last_good_group, self.judged_group, self.first_sequence, self.created_ms] {
+        for number in [
+            self.last_good_group,
+            self.judged_group,
+            self.first_sequence,
+            self.created_ms,
+        ] {
             copy.extend_from_slice(&number.to_le_bytes());
         }
         copy.resize(SEGMENT_ALIAS_AT - 1, 0);
@@ -133,7 +138,8 @@ impl SegmentHeader {
 
     /// The header in a block 0. Of two copies that are valid and differ, as after a torn rewrite, the later one.
     pub fn decode(block: &[u8]) -> Option<Self> {
-        let copies = [0, SECOND_COPY].map(|at| Self::decode_copy(block.get(at..at + SEGMENT_COPY)?));
+        let copies =
+            [0, SECOND_COPY].map(|at| Self::decode_copy(block.get(at..at + SEGMENT_COPY)?));
         copies.into_iter().flatten().max_by_key(|header| header.id)
     }
 
@@ -142,16 +148,21 @@ impl SegmentHeader {
         if at.get(..8)? != SEGMENT_MAGIC || crc32c::crc32c(at).to_le_bytes() != crc {
             return None;
         }
-        let alias = at.get(SEGMENT_ALIAS_AT..)?.get(..usize::from(*at.get(SEGMENT_ALIAS_AT - 1)?))?;
+        let alias = at
+            .get(SEGMENT_ALIAS_AT..)?
+            .get(..usize::from(*at.get(SEGMENT_ALIAS_AT - 1)?))?;
         let key_alias = String::from_utf8(alias.into()).ok()?;
         at.advance(8);
         (at.get_u32_le() == VERSION).then_some(())?;
-        let (mut channel, mut salt) = ([0; 16], [0; SALT_BYTES]);
+        let mut channel = [0; 16];
+        let mut salt = [0; SALT_BYTES];
         at.copy_to_slice(&mut channel);
         let id = at.get_u64_le();
         at.copy_to_slice(&mut salt);
-        let (last_good_group, judged_group) = (at.get_u64_le(), at.get_u64_le());
-        let (first_sequence, created_ms) = (at.get_u64_le(), at.get_u64_le());
+        let last_good_group = at.get_u64_le();
+        let judged_group = at.get_u64_le();
+        let first_sequence = at.get_u64_le();
+        let created_ms = at.get_u64_le();
         Some(SegmentHeader {
             channel,
             id,
@@ -168,7 +179,11 @@ impl SegmentHeader {
     pub fn seed(&self) -> Seed {
         let (salt, _) = self.salt.split_at(8);
         let salt = salt.try_into().map_or(0, u64::from_le_bytes);
-        Seed { segment: self.id, salt, crc: crc32c::crc32c(&self.salt) }
+        Seed {
+            segment: self.id,
+            salt,
+            crc: crc32c::crc32c(&self.salt),
+        }
     }
 }
 
@@ -195,22 +210,34 @@ impl GroupHeader {
 
     /// The header at the beginning of `bytes`, which stand at `block` of the segment, from either copy.
     pub fn decode(seed: Seed, block: u32, bytes: &[u8]) -> Option<Self> {
-        let copies = [0, GROUP_COPY].map(|at| Self::decode_copy(seed, bytes.get(at..at + GROUP_COPY)?));
-        copies.into_iter().flatten().find(|header| header.block == block)
+        let copies =
+            [0, GROUP_COPY].map(|at| Self::decode_copy(seed, bytes.get(at..at + GROUP_COPY)?));
+        copies
+            .into_iter()
+            .flatten()
+            .find(|header| header.block == block)
     }
 
     fn decode_copy(seed: Seed, copy: &[u8]) -> Option<Self> {
         let (mut at, crc) = copy.split_at_checked(GROUP_COPY - 4)?;
-        if at.get_u32_le() != GROUP_MAGIC || seed.crc(&copy[..GROUP_COPY - 4]).to_le_bytes() != crc {
+        if at.get_u32_le() != GROUP_MAGIC || seed.crc(&copy[..GROUP_COPY - 4]).to_le_bytes() != crc
+        {
             return None;
         }
         let frames = at.get_u32_le();
         if at.get_u64_le() != seed.salt || at.get_u64_le() != seed.segment {
             return None;
         }
-        let (number, length, block) = (at.get_u64_le(), at.get_u64_le(), at.get_u32_le());
+        let number = at.get_u64_le();
+        let length = at.get_u64_le();
+        let block = at.get_u32_le();
         let whole = length >= BLOCK && length.is_multiple_of(BLOCK);
-        whole.then_some(GroupHeader { number, length, frames, block })
+        whole.then_some(GroupHeader {
+            number,
+            length,
+            frames,
+            block,
+        })
     }
 }
 
@@ -231,8 +258,12 @@ impl FrameHeader {
 
     /// The header at the beginning of `bytes`, from either copy; it must be frame `index` of `group`.
     pub fn decode(seed: Seed, group: u64, index: u32, bytes: &[u8]) -> Option<Self> {
-        let copies = [0, FRAME_COPY].map(|at| Self::decode_copy(seed, bytes.get(at..at + FRAME_COPY)?));
-        copies.into_iter().flatten().find(|header| header.group == group && header.index == index)
+        let copies =
+            [0, FRAME_COPY].map(|at| Self::decode_copy(seed, bytes.get(at..at + FRAME_COPY)?));
+        copies
+            .into_iter()
+            .flatten()
+            .find(|header| header.group == group && header.index == index)
     }
 
     fn decode_copy(seed: Seed, copy: &[u8]) -> Option<Self> {
@@ -248,10 +279,25 @@ impl FrameHeader {
         let sealed = at.get_u8() != 0;
         at.advance(2);
         let count = at.get_u32_le();
-        let (first, bytes, time_ms) = (at.get_u64_le(), at.get_u64_le(), at.get_u64_le());
-        let (index, length, body_crc, group) =
-            (at.get_u32_le(), at.get_u32_le(), at.get_u32_le(), at.get_u64_le());
-        Some(FrameHeader { kind, sealed, group, index, body_crc, length, count, first, bytes, time_ms })
+        let first = at.get_u64_le();
+        let bytes = at.get_u64_le();
+        let time_ms = at.get_u64_le();
+        let index = at.get_u32_le();
+        let length = at.get_u32_le();
+        let body_crc = at.get_u32_le();
+        let group = at.get_u64_le();
+        Some(FrameHeader {
+            kind,
+            sealed,
+            group,
+            index,
+            body_crc,
+            length,
+            count,
+            first,
+            bytes,
+            time_ms,
+        })
     }
 
     /// The part that a seal vouches for, too.
@@ -295,15 +341,27 @@ pub fn decode_events(mut body: Bytes, count: u32) -> Result<Vec<Event>, Malforme
     for _ in 0..count {
         let headers = get_length(&mut body)?;
         let mut pairs = || Ok((get_text(&mut body)?, get_text(&mut body)?));
-        let headers = (0..headers).map(|_| pairs()).collect::<Result<Headers, Malformed>>()?;
+        let headers = (0..headers)
+            .map(|_| pairs())
+            .collect::<Result<Headers, Malformed>>()?;
         let length = get_length(&mut body)?;
-        events.push(Event { headers, body: get_bytes(&mut body, length)? });
+        events.push(Event {
+            headers,
+            body: get_bytes(&mut body, length)?,
+        });
     }
-    if body.is_empty() { Ok(events) } else { Err(Malformed("there is more than its events")) }
+    if body.is_empty() {
+        Ok(events)
+    } else {
+        Err(Malformed("there is more than its events"))
+    }
 }
 
 /// Appends ranges, each as its first number and how many there are.
-pub fn encode_ranges(ranges: impl IntoIterator<Item = std::ops::Range<u64>>, out: &mut Vec<u8>) -> u32 {
+pub fn encode_ranges(
+    ranges: impl IntoIterator<Item = std::ops::Range<u64>>,
+    out: &mut Vec<u8>,
+) -> u32 {
     let mut count = 0;
     for range in ranges {
         out.extend_from_slice(&range.start.to_le_bytes());
@@ -319,8 +377,11 @@ pub fn decode_ranges(mut body: &[u8], count: u32) -> Result<Vec<std::ops::Range<
         return Err(Malformed("its length is not that of its ranges"));
     }
     let mut range = || {
-        let (first, length) = (body.get_u64_le(), body.get_u64_le());
-        let end = first.checked_add(length).ok_or(Malformed("a range has no end"))?;
+        let first = body.get_u64_le();
+        let length = body.get_u64_le();
+        let end = first
+            .checked_add(length)
+            .ok_or(Malformed("a range has no end"))?;
         Ok(first..end)
     };
     (0..count).map(|_| range()).collect()
@@ -339,7 +400,9 @@ fn put_length(length: usize, out: &mut Vec<u8>) {
 fn get_length(body: &mut Bytes) -> Result<usize, Malformed> {
     let mut length = 0u64;
     for shift in (0..35).step_by(7) {
-        let byte = body.try_get_u8().map_err(|_| Malformed("it ends in the middle of an event"))?;
+        let byte = body
+            .try_get_u8()
+            .map_err(|_| Malformed("it ends in the middle of an event"))?;
         length |= u64::from(byte & 0x7f) << shift;
         if byte & 0x80 == 0 {
             return usize::try_from(length).map_err(|_| Malformed("a length is too large"));
@@ -399,8 +462,16 @@ mod tests {
 
     #[test]
     fn any_flipped_byte_of_a_header_leaves_a_copy() {
-        let (seed, group) = (header().seed(), GroupHeader { number: 8, length: 8192, frames: 3, block: 5 });
-        let (mut a_group, mut a_frame, a_segment) = (vec![], vec![], header().encode());
+        let seed = header().seed();
+        let group = GroupHeader {
+            number: 8,
+            length: 8192,
+            frames: 3,
+            block: 5,
+        };
+        let mut a_group = vec![];
+        let mut a_frame = vec![];
+        let a_segment = header().encode();
         group.encode(seed, &mut a_group);
         frame().encode(seed, &mut a_frame);
         assert_eq!((a_group.len(), a_frame.len()), (GROUP_HEADER, FRAME_HEADER));
@@ -412,25 +483,49 @@ mod tests {
         for place in 0..GROUP_HEADER {
             let mut damaged = a_group.clone();
             damaged[place] ^= 0x10;
-            assert_eq!(GroupHeader::decode(seed, 5, &damaged), Some(group), "{place}");
+            assert_eq!(
+                GroupHeader::decode(seed, 5, &damaged),
+                Some(group),
+                "{place}"
+            );
         }
         for place in 0..FRAME_HEADER {
             let mut damaged = a_frame.clone();
             damaged[place] ^= 0x10;
-            assert_eq!(FrameHeader::decode(seed, 8, 2, &damaged), Some(frame()), "{place}");
+            assert_eq!(
+                FrameHeader::decode(seed, 8, 2, &damaged),
+                Some(frame()),
+                "{place}"
+            );
         }
     }
 
     #[test]
     fn headers_of_another_segment_group_or_place_are_strangers() {
         let seed = header().seed();
-        let (mut group, mut a_frame) = (vec![], vec![]);
-        GroupHeader { number: 8, length: 4096, frames: 3, block: 5 }.encode(seed, &mut group);
+        let mut group = vec![];
+        let mut a_frame = vec![];
+        GroupHeader {
+            number: 8,
+            length: 4096,
+            frames: 3,
+            block: 5,
+        }
+        .encode(seed, &mut group);
         frame().encode(seed, &mut a_frame);
-        for other in [SegmentHeader { id: 10, ..header() }, SegmentHeader { salt: [4; 16], ..header() }] {
+        for other in [
+            SegmentHeader { id: 10, ..header() },
+            SegmentHeader {
+                salt: [4; 16],
+                ..header()
+            },
+        ] {
             assert_eq!(GroupHeader::decode(other.seed(), 5, &group), None);
         }
-        let other = SegmentHeader { salt: [4; 16], ..header() };
+        let other = SegmentHeader {
+            salt: [4; 16],
+            ..header()
+        };
         assert_eq!(FrameHeader::decode(other.seed(), 8, 2, &a_frame), None);
         assert_eq!(GroupHeader::decode(seed, 6, &group), None);
         assert_eq!(FrameHeader::decode(seed, 9, 2, &a_frame), None);
@@ -444,7 +539,9 @@ mod tests {
         event.headers.set("empty".into(), "".into());
         let events = vec![event, Event::default()];
         let mut body = vec![];
-        events.iter().for_each(|event| encode_event(event, &mut body));
+        events
+            .iter()
+            .for_each(|event| encode_event(event, &mut body));
         let body = Bytes::from(body);
         assert_eq!(decode_events(body.clone(), 2), Ok(events));
         for cut in 0..body.len() {
@@ -470,7 +567,9 @@ mod tests {
         for round in 0..20_000 {
             let bytes: Vec<u8> = (0..round % 64)
                 .map(|_| {
-                    state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+                    state = state
+                        .wrapping_mul(6364136223846793005)
+                        .wrapping_add(1442695040888963407);
                     (state >> 56) as u8
                 })
                 .collect();

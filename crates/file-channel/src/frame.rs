@@ -25,7 +25,12 @@ pub(crate) fn open_body(
         return Err(Malformed("it has no seal"));
     };
     body.truncate(stored.len() - TAG_BYTES);
-    let place = FramePlace { group: header.group, frame: header.index };
-    cipher.open(place, &header.fields().0, &mut body, tag).map_err(|_| Malformed("its seal is broken"))?;
+    let place = FramePlace {
+        group: header.group,
+        frame: header.index,
+    };
+    cipher
+        .open(place, &header.fields().0, &mut body, tag)
+        .map_err(|_| Malformed("its seal is broken"))?;
     Ok(body.into())
 }

@@ -31,7 +31,11 @@ impl Health {
     pub(crate) fn new(state: StateHandle, metrics: &Metrics) -> Self {
         let unhealthy = metrics.gauge("Unhealthy");
         unhealthy.set(0);
-        Health { state, unhealthy, reasons: Mutex::default() }
+        Health {
+            state,
+            unhealthy,
+            reasons: Mutex::default(),
+        }
     }
 
     /// Something is wrong, or still; it is tried again after `pause`.
@@ -69,7 +73,8 @@ mod tests {
 
     #[test]
     fn the_state_says_the_worst_of_what_is_wrong() {
-        let (state, metrics) = (StateHandle::new("c1"), Metrics::default());
+        let state = StateHandle::new("c1");
+        let metrics = Metrics::default();
         let health = Health::new(state.clone(), &metrics);
         let seen = || (state.get().0.to_string(), metrics.number("Unhealthy"));
         health.begins(Trouble::Full, "no room".into(), Duration::ZERO);

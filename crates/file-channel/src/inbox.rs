@@ -74,7 +74,9 @@ impl Inbox {
         if mail.closed {
             return false;
         }
-        numbers.into_iter().for_each(|range| mail.acks.ranges.insert(range, |_| ()));
+        numbers
+            .into_iter()
+            .for_each(|range| mail.acks.ranges.insert(range, |_| ()));
         mail.acks.bytes += bytes;
         let at_once = waiter.is_some();
         mail.ack_waiters.extend(waiter);
@@ -125,6 +127,15 @@ impl Inbox {
 impl Mail {
     fn take(&mut self) -> Mail {
         let closed = self.closed;
-        Mail { closed, ..std::mem::replace(self, Mail { closed, ..Mail::default() }) }
+        Mail {
+            closed,
+            ..std::mem::replace(
+                self,
+                Mail {
+                    closed,
+                    ..Mail::default()
+                },
+            )
+        }
     }
 }

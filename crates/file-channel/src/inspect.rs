@@ -153,7 +153,10 @@ impl Outside {
         let disk: Arc<dyn Disk> = Arc::new(Untouched);
         let mut places = vec![];
         for directory in directories {
-            let failed = |cause| InspectError::Directory { path: directory.clone(), cause };
+            let failed = |cause| InspectError::Directory {
+                path: directory.clone(),
+                cause,
+            };
             places.push(directory.clone());
             for entry in fs::read_dir(directory).map_err(failed)?.flatten() {
                 if entry.path().is_dir() {
@@ -162,11 +165,18 @@ impl Outside {
             }
         }
         let mut data_dirs = vec![];
-        let (mut checkpoint_dir, mut checkpoint, mut files) = (None, None, 0);
+        let mut checkpoint_dir = None;
+        let mut checkpoint = None;
+        let mut files = 0;
         for place in places {
-            let found =
-                disk.list(&place).map_err(|cause| InspectError::Directory { path: place.clone(), cause })?;
-            let segments = found.iter().filter(|(path, _)| segment::number(path).is_some()).count();
+            let found = disk.list(&place).map_err(|cause| InspectError::Directory {
+                path: place.clone(),
+                cause,
+            })?;
+            let segments = found
+                .iter()
+                .filter(|(path, _)| segment::number(path).is_some())
+                .count();
             // Recovery refuses these by name.
             let foreign = found.iter().any(|(path, _)| begins(path, "log-"));
             files += segments;
@@ -178,13 +188,29 @@ impl Outside {
             }
         }
         let Some(checkpoint_dir) = checkpoint_dir.or_else(|| data_dirs.first().cloned()) else {
-            let names: Vec<_> = directories.iter().map(|path| path.display().to_string()).collect();
+            let names: Vec<_> = directories
+                .iter()
+                .map(|path| path.display().to_string())
+                .collect();
             return Err(InspectError::Nothing(names.join(", ")));
         };
-        let layout = Layout { checkpoint_dir, data_dirs, segment_bytes: 0, minimum_free: 0 };
-        let (log, report) = recovery::open(disk.clone(), layout, keys.clone(), Histogram::default())
-            .map_err(|error| InspectError::Open(error.into()))?;
-        Ok(Outside { disk, log, keys, checkpoint, report, files })
+        let layout = Layout {
+            checkpoint_dir,
+            data_dirs,
+            segment_bytes: 0,
+            minimum_free: 0,
+        };
+        let (log, report) =
+            recovery::open(disk.clone(), layout, keys.clone(), Histogram::default())
+                .map_err(|error| InspectError::Open(error.into()))?;
+        Ok(Outside {
+            disk,
+            log,
+            keys,
+            checkpoint,
+            report,
+            files,
+        })
     }
 
     /// What is in it.
@@ -199,7 +225,8 @@ impl Outside {
                 key_alias: segment.header.key_alias.clone(),
             })
             .collect();
-        let (mut quarantined_files, mut quarantined_bytes) = (0, 0);
+        let mut quarantined_files = 0;
+        let mut quarantined_bytes = 0;
         for directory in &self.log.pool.layout().data_dirs {
             let found = self.disk.list(directory)?.into_iter();
             for (_, length) in found.filter(|(path, _)| begins(path, "quarantine-")) {
@@ -212,7 +239,8 @@ impl Outside {
             events: self.log.events,
             bytes: self.log.bytes,
             oldest: self.oldest()?,
-            checkpoint: checkpoint.map(|it| (it.number, UNIX_EPOCH + Duration::from_millis(it.time_ms))),
+            checkpoint: checkpoint
+                .map(|it| (it.number, UNIX_EPOCH + Duration::from_millis(it.time_ms))),
             groups_behind: self.report.groups,
             spares: self.files.saturating_sub(segments.len()),
             segments,
@@ -275,7 +303,12 @@ impl Outside {
         while let Some(found) = walk.advance()? {
             let (range, events, reason, why) = match found {
                 Found::Group(_) => continue,
-                Found::Damage(range) => (range, 0, Reason::CorruptHeader, "no header can be read".into()),
+                Found::Damage(range) => (
+                    range,
+                    0,
+                    Reason::CorruptHeader,
+                    "no header can be read".into(),
+                ),
                 Found::Frame(header, body) => {
                     let stored = walk.read(body.clone())?;
                     verified.frames += 1;
@@ -287,31 +320,57 @@ impl Outside {
                             continue;
                         }
                         Err(Malformed(why)) => {
-                            let events = if header.kind == FrameKind::Put { header.count } else { 0 };
+                            let events = if header.kind == FrameKind::Put {
+                                header.count
+                            } else {
+                                0
+                            };
                             (body, events, Reason::CorruptBody, why.to_string())
                         }
                     }
                 }
             };
             let bytes = walk.read(range.clone())?;
-            aside(Position { segment: kept.contents.id, offset: range.start }, reason, &bytes);
+            aside(
+                Position {
+                    segment: kept.contents.id,
+                    offset: range.start,
+                },
+                reason,
+                &bytes,
+            );
             let (path, Range { start: offset, end }) = (kept.segment.path.clone(), range);
-            verified.damage.push(Damage { path, offset, length: end - offset, events, why });
+            verified.damage.push(Damage {
+                path,
+                offset,
+                length: end - offset,
+                events,
+                why,
+            });
         }
         Ok(())
     }
 
     fn walk(&self, kept: &Kept) -> io::Result<Walk> {
-        let (segment, end) = (kept.segment.clone(), Some(kept.contents.length));
+        let segment = kept.segment.clone();
+        let end = Some(kept.contents.length);
         Walk::new(&*self.disk, segment, BLOCK, end, u64::MAX, READ_AHEAD)
     }
 }
 
 /// How many events a frame holds, if it is whole.
-fn check(header: &FrameHeader, stored: bytes::Bytes, seal: Option<&FrameCipher>) -> Result<u32, Malformed> {
+fn check(
+    header: &FrameHeader,
+    stored: bytes::Bytes,
+    seal: Option<&FrameCipher>,
+) -> Result<u32, Malformed> {
     if header.sealed && seal.is_none() {
         let whole = header.vouches_for(&stored);
-        return if whole { Ok(events(header)) } else { Err(Malformed("the checksum of the body is wrong")) };
+        return if whole {
+            Ok(events(header))
+        } else {
+            Err(Malformed("the checksum of the body is wrong"))
+        };
     }
     let body = open_body(header, stored, seal)?;
     match header.kind {
@@ -322,11 +381,16 @@ fn check(header: &FrameHeader, stored: bytes::Bytes, seal: Option<&FrameCipher>)
 }
 
 fn events(header: &FrameHeader) -> u32 {
-    if header.kind == FrameKind::Put { header.count } else { 0 }
+    if header.kind == FrameKind::Put {
+        header.count
+    } else {
+        0
+    }
 }
 
 fn begins(path: &Path, prefix: &str) -> bool {
-    path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(prefix.as_bytes()))
+    path.file_name()
+        .is_some_and(|name| name.as_encoded_bytes().starts_with(prefix.as_bytes()))
 }
 
 fn numbers(header: &FrameHeader) -> Range<u64> {
@@ -375,7 +439,9 @@ impl DiskFile for Unwritten {
     }
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        self.0.as_ref().map_or(Ok(0), |file| DiskFile::read_at(file, buffer, offset))
+        self.0
+            .as_ref()
+            .map_or(Ok(0), |file| DiskFile::read_at(file, buffer, offset))
     }
 
     fn sync(&self) -> io::Result<()> {

@@ -50,10 +50,16 @@ pub enum LockError {
 impl DirectoryLock {
     /// Creates the directory if need be, and locks it.
     pub fn acquire(directory: &Path) -> Result<Self, LockError> {
-        let failed = |cause| LockError::Io { directory: directory.into(), cause };
+        let failed = |cause| LockError::Io {
+            directory: directory.into(),
+            cause,
+        };
         fs::create_dir_all(directory).map_err(failed)?;
         let directory = fs::canonicalize(directory).map_err(failed)?;
-        let owned = |owner: String| LockError::InUse { directory: directory.clone(), owner };
+        let owned = |owner: String| LockError::InUse {
+            directory: directory.clone(),
+            owner,
+        };
         // Held while the lock is tried, so that nobody closes another descriptor of the file meanwhile.
         let mut held = HELD.lock();
         if held.contains(&directory) {
@@ -61,17 +67,27 @@ impl DirectoryLock {
         }
         let path = directory.join("in_use.lock");
         loop {
-            let options = File::options().read(true).write(true).create(true).truncate(false).open(&path);
+            let options = File::options()
+                .read(true)
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .open(&path);
             let file = options.map_err(failed)?;
             match fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive) {
                 Ok(()) => {}
-                Err(rustix::io::Errno::AGAIN | rustix::io::Errno::ACCESS) => return Err(owned(owner(&file))),
+                Err(rustix::io::Errno::AGAIN | rustix::io::Errno::ACCESS) => {
+                    return Err(owned(owner(&file)));
+                }
                 Err(error) => return Err(failed(error.into())),
             }
             // Java removes its lock file when it ends: what is locked must be what the next one will find.
             if is_at(&file, &path).map_err(failed)? {
                 held.insert(directory.clone());
-                return Ok(DirectoryLock { directory, file: Some(file) });
+                return Ok(DirectoryLock {
+                    directory,
+                    file: Some(file),
+                });
             }
         }
     }
@@ -111,8 +127,13 @@ mod tests {
     fn a_directory_is_locked_once() {
         let directory = tempfile::tempdir().expect("a directory");
         let held = DirectoryLock::acquire(directory.path()).expect("a lock");
-        let refused = DirectoryLock::acquire(directory.path()).expect_err("no second lock").to_string();
-        assert!(refused.contains("another channel of this agent"), "{refused}");
+        let refused = DirectoryLock::acquire(directory.path())
+            .expect_err("no second lock")
+            .to_string();
+        assert!(
+            refused.contains("another channel of this agent"),
+            "{refused}"
+        );
         drop(held);
         DirectoryLock::acquire(directory.path()).expect("a lock after the first is gone");
     }

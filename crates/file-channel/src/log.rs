@@ -10,8 +10,8 @@ use crate::{
     disk::{Disk, DiskFile},
     encryption::{FrameCipher, FramePlace, Keys},
     format::{
-        BLOCK, FRAME_HEADER, FrameHeader, FrameKind, GROUP_HEADER, GroupHeader, SALT_BYTES, SegmentHeader,
-        encode_ranges, padded,
+        BLOCK, FRAME_HEADER, FrameHeader, FrameKind, GROUP_HEADER, GroupHeader, SALT_BYTES,
+        SegmentHeader, encode_ranges, padded,
     },
     now_ms,
     pool::{Blank, Need, Pool, ack_reserve},
@@ -150,13 +150,18 @@ pub(crate) struct Current {
 
 impl Log {
     /// Writes one group of the acks and as many of the batches as go into it, and syncs it.
-    pub fn append(&mut self, batches: &[&Batch], acks: Option<&Acks>) -> Result<Appended, AppendError> {
+    pub fn append(
+        &mut self,
+        batches: &[&Batch],
+        acks: Option<&Acks>,
+    ) -> Result<Appended, AppendError> {
         let acks = acks.filter(|acks| !acks.ranges.is_empty());
         let ack_bytes = acks.map_or(0, ack_frame_bytes);
         let mut count = self.fitting(batches, ack_bytes);
         if count == 0 && !batches.is_empty() {
-            let need =
-                GROUP_HEADER as u64 + batches.first().map_or(0, |batch| frame_bytes(batch)) + ack_bytes;
+            let need = GROUP_HEADER as u64
+                + batches.first().map_or(0, |batch| frame_bytes(batch))
+                + ack_bytes;
             match self.roll(Need::Puts, BLOCK + padded(need)) {
                 Ok(()) => count = self.fitting(batches, ack_bytes),
                 // Acks make room: they go on.
@@ -175,10 +180,16 @@ impl Log {
 
     /// How many of the batches fit into the current segment together with the acks.
     fn fitting(&self, batches: &[&Batch], ack_bytes: u64) -> usize {
-        let Some(current) = &self.current else { return 0 };
+        let Some(current) = &self.current else {
+            return 0;
+        };
         // An oversize segment holds one group and what is left of its last block.
         let usual = current.segment.length == self.pool.layout().segment_bytes;
-        let reserve = if usual && self.pool.spares() == 0 { ack_reserve(current.segment.length) } else { 0 };
+        let reserve = if usual && self.pool.spares() == 0 {
+            ack_reserve(current.segment.length)
+        } else {
+            0
+        };
         let room = current.segment.length.saturating_sub(current.at + reserve);
         let mut length = GROUP_HEADER as u64 + ack_bytes;
         let mut count = 0;
@@ -193,7 +204,9 @@ impl Log {
     }
 
     fn has_room(&self, length: u64) -> bool {
-        self.current.as_ref().is_some_and(|current| current.at + length <= current.segment.length)
+        self.current
+            .as_ref()
+            .is_some_and(|current| current.at + length <= current.segment.length)
     }
 
     /// Begins another segment with at least `length` bytes.
@@ -212,10 +225,18 @@ impl Log {
             judged_group: self.judged_group,
             first_sequence: self.next_sequence,
             created_ms: now_ms(),
-            key_alias: self.keys.as_ref().map_or(String::new(), |keys| keys.active().into()),
+            key_alias: self
+                .keys
+                .as_ref()
+                .map_or(String::new(), |keys| keys.active().into()),
         };
         let cipher = cipher(self.keys.as_deref(), &header)?;
-        let Blank { path, file, length, new } = self.pool.take(need, length).map_err(full)?;
+        let Blank {
+            path,
+            file,
+            length,
+            new,
+        } = self.pool.take(need, length).map_err(full)?;
         // Also after a failure: the number may be on disk.
         self.next_segment += 1;
         self.current = None;
@@ -224,22 +245,54 @@ impl Log {
             let _ = self.disk.remove(&path);
             return Err(error.into());
         }
-        let segment = Segment { header, path, length };
+        let segment = Segment {
+            header,
+            path,
+            length,
+        };
         let contents = Contents::none(segment.header.id, self.next_sequence);
-        self.kept.insert(contents.id, Kept { segment: segment.clone(), contents });
-        self.current = Some(Current { segment, file, cipher, at: BLOCK });
+        self.kept.insert(
+            contents.id,
+            Kept {
+                segment: segment.clone(),
+                contents,
+            },
+        );
+        self.current = Some(Current {
+            segment,
+            file,
+            cipher,
+            at: BLOCK,
+        });
         Ok(())
     }
 
-    fn begin(&self, file: &dyn DiskFile, header: &SegmentHeader, path: &Path, new: bool) -> io::Result<()> {
+    fn begin(
+        &self,
+        file: &dyn DiskFile,
+        header: &SegmentHeader,
+        path: &Path,
+        new: bool,
+    ) -> io::Result<()> {
         file.write_at(&header.encode(), 0)?;
         file.sync()?;
-        if new { self.disk.sync_directory(path.parent().unwrap_or(path)) } else { Ok(()) }
+        if new {
+            self.disk.sync_directory(path.parent().unwrap_or(path))
+        } else {
+            Ok(())
+        }
     }
 
-    fn write_group(&mut self, batches: &[&Batch], acks: Option<&Acks>) -> Result<Appended, AppendError> {
-        let (number, first) = (self.next_group, self.next_sequence);
-        let Some(current) = &self.current else { return Err(AppendError::NoRoom) };
+    fn write_group(
+        &mut self,
+        batches: &[&Batch],
+        acks: Option<&Acks>,
+    ) -> Result<Appended, AppendError> {
+        let number = self.next_group;
+        let first = self.next_sequence;
+        let Some(current) = &self.current else {
+            return Err(AppendError::NoRoom);
+        };
         let events: u64 = batches.iter().map(|batch| u64::from(batch.count)).sum();
         let mut buffer = std::mem::take(&mut self.buffer);
         let encoded = encode_group(current, number, first, batches, acks, &mut buffer);
@@ -260,11 +313,19 @@ impl Log {
             self.consumed.insert(first..first + events, |_| ());
             return Err(error.into());
         }
-        let Some(current) = &mut self.current else { return Err(AppendError::NoRoom) };
+        let Some(current) = &mut self.current else {
+            return Err(AppendError::NoRoom);
+        };
         let id = current.segment.header.id;
-        let start = Position { segment: id, offset: current.at };
+        let start = Position {
+            segment: id,
+            offset: current.at,
+        };
         current.at += length;
-        let end = Position { segment: id, offset: current.at };
+        let end = Position {
+            segment: id,
+            offset: current.at,
+        };
         self.last_good_group = number;
         self.pool.readable(&current.segment, current.at);
         if let Some(Kept { contents, .. }) = self.kept.get_mut(&id) {
@@ -275,9 +336,19 @@ impl Log {
         self.bytes += batches.iter().map(|batch| batch.bytes).sum::<u64>();
         for acks in acks.iter() {
             acks.ranges.iter().for_each(|range| self.consume(range));
-            self.bytes = if self.events == 0 { 0 } else { self.bytes.saturating_sub(acks.bytes) };
+            self.bytes = if self.events == 0 {
+                0
+            } else {
+                self.bytes.saturating_sub(acks.bytes)
+            };
         }
-        Ok(Appended { batches: batches.len(), first, start, end, acks: acks.is_some() })
+        Ok(Appended {
+            batches: batches.len(),
+            first,
+            start,
+            end,
+            acks: acks.is_some(),
+        })
     }
 
     fn sync(&self, current: &Current) -> io::Result<()> {
@@ -293,13 +364,17 @@ impl Log {
 
     /// Notes that numbers will never be delivered again.
     pub(crate) fn consume(&mut self, range: Range<u64>) {
-        let (kept, events) = (&mut self.kept, &mut self.events);
+        let kept = &mut self.kept;
+        let events = &mut self.events;
         self.consumed.insert(range, |fresh| {
             for Kept { contents, .. } in kept.values_mut() {
                 if contents.first >= fresh.end {
                     break;
                 }
-                let inside = contents.end.min(fresh.end).saturating_sub(contents.first.max(fresh.start));
+                let inside = contents
+                    .end
+                    .min(fresh.end)
+                    .saturating_sub(contents.first.max(fresh.start));
                 let inside = inside.min(contents.live);
                 contents.live -= inside;
                 *events = events.saturating_sub(inside);
@@ -310,14 +385,23 @@ impl Log {
     /// Where the log ends.
     pub fn end(&self) -> Position {
         match &self.current {
-            Some(current) => Position { segment: current.segment.header.id, offset: current.at },
-            None => Position { segment: self.next_segment, offset: BLOCK },
+            Some(current) => Position {
+                segment: current.segment.header.id,
+                offset: current.at,
+            },
+            None => Position {
+                segment: self.next_segment,
+                offset: BLOCK,
+            },
         }
     }
 
     /// What the next checkpoint says, to be written by anybody; then comes [`checkpointed`](Self::checkpointed).
     pub fn checkpoint(&self) -> Checkpoint {
-        let current = self.current.as_ref().map(|current| current.segment.header.id);
+        let current = self
+            .current
+            .as_ref()
+            .map(|current| current.segment.header.id);
         let worth = |kept: &&Kept| kept.contents.live > 0 || Some(kept.contents.id) == current;
         Checkpoint {
             channel: self.channel,
@@ -331,7 +415,12 @@ impl Log {
             quarantined: self.quarantined,
             time_ms: now_ms(),
             consumed: self.consumed.iter().collect(),
-            segments: self.kept.values().filter(worth).map(|kept| kept.contents).collect(),
+            segments: self
+                .kept
+                .values()
+                .filter(worth)
+                .map(|kept| kept.contents)
+                .collect(),
         }
     }
 
@@ -340,7 +429,9 @@ impl Log {
         self.checkpoint_number = checkpoint.number;
         let mut waiting = vec![];
         for id in std::mem::take(&mut self.drained) {
-            let Some(kept) = self.kept.get(&id) else { continue };
+            let Some(kept) = self.kept.get(&id) else {
+                continue;
+            };
             match self.pool.release(&kept.segment) {
                 Ok(true) => drop(self.kept.remove(&id)),
                 Ok(false) => waiting.push(id),
@@ -350,8 +441,17 @@ impl Log {
                 }
             }
         }
-        let needed = |id: &u64| checkpoint.segments.iter().any(|contents| contents.id == *id);
-        let older = self.kept.keys().copied().filter(|id| *id < checkpoint.position.segment && !needed(id));
+        let needed = |id: &u64| {
+            checkpoint
+                .segments
+                .iter()
+                .any(|contents| contents.id == *id)
+        };
+        let older = self
+            .kept
+            .keys()
+            .copied()
+            .filter(|id| *id < checkpoint.position.segment && !needed(id));
         waiting.extend(older);
         waiting.sort_unstable();
         waiting.dedup();
@@ -362,7 +462,13 @@ impl Log {
 impl Contents {
     /// A segment whose first event will have this number.
     pub(crate) fn none(id: u64, first: u64) -> Self {
-        Contents { id, first, end: first, length: BLOCK, ..Contents::default() }
+        Contents {
+            id,
+            first,
+            end: first,
+            length: BLOCK,
+            ..Contents::default()
+        }
     }
 
     /// Adds events with these numbers, which are above all in it.
@@ -379,7 +485,10 @@ impl Contents {
 }
 
 /// What seals and opens the frames of a segment; none when they are not sealed.
-pub(crate) fn cipher(keys: Option<&Keys>, header: &SegmentHeader) -> io::Result<Option<FrameCipher>> {
+pub(crate) fn cipher(
+    keys: Option<&Keys>,
+    header: &SegmentHeader,
+) -> io::Result<Option<FrameCipher>> {
     if header.key_alias.is_empty() {
         return Ok(None);
     }
@@ -390,7 +499,9 @@ pub(crate) fn cipher(keys: Option<&Keys>, header: &SegmentHeader) -> io::Result<
         );
         return Err(io::Error::other(text));
     };
-    keys.cipher(&header.key_alias, &header.salt).map(Some).map_err(io::Error::other)
+    keys.cipher(&header.key_alias, &header.salt)
+        .map(Some)
+        .map_err(io::Error::other)
 }
 
 fn frame_bytes(batch: &Batch) -> u64 {
@@ -425,7 +536,11 @@ fn encode_group(
         time_ms: 0,
     };
     let mut frame = |header: &mut FrameHeader, body: &[u8], crc: Option<u32>| {
-        let sealed = current.cipher.as_ref().map(|cipher| seal(cipher, header, body)).transpose()?;
+        let sealed = current
+            .cipher
+            .as_ref()
+            .map(|cipher| seal(cipher, header, body))
+            .transpose()?;
         let body = sealed.as_deref().unwrap_or(body);
         let crc = if sealed.is_some() { None } else { crc };
         header.body_crc = crc.unwrap_or_else(|| crc32c::crc32c(body));
@@ -447,19 +562,31 @@ fn encode_group(
         (header.bytes, header.time_ms) = (acks.bytes, now_ms());
         frame(&mut header, &body, None)?;
     }
-    let (frames, length) = (header.index, padded(out.len() as u64));
+    let frames = header.index;
+    let length = padded(out.len() as u64);
     out.resize(length as usize, 0);
     let block = u32::try_from(current.at / BLOCK).map_err(io::Error::other)?;
     let mut head = Vec::with_capacity(GROUP_HEADER);
-    GroupHeader { number, length, frames, block }.encode(seed, &mut head);
+    GroupHeader {
+        number,
+        length,
+        frames,
+        block,
+    }
+    .encode(seed, &mut head);
     out[..GROUP_HEADER].copy_from_slice(&head);
     Ok(())
 }
 
 fn seal(cipher: &FrameCipher, header: &FrameHeader, body: &[u8]) -> io::Result<Vec<u8>> {
     let mut sealed = body.to_vec();
-    let place = FramePlace { group: header.group, frame: header.index };
-    let tag = cipher.seal(place, &header.fields().0, &mut sealed).map_err(io::Error::other)?;
+    let place = FramePlace {
+        group: header.group,
+        frame: header.index,
+    };
+    let tag = cipher
+        .seal(place, &header.fields().0, &mut sealed)
+        .map_err(io::Error::other)?;
     sealed.extend_from_slice(&tag);
     Ok(sealed)
 }
@@ -468,7 +595,8 @@ fn seal(cipher: &FrameCipher, header: &FrameHeader, body: &[u8]) -> io::Result<V
 pub(crate) fn random(bytes: &mut [u8]) -> io::Result<()> {
     let mut filled = 0;
     while filled < bytes.len() {
-        filled += rustix::rand::getrandom(&mut bytes[filled..], rustix::rand::GetRandomFlags::empty())?;
+        filled +=
+            rustix::rand::getrandom(&mut bytes[filled..], rustix::rand::GetRandomFlags::empty())?;
     }
     Ok(())
 }

@@ -79,7 +79,14 @@ struct State {
 impl Pool {
     /// An empty pool; files are numbered from `next_number`.
     pub fn new(layout: Layout, disk: Arc<dyn Disk>, next_number: u64) -> Self {
-        Pool { layout, disk, state: Mutex::new(State { next_number, ..State::default() }) }
+        Pool {
+            layout,
+            disk,
+            state: Mutex::new(State {
+                next_number,
+                ..State::default()
+            }),
+        }
     }
 
     /// Where segments are, and how large.
@@ -103,11 +110,20 @@ impl Pool {
         let spare = {
             let mut state = self.state.lock();
             let keep = if need == Need::Puts { 1 } else { 0 };
-            if usual && state.spares.len() > keep { state.spares.pop_front() } else { None }
+            if usual && state.spares.len() > keep {
+                state.spares.pop_front()
+            } else {
+                None
+            }
         };
         if let Some(path) = spare {
             let file = self.disk.open(&path)?;
-            return Ok(Blank { path, file, length: self.layout.segment_bytes, new: false });
+            return Ok(Blank {
+                path,
+                file,
+                length: self.layout.segment_bytes,
+                new: false,
+            });
         }
         self.grow(need, length.max(self.layout.segment_bytes))
     }
@@ -118,7 +134,14 @@ impl Pool {
         for _ in 0..self.layout.data_dirs.len() {
             let (path, directory) = self.next_path();
             match self.create(&path, &directory, need, length) {
-                Ok(file) => return Ok(Blank { path, file, length, new: true }),
+                Ok(file) => {
+                    return Ok(Blank {
+                        path,
+                        file,
+                        length,
+                        new: true,
+                    });
+                }
                 Err(error) if error.kind() == io::ErrorKind::StorageFull => {
                     let free = self.layout.minimum_free;
                     self.state.lock().shortage = format!(
@@ -140,7 +163,11 @@ impl Pool {
         need: Need,
         length: u64,
     ) -> io::Result<Box<dyn DiskFile>> {
-        let reserve = if need == Need::Puts { self.layout.minimum_free } else { 0 };
+        let reserve = if need == Need::Puts {
+            self.layout.minimum_free
+        } else {
+            0
+        };
         if self.disk.free(directory)? < length.saturating_add(reserve) {
             return Err(io::ErrorKind::StorageFull.into());
         }
@@ -192,7 +219,8 @@ impl Pool {
 
     fn next_path(&self) -> (PathBuf, PathBuf) {
         let mut state = self.state.lock();
-        let directory = self.layout.data_dirs[state.next_directory % self.layout.data_dirs.len()].clone();
+        let directory =
+            self.layout.data_dirs[state.next_directory % self.layout.data_dirs.len()].clone();
         let path = segment::path(&directory, state.next_number);
         state.next_directory += 1;
         state.next_number += 1;
@@ -204,20 +232,32 @@ impl Pool {
         let mut state = self.state.lock();
         match state.readable.get_mut(&segment.header.id) {
             Some(known) => known.1 = end,
-            None => drop(state.readable.insert(segment.header.id, (segment.clone(), end))),
+            None => drop(
+                state
+                    .readable
+                    .insert(segment.header.id, (segment.clone(), end)),
+            ),
         }
     }
 
     /// Where the readable part of a segment ends.
     pub fn end_of(&self, segment: u64) -> Option<u64> {
-        self.state.lock().readable.get(&segment).map(|(_, end)| *end)
+        self.state
+            .lock()
+            .readable
+            .get(&segment)
+            .map(|(_, end)| *end)
     }
 
     /// The first segment from `id` on that may be read, with the end of its last good group. It is kept until the
     /// next call.
     pub fn read_from(&self, id: u64) -> Option<(Segment, u64)> {
         let mut state = self.state.lock();
-        let found = state.readable.range(id..).next().map(|(_, found)| found.clone());
+        let found = state
+            .readable
+            .range(id..)
+            .next()
+            .map(|(_, found)| found.clone());
         state.reading = found.as_ref().map_or(id, |(segment, _)| segment.header.id);
         found
     }

@@ -35,7 +35,10 @@ impl Reason {
 /// The file that the bytes found at `position` go to.
 pub fn path(directory: &Path, position: Position, reason: Reason) -> PathBuf {
     let Position { segment, offset } = position;
-    directory.join(format!("quarantine-{segment:08}-{offset:010}-{}", reason.name()))
+    directory.join(format!(
+        "quarantine-{segment:08}-{offset:010}-{}",
+        reason.name()
+    ))
 }
 
 /// Keeps a copy. A failure to do so changes nothing but the log.
@@ -43,10 +46,19 @@ pub fn keep(disk: &dyn Disk, directory: &Path, position: Position, reason: Reaso
     let path = path(directory, position, reason);
     let kept = (|| {
         let is_one = |(path, _): &(PathBuf, u64)| {
-            path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"quarantine-"))
+            path.file_name()
+                .is_some_and(|name| name.as_encoded_bytes().starts_with(b"quarantine-"))
         };
-        if disk.list(directory)?.iter().filter(|file| is_one(file)).count() >= MOST_FILES {
-            return Err(io::Error::other(format!("there are {MOST_FILES} files in quarantine already")));
+        if disk
+            .list(directory)?
+            .iter()
+            .filter(|file| is_one(file))
+            .count()
+            >= MOST_FILES
+        {
+            return Err(io::Error::other(format!(
+                "there are {MOST_FILES} files in quarantine already"
+            )));
         }
         disk.create(&path)?.write_at(bytes, 0)
     })();
@@ -59,7 +71,10 @@ pub fn keep(disk: &dyn Disk, directory: &Path, position: Position, reason: Reaso
         ),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
         Err(error) => {
-            tracing::warn!("{position}: {}, and no copy could be kept: {error}", reason.name());
+            tracing::warn!(
+                "{position}: {}, and no copy could be kept: {error}",
+                reason.name()
+            );
         }
     }
 }

@@ -126,14 +126,23 @@ impl Queue {
         end: Position,
         next: u64,
     ) -> Self {
-        let (events, bytes) = (events as usize, bytes as usize);
+        let events = events as usize;
+        let bytes = bytes as usize;
         let room = limits.events.saturating_sub(events);
         let byte_room = limits.bytes.map(|limit| limit.saturating_sub(bytes));
         let debt = (
             events.saturating_sub(limits.events),
             limits.bytes.map_or(0, |limit| bytes.saturating_sub(limit)),
         );
-        let state = State { events, bytes, backlog, end, end_sequence: next, debt, ..State::default() };
+        let state = State {
+            events,
+            bytes,
+            backlog,
+            end,
+            end_sequence: next,
+            debt,
+            ..State::default()
+        };
         Queue {
             limits,
             state: Mutex::new(state),
@@ -161,9 +170,15 @@ impl Queue {
     /// Reserves room; [`release`](Self::release) gives it back.
     pub(crate) async fn reserve(&self, events: usize, bytes: usize) -> Result<(), ChannelError> {
         let reserve = async {
-            let room = self.room.acquire_many(u32::try_from(events).unwrap_or(u32::MAX)).await?;
+            let room = self
+                .room
+                .acquire_many(u32::try_from(events).unwrap_or(u32::MAX))
+                .await?;
             if let Some(byte_room) = &self.byte_room {
-                byte_room.acquire_many(u32::try_from(bytes).unwrap_or(u32::MAX)).await?.forget();
+                byte_room
+                    .acquire_many(u32::try_from(bytes).unwrap_or(u32::MAX))
+                    .await?
+                    .forget();
             }
             room.forget();
             Ok(())
@@ -199,7 +214,9 @@ impl Queue {
     /// a put has waited for the disk already.
     pub(crate) fn publish(&self, appended: &Appended, runs: Vec<Run>, answer: impl FnOnce()) {
         let mut state = self.state.lock();
-        let next = runs.last().map_or(appended.first, |run| run.first + run.events.len() as u64);
+        let next = runs
+            .last()
+            .map_or(appended.first, |run| run.first + run.events.len() as u64);
         state.events += runs.iter().map(|run| run.events.len()).sum::<usize>();
         state.bytes += runs.iter().map(|run| run.bytes).sum::<usize>();
         (state.end, state.end_sequence) = (appended.end, next);
@@ -208,7 +225,10 @@ impl Queue {
         if stocked {
             self.stock(&mut state, runs);
         } else if new {
-            state.backlog = Some(Backlog { position: appended.start, sequence: appended.first });
+            state.backlog = Some(Backlog {
+                position: appended.start,
+                sequence: appended.first,
+            });
             state.backlog_put = runs.first().map(|run| run.put);
         }
         drop(state);
@@ -256,7 +276,11 @@ impl Queue {
         let mut state = self.state.lock();
         state.events = state.events.saturating_sub(lost.0);
         state.bytes = state.bytes.saturating_sub(lost.1);
-        state.backlog = if next.position >= state.end { None } else { Some(next) };
+        state.backlog = if next.position >= state.end {
+            None
+        } else {
+            Some(next)
+        };
         let last_put = runs.last().map(|run| run.put).or(state.backlog_put);
         state.backlog_put = state.backlog.and(last_put);
         self.stock(&mut state, runs);
@@ -277,14 +301,19 @@ impl Queue {
             // Made before the look, so a close between look and wait is not missed.
             let stock = self.stock.notified();
             let full = self.fill(taken, want)?;
-            if full || taken.events.len() >= enough || (self.no_room() && !taken.events.is_empty()) {
+            if full || taken.events.len() >= enough || (self.no_room() && !taken.events.is_empty())
+            {
                 return Ok(());
             }
             if deadline.is_none() && !patience.is_zero() && self.stocked_soon() {
                 continue;
             }
             // What is on disk is as good as there.
-            let least = if self.is_read() { Duration::ZERO } else { Duration::from_secs(1) };
+            let least = if self.is_read() {
+                Duration::ZERO
+            } else {
+                Duration::from_secs(1)
+            };
             let deadline = *deadline.get_or_insert_with(|| Instant::now() + patience.max(least));
             if timeout_at(deadline, stock).await.is_err() {
                 return Ok(());
@@ -309,7 +338,11 @@ impl Queue {
         let full = state.fill(taken, want);
         let left_behind = !state.ready.is_empty();
         // Of events whose headers could not be read, nobody knew the bytes.
-        let orphaned = if state.events == 0 { std::mem::take(&mut state.bytes) } else { 0 };
+        let orphaned = if state.events == 0 {
+            std::mem::take(&mut state.bytes)
+        } else {
+            0
+        };
         self.stocked.store(state.ready.len(), Relaxed);
         if state.read_wanted(self.limits.cache_bytes).is_some() {
             self.reading.notify_one();
@@ -326,13 +359,21 @@ impl Queue {
 
     /// Also while a put waits, as that holds whatever room there is.
     fn no_room(&self) -> bool {
-        let byte_room = self.byte_room.as_ref().map_or(1, Semaphore::available_permits);
+        let byte_room = self
+            .byte_room
+            .as_ref()
+            .map_or(1, Semaphore::available_permits);
         self.room.available_permits() == 0 || byte_room == 0
     }
 
     /// Returns events to their place in the order.
     pub(crate) fn put_back(&self, taken: Taken) {
-        let Taken { events, numbers, bytes, oldest } = taken;
+        let Taken {
+            events,
+            numbers,
+            bytes,
+            oldest,
+        } = taken;
         let mut state = self.state.lock();
         state.in_flight -= events.len();
         state.events += events.len();
@@ -345,7 +386,12 @@ impl Queue {
                     run.events.push_back(event);
                     run.bytes += size;
                 }
-                _ => runs.push(Run { first: number, events: [event].into(), bytes: size, put: oldest }),
+                _ => runs.push(Run {
+                    first: number,
+                    events: [event].into(),
+                    bytes: size,
+                    put: oldest,
+                }),
             }
         }
         for run in runs {
@@ -383,14 +429,22 @@ fn pay(debt: &mut usize, amount: usize) -> usize {
 
 impl State {
     fn read_wanted(&self, cache_bytes: usize) -> Option<ReadWanted> {
-        let from = self.backlog.filter(|_| self.ready_bytes < cache_bytes / 2 || self.ready.is_empty())?;
-        Some(ReadWanted { from, end: self.end, end_sequence: self.end_sequence })
+        let from = self
+            .backlog
+            .filter(|_| self.ready_bytes < cache_bytes / 2 || self.ready.is_empty())?;
+        Some(ReadWanted {
+            from,
+            end: self.end,
+            end_sequence: self.end_sequence,
+        })
     }
 
     /// Moves events from the head into `taken`; true when it holds what is wanted, false when memory is empty.
     fn fill(&mut self, taken: &mut Taken, want: Want) -> bool {
         while taken.events.len() < want.events {
-            let Some(head) = self.ready.front_mut() else { return false };
+            let Some(head) = self.ready.front_mut() else {
+                return false;
+            };
             if taken.events.is_empty() {
                 taken.oldest = head.put;
             }
@@ -408,7 +462,11 @@ impl State {
                 taken.events.extend(head.events.drain(..count));
                 return true;
             }
-            let events = self.ready.pop_front().map(|head| head.events).unwrap_or_default();
+            let events = self
+                .ready
+                .pop_front()
+                .map(|head| head.events)
+                .unwrap_or_default();
             if taken.events.is_empty() {
                 taken.events = events.into();
             } else {
@@ -431,7 +489,8 @@ impl Run {
         if self.events.len() <= room && taken.bytes + self.bytes <= want.bytes {
             return (self.events.len(), self.bytes);
         }
-        let (mut count, mut bytes) = (0, 0);
+        let mut count = 0;
+        let mut bytes = 0;
         for event in self.events.iter().take(room) {
             let first = taken.events.is_empty() && count == 0;
             if !first && taken.bytes + bytes + event.size() > want.bytes {
@@ -446,7 +505,12 @@ impl Run {
 
 impl Default for Taken {
     fn default() -> Self {
-        Taken { events: vec![], numbers: vec![], bytes: 0, oldest: SystemTime::UNIX_EPOCH }
+        Taken {
+            events: vec![],
+            numbers: vec![],
+            bytes: 0,
+            oldest: SystemTime::UNIX_EPOCH,
+        }
     }
 }
 
@@ -454,11 +518,18 @@ impl Taken {
     /// Moves the events at `indices`, which ascend, into one of their own.
     pub(crate) fn split_off(&mut self, indices: &[usize]) -> Taken {
         let mut wanted = indices.iter().copied().peekable();
-        let (mut kept, mut moved) = (Taken::default(), Taken::default());
+        let mut kept = Taken::default();
+        let mut moved = Taken::default();
         (kept.oldest, moved.oldest) = (self.oldest, self.oldest);
-        let events = std::mem::take(&mut self.events).into_iter().zip(std::mem::take(&mut self.numbers));
+        let events = std::mem::take(&mut self.events)
+            .into_iter()
+            .zip(std::mem::take(&mut self.numbers));
         for (place, (event, number)) in events.enumerate() {
-            let half = if wanted.next_if_eq(&place).is_some() { &mut moved } else { &mut kept };
+            let half = if wanted.next_if_eq(&place).is_some() {
+                &mut moved
+            } else {
+                &mut kept
+            };
             half.bytes += event.size();
             half.events.push(event);
             half.numbers.push(number);

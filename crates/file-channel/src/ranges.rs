@@ -12,7 +12,8 @@ impl Ranges {
         if range.is_empty() {
             return;
         }
-        let (mut start, mut end) = (range.start, range.end);
+        let mut start = range.start;
+        let mut end = range.end;
         let mut covered = range.start;
         // The one range that begins before, then those that begin within or right behind.
         if let Some((&before, &until)) = self.0.range(..range.start).next_back()
@@ -36,12 +37,18 @@ impl Ranges {
 
     /// Whether a number is in it.
     pub fn contains(&self, number: u64) -> bool {
-        self.0.range(..=number).next_back().is_some_and(|(_, &end)| end > number)
+        self.0
+            .range(..=number)
+            .next_back()
+            .is_some_and(|(_, &end)| end > number)
     }
 
     /// Whether all numbers of a range are in it.
     pub fn covers(&self, range: &Range<u64>) -> bool {
-        self.0.range(..=range.start).next_back().is_some_and(|(_, &end)| end >= range.end)
+        self.0
+            .range(..=range.start)
+            .next_back()
+            .is_some_and(|(_, &end)| end >= range.end)
     }
 
     /// Removes and forgets everything below `number`.
@@ -73,7 +80,9 @@ impl Ranges {
 impl FromIterator<Range<u64>> for Ranges {
     fn from_iter<I: IntoIterator<Item = Range<u64>>>(ranges: I) -> Self {
         let mut all = Ranges::default();
-        ranges.into_iter().for_each(|range| all.insert(range, |_| ()));
+        ranges
+            .into_iter()
+            .for_each(|range| all.insert(range, |_| ()));
         all
     }
 }
@@ -88,20 +97,32 @@ mod tests {
     fn a_set_is_a_set() {
         let mut state = 7u64;
         let mut random = |below: u64| {
-            state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            state = state
+                .wrapping_mul(6364136223846793005)
+                .wrapping_add(1442695040888963407);
             (state >> 33) % below
         };
         for _ in 0..300 {
-            let (mut ranges, mut numbers) = (Ranges::default(), BTreeSet::new());
+            let mut ranges = Ranges::default();
+            let mut numbers = BTreeSet::new();
             for _ in 0..20 {
                 let start = random(50);
                 let range = start..start + random(8);
                 let mut fresh = BTreeSet::new();
-                ranges.insert(range.clone(), |part| part.for_each(|number| assert!(fresh.insert(number))));
-                let expected: BTreeSet<_> = range.filter(|&number| numbers.insert(number)).collect();
+                ranges.insert(range.clone(), |part| {
+                    part.for_each(|number| assert!(fresh.insert(number)))
+                });
+                let expected: BTreeSet<_> =
+                    range.filter(|&number| numbers.insert(number)).collect();
                 assert_eq!(fresh, expected);
-                assert_eq!(ranges.iter().flatten().collect::<Vec<_>>(), Vec::from_iter(numbers.clone()));
-                let separate = ranges.iter().zip(ranges.iter().skip(1)).all(|(a, b)| a.end < b.start);
+                assert_eq!(
+                    ranges.iter().flatten().collect::<Vec<_>>(),
+                    Vec::from_iter(numbers.clone())
+                );
+                let separate = ranges
+                    .iter()
+                    .zip(ranges.iter().skip(1))
+                    .all(|(a, b)| a.end < b.start);
                 assert!(separate, "{ranges:?}");
                 assert!((0..60).all(|number| ranges.contains(number) == numbers.contains(&number)));
             }

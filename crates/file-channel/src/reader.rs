@@ -59,13 +59,34 @@ pub(crate) struct Reading {
 
 impl Reader {
     /// Leaves out what is in `skip`.
-    pub(crate) fn new(disk: Arc<dyn Disk>, pool: Arc<Pool>, keys: Option<Arc<Keys>>, skip: Ranges) -> Self {
-        let at = Backlog { position: Position::default(), sequence: 0 };
-        Reader { disk, pool, keys, skip, walk: None, seal: None, at, damaged: vec![] }
+    pub(crate) fn new(
+        disk: Arc<dyn Disk>,
+        pool: Arc<Pool>,
+        keys: Option<Arc<Keys>>,
+        skip: Ranges,
+    ) -> Self {
+        let at = Backlog {
+            position: Position::default(),
+            sequence: 0,
+        };
+        Reader {
+            disk,
+            pool,
+            keys,
+            skip,
+            walk: None,
+            seal: None,
+            at,
+            damaged: vec![],
+        }
     }
 
     /// Reads about `budget` bytes; returns them with where to go on.
-    pub(crate) fn read(&mut self, wanted: ReadWanted, budget: usize) -> io::Result<(Reading, Backlog)> {
+    pub(crate) fn read(
+        &mut self,
+        wanted: ReadWanted,
+        budget: usize,
+    ) -> io::Result<(Reading, Backlog)> {
         if self.at != wanted.from {
             (self.walk, self.at, self.damaged) = (None, wanted.from, vec![]);
         }
@@ -75,15 +96,26 @@ impl Reader {
             Err(error) => {
                 // The walk may have lost its place; the numbers say what was read.
                 self.walk = None;
-                if reading.runs.is_empty() { Err(error) } else { Ok((reading, self.at)) }
+                if reading.runs.is_empty() {
+                    Err(error)
+                } else {
+                    Ok((reading, self.at))
+                }
             }
         }
     }
 
-    fn read_into(&mut self, wanted: ReadWanted, budget: usize, reading: &mut Reading) -> io::Result<()> {
+    fn read_into(
+        &mut self,
+        wanted: ReadWanted,
+        budget: usize,
+        reading: &mut Reading,
+    ) -> io::Result<()> {
         let mut bytes = 0;
         while bytes < budget && self.at.position < wanted.end {
-            let Some(walk) = self.walk_to(wanted, reading)? else { break };
+            let Some(walk) = self.walk_to(wanted, reading)? else {
+                break;
+            };
             match walk.advance()? {
                 Some(Found::Group(_)) => {}
                 Some(Found::Frame(header, body)) => {
@@ -104,32 +136,66 @@ impl Reader {
     }
 
     /// The walk through the segment that is read, opened when need be.
-    fn walk_to(&mut self, wanted: ReadWanted, reading: &mut Reading) -> io::Result<Option<&mut Walk>> {
+    fn walk_to(
+        &mut self,
+        wanted: ReadWanted,
+        reading: &mut Reading,
+    ) -> io::Result<Option<&mut Walk>> {
         if self.walk.is_none() {
-            let Position { segment: id, offset } = self.at.position;
-            let Some((segment, end)) =
-                self.pool.read_from(id).filter(|it| it.0.header.id <= wanted.end.segment)
+            let Position {
+                segment: id,
+                offset,
+            } = self.at.position;
+            let Some((segment, end)) = self
+                .pool
+                .read_from(id)
+                .filter(|it| it.0.header.id <= wanted.end.segment)
             else {
                 self.missing(wanted.end_sequence, reading);
-                self.at = Backlog { position: wanted.end, sequence: wanted.end_sequence };
+                self.at = Backlog {
+                    position: wanted.end,
+                    sequence: wanted.end_sequence,
+                };
                 return Ok(None);
             };
             let found = segment.header.id;
-            let offset = if found == id { offset.max(BLOCK) } else { BLOCK };
+            let offset = if found == id {
+                offset.max(BLOCK)
+            } else {
+                BLOCK
+            };
             if found != id {
                 self.missing(segment.header.first_sequence, reading);
                 self.at = Backlog {
-                    position: Position { segment: found, offset },
+                    position: Position {
+                        segment: found,
+                        offset,
+                    },
                     sequence: self.at.sequence.max(segment.header.first_sequence),
                 };
             }
-            let end = if found == wanted.end.segment { wanted.end.offset } else { end };
+            let end = if found == wanted.end.segment {
+                wanted.end.offset
+            } else {
+                end
+            };
             self.seal = cipher(self.keys.as_deref(), &segment.header)?;
-            self.walk = Some(Walk::new(&*self.disk, segment, offset, Some(end), u64::MAX, READ_AHEAD)?);
+            self.walk = Some(Walk::new(
+                &*self.disk,
+                segment,
+                offset,
+                Some(end),
+                u64::MAX,
+                READ_AHEAD,
+            )?);
         }
         if let Some(walk) = &mut self.walk {
             let id = walk.segment().header.id;
-            let end = if id == wanted.end.segment { Some(wanted.end.offset) } else { self.pool.end_of(id) };
+            let end = if id == wanted.end.segment {
+                Some(wanted.end.offset)
+            } else {
+                self.pool.end_of(id)
+            };
             walk.extend(end.unwrap_or(0));
         }
         Ok(self.walk.as_mut())
@@ -140,14 +206,25 @@ impl Reader {
         let segment = walk.segment().header.id;
         if segment == wanted.end.segment {
             self.missing(wanted.end_sequence, reading);
-            self.at = Backlog { position: wanted.end, sequence: wanted.end_sequence };
+            self.at = Backlog {
+                position: wanted.end,
+                sequence: wanted.end_sequence,
+            };
             return;
         }
         self.walk = None;
-        self.at.position = Position { segment: segment + 1, offset: BLOCK };
+        self.at.position = Position {
+            segment: segment + 1,
+            offset: BLOCK,
+        };
     }
 
-    fn read_put(&mut self, header: &FrameHeader, body: Range<u64>, reading: &mut Reading) -> io::Result<()> {
+    fn read_put(
+        &mut self,
+        header: &FrameHeader,
+        body: Range<u64>,
+        reading: &mut Reading,
+    ) -> io::Result<()> {
         let numbers = header.first..header.first.saturating_add(header.count.into());
         // Read before, when a failure of the disk made the walk begin anew.
         if numbers.end <= self.at.sequence {
@@ -158,18 +235,23 @@ impl Reader {
             self.at.sequence = numbers.end;
             return Ok(());
         }
-        let Some(walk) = &mut self.walk else { return Ok(()) };
+        let Some(walk) = &mut self.walk else {
+            return Ok(());
+        };
         let stored = walk.read(body.clone())?;
         self.at.sequence = numbers.end;
-        let events =
-            open_body(header, stored, self.seal.as_ref()).and_then(|body| decode_events(body, header.count));
+        let events = open_body(header, stored, self.seal.as_ref())
+            .and_then(|body| decode_events(body, header.count));
         match events {
             Ok(events) => self.keep(header, events, reading),
             Err(Malformed(why)) => {
                 tracing::error!(
                     "{} events of {} are lost: {why}",
                     header.count,
-                    Position { segment: walk.segment().header.id, offset: body.start }
+                    Position {
+                        segment: walk.segment().header.id,
+                        offset: body.start
+                    }
                 );
                 self.lose(numbers, reading);
                 reading.lost_bytes += header.bytes;
@@ -183,10 +265,20 @@ impl Reader {
 
     fn keep(&mut self, header: &FrameHeader, events: Vec<Event>, reading: &mut Reading) {
         let put = UNIX_EPOCH + Duration::from_millis(header.time_ms);
-        let mut run = Run { first: header.first, events: VecDeque::new(), bytes: 0, put };
+        let mut run = Run {
+            first: header.first,
+            events: VecDeque::new(),
+            bytes: 0,
+            put,
+        };
         for (event, number) in events.into_iter().zip(header.first..) {
             if self.skip.contains(number) {
-                let next = Run { first: number + 1, events: VecDeque::new(), bytes: 0, put };
+                let next = Run {
+                    first: number + 1,
+                    events: VecDeque::new(),
+                    bytes: 0,
+                    put,
+                };
                 reading.add(std::mem::replace(&mut run, next));
                 continue;
             }
@@ -206,8 +298,13 @@ impl Reader {
             self.lose(self.at.sequence..next, reading);
         }
         if reading.lost_events > before {
-            tracing::error!("{} events are lost: no headers can be read", reading.lost_events - before);
-            damaged.into_iter().for_each(|copy| self.put_aside(copy, Reason::CorruptHeader, reading));
+            tracing::error!(
+                "{} events are lost: no headers can be read",
+                reading.lost_events - before
+            );
+            damaged
+                .into_iter()
+                .for_each(|copy| self.put_aside(copy, Reason::CorruptHeader, reading));
         }
     }
 
@@ -221,10 +318,15 @@ impl Reader {
 
     /// What stands at a range, with its place and the directory it is in.
     fn copy(&mut self, range: Range<u64>) -> io::Result<Option<(Position, PathBuf, Bytes)>> {
-        let Some(walk) = &mut self.walk else { return Ok(None) };
+        let Some(walk) = &mut self.walk else {
+            return Ok(None);
+        };
         let bytes = walk.read(range.clone())?;
         let segment = walk.segment();
-        let position = Position { segment: segment.header.id, offset: range.start };
+        let position = Position {
+            segment: segment.header.id,
+            offset: range.start,
+        };
         let directory = segment.path.parent().unwrap_or(&segment.path).to_path_buf();
         Ok(Some((position, directory, bytes)))
     }

@@ -36,7 +36,9 @@ pub(crate) enum OpenError {
         path: PathBuf,
     },
     /// Segments of several channels.
-    #[error("{path} belongs to another channel than the rest; every channel needs directories of its own")]
+    #[error(
+        "{path} belongs to another channel than the rest; every channel needs directories of its own"
+    )]
     Foreign {
         /// The segment that does not belong.
         path: PathBuf,
@@ -94,7 +96,10 @@ pub(crate) fn open(
     let channel = channel_id(&files, newest.as_ref())?;
     let checkpoint_dir = layout.checkpoint_dir.clone();
     let pool = Arc::new(Pool::new(layout, disk.clone(), files.next_number));
-    let checkpoint = newest.unwrap_or_else(|| Checkpoint { next_sequence: 1, ..Checkpoint::default() });
+    let checkpoint = newest.unwrap_or_else(|| Checkpoint {
+        next_sequence: 1,
+        ..Checkpoint::default()
+    });
     let greatest = files.segments.keys().next_back().map_or(0, |id| id + 1);
     let log = Log {
         disk,
@@ -117,8 +122,12 @@ pub(crate) fn open(
         buffer: vec![],
         sync_time,
     };
-    let mut recovery =
-        Recovery { log, report: Recovered::default(), last: LastGroup::default(), lost_segments: 0 };
+    let mut recovery = Recovery {
+        log,
+        report: Recovered::default(),
+        last: LastGroup::default(),
+        lost_segments: 0,
+    };
     recovery.keep_known(&files, &checkpoint, &checkpoint_dir)?;
     recovery.scan(&files, checkpoint.position)?;
     recovery.judge_last_group(false)?;
@@ -142,13 +151,22 @@ impl Files {
         let mut files = Files::default();
         for directory in &layout.data_dirs {
             for (path, length) in disk.list(directory)? {
-                let Some(number) = segment::number(&path) else { continue };
+                let Some(number) = segment::number(&path) else {
+                    continue;
+                };
                 files.next_number = files.next_number.max(number + 1);
                 match segment::read_header(disk, &path)? {
                     Kind::Segment(header) => {
-                        let segment = Segment { header, path: path.clone(), length };
+                        let segment = Segment {
+                            header,
+                            path: path.clone(),
+                            length,
+                        };
                         if let Some(other) = files.segments.insert(segment.header.id, segment) {
-                            return Err(OpenError::Double { path, other: other.path });
+                            return Err(OpenError::Double {
+                                path,
+                                other: other.path,
+                            });
                         }
                     }
                     Kind::Blank if length == layout.segment_bytes => files.blank.push(path),
@@ -163,14 +181,22 @@ impl Files {
 
 fn channel_id(files: &Files, checkpoint: Option<&Checkpoint>) -> Result<[u8; 16], OpenError> {
     let newest = files.segments.values().next_back();
-    let known = checkpoint.map(|it| it.channel).or(newest.map(|segment| segment.header.channel));
+    let known = checkpoint
+        .map(|it| it.channel)
+        .or(newest.map(|segment| segment.header.channel));
     let Some(channel) = known else {
         let mut fresh = [0; 16];
         random(&mut fresh)?;
         return Ok(fresh);
     };
-    match files.segments.values().find(|segment| segment.header.channel != channel) {
-        Some(segment) => Err(OpenError::Foreign { path: segment.path.clone() }),
+    match files
+        .segments
+        .values()
+        .find(|segment| segment.header.channel != channel)
+    {
+        Some(segment) => Err(OpenError::Foreign {
+            path: segment.path.clone(),
+        }),
         None => Ok(channel),
     }
 }
@@ -178,11 +204,22 @@ fn channel_id(files: &Files, checkpoint: Option<&Checkpoint>) -> Result<[u8; 16]
 /// Java Flume's files are not touched; nor is anything made beside them.
 pub(crate) fn refuse_java(disk: &dyn Disk, layout: &Layout) -> Result<(), OpenError> {
     let is_log = |name: &str| {
-        let number = name.strip_prefix("log-").map(|rest| rest.trim_end_matches(".meta"));
-        number.is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
+        let number = name
+            .strip_prefix("log-")
+            .map(|rest| rest.trim_end_matches(".meta"));
+        number.is_some_and(|number| {
+            !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
+        })
     };
-    let is_checkpoint =
-        |name: &str| ["checkpoint", "checkpoint.meta", "inflighttakes", "inflightputs"].contains(&name);
+    let is_checkpoint = |name: &str| {
+        [
+            "checkpoint",
+            "checkpoint.meta",
+            "inflighttakes",
+            "inflightputs",
+        ]
+        .contains(&name)
+    };
     let directories = layout.data_dirs.iter().chain([&layout.checkpoint_dir]);
     for directory in directories {
         let files = match disk.list(directory) {
@@ -190,7 +227,10 @@ pub(crate) fn refuse_java(disk: &dyn Disk, layout: &Layout) -> Result<(), OpenEr
             files => files?,
         };
         for (path, _) in files {
-            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            let name = path
+                .file_name()
+                .and_then(|name| name.to_str())
+                .unwrap_or_default();
             if is_log(name) || (directory == &layout.checkpoint_dir && is_checkpoint(name)) {
                 return Err(OpenError::Java { path });
             }
@@ -226,14 +266,23 @@ impl Recovery {
         for contents in &checkpoint.segments {
             let segment = files.segments.get(&contents.id).cloned();
             match segment {
-                Some(segment) => {
-                    drop(self.log.kept.insert(contents.id, Kept { segment, contents: *contents }))
-                }
+                Some(segment) => drop(self.log.kept.insert(
+                    contents.id,
+                    Kept {
+                        segment,
+                        contents: *contents,
+                    },
+                )),
                 // The last of them may hold more by now.
                 None if contents.live == 0 && contents.id < checkpoint.position.segment => {}
                 None if files.unreadable.is_empty() => {
-                    let (id, events) = (contents.id, contents.live);
-                    return Err(OpenError::Missing { id, events, checkpoint_dir: checkpoint_dir.into() });
+                    let id = contents.id;
+                    let events = contents.live;
+                    return Err(OpenError::Missing {
+                        id,
+                        events,
+                        checkpoint_dir: checkpoint_dir.into(),
+                    });
                 }
                 None => {
                     tracing::error!(
@@ -244,14 +293,22 @@ impl Recovery {
                     self.report.corrupt += 1;
                     self.lost_segments += 1;
                     self.log.events = self.log.events.saturating_sub(contents.live);
-                    self.log.consumed.insert(contents.first..contents.end, |_| ());
+                    self.log
+                        .consumed
+                        .insert(contents.first..contents.end, |_| ());
                 }
             }
         }
         // The rest is drained; files return to the pool by way of the next checkpoints.
         for (id, segment) in files.segments.range(..checkpoint.position.segment) {
-            let contents = Contents { id: *id, ..Contents::default() };
-            self.log.kept.entry(*id).or_insert_with(|| Kept { segment: segment.clone(), contents });
+            let contents = Contents {
+                id: *id,
+                ..Contents::default()
+            };
+            self.log.kept.entry(*id).or_insert_with(|| Kept {
+                segment: segment.clone(),
+                contents,
+            });
         }
         Ok(())
     }
@@ -263,8 +320,15 @@ impl Recovery {
             let next = later.peek().map(|(_, next)| next.header.last_good_group);
             let judged = later.peek().map(|(_, next)| next.header.judged_group);
             let contents = Contents::none(id, segment.header.first_sequence);
-            self.log.kept.entry(id).or_insert_with(|| Kept { segment: segment.clone(), contents });
-            let at = if id == position.segment { position.offset } else { BLOCK };
+            self.log.kept.entry(id).or_insert_with(|| Kept {
+                segment: segment.clone(),
+                contents,
+            });
+            let at = if id == position.segment {
+                position.offset
+            } else {
+                BLOCK
+            };
             self.scan_segment(segment, at, next.unwrap_or(u64::MAX))?;
             // An earlier open found its last group torn, and wrote on in the next segment.
             if self.last.segment == id && judged == Some(self.log.last_good_group) {
@@ -285,9 +349,21 @@ impl Recovery {
         Ok(())
     }
 
-    fn scan_segment(&mut self, segment: &Segment, at: u64, last_good_group: u64) -> Result<(), OpenError> {
+    fn scan_segment(
+        &mut self,
+        segment: &Segment,
+        at: u64,
+        last_good_group: u64,
+    ) -> Result<(), OpenError> {
         let disk = self.log.disk.clone();
-        let mut walk = Walk::new(&*disk, segment.clone(), at, None, last_good_group, HEADER_AHEAD)?;
+        let mut walk = Walk::new(
+            &*disk,
+            segment.clone(),
+            at,
+            None,
+            last_good_group,
+            HEADER_AHEAD,
+        )?;
         let id = segment.header.id;
         while let Some(found) = walk.advance()? {
             match found {
@@ -296,7 +372,10 @@ impl Recovery {
                     self.report.groups += 1;
                     self.log.last_good_group = group.number;
                     self.log.next_group = group.number + 1;
-                    self.last = LastGroup { segment: id, ..LastGroup::default() };
+                    self.last = LastGroup {
+                        segment: id,
+                        ..LastGroup::default()
+                    };
                 }
                 Found::Frame(header, body) => {
                     self.last.frames.push((header, body.clone()));
@@ -308,7 +387,8 @@ impl Recovery {
                 Found::Damage(range) => self.last.damage.push(range),
             }
             if let Some(kept) = self.log.kept.get_mut(&id) {
-                (kept.contents.length, kept.contents.last_group) = (walk.at(), self.log.last_good_group);
+                (kept.contents.length, kept.contents.last_group) =
+                    (walk.at(), self.log.last_good_group);
             }
         }
         Ok(())
@@ -339,8 +419,8 @@ impl Recovery {
     ) -> Result<(), OpenError> {
         let seal = cipher(self.log.keys.as_deref(), &walk.segment().header)?;
         let bytes = walk.read(body)?;
-        let ranges =
-            open_body(header, bytes, seal.as_ref()).and_then(|body| decode_ranges(&body, header.count));
+        let ranges = open_body(header, bytes, seal.as_ref())
+            .and_then(|body| decode_ranges(&body, header.count));
         // A damaged one is judged with its group; what it acknowledged is delivered again.
         let Ok(ranges) = ranges else { return Ok(()) };
         for range in ranges {
@@ -353,7 +433,8 @@ impl Recovery {
 
     /// There is a group behind the damage, so it is no torn end.
     fn flush_damage(&mut self) {
-        let (id, damage) = (self.last.segment, std::mem::take(&mut self.last.damage));
+        let id = self.last.segment;
+        let damage = std::mem::take(&mut self.last.damage);
         for range in damage {
             self.report.corrupt += 1;
             self.put_aside(id, range, Reason::CorruptHeader);
@@ -364,10 +445,19 @@ impl Recovery {
     /// `again`: an earlier open did the same, and said so.
     fn judge_last_group(&mut self, again: bool) -> Result<(), OpenError> {
         let last = std::mem::take(&mut self.last);
-        let Some(kept) = self.log.kept.get(&last.segment) else { return Ok(()) };
+        let Some(kept) = self.log.kept.get(&last.segment) else {
+            return Ok(());
+        };
         let segment = kept.segment.clone();
         let seal = cipher(self.log.keys.as_deref(), &segment.header)?;
-        let mut walk = Walk::new(&*self.log.disk.clone(), segment, BLOCK, None, u64::MAX, HEADER_AHEAD)?;
+        let mut walk = Walk::new(
+            &*self.log.disk.clone(),
+            segment,
+            BLOCK,
+            None,
+            u64::MAX,
+            HEADER_AHEAD,
+        )?;
         for (header, body) in last.frames {
             let bytes = walk.read(body.clone())?;
             if open_body(&header, bytes, seal.as_ref()).is_ok() {
@@ -378,7 +468,8 @@ impl Recovery {
                 self.put_aside(last.segment, body, Reason::TailDiscarded);
             }
             if header.kind == FrameKind::Put {
-                self.log.consume(header.first..header.first.saturating_add(header.count.into()));
+                self.log
+                    .consume(header.first..header.first.saturating_add(header.count.into()));
                 self.log.bytes = self.log.bytes.saturating_sub(header.bytes);
             }
         }
@@ -391,19 +482,38 @@ impl Recovery {
 
     fn put_aside(&mut self, id: u64, range: Range<u64>, reason: Reason) {
         self.log.quarantined += 1;
-        let Some(kept) = self.log.kept.get(&id) else { return };
-        let position = Position { segment: id, offset: range.start };
+        let Some(kept) = self.log.kept.get(&id) else {
+            return;
+        };
+        let position = Position {
+            segment: id,
+            offset: range.start,
+        };
         let directory = kept.segment.path.parent().unwrap_or(&kept.segment.path);
-        let bytes = Walk::new(&*self.log.disk, kept.segment.clone(), BLOCK, None, u64::MAX, HEADER_AHEAD)
-            .and_then(|mut walk| walk.read(range));
+        let bytes = Walk::new(
+            &*self.log.disk,
+            kept.segment.clone(),
+            BLOCK,
+            None,
+            u64::MAX,
+            HEADER_AHEAD,
+        )
+        .and_then(|mut walk| walk.read(range));
         match bytes {
             Ok(bytes) => quarantine::keep(&*self.log.disk, directory, position, reason, &bytes),
-            Err(error) => tracing::warn!("{position}: {}, and it cannot be read: {error}", reason.name()),
+            Err(error) => tracing::warn!(
+                "{position}: {}, and it cannot be read: {error}",
+                reason.name()
+            ),
         }
     }
 
     /// `checkpoints`: the valid ones, newest first.
-    fn finish(mut self, files: &Files, checkpoints: &[Checkpoint]) -> Result<(Log, Recovered), OpenError> {
+    fn finish(
+        mut self,
+        files: &Files,
+        checkpoints: &[Checkpoint],
+    ) -> Result<(Log, Recovered), OpenError> {
         let log = &mut self.log;
         log.judged_group = log.last_good_group;
         #[cfg(test)]

@@ -48,7 +48,11 @@ pub fn path(directory: &Path, number: u64) -> PathBuf {
 
 /// The number in a path, if it is that of a segment.
 pub fn number(path: &Path) -> Option<u64> {
-    path.file_name()?.to_str()?.strip_prefix(PREFIX)?.parse().ok()
+    path.file_name()?
+        .to_str()?
+        .strip_prefix(PREFIX)?
+        .parse()
+        .ok()
 }
 
 /// Reads block 0.
@@ -126,11 +130,28 @@ impl Walk {
     ) -> io::Result<Self> {
         let file = disk.open(&segment.path)?;
         let length = file.length()?;
-        let (reaches_end, end) = (end.is_some(), end.unwrap_or(length));
+        let reaches_end = end.is_some();
+        let end = end.unwrap_or(length);
         let path = segment.path.clone();
-        let window = Window { path, file, length: end, ahead, start: 0, bytes: Bytes::new() };
+        let window = Window {
+            path,
+            file,
+            length: end,
+            ahead,
+            start: 0,
+            bytes: Bytes::new(),
+        };
         let at = at.max(BLOCK);
-        Ok(Walk { segment, window, at, end, reaches_end, previous: None, last_good_group, open: None })
+        Ok(Walk {
+            segment,
+            window,
+            at,
+            end,
+            reaches_end,
+            previous: None,
+            last_good_group,
+            open: None,
+        })
     }
 
     /// Where the group after the last that was met whole begins.
@@ -163,15 +184,21 @@ impl Walk {
     }
 
     fn next_frame(&mut self) -> io::Result<Option<Found>> {
-        let Some(mut open) = self.open.take() else { return Ok(None) };
+        let Some(mut open) = self.open.take() else {
+            return Ok(None);
+        };
         if open.next_index == open.header.frames {
             return Ok(None);
         }
         let end = open.start + open.header.length;
         let body = open.next_frame + FRAME_HEADER as u64;
         let bytes = self.window.read(open.next_frame..body.min(end))?;
-        let header =
-            FrameHeader::decode(self.segment.header.seed(), open.header.number, open.next_index, &bytes);
+        let header = FrameHeader::decode(
+            self.segment.header.seed(),
+            open.header.number,
+            open.next_index,
+            &bytes,
+        );
         let Some(header) = header.filter(|header| body + u64::from(header.length) <= end) else {
             return Ok(Some(Found::Damage(open.next_frame..end)));
         };
@@ -194,7 +221,12 @@ impl Walk {
                 self.at = at + header.length;
                 self.previous = Some(header.number);
                 let next_frame = at + GROUP_HEADER as u64;
-                self.open = Some(OpenGroup { header, start: at, next_frame, next_index: 0 });
+                self.open = Some(OpenGroup {
+                    header,
+                    start: at,
+                    next_frame,
+                    next_index: 0,
+                });
                 return Ok(Some(Found::Group(header)));
             }
             at += BLOCK;
@@ -209,13 +241,17 @@ impl Walk {
 
     /// A group of this segment that may stand at `at`.
     fn group_at(&mut self, at: u64) -> io::Result<Option<GroupHeader>> {
-        let Ok(block) = u32::try_from(at / BLOCK) else { return Ok(None) };
+        let Ok(block) = u32::try_from(at / BLOCK) else {
+            return Ok(None);
+        };
         let bytes = self.window.read(at..at + GROUP_HEADER as u64)?;
         let header = GroupHeader::decode(self.segment.header.seed(), block, &bytes);
         Ok(header.filter(|header| {
             at + header.length <= self.end
                 && header.number <= self.last_good_group
-                && self.previous.is_none_or(|previous| header.number > previous)
+                && self
+                    .previous
+                    .is_none_or(|previous| header.number > previous)
         }))
     }
 }
@@ -246,13 +282,18 @@ impl Window {
         }
         let skip = (range.start - self.start) as usize;
         // Shorter at the end of the file; whoever asked notices.
-        Ok(self.bytes.slice(skip..(skip + wanted).min(self.bytes.len())))
+        Ok(self
+            .bytes
+            .slice(skip..(skip + wanted).min(self.bytes.len())))
     }
 
     fn load(&self, start: u64, length: usize) -> io::Result<Vec<u8>> {
         let mut buffer = vec![0; length];
         let read = self.file.read_at(&mut buffer, start).map_err(|error| {
-            io::Error::new(error.kind(), format!("{} at {start}: {error}", self.path.display()))
+            io::Error::new(
+                error.kind(),
+                format!("{} at {start}: {error}", self.path.display()),
+            )
         })?;
         buffer.truncate(read);
         Ok(buffer)

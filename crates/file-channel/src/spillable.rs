@@ -34,7 +34,10 @@ const READ_PATIENCE: Duration = Duration::from_secs(1);
 /// Holds events in memory, and on disk what does not fit there. What is in memory is lost when the agent is killed; a
 /// stop writes it to disk.
 #[derive(Clone, Config)]
-#[expect(dead_code, reason = "ignored properties are declared to be known, not to be read")]
+#[expect(
+    dead_code,
+    reason = "ignored properties are declared to be known, not to be read"
+)]
 pub(crate) struct SpillableConfig {
     /// Most events in memory; 0: all go to disk.
     #[prop("memoryCapacity", default = 10_000)]
@@ -136,56 +139,107 @@ struct Open {
 impl Component for SpillableChannel {
     type Config = SpillableConfig;
     fn build(config: SpillableConfig, cx: &Context) -> Result<Self, BuildError> {
-        let (events, disk_events) = (config.memory_capacity.0, config.overflow_capacity.0);
+        let events = config.memory_capacity.0;
+        let disk_events = config.overflow_capacity.0;
         let most = MemoryQueue::MOST_EVENTS;
-        for (key, value) in [("memoryCapacity", events), ("overflowCapacity", disk_events)] {
+        for (key, value) in [
+            ("memoryCapacity", events),
+            ("overflowCapacity", disk_events),
+        ] {
             if value > most / 2 {
                 return Err(BuildError::at(key, format!("must not exceed {}", most / 2)));
             }
         }
         let Some(capacity) = NonZeroUsize::new(events + disk_events) else {
-            return Err(BuildError::at("overflowCapacity", "must not be 0 when memoryCapacity is 0"));
+            return Err(BuildError::at(
+                "overflowCapacity",
+                "must not be 0 when memoryCapacity is 0",
+            ));
         };
-        let (mut store, patience, bytes) = (config.store, config.overflow_timeout.0.0, config.bytes);
+        let mut store = config.store;
+        let patience = config.overflow_timeout.0.0;
+        let bytes = config.bytes;
         // No more would ever fit.
         store.transaction_capacity.0 = store.transaction_capacity.0.min(capacity);
         let transaction = store.transaction_capacity.0.get();
-        let limits =
-            QueueLimits { events, transaction: events.min(transaction), keep_alive: patience, bytes };
+        let limits = QueueLimits {
+            events,
+            transaction: events.min(transaction),
+            keep_alive: patience,
+            bytes,
+        };
         let queue = MemoryQueue::new(limits)?;
         let disk = || {
             // A put that waited for memory does not wait again; and a stop moves what is in memory to disk.
             let keep_alive = Seconds(Duration::ZERO);
             let capacity = OrDefault(capacity);
-            FileChannel::build(FileConfig { capacity, byte_capacity: None, keep_alive, store }, cx)
+            FileChannel::build(
+                FileConfig {
+                    capacity,
+                    byte_capacity: None,
+                    keep_alive,
+                    store,
+                },
+                cx,
+            )
         };
-        let disk = if disk_events == 0 { None } else { Some(Box::new(disk()?) as Box<dyn Channel>) };
-        let calm = (events * config.overflow_deactivation_threshold.0.min(100)).div_ceil(100).max(1);
+        let disk = if disk_events == 0 {
+            None
+        } else {
+            Some(Box::new(disk()?) as Box<dyn Channel>)
+        };
+        let calm = (events * config.overflow_deactivation_threshold.0.min(100))
+            .div_ceil(100)
+            .max(1);
         let memory = (events > 0).then_some((queue, events));
-        Ok(SpillableChannel::new(Parts { memory, disk, disk_events, transaction, patience, calm }))
+        Ok(SpillableChannel::new(Parts {
+            memory,
+            disk,
+            disk_events,
+            transaction,
+            patience,
+            calm,
+        }))
     }
 }
 
 impl SpillableChannel {
     pub(crate) fn new(parts: Parts) -> Self {
-        let (order, stock, spilling) = (Mutex::default(), Notify::new(), AtomicBool::new(false));
-        SpillableChannel(Arc::new(Shared { parts, spilling, order, stock }))
+        let order = Mutex::default();
+        let stock = Notify::new();
+        let spilling = AtomicBool::new(false);
+        SpillableChannel(Arc::new(Shared {
+            parts,
+            spilling,
+            order,
+            stock,
+        }))
     }
 }
 
 #[async_trait]
 impl Channel for SpillableChannel {
     async fn open(&self) -> Result<(), ChannelError> {
-        let Some(disk) = &self.0.parts.disk else { return Ok(()) };
+        let Some(disk) = &self.0.parts.disk else {
+            return Ok(());
+        };
         disk.open().await?;
-        self.0.put_back(Run { part: Part::Disk, events: disk.stats().events });
+        self.0.put_back(Run {
+            part: Part::Disk,
+            events: disk.stats().events,
+        });
         Ok(())
     }
 
     async fn put(&self, batch: Vec<Event>) -> Result<(), ChannelError> {
-        let (size, limit) = (batch.len(), self.0.parts.transaction);
+        let size = batch.len();
+        let limit = self.0.parts.transaction;
         if size > limit {
-            return Err(ChannelError::TooLarge { size, limit, unit: "events" });
+            return Err(ChannelError::TooLarge {
+                size,
+                limit,
+                unit: "events",
+            });
         }
         match self.0.put_into_memory(batch).await? {
             None => Ok(()),
@@ -198,7 +252,11 @@ impl Channel for SpillableChannel {
     }
 
     async fn take(&self, want: Want, wait: Duration) -> Result<Box<dyn Take>, ChannelError> {
-        let (until, want) = (Instant::now() + wait, Want { events: want.events.max(1), ..want });
+        let until = Instant::now() + wait;
+        let want = Want {
+            events: want.events.max(1),
+            ..want
+        };
         loop {
             let Some(mut claim) = self.0.claim(want, until).await? else {
                 return Ok(Box::new(Nothing));
@@ -209,7 +267,11 @@ impl Channel for SpillableChannel {
             claim.run.events = claim.run.events.saturating_sub(fetched);
             drop(claim);
             if fetched > 0 {
-                return Ok(Box::new(Open { shared: self.0.clone(), part, take: Some(take) }));
+                return Ok(Box::new(Open {
+                    shared: self.0.clone(),
+                    part,
+                    take: Some(take),
+                }));
             }
             self.0.forget_what_the_disk_lost();
         }
@@ -217,8 +279,16 @@ impl Channel for SpillableChannel {
 
     fn stats(&self) -> ChannelStats {
         let parts = &self.0.parts;
-        let memory = parts.memory.as_ref().map(|(memory, _)| memory.stats()).unwrap_or_default();
-        let disk = parts.disk.as_ref().map(|disk| disk.stats()).unwrap_or_default();
+        let memory = parts
+            .memory
+            .as_ref()
+            .map(|(memory, _)| memory.stats())
+            .unwrap_or_default();
+        let disk = parts
+            .disk
+            .as_ref()
+            .map(|disk| disk.stats())
+            .unwrap_or_default();
         let front = self.0.order.lock().runs.front().map(|run| run.part);
         ChannelStats {
             events: memory.events + disk.events,
@@ -257,12 +327,18 @@ impl Shared {
     /// Puts the batch into memory, or gives it back if there is no room and there is a disk.
     async fn put_into_memory(&self, batch: Vec<Event>) -> Result<Option<Vec<Event>>, ChannelError> {
         let spills = self.parts.disk.is_some();
-        let Some((memory, capacity)) = &self.parts.memory else { return Ok(Some(batch)) };
+        let Some((memory, capacity)) = &self.parts.memory else {
+            return Ok(Some(batch));
+        };
         if spills && batch.len() > *capacity {
             return Ok(Some(batch));
         }
         let hurried = spills && self.spilling.load(Relaxed);
-        let patience = if hurried { Duration::ZERO } else { self.parts.patience };
+        let patience = if hurried {
+            Duration::ZERO
+        } else {
+            self.parts.patience
+        };
         // A put that has to wait ends all lingering: what the takes linger for cannot come.
         let end_lingering = async {
             self.stock.notify_waiters();
@@ -286,15 +362,25 @@ impl Shared {
             return Err(ChannelError::Closed);
         }
         room.store(batch)?;
-        order.push(Run { part: Part::Memory, events });
+        order.push(Run {
+            part: Part::Memory,
+            events,
+        });
         drop(order);
         self.stock.notify_one();
         Ok(None)
     }
 
     async fn spill(self: Arc<Self>, batch: Vec<Event>) -> Result<(), ChannelError> {
-        let (wanted, full) = (batch.len(), ChannelError::Full { wanted: batch.len() });
-        let Some(disk) = &self.parts.disk else { return Err(full) };
+        let (wanted, full) = (
+            batch.len(),
+            ChannelError::Full {
+                wanted: batch.len(),
+            },
+        );
+        let Some(disk) = &self.parts.disk else {
+            return Err(full);
+        };
         if self.order.lock().closed {
             return Err(ChannelError::Closed);
         }
@@ -304,7 +390,10 @@ impl Shared {
         }
         self.spilling.store(true, Relaxed);
         disk.put(batch).await?;
-        self.order.lock().push(Run { part: Part::Disk, events: wanted });
+        self.order.lock().push(Run {
+            part: Part::Disk,
+            events: wanted,
+        });
         self.stock.notify_one();
         Ok(())
     }
@@ -334,12 +423,16 @@ impl Shared {
         if order.closed {
             return Err(ChannelError::Closed);
         }
-        let Some(front) = order.runs.front() else { return Ok(Look::Nothing) };
+        let Some(front) = order.runs.front() else {
+            return Ok(Look::Nothing);
+        };
         let enough = front.events >= want.events || order.runs.len() > 1 || self.no_room();
         if !enough && !late {
             return Ok(Look::Few);
         }
-        let Some(run) = order.claim(want.events) else { return Ok(Look::Nothing) };
+        let Some(run) = order.claim(want.events) else {
+            return Ok(Look::Nothing);
+        };
         let left = !order.runs.is_empty();
         drop(order);
         if left {
@@ -349,7 +442,11 @@ impl Shared {
     }
 
     async fn fetch(&self, run: Run, want: Want) -> Result<Box<dyn Take>, ChannelError> {
-        let want = Want { events: run.events, bytes: want.bytes, linger: Duration::ZERO };
+        let want = Want {
+            events: run.events,
+            bytes: want.bytes,
+            linger: Duration::ZERO,
+        };
         match (run.part, &self.parts.memory, &self.parts.disk) {
             (Part::Memory, Some((memory, _)), _) => memory.take(want, Duration::ZERO).await,
             (Part::Disk, _, Some(disk)) => disk.take(want, READ_PATIENCE).await,
@@ -368,18 +465,30 @@ impl Shared {
     /// others.
     fn forget_what_the_disk_lost(&self) {
         let mut order = self.order.lock();
-        if self.parts.disk.as_ref().is_none_or(|disk| disk.stats().events == 0) {
+        if self
+            .parts
+            .disk
+            .as_ref()
+            .is_none_or(|disk| disk.stats().events == 0)
+        {
             order.runs.retain(|run| run.part != Part::Disk);
         }
     }
 
     /// Also while a put waits, as that holds whatever room there is.
     fn no_room(&self) -> bool {
-        self.parts.memory.as_ref().is_some_and(|(memory, _)| memory.free() == 0)
+        self.parts
+            .memory
+            .as_ref()
+            .is_some_and(|(memory, _)| memory.free() == 0)
     }
 
     fn calm_down(&self) {
-        let free = self.parts.memory.as_ref().map_or(0, |(memory, _)| memory.free());
+        let free = self
+            .parts
+            .memory
+            .as_ref()
+            .map_or(0, |(memory, _)| memory.free());
         if free >= self.parts.calm {
             self.spilling.store(false, Relaxed);
         }
@@ -387,15 +496,22 @@ impl Shared {
 
     /// Moves what is in memory to disk.
     async fn save_memory(&self) -> Result<(), ChannelError> {
-        let (Some((memory, _)), Some(disk)) = (&self.parts.memory, &self.parts.disk) else { return Ok(()) };
+        let (Some((memory, _)), Some(disk)) = (&self.parts.memory, &self.parts.disk) else {
+            return Ok(());
+        };
         loop {
-            let take = memory.take(Want::events(self.parts.transaction), Duration::ZERO).await?;
+            let take = memory
+                .take(Want::events(self.parts.transaction), Duration::ZERO)
+                .await?;
             if take.events().is_empty() {
                 return Ok(());
             }
             if let Err(error) = disk.put(take.events().to_vec()).await {
                 drop(take);
-                tracing::error!("{} events in memory are lost: {error}", memory.stats().events);
+                tracing::error!(
+                    "{} events in memory are lost: {error}",
+                    memory.stats().events
+                );
                 return Err(error);
             }
             take.commit().await?;
@@ -421,7 +537,10 @@ impl Order {
     /// At most `most` events of the first run.
     fn claim(&mut self, most: usize) -> Option<Run> {
         let front = self.runs.front_mut()?;
-        let claimed = Run { events: front.events.min(most), ..*front };
+        let claimed = Run {
+            events: front.events.min(most),
+            ..*front
+        };
         front.events -= claimed.events;
         if front.events == 0 {
             self.runs.pop_front();
@@ -442,8 +561,13 @@ impl Take for Open {
     }
 
     fn commit(mut self: Box<Self>) -> Settled {
-        let run = Run { part: self.part, events: self.events().len() };
-        let Some(take) = self.take.take() else { return Box::pin(std::future::ready(Ok(()))) };
+        let run = Run {
+            part: self.part,
+            events: self.events().len(),
+        };
+        let Some(take) = self.take.take() else {
+            return Box::pin(std::future::ready(Ok(())));
+        };
         let settled = take.commit();
         let shared = self.shared.clone();
         shared.calm_down();
@@ -458,13 +582,20 @@ impl Take for Open {
 
     fn split_off(&mut self, indices: &[usize]) -> Box<dyn Take> {
         let take = self.take.as_mut().map(|take| take.split_off(indices));
-        Box::new(Open { shared: self.shared.clone(), part: self.part, take })
+        Box::new(Open {
+            shared: self.shared.clone(),
+            part: self.part,
+            take,
+        })
     }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
-        let run = Run { part: self.part, events: self.events().len() };
+        let run = Run {
+            part: self.part,
+            events: self.events().len(),
+        };
         // The events first: a run promises that they are there.
         if self.take.take().is_some() {
             self.shared.put_back(run);
@@ -507,10 +638,19 @@ mod tests {
     /// So many events fit into memory, so many onto the disk, which is a memory channel here.
     fn channel(memory: usize, disk: usize) -> SpillableChannel {
         let registry = flume_components::REGISTRY;
-        let bytes = ByteLimit::parse(&mut Props::new(&registry, Section::default())).expect("no limit");
-        let limits = QueueLimits { events: memory, transaction: memory, keep_alive: Duration::ZERO, bytes };
+        let bytes =
+            ByteLimit::parse(&mut Props::new(&registry, Section::default())).expect("no limit");
+        let limits = QueueLimits {
+            events: memory,
+            transaction: memory,
+            keep_alive: Duration::ZERO,
+            bytes,
+        };
         let queue = MemoryQueue::new(limits).expect("limits");
-        let properties = format!("capacity = {0}\ntransactionCapacity = {0}\nkeep-alive = 0", memory + disk);
+        let properties = format!(
+            "capacity = {0}\ntransactionCapacity = {0}\nkeep-alive = 0",
+            memory + disk
+        );
         let cx = Context::new("a1.channels.c1", &[]);
         SpillableChannel::new(Parts {
             memory: (memory > 0).then_some((queue, memory)),
@@ -524,12 +664,18 @@ mod tests {
 
     fn runs(channel: &SpillableChannel) -> String {
         let order = channel.0.order.lock();
-        let runs = order.runs.iter().map(|run| format!("{:?}:{}", run.part, run.events));
+        let runs = order
+            .runs
+            .iter()
+            .map(|run| format!("{:?}:{}", run.part, run.events));
         runs.collect::<Vec<_>>().join(" ").to_lowercase()
     }
 
     async fn take(channel: &SpillableChannel, count: usize) -> Box<dyn Take> {
-        channel.take(Want::events(count), Duration::ZERO).await.expect("a take")
+        channel
+            .take(Want::events(count), Duration::ZERO)
+            .await
+            .expect("a take")
     }
 
     #[tokio::test(start_paused = true)]
@@ -540,8 +686,14 @@ mod tests {
         channel.put(events("c d")).await.expect("room on disk");
         assert_eq!(start.elapsed(), 3 * SECOND);
         channel.put(events("e")).await.expect("room in memory");
-        channel.put(events("f g h i")).await.expect("more than memory ever holds");
-        channel.put(events("j")).await.expect("room on disk, without a wait");
+        channel
+            .put(events("f g h i"))
+            .await
+            .expect("more than memory ever holds");
+        channel
+            .put(events("j"))
+            .await
+            .expect("room on disk, without a wait");
         assert_eq!(start.elapsed(), 3 * SECOND);
         assert_eq!(runs(&channel), "memory:2 disk:2 memory:1 disk:5");
         let mut seen = vec![];
@@ -563,9 +715,16 @@ mod tests {
             start.elapsed()
         };
         put("a b c d").await;
-        assert_eq!((put("e").await, put("f").await), (3 * SECOND, Duration::ZERO));
+        assert_eq!(
+            (put("e").await, put("f").await),
+            (3 * SECOND, Duration::ZERO)
+        );
         take(&channel, 1).await.commit().await.expect("a commit");
-        assert_eq!(put("g h").await, Duration::ZERO, "one of four is free, and two would be calm");
+        assert_eq!(
+            put("g h").await,
+            Duration::ZERO,
+            "one of four is free, and two would be calm"
+        );
         take(&channel, 1).await.commit().await.expect("a commit");
         assert_eq!(put("i j").await, Duration::ZERO, "there is room");
         assert_eq!(put("k").await, 3 * SECOND);
@@ -577,7 +736,10 @@ mod tests {
         let channel = channel(2, 2);
         channel.put(events("a b")).await.expect("room");
         channel.put(events("c d")).await.expect("room");
-        assert!(matches!(channel.put(events("e")).await, Err(ChannelError::Full { wanted: 1 })));
+        assert!(matches!(
+            channel.put(events("e")).await,
+            Err(ChannelError::Full { wanted: 1 })
+        ));
         drop(take(&channel, 2).await);
         let mut first = take(&channel, 2).await;
         drop(first.split_off(&[0]));
@@ -591,7 +753,10 @@ mod tests {
     async fn a_take_lingers_for_what_can_still_join_it() {
         let channel = channel(3, 9);
         channel.put(events("a")).await.expect("room");
-        let want = Want { linger: 5 * SECOND, ..Want::events(3) };
+        let want = Want {
+            linger: 5 * SECOND,
+            ..Want::events(3)
+        };
         let start = Instant::now();
         let (lingering, ()) = tokio::join!(channel.take(want, Duration::ZERO), async {
             tokio::time::sleep(SECOND).await;
@@ -600,7 +765,10 @@ mod tests {
             channel.put(events("c d e f")).await.expect("room on disk");
         });
         let lingering = lingering.expect("a take");
-        assert_eq!((held(&*lingering), start.elapsed()), ("a b".into(), 2 * SECOND));
+        assert_eq!(
+            (held(&*lingering), start.elapsed()),
+            ("a b".into(), 2 * SECOND)
+        );
         drop(lingering);
         take(&channel, 9).await.commit().await.expect("a commit");
         take(&channel, 3).await.commit().await.expect("a commit");
@@ -615,7 +783,10 @@ mod tests {
         channel.put(events("e f")).await.expect("room in memory");
         channel.0.save_memory().await.expect("saved");
         let disk = channel.0.parts.disk.as_ref().expect("a disk");
-        let all = disk.take(Want::events(9), Duration::ZERO).await.expect("a take");
+        let all = disk
+            .take(Want::events(9), Duration::ZERO)
+            .await
+            .expect("a take");
         assert_eq!(held(&*all), "a b c d e f");
     }
 
@@ -625,7 +796,10 @@ mod tests {
         channel.put(events("a b c d")).await.expect("room on disk");
         channel.put(events("e f")).await.expect("room in memory");
         let disk = channel.0.parts.disk.as_ref().expect("a disk");
-        let lost = disk.take(Want::events(3), Duration::ZERO).await.expect("a take");
+        let lost = disk
+            .take(Want::events(3), Duration::ZERO)
+            .await
+            .expect("a take");
         lost.commit().await.expect("a commit");
         assert_eq!(held(&*take(&channel, 1).await), "d");
         assert_eq!(held(&*take(&channel, 9).await), "d");

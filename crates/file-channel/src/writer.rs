@@ -25,7 +25,11 @@ use crate::{
 };
 
 /// After a failure of the disk nothing is tried for so long.
-const PAUSE: Duration = if cfg!(test) { Duration::ZERO } else { Duration::from_secs(1) };
+const PAUSE: Duration = if cfg!(test) {
+    Duration::ZERO
+} else {
+    Duration::from_secs(1)
+};
 /// How often a put that waits for room on disk looks again.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
@@ -134,15 +138,21 @@ impl Writer {
     fn wake_up(&self) -> Option<Instant> {
         let now = Instant::now();
         let retry = (!self.waiting.is_empty()).then(|| now + LOOK_AGAIN);
-        let acks = self.acks_due.map(|due| self.paused_until.map_or(due, |paused| paused.max(due)));
-        let checkpoint = (self.checkpoint.dirty && !self.checkpoint.under_way).then_some(self.checkpoint.due);
+        let acks = self
+            .acks_due
+            .map(|due| self.paused_until.map_or(due, |paused| paused.max(due)));
+        let checkpoint =
+            (self.checkpoint.dirty && !self.checkpoint.under_way).then_some(self.checkpoint.due);
         [retry, acks, checkpoint].into_iter().flatten().min()
     }
 
     /// Does what has come.
     pub(crate) fn step(&mut self, mail: Mail) {
         self.waiting.extend(mail.puts);
-        mail.acks.ranges.iter().for_each(|range| self.acks.ranges.insert(range, |_| ()));
+        mail.acks
+            .ranges
+            .iter()
+            .for_each(|range| self.acks.ranges.insert(range, |_| ()));
         self.acks.bytes += mail.acks.bytes;
         self.ack_waiters.extend(mail.ack_waiters);
         self.acks_due = [self.acks_due, mail.acks_due].into_iter().flatten().min();
@@ -154,7 +164,10 @@ impl Writer {
 
     /// Writes groups until nothing is left that can be written now.
     fn write(&mut self, closing: bool) {
-        if self.paused_until.is_some_and(|until| until > Instant::now()) {
+        if self
+            .paused_until
+            .is_some_and(|until| until > Instant::now())
+        {
             self.refuse_waiting(&io::Error::other(
                 "the disk failed a moment ago, it is tried again after a pause",
             ));
@@ -175,7 +188,9 @@ impl Writer {
             if !acked {
                 self.acks = acks;
             }
-            rest.ranges.iter().for_each(|range| self.acks.ranges.insert(range, |_| ()));
+            rest.ranges
+                .iter()
+                .for_each(|range| self.acks.ranges.insert(range, |_| ()));
             self.acks.bytes += rest.bytes;
             match outcome {
                 Ok(appended) => {
@@ -195,10 +210,21 @@ impl Writer {
         let mut first = appended.first;
         let mut replies = Vec::with_capacity(appended.batches);
         let mut runs = Vec::with_capacity(appended.batches);
-        for Put { batch, events, reply, .. } in self.waiting.drain(..appended.batches) {
+        for Put {
+            batch,
+            events,
+            reply,
+            ..
+        } in self.waiting.drain(..appended.batches)
+        {
             let put = UNIX_EPOCH + Duration::from_millis(batch.time_ms);
             let count = events.len() as u64;
-            runs.push(Run { first, bytes: batch.bytes as usize, events: events.into(), put });
+            runs.push(Run {
+                first,
+                bytes: batch.bytes as usize,
+                events: events.into(),
+                put,
+            });
             first += count;
             replies.push(reply);
         }
@@ -206,13 +232,19 @@ impl Writer {
         if crate::log::breaks(crate::log::Broken::EarlyTake) {
             runs.clear();
         }
-        self.queue.publish(appended, runs, || replies.into_iter().for_each(|reply| drop(reply.send(Ok(())))));
+        self.queue.publish(appended, runs, || {
+            replies
+                .into_iter()
+                .for_each(|reply| drop(reply.send(Ok(()))))
+        });
         if self.queue.is_read() {
             self.log.pool.read_past(appended.end.segment);
         }
         if self.acks.ranges.is_empty() {
             self.acks_due = None;
-            self.ack_waiters.drain(..).for_each(|waiter| drop(waiter.send(Ok(()))));
+            self.ack_waiters
+                .drain(..)
+                .for_each(|waiter| drop(waiter.send(Ok(()))));
         }
         self.paused_until = None;
         self.checkpoint.dirty = true;
@@ -228,11 +260,23 @@ impl Writer {
     #[cfg(test)]
     fn publish_early(&self) {
         if crate::log::breaks(crate::log::Broken::EarlyTake) {
-            let (mut first, end) = (self.log.next_sequence, self.log.end());
-            let appended = Appended { batches: 0, first, start: end, end, acks: false };
+            let mut first = self.log.next_sequence;
+            let end = self.log.end();
+            let appended = Appended {
+                batches: 0,
+                first,
+                start: end,
+                end,
+                acks: false,
+            };
             let runs = self.waiting.iter().map(|put| {
                 let events = put.events.clone().into();
-                let run = Run { first, events, bytes: put.batch.bytes as usize, put: UNIX_EPOCH };
+                let run = Run {
+                    first,
+                    events,
+                    bytes: put.batch.bytes as usize,
+                    put: UNIX_EPOCH,
+                };
                 first += put.events.len() as u64;
                 run
             });
@@ -243,7 +287,8 @@ impl Writer {
     /// Puts wait for room until their deadline; acks have what was reserved for them.
     fn no_room(&mut self) {
         let now = Instant::now();
-        self.health.begins(Trouble::Full, self.log.pool.shortage(), LOOK_AGAIN);
+        self.health
+            .begins(Trouble::Full, self.log.pool.shortage(), LOOK_AGAIN);
         for put in std::mem::take(&mut self.waiting) {
             if put.deadline > now {
                 self.waiting.push_back(put);
@@ -287,19 +332,25 @@ impl Writer {
 
     fn refuse(&self, put: Put, error: ChannelError) {
         self.numbers.put_errors.add(1);
-        self.queue.release(put.events.len(), put.batch.bytes as usize);
+        self.queue
+            .release(put.events.len(), put.batch.bytes as usize);
         let _ = put.reply.send(Err(error));
     }
 
     /// What the housekeeper has finished.
     fn collect_chore(&mut self) {
-        let Some((checkpoint, outcome)) = self.chores.finished() else { return };
+        let Some((checkpoint, outcome)) = self.chores.finished() else {
+            return;
+        };
         let state = &mut self.checkpoint;
         state.under_way = false;
         match outcome {
             Ok(bytes) => {
                 self.numbers.checkpoint_bytes.add(bytes);
-                state.waiters.drain(..).for_each(|waiter| drop(waiter.send(Ok(()))));
+                state
+                    .waiters
+                    .drain(..)
+                    .for_each(|waiter| drop(waiter.send(Ok(()))));
                 self.log.checkpointed(&checkpoint);
             }
             Err(_) => {
@@ -329,7 +380,10 @@ impl Writer {
     pub(crate) fn begin_checkpoint(&mut self) {
         let checkpoint = self.log.checkpoint();
         let state = &mut self.checkpoint;
-        (state.due, state.segment) = (Instant::now() + self.checkpoint_interval, checkpoint.position.segment);
+        (state.due, state.segment) = (
+            Instant::now() + self.checkpoint_interval,
+            checkpoint.position.segment,
+        );
         (state.dirty, state.under_way) = (false, true);
         state.waiters.append(&mut state.next_waiters);
         self.chores.begin(Chore::Checkpoint(checkpoint));
@@ -351,8 +405,16 @@ impl Writer {
         for put in std::mem::take(&mut self.waiting) {
             self.refuse(put, ChannelError::Closed);
         }
-        let Checkpointing { next_waiters, waiters, .. } = &mut self.checkpoint;
-        let waiting = self.ack_waiters.drain(..).chain(next_waiters.drain(..)).chain(waiters.drain(..));
+        let Checkpointing {
+            next_waiters,
+            waiters,
+            ..
+        } = &mut self.checkpoint;
+        let waiting = self
+            .ack_waiters
+            .drain(..)
+            .chain(next_waiters.drain(..))
+            .chain(waiters.drain(..));
         waiting.for_each(|waiter| drop(waiter.send(Err(ChannelError::Closed))));
     }
 }

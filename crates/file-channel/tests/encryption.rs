@@ -18,42 +18,83 @@ fn store(bytes: &[u8]) -> Result<KeyStore, KeyStoreError> {
 }
 
 fn check(alias: &str, password: &str, expected: Result<(&str, &str), &str>) {
-    let key = store(STORE).expect("a store").secret(alias, &Secret(password.into()));
+    let key = store(STORE)
+        .expect("a store")
+        .secret(alias, &Secret(password.into()));
     let seen = key.map(|key| {
         let digits: String = key.bytes.iter().map(|byte| format!("{byte:02x}")).collect();
         (key.algorithm, digits)
     });
-    let seen = seen.as_ref().map(|(algorithm, digits)| (algorithm.as_str(), digits.as_str()));
-    assert_eq!(seen.map_err(ToString::to_string), expected.map_err(String::from), "{alias}");
+    let seen = seen
+        .as_ref()
+        .map(|(algorithm, digits)| (algorithm.as_str(), digits.as_str()));
+    assert_eq!(
+        seen.map_err(ToString::to_string),
+        expected.map_err(String::from),
+        "{alias}"
+    );
 }
 
 #[test]
 fn keys_are_those_that_java_reads() {
-    check("key-0", "keyPassword0", Ok(("AES", "dc563776d44fe93e571c17882e0d5bae")));
+    check(
+        "key-0",
+        "keyPassword0",
+        Ok(("AES", "dc563776d44fe93e571c17882e0d5bae")),
+    );
     let digits = "7a33ac1ec803b0cf93e383053e2deefddb2b463c8b20a8dce8a6c79427d83801";
     check("key-1", "keyPassword1", Ok(("AES", digits)));
-    check("KEY-2", PASSWORD, Ok(("AES", "c22973693c536a780d4fc2f84a61f8e765ed2a8696142d2a")));
-    check("triple", PASSWORD, Ok(("DESede", "764a37670e70b5d3070e4fb07c67073e251c13dc1c3b4031")));
+    check(
+        "KEY-2",
+        PASSWORD,
+        Ok(("AES", "c22973693c536a780d4fc2f84a61f8e765ed2a8696142d2a")),
+    );
+    check(
+        "triple",
+        PASSWORD,
+        Ok(("DESede", "764a37670e70b5d3070e4fb07c67073e251c13dc1c3b4031")),
+    );
 }
 
 #[test]
 fn what_is_wrong_is_said() {
-    check("key-0", "keyPassword1", Err("the password of key `key-0` is wrong"));
-    check("key-0", "pässword", Err("the password of key `key-0` is wrong"));
+    check(
+        "key-0",
+        "keyPassword1",
+        Err("the password of key `key-0` is wrong"),
+    );
+    check(
+        "key-0",
+        "pässword",
+        Err("the password of key `key-0` is wrong"),
+    );
     check("pair", PASSWORD, Err("`pair` is not a secret key"));
     check("trusted", PASSWORD, Err("`trusted` is not a secret key"));
-    check("no", "", Err("the key store has no key `no`; it has `key-0`, `key-1`, `key-2`, `triple`"));
-    let error = |bytes: &[u8], password: &str| KeyStore::read(bytes, &Secret(password.into())).err();
+    check(
+        "no",
+        "",
+        Err("the key store has no key `no`; it has `key-0`, `key-1`, `key-2`, `triple`"),
+    );
+    let error =
+        |bytes: &[u8], password: &str| KeyStore::read(bytes, &Secret(password.into())).err();
     assert_eq!(error(STORE, "other"), Some(KeyStoreError::Digest));
-    assert_eq!(error(b"\xfe\xed\xfe\xed\0\0\0\x02", PASSWORD), Some(KeyStoreError::Jks));
-    assert_eq!(error(b"\x30\x82\x01\x01", PASSWORD), Some(KeyStoreError::Foreign));
+    assert_eq!(
+        error(b"\xfe\xed\xfe\xed\0\0\0\x02", PASSWORD),
+        Some(KeyStoreError::Jks)
+    );
+    assert_eq!(
+        error(b"\x30\x82\x01\x01", PASSWORD),
+        Some(KeyStoreError::Foreign)
+    );
     assert_eq!(error(b"", PASSWORD), Some(KeyStoreError::Foreign));
 }
 
 /// Closes content with the digest that the password asks for.
 fn closed(content: &[u8]) -> Vec<u8> {
     let mut sum = Sha1::new();
-    PASSWORD.encode_utf16().for_each(|unit| sum.update(unit.to_be_bytes()));
+    PASSWORD
+        .encode_utf16()
+        .for_each(|unit| sum.update(unit.to_be_bytes()));
     sum.update(b"Mighty Aphrodite");
     sum.update(content);
     [content, &sum.finalize()].concat()
@@ -61,8 +102,10 @@ fn closed(content: &[u8]) -> Vec<u8> {
 
 /// A store of the one key that is the first in the other, without its digest.
 fn one_key() -> Vec<u8> {
-    let next =
-        STORE[16..].windows(9).position(|window| window == b"\0\0\0\x03\0\x05key").expect("another key");
+    let next = STORE[16..]
+        .windows(9)
+        .position(|window| window == b"\0\0\0\x03\0\x05key")
+        .expect("another key");
     [&STORE[..8], &[0, 0, 0, 1], &STORE[12..16 + next]].concat()
 }
 
@@ -75,13 +118,19 @@ fn no_damage_is_a_panic_and_every_damage_is_noticed() {
         assert!(store(&whole[..length]).is_err(), "cut to {length}");
     }
     for length in 0..content.len() {
-        assert!(store(&closed(&content[..length])).is_err(), "content cut to {length}");
+        assert!(
+            store(&closed(&content[..length])).is_err(),
+            "content cut to {length}"
+        );
     }
     for place in 0..content.len() {
         for flip in [0x01, 0x80, 0xff] {
             let mut bytes = content.clone();
             bytes[place] ^= flip;
-            assert!(store(&[&bytes[..], &whole[content.len()..]].concat()).is_err(), "byte {place}");
+            assert!(
+                store(&[&bytes[..], &whole[content.len()..]].concat()).is_err(),
+                "byte {place}"
+            );
             // With a digest that fits, a changed byte may go unnoticed; that it ends well is all there is to ask.
             let _ = store(&closed(&bytes));
         }
@@ -101,23 +150,32 @@ encryption.cipherProvider = AESCTRNOPADDING
 fn built(text: &str) -> Result<bool, BuildError> {
     let (config, problems) = read::<EncryptionConfig>(&Registry::default(), "a1.channels.c1", text);
     assert_eq!(problems, [""; 0]);
-    config.expect("a configuration").build().map(|encryption| encryption.is_some())
+    config
+        .expect("a configuration")
+        .build()
+        .map(|encryption| encryption.is_some())
 }
 
 fn keys(dir: &Path, text: &str) -> Result<Keys, String> {
     let text = text.replace("@DIR@", dir.to_str().expect("UTF-8"));
     let (config, _) = read::<EncryptionConfig>(&Registry::default(), "a1.channels.c1", &text);
-    let encryption = config.expect("a configuration").build().expect("built").expect("on");
+    let encryption = config
+        .expect("a configuration")
+        .build()
+        .expect("built")
+        .expect("on");
     encryption.keys().map_err(|error| {
         let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
-        format!("{error}{}", cause.unwrap_or_default()).replace(dir.to_str().expect("UTF-8"), "@DIR@")
+        format!("{error}{}", cause.unwrap_or_default())
+            .replace(dir.to_str().expect("UTF-8"), "@DIR@")
     })
 }
 
 #[test]
 fn properties_lead_to_keys() {
     let dir = tempfile::tempdir().expect("a directory");
-    let write = |name: &str, bytes: &[u8]| fs::write(dir.path().join(name), bytes).expect("written");
+    let write =
+        |name: &str, bytes: &[u8]| fs::write(dir.path().join(name), bytes).expect("written");
     write("keys.jceks", STORE);
     write("store", b" keyStorePassword\n");
     write("key-0", b"keyPassword0\n");
@@ -126,16 +184,23 @@ fn properties_lead_to_keys() {
     assert_eq!(all.active(), "key-0");
     let place = FramePlace { group: 1, frame: 0 };
     for alias in ["key-0", "Key-2"] {
-        let (mut body, cipher) = (b"body".to_vec(), all.cipher(alias, &[7; 16]).expect("a cipher"));
+        let mut body = b"body".to_vec();
+        let cipher = all.cipher(alias, &[7; 16]).expect("a cipher");
         let tag = cipher.seal(place, b"", &mut body).expect("sealed");
-        let again = keys_of(PROPERTIES).expect("keys").cipher(alias, &[7; 16]).expect("a cipher");
+        let again = keys_of(PROPERTIES)
+            .expect("keys")
+            .cipher(alias, &[7; 16])
+            .expect("a cipher");
         again.open(place, b"", &mut body, &tag).expect("opened");
         assert_eq!(body, b"body");
     }
     let class = "org.apache.flume.channel.file.encryption.JCEFileKeyProvider$Builder";
     assert!(keys_of(&PROPERTIES.replace("JCEKSFILE", class)).is_ok());
     let wrong = |from: &str, to: &str, expected: &str| {
-        assert_eq!(keys_of(&PROPERTIES.replace(from, to)).err().as_deref(), Some(expected));
+        assert_eq!(
+            keys_of(&PROPERTIES.replace(from, to)).err().as_deref(),
+            Some(expected)
+        );
     };
     wrong(
         "Key-2",
@@ -147,7 +212,11 @@ fn properties_lead_to_keys() {
         "key-1",
         "failed to read keys from @DIR@/keys.jceks: the password of key `key-1` is wrong",
     );
-    wrong("DIR@/store", "DIR@/no", "failed to read @DIR@/no: No such file or directory (os error 2)");
+    wrong(
+        "DIR@/store",
+        "DIR@/no",
+        "failed to read @DIR@/no: No such file or directory (os error 2)",
+    );
 }
 
 #[test]
@@ -155,9 +224,13 @@ fn properties_that_do_not_go_together_are_named() {
     assert!(!built("").expect("nothing configured"));
     assert!(built(PROPERTIES).expect("all configured"));
     let without = |key: &str| {
-        let lines: Vec<_> =
-            PROPERTIES.lines().filter(|line| !line.starts_with(&format!("{key} ="))).collect();
-        built(&lines.join("\n")).expect_err("something is missing").to_string()
+        let lines: Vec<_> = PROPERTIES
+            .lines()
+            .filter(|line| !line.starts_with(&format!("{key} =")))
+            .collect();
+        built(&lines.join("\n"))
+            .expect_err("something is missing")
+            .to_string()
     };
     let missing = [
         "encryption.activeKey",
@@ -166,7 +239,10 @@ fn properties_that_do_not_go_together_are_named() {
         "encryption.keyProvider.keyStorePasswordFile",
     ];
     for key in missing {
-        assert_eq!(without(key), format!("{key}: required with encryption.keyProvider, but not set"));
+        assert_eq!(
+            without(key),
+            format!("{key}: required with encryption.keyProvider, but not set")
+        );
     }
     assert_eq!(
         without("encryption.keyProvider"),

@@ -47,8 +47,16 @@ impl Channel for Kept {
 fn built(directory: &Arc<TempDir>, properties: &str) -> Arc<dyn Channel> {
     let root = directory.path().display();
     let text = format!("checkpointDir = {root}/checkpoint\ndataDirs = {root}/data\n{properties}");
-    let channel = build::<dyn Channel>(&REGISTRY, "file", &text, &Context::new("a1.channels.c1", &[]));
-    Arc::new(Kept { channel, _directory: directory.clone() })
+    let channel = build::<dyn Channel>(
+        &REGISTRY,
+        "file",
+        &text,
+        &Context::new("a1.channels.c1", &[]),
+    );
+    Arc::new(Kept {
+        channel,
+        _directory: directory.clone(),
+    })
 }
 
 /// A new, open channel.
@@ -58,7 +66,10 @@ fn channel(properties: &str) -> Arc<dyn Channel> {
     // Whoever calls may be in a runtime, which cannot wait for another.
     let opened = channel.clone();
     let open = move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
         runtime.block_on(opened.open()).unwrap();
     };
     std::thread::spawn(open).join().unwrap();
@@ -92,7 +103,10 @@ mod from_disk {
 }
 
 async fn take(channel: &Arc<dyn Channel>, count: usize) -> Box<dyn Take> {
-    channel.take(Want::events(count), Duration::ZERO).await.unwrap()
+    channel
+        .take(Want::events(count), Duration::ZERO)
+        .await
+        .unwrap()
 }
 
 #[tokio::test]
@@ -134,7 +148,10 @@ async fn a_directory_of_java_flume_is_refused_and_not_touched() {
         let refused = built(&directory, "").open().await.unwrap_err();
         let text = flume_core::with_causes(&refused);
         assert!(text.contains(name) && text.contains("Java Flume"), "{text}");
-        let files: Vec<_> = std::fs::read_dir(&data).unwrap().map(|file| file.unwrap().file_name()).collect();
+        let files: Vec<_> = std::fs::read_dir(&data)
+            .unwrap()
+            .map(|file| file.unwrap().file_name())
+            .collect();
         assert_eq!(files, [name]);
         assert!(!directory.path().join("checkpoint").exists());
     }
@@ -174,7 +191,10 @@ async fn the_second_process_is_told_who_is_the_first() {
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(said.contains(&format!("is in use by process {}", std::process::id())), "{said}");
+    assert!(
+        said.contains(&format!("is in use by process {}", std::process::id())),
+        "{said}"
+    );
     first.close().await.unwrap();
     built(&directory, "").open().await.unwrap();
 }
@@ -182,15 +202,28 @@ async fn the_second_process_is_told_who_is_the_first() {
 #[tokio::test]
 async fn an_event_may_be_larger_than_a_segment() {
     let directory = Arc::new(tempfile::tempdir().unwrap());
-    let text = "maxFileSize = 262144\nmaxEventSize = 1000000\ncacheBytes = 0\nminimumRequiredSpace = 0";
+    let text =
+        "maxFileSize = 262144\nmaxEventSize = 1000000\ncacheBytes = 0\nminimumRequiredSpace = 0";
     let sizes = [10, 1_000_000, 20, 900_000, 30];
     let first = built(&directory, text);
     first.open().await.unwrap();
     for size in sizes {
-        first.put(vec![Event::from(vec![b'x'; size])]).await.unwrap();
+        first
+            .put(vec![Event::from(vec![b'x'; size])])
+            .await
+            .unwrap();
     }
     let refused = first.put(vec![Event::from(vec![b'x'; 1_000_001])]).await;
-    assert!(matches!(refused, Err(ChannelError::TooLarge { limit: 1_000_000, .. })), "{refused:?}");
+    assert!(
+        matches!(
+            refused,
+            Err(ChannelError::TooLarge {
+                limit: 1_000_000,
+                ..
+            })
+        ),
+        "{refused:?}"
+    );
     first.close().await.unwrap();
     let second = built(&directory, text);
     second.open().await.unwrap();
@@ -213,11 +246,17 @@ async fn limits_outlive_the_channel() {
     first.close().await.unwrap();
     let second = built(&directory, text);
     second.open().await.unwrap();
-    assert!(matches!(second.put(events("d e")).await, Err(ChannelError::Full { .. })));
+    assert!(matches!(
+        second.put(events("d e")).await,
+        Err(ChannelError::Full { .. })
+    ));
     second.put(events("d")).await.unwrap();
     take(&second, 2).await.commit().await.unwrap();
     let large = Event::from(vec![b'x'; 99]);
-    assert!(matches!(second.put(vec![large.clone()]).await, Err(ChannelError::Full { .. })));
+    assert!(matches!(
+        second.put(vec![large.clone()]).await,
+        Err(ChannelError::Full { .. })
+    ));
     while second.stats().events > 0 {
         take(&second, 4).await.commit().await.unwrap();
     }
@@ -232,14 +271,23 @@ async fn a_channel_may_hold_more_than_it_may() {
     first.open().await.unwrap();
     first.put(events("a b c d e f")).await.unwrap();
     first.close().await.unwrap();
-    let second = built(&directory, "capacity = 2\ntransactionCapacity = 2\nkeep-alive = 0");
+    let second = built(
+        &directory,
+        "capacity = 2\ntransactionCapacity = 2\nkeep-alive = 0",
+    );
     second.open().await.unwrap();
     for left in [5, 4, 3, 2] {
-        assert!(matches!(second.put(events("g")).await, Err(ChannelError::Full { .. })));
+        assert!(matches!(
+            second.put(events("g")).await,
+            Err(ChannelError::Full { .. })
+        ));
         take(&second, 1).await.commit().await.unwrap();
         assert_eq!(second.stats().events, left);
     }
-    assert!(matches!(second.put(events("g")).await, Err(ChannelError::Full { .. })));
+    assert!(matches!(
+        second.put(events("g")).await,
+        Err(ChannelError::Full { .. })
+    ));
     take(&second, 1).await.commit().await.unwrap();
     second.put(events("g")).await.unwrap();
 }

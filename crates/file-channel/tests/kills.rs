@@ -36,8 +36,14 @@ fn variable(name: &str) -> Option<String> {
 /// Not a test by itself: what the killed processes do.
 #[test]
 fn child() {
-    let Some(directory) = variable(DIRECTORY) else { return };
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let Some(directory) = variable(DIRECTORY) else {
+        return;
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
     runtime.block_on(work(Path::new(&directory)));
 }
 
@@ -52,13 +58,19 @@ async fn work(directory: &Path) {
         processors: &[],
         known: &[],
     };
-    let (root, take_sync) = (directory.display(), variable(TAKE_SYNC).unwrap());
+    let root = directory.display();
+    let take_sync = variable(TAKE_SYNC).unwrap();
     let text = format!(
         "checkpointDir = {root}/c\ndataDirs = {root}/d,{root}/e\nmaxFileSize = 262144\nminimumRequiredSpace = 0\n\
          takeSyncMillis = {take_sync}\ncheckpointInterval = 20\ncacheBytes = 20000\ncapacity = 5000\ntransactionCapacity = 100\nkeep-alive = 60"
     );
-    let channel: Arc<dyn Channel> =
-        build::<dyn Channel>(&REGISTRY, "file", &text, &Context::new("a1.channels.c1", &[])).into();
+    let channel: Arc<dyn Channel> = build::<dyn Channel>(
+        &REGISTRY,
+        "file",
+        &text,
+        &Context::new("a1.channels.c1", &[]),
+    )
+    .into();
     channel.open().await.unwrap();
     // The test runner has begun a line.
     tell("\n");
@@ -69,13 +81,21 @@ async fn work(directory: &Path) {
         tokio::spawn(produce(channel.clone(), round * PRODUCERS + producer));
     }
     loop {
-        let take = channel.take(Want::events(50), Duration::from_millis(200)).await.unwrap();
+        let take = channel
+            .take(Want::events(50), Duration::from_millis(200))
+            .await
+            .unwrap();
         if take.events().is_empty() && drain {
             channel.close().await.unwrap();
             return;
         }
         let names: Vec<String> = take.events().iter().map(name).collect();
-        let lines = |word: &str| names.iter().map(|name| format!("{word} {name}\n")).collect::<String>();
+        let lines = |word: &str| {
+            names
+                .iter()
+                .map(|name| format!("{word} {name}\n"))
+                .collect::<String>()
+        };
         tell(&lines("took"));
         take.commit().await.unwrap();
         tell(&lines("committed"));
@@ -86,29 +106,44 @@ async fn produce(channel: Arc<dyn Channel>, producer: u64) {
     let mut next = 0;
     loop {
         let end = next + 1 + (next * 7 + producer) % 20;
-        channel.put((next..end).map(|number| event(producer, number)).collect()).await.unwrap();
-        let lines: String = (next..end).map(|number| format!("put {producer} {number}\n")).collect();
+        channel
+            .put((next..end).map(|number| event(producer, number)).collect())
+            .await
+            .unwrap();
+        let lines: String = (next..end)
+            .map(|number| format!("put {producer} {number}\n"))
+            .collect();
         tell(&format!("{lines}batch {producer} {end}\n"));
         next = end;
     }
 }
 
 fn event(producer: u64, number: u64) -> Event {
-    Event::from(format!("{producer} {number} {}", "x".repeat((number * 37 % 900) as usize)))
+    Event::from(format!(
+        "{producer} {number} {}",
+        "x".repeat((number * 37 % 900) as usize)
+    ))
 }
 
 /// What an event says it is, if it is whole.
 fn name(event: &Event) -> String {
     let text = std::str::from_utf8(&event.body).expect("a whole event");
     let mut words = text.split(' ');
-    let (producer, number) = (words.next().expect("a producer"), words.next().expect("a number"));
-    assert_eq!(*event, self::event(producer.parse().unwrap(), number.parse().unwrap()));
+    let producer = words.next().expect("a producer");
+    let number = words.next().expect("a number");
+    assert_eq!(
+        *event,
+        self::event(producer.parse().unwrap(), number.parse().unwrap())
+    );
     format!("{producer} {number}")
 }
 
 /// One write, so that what was said stays said when the process is killed.
 fn tell(lines: &str) {
-    std::io::stdout().lock().write_all(lines.as_bytes()).unwrap();
+    std::io::stdout()
+        .lock()
+        .write_all(lines.as_bytes())
+        .unwrap();
     std::io::stdout().lock().flush().unwrap();
 }
 
@@ -132,11 +167,18 @@ struct Oracle {
 impl Oracle {
     fn hear(&mut self, line: &str) {
         // A line that the kill cut short was not said.
-        let Some((word, rest)) = line.strip_suffix('\n').and_then(|line| line.split_once(' ')) else {
+        let Some((word, rest)) = line
+            .strip_suffix('\n')
+            .and_then(|line| line.split_once(' '))
+        else {
             return;
         };
-        let Some((producer, number)) = rest.split_once(' ') else { return };
-        let (Ok(producer), Ok(number)) = (producer.parse(), number.parse()) else { return };
+        let Some((producer, number)) = rest.split_once(' ') else {
+            return;
+        };
+        let (Ok(producer), Ok(number)) = (producer.parse(), number.parse()) else {
+            return;
+        };
         let name = (producer, number);
         self.lines += 1;
         match word {
@@ -150,7 +192,10 @@ impl Oracle {
                 *times += 1;
                 self.redelivered += usize::from(*times > 1);
                 self.commits_undone += usize::from(self.committed.contains(&name));
-                assert!(!self.settled.contains(&name), "{name:?} is repeated, committed before a later put");
+                assert!(
+                    !self.settled.contains(&name),
+                    "{name:?} is repeated, committed before a later put"
+                );
             }
             "committed" => {
                 self.committed.insert(name);
@@ -164,7 +209,10 @@ impl Oracle {
     fn run(&mut self, directory: &Path, round: u64, take_sync: &str, patience: Option<Duration>) {
         let mut command = Command::new(std::env::current_exe().unwrap());
         command.args(["child", "--exact", "--nocapture", "--test-threads=1"]);
-        command.env(DIRECTORY, directory).env(ROUND, round.to_string()).env(TAKE_SYNC, take_sync);
+        command
+            .env(DIRECTORY, directory)
+            .env(ROUND, round.to_string())
+            .env(TAKE_SYNC, take_sync);
         if patience.is_none() {
             command.env(DRAIN, "1");
         }
@@ -182,12 +230,25 @@ impl Oracle {
             self.hear(&line);
             line.clear();
         }
-        let settled = self.batches.values().map(|(before, _)| *before).max().unwrap_or_default();
+        let settled = self
+            .batches
+            .values()
+            .map(|(before, _)| *before)
+            .max()
+            .unwrap_or_default();
         let commits = std::mem::take(&mut self.commits).into_iter();
-        self.settled.extend(commits.filter(|(line, _)| *line < settled).map(|(_, name)| name));
+        self.settled.extend(
+            commits
+                .filter(|(line, _)| *line < settled)
+                .map(|(_, name)| name),
+        );
         self.batches.clear();
         let status = killer.join().unwrap();
-        assert_eq!(status.success(), patience.is_none(), "round {round}: {status}");
+        assert_eq!(
+            status.success(),
+            patience.is_none(),
+            "round {round}: {status}"
+        );
     }
 }
 
@@ -197,12 +258,18 @@ fn kills(take_sync: &str, seed: u64) -> Oracle {
     let mut oracle = Oracle::default();
     let mut random = seed;
     for round in 0..rounds {
-        random = random.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        random = random
+            .wrapping_mul(6364136223846793005)
+            .wrapping_add(1442695040888963407);
         let patience = Duration::from_millis(100 + (random >> 33) % 400);
         oracle.run(directory.path(), round, take_sync, Some(patience));
     }
     oracle.run(directory.path(), rounds, take_sync, None);
-    let lost: Vec<_> = oracle.put.iter().filter(|name| !oracle.took.contains_key(name)).collect();
+    let lost: Vec<_> = oracle
+        .put
+        .iter()
+        .filter(|name| !oracle.took.contains_key(name))
+        .collect();
     eprintln!(
         "takeSyncMillis {take_sync}: {rounds} kills, {} events acknowledged, {} lost, {} delivered again, {} of them \
          after their commit had returned",

@@ -131,16 +131,25 @@ impl Bounds {
 
 impl State {
     fn unsynced(&self) -> usize {
-        self.segments.last().map_or(0, |last| count(last, Kept::Cached))
+        self.segments
+            .last()
+            .map_or(0, |last| count(last, Kept::Cached))
     }
 
     fn begin_segment(&mut self) {
         let last_good_before = self.next_group - 1;
-        self.segments.push(Segment { last_good_before, groups: vec![] });
+        self.segments.push(Segment {
+            last_good_before,
+            groups: vec![],
+        });
     }
 
     fn write(&mut self, bounds: &Bounds) {
-        if self.segments.last().is_none_or(|last| last.groups.len() >= bounds.segment_groups) {
+        if self
+            .segments
+            .last()
+            .is_none_or(|last| last.groups.len() >= bounds.segment_groups)
+        {
             self.begin_segment();
         }
         let mut puts = vec![];
@@ -159,15 +168,24 @@ impl State {
             state: Kept::Cached,
         };
         self.next_group += 1;
-        self.segments.last_mut().expect("a segment").groups.push(group);
+        self.segments
+            .last_mut()
+            .expect("a segment")
+            .groups
+            .push(group);
     }
 
     fn sync(&mut self, bounds: &Bounds) {
         let groups = &mut self.segments.last_mut().expect("a segment").groups;
-        for group in groups.iter_mut().filter(|group| group.state == Kept::Cached) {
+        for group in groups
+            .iter_mut()
+            .filter(|group| group.state == Kept::Cached)
+        {
             group.state = Kept::Durable;
-            self.acknowledged.extend(group.puts.iter().map(|(_, event)| event));
-            self.settled.extend(group.acks.iter().filter_map(|ack| self.names.get(ack)));
+            self.acknowledged
+                .extend(group.puts.iter().map(|(_, event)| event));
+            self.settled
+                .extend(group.acks.iter().filter_map(|ack| self.names.get(ack)));
             if bounds.keeps(Rule::SyncBeforeTake) {
                 self.takeable.extend(&group.puts);
             }
@@ -178,16 +196,27 @@ impl State {
     fn abandon(&mut self, bounds: &Bounds) {
         let failed: Vec<_> = {
             let groups = &self.segments.last().expect("a segment").groups;
-            groups.iter().filter(|group| group.state == Kept::Cached).cloned().collect()
+            groups
+                .iter()
+                .filter(|group| group.state == Kept::Cached)
+                .cloned()
+                .collect()
         };
         let first = failed.first().expect("a group").number;
         for group in failed.iter().rev() {
-            self.waiting.splice(..0, group.puts.iter().map(|(_, event)| *event));
+            self.waiting
+                .splice(..0, group.puts.iter().map(|(_, event)| *event));
             self.acks.splice(..0, group.acks.iter().copied());
         }
-        let last_good_before =
-            if bounds.keeps(Rule::HeaderNamesLastGood) { first - 1 } else { self.next_group - 1 };
-        self.segments.push(Segment { last_good_before, groups: vec![] });
+        let last_good_before = if bounds.keeps(Rule::HeaderNamesLastGood) {
+            first - 1
+        } else {
+            self.next_group - 1
+        };
+        self.segments.push(Segment {
+            last_good_before,
+            groups: vec![],
+        });
     }
 
     fn crash(&mut self) {
@@ -209,14 +238,29 @@ impl State {
     }
 
     fn recover(&mut self, bounds: &Bounds) {
-        let limits: Vec<Group> = self.segments.iter().map(|segment| segment.last_good_before).collect();
+        let limits: Vec<Group> = self
+            .segments
+            .iter()
+            .map(|segment| segment.last_good_before)
+            .collect();
         let mut found: Vec<&mut Stored> = vec![];
         for (place, segment) in self.segments.iter_mut().enumerate() {
-            let limit = limits[place + 1..].iter().copied().min().unwrap_or(Group::MAX);
-            found.extend(segment.groups.iter_mut().filter(|group| group.number <= limit));
+            let limit = limits[place + 1..]
+                .iter()
+                .copied()
+                .min()
+                .unwrap_or(Group::MAX);
+            found.extend(
+                segment
+                    .groups
+                    .iter_mut()
+                    .filter(|group| group.number <= limit),
+            );
         }
         let last = found.len();
-        let (mut puts, mut acks, mut greatest_group) = (vec![], BTreeSet::new(), 0);
+        let mut puts = vec![];
+        let mut acks = BTreeSet::new();
+        let mut greatest_group = 0;
         for (place, group) in found.into_iter().enumerate() {
             if group.state == Kept::Torn {
                 self.hole |= place + 1 < last;
@@ -229,24 +273,35 @@ impl State {
             puts.extend(group.puts.iter().copied());
             acks.extend(group.acks.iter().copied());
         }
-        let greatest_put = puts.iter().map(|(sequence, _)| *sequence).max().unwrap_or(0);
+        let greatest_put = puts
+            .iter()
+            .map(|(sequence, _)| *sequence)
+            .max()
+            .unwrap_or(0);
         let mut greatest = greatest_put;
         if bounds.keeps(Rule::NextFollowsAll) {
-            greatest =
-                greatest.max(acks.last().copied().unwrap_or(0)).max(self.checkpoint.next.saturating_sub(1));
+            greatest = greatest
+                .max(acks.last().copied().unwrap_or(0))
+                .max(self.checkpoint.next.saturating_sub(1));
         }
         self.next = greatest + 1;
         self.names = puts.iter().copied().collect();
         self.consumed = &self.checkpoint.consumed | &acks;
         puts.sort();
-        self.takeable = puts.into_iter().filter(|(sequence, _)| !self.consumed.contains(sequence)).collect();
+        self.takeable = puts
+            .into_iter()
+            .filter(|(sequence, _)| !self.consumed.contains(sequence))
+            .collect();
         // Numbers of groups are never used again either; the model may take any greater one.
         let greatest_limit = limits.into_iter().max().unwrap_or(0);
         self.next_group = greatest_group.max(greatest_limit) + 1;
         self.running = true;
         // What follows goes into a segment of its own, whose header ends the one before.
         let last_good_before = greatest_group;
-        self.segments.push(Segment { last_good_before, groups: vec![] });
+        self.segments.push(Segment {
+            last_good_before,
+            groups: vec![],
+        });
     }
 
     /// Places of the segments whose events are all consumed, but for the last.
@@ -255,16 +310,27 @@ impl State {
             let puts = segment.groups.iter().flat_map(|group| &group.puts);
             // An ack says nothing that such a checkpoint does not.
             let acks = segment.groups.iter().flat_map(|group| &group.acks);
-            puts.map(|(sequence, _)| sequence).chain(acks).all(|sequence| consumed.contains(sequence))
+            puts.map(|(sequence, _)| sequence)
+                .chain(acks)
+                .all(|sequence| consumed.contains(sequence))
         };
-        let (mut reusable, mut greatest_before) = (vec![], 0);
-        for (place, segment) in self.segments.iter().enumerate().take(self.segments.len().saturating_sub(1)) {
+        let mut reusable = vec![];
+        let mut greatest_before = 0;
+        for (place, segment) in self
+            .segments
+            .iter()
+            .enumerate()
+            .take(self.segments.len().saturating_sub(1))
+        {
             // A header that ends a segment before it is still needed.
             if drained(segment) && segment.last_good_before >= greatest_before {
                 reusable.push(place);
             }
-            greatest_before =
-                segment.groups.iter().map(|group| group.number).fold(greatest_before, Group::max);
+            greatest_before = segment
+                .groups
+                .iter()
+                .map(|group| group.number)
+                .fold(greatest_before, Group::max);
         }
         reusable
     }
@@ -277,12 +343,20 @@ impl State {
     }
 
     fn known_consumed<'s>(&'s self, bounds: &Bounds) -> &'s BTreeSet<Sequence> {
-        if bounds.keeps(Rule::CheckpointBeforeReuse) { &self.checkpoint.consumed } else { &self.consumed }
+        if bounds.keeps(Rule::CheckpointBeforeReuse) {
+            &self.checkpoint.consumed
+        } else {
+            &self.consumed
+        }
     }
 }
 
 fn count(segment: &Segment, state: Kept) -> usize {
-    segment.groups.iter().filter(|group| group.state == state).count()
+    segment
+        .groups
+        .iter()
+        .filter(|group| group.state == state)
+        .count()
 }
 
 impl Model for Bounds {
@@ -306,23 +380,47 @@ impl Model for Bounds {
             }
         };
         let unsynced = state.unsynced();
-        let most_unsynced = if self.keeps(Rule::SyncBeforeNextGroup) { 1 } else { 2 };
+        let most_unsynced = if self.keeps(Rule::SyncBeforeNextGroup) {
+            1
+        } else {
+            2
+        };
         let something = !state.waiting.is_empty() || !state.acks.is_empty();
-        let fits =
-            state.segments.last().is_none_or(|last| unsynced == 0 || last.groups.len() < self.segment_groups);
+        let fits = state
+            .segments
+            .last()
+            .is_none_or(|last| unsynced == 0 || last.groups.len() < self.segment_groups);
         may(state.offered < self.events, Action::Offer);
         may(something && unsynced < most_unsynced && fits, Action::Write);
         may(unsynced > 0, Action::Sync);
-        may(unsynced > 0 && state.failures < self.failures, Action::SyncFails);
-        may(state.taken.is_none() && !state.takeable.is_empty(), Action::Take);
+        may(
+            unsynced > 0 && state.failures < self.failures,
+            Action::SyncFails,
+        );
+        may(
+            state.taken.is_none() && !state.takeable.is_empty(),
+            Action::Take,
+        );
         may(state.taken.is_some(), Action::Deliver);
         may(state.taken.is_some(), Action::RollBack);
-        may(state.draft.is_none() && state.consumed != state.checkpoint.consumed, Action::BeginCheckpoint);
+        may(
+            state.draft.is_none() && state.consumed != state.checkpoint.consumed,
+            Action::BeginCheckpoint,
+        );
         may(state.draft.is_some(), Action::EndCheckpoint);
         may(state.kills < self.kills, Action::Kill);
-        actions.extend(state.reusable(state.known_consumed(self)).into_iter().map(Action::Reuse));
+        actions.extend(
+            state
+                .reusable(state.known_consumed(self))
+                .into_iter()
+                .map(Action::Reuse),
+        );
         if state.power_losses < self.power_losses {
-            let cached = state.segments.iter().map(|segment| count(segment, Kept::Cached)).sum();
+            let cached = state
+                .segments
+                .iter()
+                .map(|segment| count(segment, Kept::Cached))
+                .sum();
             actions.extend(fates(cached).into_iter().map(Action::LosePower));
         }
     }
@@ -356,11 +454,18 @@ impl Model for Bounds {
                 state.takeable.insert(0, taken);
             }
             Action::BeginCheckpoint => {
-                state.draft = Some(Checkpoint { next: state.next, consumed: state.consumed.clone() });
+                state.draft = Some(Checkpoint {
+                    next: state.next,
+                    consumed: state.consumed.clone(),
+                });
             }
             Action::EndCheckpoint => {
                 state.checkpoint = state.draft.take()?;
-                let settled = state.checkpoint.consumed.iter().filter_map(|number| state.names.get(number));
+                let settled = state
+                    .checkpoint
+                    .consumed
+                    .iter()
+                    .filter_map(|number| state.names.get(number));
                 state.settled.extend(settled);
             }
             Action::Reuse(place) => drop(state.segments.remove(place)),
@@ -373,7 +478,11 @@ impl Model for Bounds {
                 let mut fates = fates.into_iter();
                 for segment in &mut state.segments {
                     segment.groups.retain_mut(|group| {
-                        let fate = if group.state == Kept::Cached { fates.next() } else { None };
+                        let fate = if group.state == Kept::Cached {
+                            fates.next()
+                        } else {
+                            None
+                        };
                         match fate {
                             Some(Fate::Whole) => group.state = Kept::Durable,
                             Some(Fate::Part) => group.state = Kept::Torn,
@@ -392,8 +501,12 @@ impl Model for Bounds {
     fn properties(&self) -> Vec<Property<Self>> {
         vec![
             Property::always(ACKNOWLEDGED, |_, state: &State| {
-                let there: BTreeSet<_> =
-                    state.takeable.iter().chain(&state.taken).map(|(_, event)| *event).collect();
+                let there: BTreeSet<_> = state
+                    .takeable
+                    .iter()
+                    .chain(&state.taken)
+                    .map(|(_, event)| *event)
+                    .collect();
                 !state.running
                     || state
                         .acknowledged
@@ -401,7 +514,10 @@ impl Model for Bounds {
                         .all(|event| there.contains(event) || state.delivered.contains(event))
             }),
             Property::always(SETTLED, |_, state: &State| {
-                state.takeable.iter().all(|(_, event)| !state.settled.contains(event))
+                state
+                    .takeable
+                    .iter()
+                    .all(|(_, event)| !state.settled.contains(event))
             }),
             Property::always(LAST, |_, state: &State| !state.hole),
             Property::always(DURABLE, |_, state: &State| !state.hasty),
@@ -424,28 +540,47 @@ const DURABLE: &str = "what can be taken is durable";
 fn fates(count: usize) -> Vec<Vec<Fate>> {
     (0..count).fold(vec![vec![]], |all, _| {
         let each = |fates: Vec<Fate>| {
-            [Fate::Whole, Fate::Part, Fate::Nothing].map(|fate| [fates.as_slice(), &[fate]].concat())
+            [Fate::Whole, Fate::Part, Fate::Nothing]
+                .map(|fate| [fates.as_slice(), &[fate]].concat())
         };
         all.into_iter().flat_map(each).collect()
     })
 }
 
 fn bounds(broken: Option<Rule>) -> Bounds {
-    Bounds { broken, events: 2, segment_groups: 2, power_losses: 1, kills: 1, failures: 1 }
+    Bounds {
+        broken,
+        events: 2,
+        segment_groups: 2,
+        power_losses: 1,
+        kills: 1,
+        failures: 1,
+    }
 }
 
 #[test]
 fn the_rules_keep_every_promise() {
     let checker = bounds(None).checker().threads(2).spawn_bfs().join();
     checker.assert_properties();
-    assert!(checker.unique_state_count() > 200_000, "the bounds leave out what is interesting");
+    assert!(
+        checker.unique_state_count() > 200_000,
+        "the bounds leave out what is interesting"
+    );
 }
 
 /// Leaves out a rule: one of the promises is then broken somewhere.
 fn check(rule: Rule, broken: &'static str) {
     let found = HasDiscoveries::AnyOf([broken].into());
-    let checker = bounds(Some(rule)).checker().threads(2).finish_when(found).spawn_bfs().join();
-    assert!(checker.discovery(broken).is_some(), "without {rule:?}, {broken} is found nowhere");
+    let checker = bounds(Some(rule))
+        .checker()
+        .threads(2)
+        .finish_when(found)
+        .spawn_bfs()
+        .join();
+    assert!(
+        checker.discovery(broken).is_some(),
+        "without {rule:?}, {broken} is found nowhere"
+    );
 }
 
 #[test]

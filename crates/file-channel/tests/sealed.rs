@@ -9,8 +9,10 @@ use flume_file_channel::{
 };
 use flume_testkit::parts::{build, events, held, read};
 
-const REGISTRY: Registry =
-    Registry { channels: &[flume_file_channel::CHANNELS], ..flume_components::REGISTRY };
+const REGISTRY: Registry = Registry {
+    channels: &[flume_file_channel::CHANNELS],
+    ..flume_components::REGISTRY
+};
 const STORE: &[u8] = include_bytes!("data/keys.jceks");
 const ENCRYPTION: &str = "
 encryption.keyProvider = JCEKSFILE
@@ -27,19 +29,31 @@ fn channel(dir: &Path, encryption: &str) -> Box<dyn Channel> {
         "checkpointDir = @DIR@/checkpoint\ndataDirs = @DIR@/data\nmaxFileSize = 262144\n{encryption}"
     );
     let text = text.replace("@DIR@", &dir.display().to_string());
-    build::<dyn Channel>(&REGISTRY, "file", &text, &Context::new("a1.channels.c1", &[]))
+    build::<dyn Channel>(
+        &REGISTRY,
+        "file",
+        &text,
+        &Context::new("a1.channels.c1", &[]),
+    )
 }
 
 fn prepared() -> tempfile::TempDir {
     let dir = tempfile::tempdir().expect("a directory");
-    let files: [(&str, &[u8]); 3] =
-        [("keys.jceks", STORE), ("store", b"keyStorePassword\n"), ("key-0", b"keyPassword0\n")];
-    files.iter().for_each(|(name, bytes)| fs::write(dir.path().join(name), bytes).expect("written"));
+    let files: [(&str, &[u8]); 3] = [
+        ("keys.jceks", STORE),
+        ("store", b"keyStorePassword\n"),
+        ("key-0", b"keyPassword0\n"),
+    ];
+    files
+        .iter()
+        .for_each(|(name, bytes)| fs::write(dir.path().join(name), bytes).expect("written"));
     dir
 }
 
 fn readable(dir: &Path, word: &[u8]) -> bool {
-    let files = fs::read_dir(dir.join("data")).expect("a directory").flatten();
+    let files = fs::read_dir(dir.join("data"))
+        .expect("a directory")
+        .flatten();
     files
         .map(|file| fs::read(file.path()).expect("readable"))
         .any(|bytes| bytes.windows(word.len()).any(|window| window == word))
@@ -55,7 +69,11 @@ async fn put(dir: &Path, encryption: &str, words: &str) {
 fn all_keys(dir: &Path) -> Keys {
     let text = ENCRYPTION.replace("@DIR@", &dir.display().to_string());
     let (config, _) = read::<EncryptionConfig>(&REGISTRY, "a1.channels.c1", &text);
-    let encryption = config.expect("a configuration").build().expect("right").expect("on");
+    let encryption = config
+        .expect("a configuration")
+        .build()
+        .expect("right")
+        .expect("on");
     encryption.keys().expect("keys")
 }
 
@@ -63,23 +81,45 @@ fn all_keys(dir: &Path) -> Keys {
 async fn what_is_sealed_is_read_with_its_key_whatever_key_is_active_now() {
     let dir = prepared();
     put(dir.path(), ENCRYPTION, "needle-one").await;
-    put(dir.path(), &ENCRYPTION.replace("activeKey = key-0", "activeKey = key-2"), "needle-two").await;
+    put(
+        dir.path(),
+        &ENCRYPTION.replace("activeKey = key-0", "activeKey = key-2"),
+        "needle-two",
+    )
+    .await;
     assert!(!readable(dir.path(), b"needle"));
     put(dir.path(), "", "plain").await;
     assert!(readable(dir.path(), b"plain"), "the search finds nothing");
-    let contents = Outside::read(&[dir.path().into()], None).expect("a store").contents().expect("contents");
-    let keys: Vec<_> = contents.segments.iter().map(|segment| segment.key_alias.as_str()).collect();
+    let contents = Outside::read(&[dir.path().into()], None)
+        .expect("a store")
+        .contents()
+        .expect("contents");
+    let keys: Vec<_> = contents
+        .segments
+        .iter()
+        .map(|segment| segment.key_alias.as_str())
+        .collect();
     assert_eq!((keys, contents.events), (vec!["key-0", "key-2", ""], 3));
-    let verified =
-        |keys| Outside::read(&[dir.path().into()], keys).expect("a store").verify().expect("verified");
+    let verified = |keys| {
+        Outside::read(&[dir.path().into()], keys)
+            .expect("a store")
+            .verify()
+            .expect("verified")
+    };
     assert_eq!((verified(None).sealed, verified(None).damage.len()), (2, 0));
     let with_keys = verified(Some(Arc::new(all_keys(dir.path()))));
-    assert_eq!((with_keys.sealed, with_keys.events, with_keys.damage.len()), (0, 3, 0));
+    assert_eq!(
+        (with_keys.sealed, with_keys.events, with_keys.damage.len()),
+        (0, 3, 0)
+    );
     let channel = channel(dir.path(), ENCRYPTION);
     channel.open().await.expect("an open channel");
     let mut seen = vec![];
     while seen.len() < 3 {
-        let take = channel.take(Want::events(1), Duration::from_secs(5)).await.expect("a take");
+        let take = channel
+            .take(Want::events(1), Duration::from_secs(5))
+            .await
+            .expect("a take");
         seen.push(held(&*take));
         take.commit().await.expect("a commit");
     }
@@ -91,7 +131,9 @@ async fn keys_that_cannot_be_read_keep_the_channel_closed() {
     let dir = prepared();
     fs::write(dir.path().join("key-0"), "wrong").expect("written");
     let refused = channel(dir.path(), ENCRYPTION).open().await;
-    let Err(ChannelError::Storage(cause)) = refused else { panic!("{refused:?}") };
+    let Err(ChannelError::Storage(cause)) = refused else {
+        panic!("{refused:?}")
+    };
     let why = std::error::Error::source(&*cause).map(ToString::to_string);
     assert_eq!(why.as_deref(), Some("the password of key `key-0` is wrong"));
 }

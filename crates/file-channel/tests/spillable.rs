@@ -5,8 +5,10 @@ use std::{path::Path, sync::Arc, time::Duration};
 use flume_core::{BuildError, Channel, Context, Registry, Want};
 use flume_testkit::parts::{build, events, held, try_build, words};
 
-const REGISTRY: Registry =
-    Registry { channels: &[flume_file_channel::CHANNELS], ..flume_components::REGISTRY };
+const REGISTRY: Registry = Registry {
+    channels: &[flume_file_channel::CHANNELS],
+    ..flume_components::REGISTRY
+};
 
 async fn open(dir: &Path, properties: &str) -> Arc<dyn Channel> {
     let channel = not_open(dir, properties);
@@ -17,14 +19,23 @@ async fn open(dir: &Path, properties: &str) -> Arc<dyn Channel> {
 fn not_open(dir: &Path, properties: &str) -> Arc<dyn Channel> {
     let dir = dir.display();
     let text = format!("checkpointDir = {dir}/checkpoint\ndataDirs = {dir}/data\n{properties}");
-    build::<dyn Channel>(&REGISTRY, "spillablememory", &text, &Context::new("a1.channels.c1", &[])).into()
+    build::<dyn Channel>(
+        &REGISTRY,
+        "spillablememory",
+        &text,
+        &Context::new("a1.channels.c1", &[]),
+    )
+    .into()
 }
 
 /// The contract's properties, with its capacity in one part.
 fn translated(properties: &str, memory: &str, disk: &str) -> String {
-    let translated =
-        properties.replace("keep-alive", "overflowTimeout").replace("transactionCapacity", "transaction");
-    let translated = translated.replace("capacity", memory).replace("transaction", "transactionCapacity");
+    let translated = properties
+        .replace("keep-alive", "overflowTimeout")
+        .replace("transactionCapacity", "transaction");
+    let translated = translated
+        .replace("capacity", memory)
+        .replace("transaction", "transactionCapacity");
     format!("{translated}\n{disk} = 0")
 }
 
@@ -32,14 +43,20 @@ mod memory_alone {
     use super::*;
 
     fn channel(properties: &str) -> Arc<dyn Channel> {
-        not_open(Path::new("/nowhere"), &translated(properties, "memoryCapacity", "overflowCapacity"))
+        not_open(
+            Path::new("/nowhere"),
+            &translated(properties, "memoryCapacity", "overflowCapacity"),
+        )
     }
 
     flume_testkit::channel_contract!(channel);
 }
 
 async fn take(channel: &Arc<dyn Channel>, count: usize) -> String {
-    let take = channel.take(Want::events(count), Duration::ZERO).await.expect("a take");
+    let take = channel
+        .take(Want::events(count), Duration::ZERO)
+        .await
+        .expect("a take");
     let words = held(&*take);
     take.commit().await.expect("a commit");
     words
@@ -57,7 +74,10 @@ async fn drain(channel: &Arc<dyn Channel>) -> String {
 }
 
 fn numbered(numbers: std::ops::Range<u32>) -> String {
-    numbers.map(|number| number.to_string()).collect::<Vec<_>>().join(" ")
+    numbers
+        .map(|number| number.to_string())
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 #[tokio::test]
@@ -66,7 +86,10 @@ async fn a_stop_keeps_what_is_in_memory() {
     let properties = "memoryCapacity = 5\noverflowCapacity = 100\noverflowTimeout = 0";
     let channel = open(dir.path(), properties).await;
     for first in (0..50).step_by(4) {
-        channel.put(events(&numbered(first..first + 4))).await.expect("room");
+        channel
+            .put(events(&numbered(first..first + 4)))
+            .await
+            .expect("room");
     }
     assert_eq!(take(&channel, 4).await, numbered(0..4));
     assert!(channel.durable());
@@ -82,16 +105,24 @@ async fn thousands_of_puts_leave_in_order_wherever_they_went() {
     let dir = tempfile::tempdir().expect("a directory");
     let properties = "memoryCapacity = 40\noverflowCapacity = 100000\noverflowTimeout = 0";
     let channel = open(dir.path(), properties).await;
-    let (mut next, mut seen, mut state) = (0, vec![], 7u32);
+    let mut next = 0;
+    let mut seen = vec![];
+    let mut state = 7u32;
     let mut random = |below: u32| {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         (state >> 16) % below
     };
     for _ in 0..600 {
         let count = 1 + random(12);
-        channel.put(events(&numbered(next..next + count))).await.expect("room");
+        channel
+            .put(events(&numbered(next..next + count)))
+            .await
+            .expect("room");
         next += count;
-        let mut open = channel.take(Want::events(random(14) as usize), Duration::ZERO).await.expect("a take");
+        let mut open = channel
+            .take(Want::events(random(14) as usize), Duration::ZERO)
+            .await
+            .expect("a take");
         if random(3) == 0 {
             continue;
         }
@@ -112,11 +143,26 @@ async fn thousands_of_puts_leave_in_order_wherever_they_went() {
 #[test]
 fn capacities_that_hold_nothing_are_refused() {
     let build = |text: &str| -> Result<Box<dyn Channel>, BuildError> {
-        try_build(&REGISTRY, "spillablememory", text, &Context::new("a1.channels.c1", &[]))
+        try_build(
+            &REGISTRY,
+            "spillablememory",
+            text,
+            &Context::new("a1.channels.c1", &[]),
+        )
     };
-    let error = build("memoryCapacity = 0\noverflowCapacity = 0").err().expect("an error");
-    assert_eq!(error.to_string(), "overflowCapacity: must not be 0 when memoryCapacity is 0");
-    let error = build("byteCapacityBufferPercentage = 100").err().expect("an error");
-    assert_eq!(error.to_string(), "byteCapacityBufferPercentage: must be below 100");
+    let error = build("memoryCapacity = 0\noverflowCapacity = 0")
+        .err()
+        .expect("an error");
+    assert_eq!(
+        error.to_string(),
+        "overflowCapacity: must not be 0 when memoryCapacity is 0"
+    );
+    let error = build("byteCapacityBufferPercentage = 100")
+        .err()
+        .expect("an error");
+    assert_eq!(
+        error.to_string(),
+        "byteCapacityBufferPercentage: must be below 100"
+    );
     assert!(build("memoryCapacity = 0").is_ok());
 }

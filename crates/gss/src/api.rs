@@ -126,25 +126,39 @@ unsafe extern "C" {
 }
 
 fn oid(bytes: &'static [u8]) -> Oid {
-    Oid { length: bytes.len() as u32, elements: bytes.as_ptr().cast() }
+    Oid {
+        length: bytes.len() as u32,
+        elements: bytes.as_ptr().cast(),
+    }
 }
 
 /// Bytes lent to the library, which only reads them.
 fn lent(bytes: &[u8]) -> Buffer {
-    Buffer { length: bytes.len(), value: bytes.as_ptr().cast_mut().cast() }
+    Buffer {
+        length: bytes.len(),
+        value: bytes.as_ptr().cast_mut().cast(),
+    }
 }
 
 fn empty() -> Buffer {
-    Buffer { length: 0, value: null_mut() }
+    Buffer {
+        length: 0,
+        value: null_mut(),
+    }
 }
 
 /// No function of the library failed: an argument or the library itself is at fault.
 fn own_error(text: String) -> Error {
-    Error { major: 0, minor: 0, text }
+    Error {
+        major: 0,
+        minor: 0,
+        text,
+    }
 }
 
 fn c_string(text: &str) -> Result<CString, Error> {
-    CString::new(text).map_err(|_| own_error(format!("`{}` has a zero byte in it", text.escape_debug())))
+    CString::new(text)
+        .map_err(|_| own_error(format!("`{}` has a zero byte in it", text.escape_debug())))
 }
 
 impl Api {
@@ -152,25 +166,44 @@ impl Api {
     pub(crate) fn get() -> Result<&'static Api, Error> {
         static LOADED: OnceLock<Result<Api, String>> = OnceLock::new();
         let loaded = LOADED.get_or_init(|| Api::load().map_err(|error| error.to_string()));
-        loaded.as_ref().map_err(|error| own_error(format!("the Kerberos library is not there: {error}")))
+        loaded
+            .as_ref()
+            .map_err(|error| own_error(format!("the Kerberos library is not there: {error}")))
     }
 
     /// A cache that no other has the name of.
     pub(crate) fn cache(&'static self) -> Result<Cache, Error> {
         static CACHES: AtomicU64 = AtomicU64::new(0);
         let number = CACHES.fetch_add(1, Ordering::Relaxed);
-        Ok(Cache { api: self, name: c_string(&format!("MEMORY:flume-{number}"))? })
+        Ok(Cache {
+            api: self,
+            name: c_string(&format!("MEMORY:flume-{number}"))?,
+        })
     }
 
     /// Logs in by a keytab; the tickets live as long as the credential.
-    pub(crate) fn log_in(&'static self, principal: &str, keytab: &str) -> Result<Credential, Error> {
+    pub(crate) fn log_in(
+        &'static self,
+        principal: &str,
+        keytab: &str,
+    ) -> Result<Credential, Error> {
         let cache = self.cache()?;
-        let (name, keytab) = (self.name(principal, PRINCIPAL_NAME)?, c_string(keytab)?);
+        let name = self.name(principal, PRINCIPAL_NAME)?;
+        let keytab = c_string(keytab)?;
         let pairs = [
-            KeyValue { key: c"client_keytab".as_ptr(), value: keytab.as_ptr() },
-            KeyValue { key: c"ccache".as_ptr(), value: cache.name.as_ptr() },
+            KeyValue {
+                key: c"client_keytab".as_ptr(),
+                value: keytab.as_ptr(),
+            },
+            KeyValue {
+                key: c"ccache".as_ptr(),
+                value: cache.name.as_ptr(),
+            },
         ];
-        let store = KeyValues { count: pairs.len() as u32, elements: pairs.as_ptr() };
+        let store = KeyValues {
+            count: pairs.len() as u32,
+            elements: pairs.as_ptr(),
+        };
         self.acquire(name.handle, &raw const store, Some(cache))
     }
 
@@ -186,8 +219,15 @@ impl Api {
         cache: Option<Cache>,
     ) -> Result<Credential, Error> {
         let kerberos = oid(KERBEROS);
-        let mechanisms = OidSet { count: 1, elements: &raw const kerberos };
-        let mut owned = Credential { api: self, handle: null_mut(), _cache: cache };
+        let mechanisms = OidSet {
+            count: 1,
+            elements: &raw const kerberos,
+        };
+        let mut owned = Credential {
+            api: self,
+            handle: null_mut(),
+            _cache: cache,
+        };
         self.call(|minor| {
             // SAFETY: all that is pointed to outlives the call; out-parameters may be null where not wanted.
             unsafe {
@@ -209,11 +249,20 @@ impl Api {
 
     fn name(&'static self, text: &str, kind: &'static [u8]) -> Result<Name, Error> {
         c_string(text)?;
-        let (buffer, kind) = (lent(text.as_bytes()), oid(kind));
-        let mut owned = Name { api: self, handle: null_mut() };
+        let buffer = lent(text.as_bytes());
+        let kind = oid(kind);
+        let mut owned = Name {
+            api: self,
+            handle: null_mut(),
+        };
         // SAFETY: the arguments outlive the call, which copies them.
         self.call(|minor| unsafe {
-            (self.gss_import_name)(minor, &raw const buffer, &raw const kind, &raw mut owned.handle)
+            (self.gss_import_name)(
+                minor,
+                &raw const buffer,
+                &raw const kind,
+                &raw mut owned.handle,
+            )
         })?;
         Ok(owned)
     }
@@ -222,7 +271,11 @@ impl Api {
     fn call(&self, function: impl FnOnce(*mut u32) -> u32) -> Result<u32, Error> {
         let mut minor = 0;
         let major = function(&raw mut minor);
-        if major & ERROR_BITS == 0 { Ok(major) } else { Err(self.error(major, minor)) }
+        if major & ERROR_BITS == 0 {
+            Ok(major)
+        } else {
+            Err(self.error(major, minor))
+        }
     }
 
     fn error(&self, major: u32, minor: u32) -> Error {
@@ -232,14 +285,24 @@ impl Api {
         if texts.is_empty() {
             texts = self.statuses(major, BY_GSS);
         }
-        Error { major, minor: minor.cast_signed(), text: texts.join(", ") }
+        Error {
+            major,
+            minor: minor.cast_signed(),
+            text: texts.join(", "),
+        }
     }
 
     /// What the library says about a status. It ends: a few lines at most.
     fn statuses(&self, status: u32, kind: c_int) -> Vec<String> {
-        let (kerberos, mut more, mut texts) = (oid(KERBEROS), 0, vec![]);
+        let kerberos = oid(KERBEROS);
+        let mut more = 0;
+        let mut texts = vec![];
         while texts.len() < 8 {
-            let (mut minor, mut text) = (0, Owned { api: self, buffer: empty() });
+            let mut minor = 0;
+            let mut text = Owned {
+                api: self,
+                buffer: empty(),
+            };
             // SAFETY: the buffer is released by its owner; the rest is plain values and outlives the call.
             let major = unsafe {
                 (self.gss_display_status)(
@@ -317,7 +380,8 @@ impl Cache {
 impl Drop for Cache {
     /// Forgets the tickets: the library keeps them for the life of the process otherwise.
     fn drop(&mut self) {
-        let (mut context, mut cache) = (null_mut(), null_mut());
+        let mut context = null_mut();
+        let mut cache = null_mut();
         // SAFETY: each handle is used only after the call that fills it in has succeeded, and is given back once.
         unsafe {
             if (self.api.krb5_init_context)(&raw mut context) != 0 {
@@ -351,7 +415,10 @@ impl Drop for Credential {
 impl Credential {
     /// Its principal, and seconds until it expires.
     pub(crate) fn inquire(&self) -> Result<(String, u32), Error> {
-        let mut name = Name { api: self.api, handle: null_mut() };
+        let mut name = Name {
+            api: self.api,
+            handle: null_mut(),
+        };
         let mut seconds = 0;
         // SAFETY: the handle is alive; out-parameters may be null where not wanted.
         self.api.call(|minor| unsafe {
@@ -364,7 +431,10 @@ impl Credential {
                 null_mut(),
             )
         })?;
-        let mut text = Owned { api: self.api, buffer: empty() };
+        let mut text = Owned {
+            api: self.api,
+            buffer: empty(),
+        };
         // SAFETY: the name is alive; the buffer is released by its owner.
         self.api.call(|minor| unsafe {
             (self.api.gss_display_name)(minor, name.handle, &raw mut text.buffer, null_mut())
@@ -372,8 +442,17 @@ impl Credential {
         Ok((String::from_utf8_lossy(text.bytes()).into_owned(), seconds))
     }
 
-    pub(crate) fn initiate(self, service: &str, principal: bool, flags: Flags) -> Result<Context, Error> {
-        let kind = if principal { PRINCIPAL_NAME } else { HOST_BASED_NAME };
+    pub(crate) fn initiate(
+        self,
+        service: &str,
+        principal: bool,
+        flags: Flags,
+    ) -> Result<Context, Error> {
+        let kind = if principal {
+            PRINCIPAL_NAME
+        } else {
+            HOST_BASED_NAME
+        };
         let target = self.api.name(service, kind)?;
         let mut wanted = MUTUAL | REPLAY | SEQUENCE;
         if flags.integrity || flags.confidentiality {
@@ -382,7 +461,13 @@ impl Credential {
         if flags.confidentiality {
             wanted |= CONFIDENTIALITY;
         }
-        Ok(Context { api: self.api, handle: null_mut(), credential: self, target, wanted })
+        Ok(Context {
+            api: self.api,
+            handle: null_mut(),
+            credential: self,
+            target,
+            wanted,
+        })
     }
 }
 
@@ -406,9 +491,17 @@ impl Drop for Context {
 
 impl Context {
     pub(crate) fn step(&mut self, token: &[u8]) -> Result<Step, Error> {
-        let (kerberos, input) = (oid(KERBEROS), lent(token));
-        let mut output = Owned { api: self.api, buffer: empty() };
-        let input = if token.is_empty() { null() } else { &raw const input };
+        let kerberos = oid(KERBEROS);
+        let input = lent(token);
+        let mut output = Owned {
+            api: self.api,
+            buffer: empty(),
+        };
+        let input = if token.is_empty() {
+            null()
+        } else {
+            &raw const input
+        };
         // SAFETY: all handles are alive, all buffers outlive the call; out-parameters may be null where not wanted.
         let major = self.api.call(|minor| unsafe {
             (self.api.gss_init_sec_context)(
@@ -427,12 +520,19 @@ impl Context {
                 null_mut(),
             )
         })?;
-        Ok(Step { token: output.bytes().to_vec(), ready: major & CONTINUE_NEEDED == 0 })
+        Ok(Step {
+            token: output.bytes().to_vec(),
+            ready: major & CONTINUE_NEEDED == 0,
+        })
     }
 
     pub(crate) fn wrap(&mut self, message: &[u8], encrypt: bool) -> Result<Vec<u8>, Error> {
         self.check()?;
-        let (input, mut output) = (lent(message), Owned { api: self.api, buffer: empty() });
+        let input = lent(message);
+        let mut output = Owned {
+            api: self.api,
+            buffer: empty(),
+        };
         let mut encrypted = 0;
         // SAFETY: the context is alive, the buffers outlive the call.
         self.api.call(|minor| unsafe {
@@ -454,7 +554,11 @@ impl Context {
 
     pub(crate) fn unwrap(&mut self, message: &[u8]) -> Result<(Vec<u8>, bool), Error> {
         self.check()?;
-        let (input, mut output) = (lent(message), Owned { api: self.api, buffer: empty() });
+        let input = lent(message);
+        let mut output = Owned {
+            api: self.api,
+            buffer: empty(),
+        };
         let mut encrypted = 0;
         // SAFETY: the context is alive, the buffers outlive the call.
         self.api.call(|minor| unsafe {

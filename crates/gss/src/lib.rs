@@ -4,7 +4,10 @@
 //! else. Calls that ask a KDC block for as long as `krb5.conf` allows, which may be minutes: make them on a thread that
 //! may be left behind.
 
-#[expect(unsafe_code, reason = "the border to the C library; each block says why it holds")]
+#[expect(
+    unsafe_code,
+    reason = "the border to the C library; each block says why it holds"
+)]
 mod api;
 
 use std::{fmt, io::Write, path::Path};
@@ -176,7 +179,11 @@ impl Context {
     ///
     /// # Errors
     /// A name that is none.
-    pub fn initiate(credential: Credential, service: &Service, flags: Flags) -> Result<Context, Error> {
+    pub fn initiate(
+        credential: Credential,
+        service: &Service,
+        flags: Flags,
+    ) -> Result<Context, Error> {
         let (name, principal) = match service {
             Service::Principal(name) => (name, true),
             Service::OnHost(name) => (name, false),
@@ -217,7 +224,9 @@ mod tests {
     #[test]
     fn a_missing_keytab_is_an_error() {
         let none = Path::new("/nowhere/x.keytab");
-        let error = Credential::from_keytab("flume/host@NOWHERE.TEST", none).err().unwrap();
+        let error = Credential::from_keytab("flume/host@NOWHERE.TEST", none)
+            .err()
+            .unwrap();
         assert!(!error.text.is_empty());
         assert!(Credential::from_keytab("a\0b", none).is_err());
         assert!(Credential::from_keytab("", none).is_err());

@@ -34,14 +34,21 @@ fn main() {
     let events = events();
     println!("{:42} {:>12} {:>9} {:>6}", "", "events/s", "MB/s", "ratio");
     let codecs = || Codec::ALL.iter().map(|codec| codec.class());
-    let mut all = vec!["hdfs.fileType = DataStream".to_string(), "hdfs.writeFormat = Text".into()];
+    let mut all = vec![
+        "hdfs.fileType = DataStream".to_string(),
+        "hdfs.writeFormat = Text".into(),
+    ];
     all.push("hdfs.codeC = None".into());
     all.push("hdfs.fileType = DataStream\nserializer = avro_event".into());
-    all.extend(codecs().map(|class| format!("hdfs.fileType = CompressedStream\nhdfs.codeC = {class}")));
+    all.extend(
+        codecs().map(|class| format!("hdfs.fileType = CompressedStream\nhdfs.codeC = {class}")),
+    );
     all.extend(codecs().map(|class| format!("hdfs.codeC = {class}")));
     for properties in all {
         let (rate, ratio) = measure(&properties, &events);
-        let title = properties.replace("hdfs.", "").replace("org.apache.hadoop.io.compress.", "");
+        let title = properties
+            .replace("hdfs.", "")
+            .replace("org.apache.hadoop.io.compress.", "");
         let title = title.replace('\n', ", ").replace(" = ", "=");
         let megabytes = rate * EVENT_BYTES as f64 / 1e6;
         println!("{title:42} {rate:>12.0} {megabytes:>9.1} {ratio:>6.2}");
@@ -66,7 +73,9 @@ fn events() -> Vec<Event> {
         }
         line.truncate(EVENT_BYTES);
         let mut event = Event::from(line);
-        event.headers.set("timestamp".into(), "1700000000000".into());
+        event
+            .headers
+            .set("timestamp".into(), "1700000000000".into());
         event
     };
     (0..BATCH).map(|_| event()).collect()
@@ -74,17 +83,29 @@ fn events() -> Vec<Event> {
 
 /// Events per second of CPU, and raw bytes for each one written.
 fn measure(properties: &str, events: &[Event]) -> (f64, f64) {
-    let (config, wrong) = parts::read::<FormatConfig>(&flume_components::REGISTRY, "a1.sinks.k1", properties);
+    let (config, wrong) =
+        parts::read::<FormatConfig>(&flume_components::REGISTRY, "a1.sinks.k1", properties);
     let config = config.unwrap_or_else(|| panic!("{wrong:?}"));
-    let format = Format::new(config.file_type, config.codec, config.write_format, config.serializer);
+    let format = Format::new(
+        config.file_type,
+        config.codec,
+        config.write_format,
+        config.serializer,
+    );
     let format = format.unwrap_or_else(|error| panic!("{error}"));
-    let mut serializer =
-        format.start(&Context::new("a1.sinks.k1", &["c1"])).unwrap_or_else(|error| panic!("{error}"));
-    let (mut out, mut count, mut written, start) = (vec![], 0, 0, cpu());
+    let mut serializer = format
+        .start(&Context::new("a1.sinks.k1", &["c1"]))
+        .unwrap_or_else(|error| panic!("{error}"));
+    let mut out = vec![];
+    let mut count = 0;
+    let mut written = 0;
+    let start = cpu();
     serializer.begin(&mut out);
     loop {
         for event in events {
-            serializer.write(event, &mut out).unwrap_or_else(|reason| panic!("{reason}"));
+            serializer
+                .write(event, &mut out)
+                .unwrap_or_else(|reason| panic!("{reason}"));
         }
         serializer.flush(&mut out);
         written += out.len();
@@ -93,7 +114,10 @@ fn measure(properties: &str, events: &[Event]) -> (f64, f64) {
         let ticks = cpu() - start;
         if ticks >= TICKS {
             let seconds = ticks as f64 / 100.0;
-            return (count as f64 / seconds, (count * EVENT_BYTES) as f64 / written as f64);
+            return (
+                count as f64 / seconds,
+                (count * EVENT_BYTES) as f64 / written as f64,
+            );
         }
     }
 }
@@ -101,6 +125,12 @@ fn measure(properties: &str, events: &[Event]) -> (f64, f64) {
 /// CPU of this process so far, in ticks: fields 14 and 15 of its line.
 fn cpu() -> u64 {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let fields = stat.rsplit(") ").next().unwrap_or_default().split(' ').skip(11).take(2);
+    let fields = stat
+        .rsplit(") ")
+        .next()
+        .unwrap_or_default()
+        .split(' ')
+        .skip(11)
+        .take(2);
     fields.filter_map(|ticks| ticks.parse::<u64>().ok()).sum()
 }

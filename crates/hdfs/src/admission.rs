@@ -78,23 +78,41 @@ impl Admission {
         }
         let wanted = self.0.clone();
         let found = on_thread(NAMES, move || wanted.find()).await.map_err(|_| {
-            let cause = format!("no answer within {} s; does the name service answer?", NAMES.as_secs());
-            FsError::at(FsErrorKind::Retry, "find this host's name, and Hadoop's configuration")(cause)
+            let cause = format!(
+                "no answer within {} s; does the name service answer?",
+                NAMES.as_secs()
+            );
+            FsError::at(
+                FsErrorKind::Retry,
+                "find this host's name, and Hadoop's configuration",
+            )(cause)
         });
-        let Some((mut cluster, namenodes)) = found?? else { return Ok(Place::Local) };
+        let Some((mut cluster, namenodes)) = found?? else {
+            return Ok(Place::Local);
+        };
         if let Some(login) = &mut cluster.identity.login {
             let session = Session::of(login);
             self.log_in(&session).await?;
-            login.principal = session.full_principal().unwrap_or_else(|| session.principal().into());
+            login.principal = session
+                .full_principal()
+                .unwrap_or_else(|| session.principal().into());
         }
-        let (identity, client) = (&cluster.identity, &cluster.client);
+        let identity = &cluster.identity;
+        let client = &cluster.client;
         // None: a mount table that leads to this machine, or to different places by what events have in them.
         if !namenodes.is_empty() {
-            let user = identity.proxy_user.as_deref().map(|user| format!(" as {user}")).unwrap_or_default();
+            let user = identity
+                .proxy_user
+                .as_deref()
+                .map(|user| format!(" as {user}"))
+                .unwrap_or_default();
             let accepted = probe(&namenodes, identity, client, probe::LIMIT).await;
             let doing = format!("be let in{user}");
             let accepted = accepted.map_err(|error| FsError::at(kind(&error), doing)(error))?;
-            self.0.log(format!("{} is let in{user} by {accepted}", self.0.sink), false);
+            self.0.log(
+                format!("{} is let in{user} by {accepted}", self.0.sink),
+                false,
+            );
         }
         Ok(Place::Cluster(Box::new(cluster)))
     }
@@ -129,21 +147,44 @@ impl Admission {
 impl Wanted {
     /// `None` for a local directory. Blocks: it reads files and asks the name service.
     fn find(&self) -> Result<Option<(Cluster, Vec<NameNode>)>, FsError> {
-        let unfit = |what: String| FsError::at(FsErrorKind::Unsupported, "read Hadoop's configuration")(what);
-        let hadoop = Hadoop::find(self.conf_dir.as_deref()).map_err(|error| unfit(error.to_string()))?;
-        hadoop.warnings.iter().for_each(|warning| self.log(format!("{}: {warning}", self.sink), true));
+        let unfit = |what: String| {
+            FsError::at(FsErrorKind::Unsupported, "read Hadoop's configuration")(what)
+        };
+        let hadoop =
+            Hadoop::find(self.conf_dir.as_deref()).map_err(|error| unfit(error.to_string()))?;
+        hadoop
+            .warnings
+            .iter()
+            .for_each(|warning| self.log(format!("{}: {warning}", self.sink), true));
         let table = hadoop.mount_table(&self.url);
         let (url, namenodes) = match (table, hadoop.target(&self.url)) {
-            (Some(table), Ok(Target::Hdfs { namenodes, .. })) => (format!("viewfs://{table}"), namenodes),
+            (Some(table), Ok(Target::Hdfs { namenodes, .. })) => {
+                (format!("viewfs://{table}"), namenodes)
+            }
             (Some(table), _) => (format!("viewfs://{table}"), vec![]),
             (None, Ok(Target::Hdfs { url, namenodes, .. })) => (url, namenodes),
             (None, Ok(Target::Local { .. })) => return Ok(None),
             (None, Err(error)) => return Err(unfit(format!("{error}{}", missing_files(&hadoop)))),
         };
-        let client = ClientSettings::of(&hadoop)
-            .map_err(|errors| unfit(errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")))?;
+        let client = ClientSettings::of(&hadoop).map_err(|errors| {
+            unfit(
+                errors
+                    .iter()
+                    .map(ToString::to_string)
+                    .collect::<Vec<_>>()
+                    .join("; "),
+            )
+        })?;
         let identity = self.identity.clone().resolved();
-        Ok(Some((Cluster { hadoop, url, client, identity }, namenodes)))
+        Ok(Some((
+            Cluster {
+                hadoop,
+                url,
+                client,
+                identity,
+            },
+            namenodes,
+        )))
     }
 
     fn log(&self, text: String, warning: bool) {
@@ -157,15 +198,26 @@ impl Wanted {
             return;
         }
         logged.push(news.into());
-        if warning { tracing::warn!("{text}") } else { tracing::info!("{text}") }
+        if warning {
+            tracing::warn!("{text}")
+        } else {
+            tracing::info!("{text}")
+        }
     }
 }
 
 /// Where files were looked for in vain.
 fn missing_files(hadoop: &Hadoop) -> String {
-    let searched: Vec<_> = hadoop.searched.iter().map(|path| path.display().to_string()).collect();
+    let searched: Vec<_> = hadoop
+        .searched
+        .iter()
+        .map(|path| path.display().to_string())
+        .collect();
     match hadoop.files[..] {
-        [] => format!("; there is no core-site.xml and no hdfs-site.xml in {}", searched.join(", ")),
+        [] => format!(
+            "; there is no core-site.xml and no hdfs-site.xml in {}",
+            searched.join(", ")
+        ),
         _ => String::new(),
     }
 }
@@ -181,8 +233,11 @@ fn kind(error: &ProbeError) -> FsErrorKind {
 /// The directories of a path before the first escape. A relative path is somewhere on the default file system.
 fn fixed(path: &str) -> &str {
     let fixed = &path[..path.find('%').unwrap_or(path.len())];
-    let fixed =
-        if fixed.len() < path.len() { &fixed[..fixed.rfind('/').map_or(0, |at| at + 1)] } else { fixed };
+    let fixed = if fixed.len() < path.len() {
+        &fixed[..fixed.rfind('/').map_or(0, |at| at + 1)]
+    } else {
+        fixed
+    };
     let absolute = fixed.starts_with('/') || fixed.contains(':');
     if absolute { fixed } else { "/" }
 }
@@ -206,7 +261,10 @@ mod tests {
     }
 
     fn context(conf_dir: Option<&std::path::Path>) -> Context {
-        let agent = AgentInfo { conf_dir: conf_dir.map(PathBuf::from), ..AgentInfo::default() };
+        let agent = AgentInfo {
+            conf_dir: conf_dir.map(PathBuf::from),
+            ..AgentInfo::default()
+        };
         Context::of_agent("a1.sinks.k1", vec![], Arc::new(agent))
     }
 
@@ -237,11 +295,19 @@ mod tests {
         let expected = "failed to log in as flume/h@R: the keytab /nowhere/k does not exist;";
         assert!(missing.starts_with(expected), "{missing}");
         assert_eq!(cx.metrics.text("KerberosPrincipal").get(), "flume/h@R");
-        assert!(cx.metrics.text("KerberosLastError").get().contains("does not exist"));
+        assert!(
+            cx.metrics
+                .text("KerberosLastError")
+                .get()
+                .contains("does not exist")
+        );
 
         std::fs::write(conf.path().join("core-site.xml"), "<configuration>\n<x>").unwrap();
         let broken = seek(None).await;
-        assert!(broken.starts_with("failed to read Hadoop's configuration: "), "{broken}");
+        assert!(
+            broken.starts_with("failed to read Hadoop's configuration: "),
+            "{broken}"
+        );
         assert!(broken.contains("core-site.xml:"), "{broken}");
     }
 }

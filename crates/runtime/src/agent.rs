@@ -69,7 +69,14 @@ impl Agent {
     pub fn new(info: Arc<AgentInfo>) -> Self {
         let board = Board::new(info.clone());
         let (channels, groups, sources) = Default::default();
-        Agent { info, channels, groups, sources, retiring: vec![], board }
+        Agent {
+            info,
+            channels,
+            groups,
+            sources,
+            retiring: vec![],
+            board,
+        }
     }
 
     /// What monitoring reads.
@@ -82,13 +89,23 @@ impl Agent {
     pub async fn apply(&mut self, plan: &Plan) -> Result<Changes, ReloadError> {
         let mut changes = Changes::between(self, plan)?;
         for name in &changes.channels.started {
-            let planned = plan.channels.iter().find(|channel| short_name(&channel.section.name) == name);
+            let planned = plan
+                .channels
+                .iter()
+                .find(|channel| short_name(&channel.section.name) == name);
             let Some(planned) = planned else { continue };
-            let channel =
-                RunningChannel::start(planned, &self.info).map_err(failed(&planned.section.name))?;
+            let channel = RunningChannel::start(planned, &self.info)
+                .map_err(failed(&planned.section.name))?;
             self.channels.insert(name.clone(), channel);
         }
-        self.stop_sources(changes.sources.stopped.iter().chain(&changes.sources.restarted)).await;
+        self.stop_sources(
+            changes
+                .sources
+                .stopped
+                .iter()
+                .chain(&changes.sources.restarted),
+        )
+        .await;
         self.rewire_sources(plan, &changes).await?;
         self.stop_groups(&changes).await;
         self.replace_channels(plan, &mut changes).await;
@@ -106,13 +123,25 @@ impl Agent {
     async fn rewire_sources(&mut self, plan: &Plan, changes: &Changes) -> Result<(), ReloadError> {
         for planned in &plan.sources {
             let name = short_name(&planned.section.name);
-            if !changes.sources.rewired.iter().any(|rewired| rewired == name) {
+            if !changes
+                .sources
+                .rewired
+                .iter()
+                .any(|rewired| rewired == name)
+            {
                 continue;
             }
-            let handles = planned.frame.channels.texts().filter_map(|name| self.channels.get(name));
+            let handles = planned
+                .frame
+                .channels
+                .texts()
+                .filter_map(|name| self.channels.get(name));
             let handles = handles.map(|channel| channel.handle.clone()).collect();
             if let Some(source) = self.sources.get_mut(name) {
-                source.rewire(planned, handles, GRACE).await.map_err(failed(&planned.section.name))?;
+                source
+                    .rewire(planned, handles, GRACE)
+                    .await
+                    .map_err(failed(&planned.section.name))?;
             }
         }
         Ok(())
@@ -121,8 +150,15 @@ impl Agent {
     /// A group that alone drains a vanishing channel goes on until that is empty.
     async fn stop_groups(&mut self, changes: &Changes) {
         let mut halting = vec![];
-        for name in changes.groups.stopped.iter().chain(&changes.groups.restarted) {
-            let Some(group) = self.groups.remove(name) else { continue };
+        for name in changes
+            .groups
+            .stopped
+            .iter()
+            .chain(&changes.groups.restarted)
+        {
+            let Some(group) = self.groups.remove(name) else {
+                continue;
+            };
             let left: Vec<_> = (changes.channels.stopped.iter())
                 .filter(|channel| group.channels.contains(channel))
                 .filter_map(|channel| self.channels.remove(channel))
@@ -145,10 +181,17 @@ impl Agent {
     async fn replace_channels(&mut self, plan: &Plan, changes: &mut Changes) {
         for planned in &plan.channels {
             let name = short_name(&planned.section.name);
-            if !changes.channels.restarted.iter().any(|replaced| replaced == name) {
+            if !changes
+                .channels
+                .restarted
+                .iter()
+                .any(|replaced| replaced == name)
+            {
                 continue;
             }
-            let Some(channel) = self.channels.get_mut(name) else { continue };
+            let Some(channel) = self.channels.get_mut(name) else {
+                continue;
+            };
             if let Err(error) = channel.replace(planned, &self.info).await {
                 let text = format!("{} keeps its settings: {error}", planned.section.name);
                 tracing::error!("{text}");
@@ -158,7 +201,12 @@ impl Agent {
     }
 
     async fn remove_channels(&mut self, changes: &Changes) {
-        let removed = changes.channels.stopped.iter().filter_map(|name| self.channels.remove(name)).collect();
+        let removed = changes
+            .channels
+            .stopped
+            .iter()
+            .filter_map(|name| self.channels.remove(name))
+            .collect();
         close_all(removed).await;
     }
 
@@ -169,10 +217,12 @@ impl Agent {
                 continue;
             }
             let find = |name: &str| {
-                self.channels.get(name).map(|channel| (channel.handle.clone(), channel.opened()))
+                self.channels
+                    .get(name)
+                    .map(|channel| (channel.handle.clone(), channel.opened()))
             };
-            let group =
-                RunningGroup::start(planned, find, &self.info).map_err(failed(&planned.section.name))?;
+            let group = RunningGroup::start(planned, find, &self.info)
+                .map_err(failed(&planned.section.name))?;
             self.groups.insert(name, group);
         }
         Ok(())
@@ -184,18 +234,27 @@ impl Agent {
             if self.sources.contains_key(&name) {
                 continue;
             }
-            let channels = planned.frame.channels.texts().filter_map(|name| self.channels.get(name));
-            let channels = channels.map(|channel| (channel.handle.clone(), channel.opened())).collect();
-            let source =
-                RunningSource::start(planned, channels, &self.info).map_err(failed(&planned.section.name))?;
+            let channels = planned
+                .frame
+                .channels
+                .texts()
+                .filter_map(|name| self.channels.get(name));
+            let channels = channels
+                .map(|channel| (channel.handle.clone(), channel.opened()))
+                .collect();
+            let source = RunningSource::start(planned, channels, &self.info)
+                .map_err(failed(&planned.section.name))?;
             self.sources.insert(name, source);
         }
         Ok(())
     }
 
     fn publish(&self, plan: &Plan) {
-        let mut entries: Vec<Arc<Entry>> =
-            self.channels.values().map(|channel| channel.entry.clone()).collect();
+        let mut entries: Vec<Arc<Entry>> = self
+            .channels
+            .values()
+            .map(|channel| channel.entry.clone())
+            .collect();
         entries.extend(self.sources.values().map(|source| source.entry.clone()));
         entries.extend(self.groups.values().flat_map(|group| group.entries.clone()));
         for refused in &plan.refused {
@@ -204,11 +263,16 @@ impl Agent {
             entries.push(Entry::new(&cx, &refused.type_name, Live::Other));
         }
         let retiring = self.retiring.iter().flat_map(|(group, channels)| {
-            group.entries.iter().chain(channels.iter().map(|channel| &channel.entry))
+            group
+                .entries
+                .iter()
+                .chain(channels.iter().map(|channel| &channel.entry))
         });
         // What a successor has the name of is not shown twice.
-        let retiring: Vec<_> =
-            retiring.filter(|old| !entries.iter().any(|new| new.is_same(old))).cloned().collect();
+        let retiring: Vec<_> = retiring
+            .filter(|old| !entries.iter().any(|new| new.is_same(old)))
+            .cloned()
+            .collect();
         entries.extend(retiring);
         self.board.publish(entries);
     }
@@ -217,8 +281,13 @@ impl Agent {
     pub async fn settle_retired(&mut self) {
         for (mut group, channels) in std::mem::take(&mut self.retiring) {
             if group.is_finished() {
-                group.entries.iter().for_each(|entry| self.board.withdraw(entry));
-                channels.iter().for_each(|channel| self.board.withdraw(&channel.entry));
+                group
+                    .entries
+                    .iter()
+                    .for_each(|entry| self.board.withdraw(entry));
+                channels
+                    .iter()
+                    .for_each(|channel| self.board.withdraw(&channel.entry));
                 close_all(channels).await;
             } else {
                 self.retiring.push((group, channels));

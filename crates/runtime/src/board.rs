@@ -7,7 +7,9 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use flume_core::{AgentInfo, ChannelHandle, Context, SourceContext, State, StateHandle, metrics::Metrics};
+use flume_core::{
+    AgentInfo, ChannelHandle, Context, SourceContext, State, StateHandle, metrics::Metrics,
+};
 use parking_lot::Mutex;
 
 use crate::check::short_name;
@@ -146,8 +148,14 @@ pub struct Reload {
 
 impl Board {
     pub(crate) fn new(agent: Arc<AgentInfo>) -> Self {
-        let (started, entries) = (SystemTime::now(), ArcSwap::default());
-        Board(Arc::new(Inner { agent, started, entries, reload: Mutex::default() }))
+        let started = SystemTime::now();
+        let entries = ArcSwap::default();
+        Board(Arc::new(Inner {
+            agent,
+            started,
+            entries,
+            reload: Mutex::default(),
+        }))
     }
 
     /// The agent.
@@ -172,7 +180,12 @@ impl Board {
 
     /// Shows a component no longer.
     pub(crate) fn withdraw(&self, entry: &Arc<Entry>) {
-        let others = self.entries().iter().filter(|shown| !Arc::ptr_eq(shown, entry)).cloned().collect();
+        let others = self
+            .entries()
+            .iter()
+            .filter(|shown| !Arc::ptr_eq(shown, entry))
+            .cloned()
+            .collect();
         self.0.entries.store(Arc::new(others));
     }
 
@@ -182,7 +195,10 @@ impl Board {
     }
 
     pub(crate) fn reloaded(&self, error: Option<String>) {
-        *self.0.reload.lock() = Some(Reload { at: SystemTime::now(), error });
+        *self.0.reload.lock() = Some(Reload {
+            at: SystemTime::now(),
+            error,
+        });
     }
 
     /// The components that are not ready to work, with the reason; one that has done all it had to do is.

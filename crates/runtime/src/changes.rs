@@ -42,17 +42,28 @@ pub struct Names {
 impl Changes {
     /// Refuses a plan with errors once something runs, and one that would lose events.
     pub(crate) fn between(agent: &Agent, plan: &Plan) -> Result<Changes, ReloadError> {
-        let first_start = agent.channels.is_empty() && agent.sources.is_empty() && agent.groups.is_empty();
-        let mut errors = plan.diagnostics.iter().filter(|found| found.severity == Severity::Error);
+        let first_start =
+            agent.channels.is_empty() && agent.sources.is_empty() && agent.groups.is_empty();
+        let mut errors = plan
+            .diagnostics
+            .iter()
+            .filter(|found| found.severity == Severity::Error);
         if let (false, Some(first)) = (first_start, errors.next()) {
-            return Err(ReloadError::Invalid { errors: errors.count() + 1, first: first.to_string() });
+            return Err(ReloadError::Invalid {
+                errors: errors.count() + 1,
+                first: first.to_string(),
+            });
         }
-        let mut changes = Changes { channels: channel_changes(agent, plan), ..Changes::default() };
+        let mut changes = Changes {
+            channels: channel_changes(agent, plan),
+            ..Changes::default()
+        };
         changes.refuse_losses(agent, plan)?;
         for planned in &plan.groups {
             let name = short_name(&planned.section.name).to_string();
-            let disturbed =
-                sinks::channels(planned).iter().any(|name| changes.channels.restarted.contains(name));
+            let disturbed = sinks::channels(planned)
+                .iter()
+                .any(|name| changes.channels.restarted.contains(name));
             match agent.groups.get(&name) {
                 None => changes.groups.started.push(name),
                 Some(running) if disturbed || running.values != sinks::values(planned) => {
@@ -84,7 +95,12 @@ impl Changes {
     /// A channel that is not durable may neither shrink below what it holds nor vanish with events that
     /// no sink of the old configuration could deliver.
     fn refuse_losses(&self, agent: &Agent, plan: &Plan) -> Result<(), ReloadError> {
-        let held = |name: &str| agent.channels.get(name).map_or(0, RunningChannel::volatile_events);
+        let held = |name: &str| {
+            agent
+                .channels
+                .get(name)
+                .map_or(0, RunningChannel::volatile_events)
+        };
         let refuse = |name: &str, reason: String| {
             let channel = format!("{}.channels.{name}", agent.info.name);
             Err(ReloadError::Channel { channel, reason })
@@ -92,18 +108,34 @@ impl Changes {
         for planned in &plan.channels {
             let name = short_name(&planned.section.name);
             let cx = Context::of_agent(&planned.section.name, vec![], agent.info.clone());
-            let capacity = (planned.build)(&cx).map_or(usize::MAX, |channel| channel.stats().capacity);
-            if self.channels.restarted.iter().any(|changed| changed == name) && held(name) > capacity {
+            let capacity =
+                (planned.build)(&cx).map_or(usize::MAX, |channel| channel.stats().capacity);
+            if self
+                .channels
+                .restarted
+                .iter()
+                .any(|changed| changed == name)
+                && held(name) > capacity
+            {
                 return refuse(
                     name,
-                    format!("holds {} events, more than the new capacity {capacity}", held(name)),
+                    format!(
+                        "holds {} events, more than the new capacity {capacity}",
+                        held(name)
+                    ),
                 );
             }
         }
         for name in &self.channels.stopped {
-            let drained = agent.groups.values().any(|group| group.channels.contains(name));
+            let drained = agent
+                .groups
+                .values()
+                .any(|group| group.channels.contains(name));
             if held(name) > 0 && !drained {
-                return refuse(name, format!("holds {} events that no sink would take", held(name)));
+                return refuse(
+                    name,
+                    format!("holds {} events that no sink would take", held(name)),
+                );
             }
         }
         Ok(())
@@ -121,12 +153,16 @@ fn channel_changes(agent: &Agent, plan: &Plan) -> Names {
         let name = short_name(&planned.section.name).to_string();
         match agent.channels.get(&name) {
             None => changes.started.push(name),
-            Some(running) if running.values != channels::values(planned) => changes.restarted.push(name),
+            Some(running) if running.values != channels::values(planned) => {
+                changes.restarted.push(name)
+            }
             Some(_) => {}
         }
     }
-    changes.stopped =
-        missing(agent.channels.keys(), plan.channels.iter().map(|channel| &channel.section.name));
+    changes.stopped = missing(
+        agent.channels.keys(),
+        plan.channels.iter().map(|channel| &channel.section.name),
+    );
     changes
 }
 
@@ -136,7 +172,10 @@ fn missing<'a>(
     planned: impl Iterator<Item = &'a String>,
 ) -> Vec<String> {
     let planned: Vec<_> = planned.map(|name| short_name(name)).collect();
-    running.filter(|name| !planned.contains(&name.as_str())).cloned().collect()
+    running
+        .filter(|name| !planned.contains(&name.as_str()))
+        .cloned()
+        .collect()
 }
 
 impl fmt::Display for Changes {
@@ -145,9 +184,11 @@ impl fmt::Display for Changes {
             return f.write_str("nothing changes");
         }
         let mut parts = vec![];
-        for (kind, names) in
-            [("channels", &self.channels), ("sinks", &self.groups), ("sources", &self.sources)]
-        {
+        for (kind, names) in [
+            ("channels", &self.channels),
+            ("sinks", &self.groups),
+            ("sources", &self.sources),
+        ] {
             let lists = [
                 ("start", &names.started),
                 ("restart", &names.restarted),

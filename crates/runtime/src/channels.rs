@@ -36,11 +36,21 @@ impl RunningChannel {
     pub(crate) fn start(plan: &ChannelPlan, agent: &Arc<AgentInfo>) -> Result<Self, BuildError> {
         let cx = Context::of_agent(&plan.section.name, vec![], agent.clone());
         let handle = ChannelHandle::new((plan.build)(&cx)?, cx.clone());
-        let type_name = plan.section.settings.get("type").map_or("", |setting| &setting.text);
+        let type_name = plan
+            .section
+            .settings
+            .get("type")
+            .map_or("", |setting| &setting.text);
         let entry = Entry::new(&cx, type_name, Live::Channel(handle.clone()));
         let opened = watch::Sender::new(false);
         let opener = tokio::spawn(open(handle.clone(), opened.clone()));
-        Ok(RunningChannel { values: values(plan), handle, entry, opened, opener })
+        Ok(RunningChannel {
+            values: values(plan),
+            handle,
+            entry,
+            opened,
+            opener,
+        })
     }
 
     /// Puts a channel of changed settings in its place. Its sinks have been stopped.
@@ -74,7 +84,11 @@ impl RunningChannel {
     /// Events that would be lost with it.
     pub(crate) fn volatile_events(&self) -> usize {
         let stats = self.handle.stats();
-        if self.handle.durable() { 0 } else { stats.events + stats.in_flight }
+        if self.handle.durable() {
+            0
+        } else {
+            stats.events + stats.in_flight
+        }
     }
 
     /// Closes it; what it holds and is not durable is lost, and told.
@@ -95,7 +109,10 @@ pub(crate) fn values(plan: &ChannelPlan) -> BTreeMap<String, String> {
 
 /// A copy that outlives the plan.
 pub(crate) fn owned(values: BTreeMap<&str, &str>) -> BTreeMap<String, String> {
-    values.into_iter().map(|(key, value)| (key.into(), value.into())).collect()
+    values
+        .into_iter()
+        .map(|(key, value)| (key.into(), value.into()))
+        .collect()
 }
 
 async fn open(handle: ChannelHandle, opened: watch::Sender<bool>) {

@@ -4,7 +4,8 @@ use std::{collections::HashMap, sync::Arc};
 
 use flume_conf::{GroupPlan, Plan, Refused, SourcePlan};
 use flume_core::{
-    AgentInfo, BuildError, ChannelStats, Context, Diagnostic, Interceptor, Severity, Source, props::Section,
+    AgentInfo, BuildError, ChannelStats, Context, Diagnostic, Interceptor, Severity, Source,
+    props::Section,
 };
 
 /// Moves what cannot be built from the plan's components to `refused`, with a diagnostic each. No I/O.
@@ -21,7 +22,9 @@ pub fn check(mut plan: Plan, agent: &Arc<AgentInfo>) -> Plan {
         let built = (channel.build)(&cx).map(|channel| channel.stats());
         let stats = built.map_err(|error| check.refuse(&channel.section, &error));
         let short = short_name(&channel.section.name).to_string();
-        stats.map(|stats| check.channels.insert(short, stats)).is_ok()
+        stats
+            .map(|stats| check.channels.insert(short, stats))
+            .is_ok()
     });
     plan.sources.retain_mut(|source| check.source(source));
     plan.groups.retain_mut(|group| check.group(group));
@@ -55,7 +58,11 @@ struct Feeder {
 
 impl Feeder {
     fn may_set(&self, header: &str) -> bool {
-        self.source.may_set(header) || self.interceptors.iter().any(|interceptor| interceptor.may_set(header))
+        self.source.may_set(header)
+            || self
+                .interceptors
+                .iter()
+                .any(|interceptor| interceptor.may_set(header))
     }
 }
 
@@ -66,12 +73,18 @@ impl Check {
 
     fn source(&mut self, source: &mut SourcePlan) -> bool {
         let frame = &mut source.frame;
-        frame.channels.0.retain(|name| self.channels.contains_key(&name.text));
+        frame
+            .channels
+            .0
+            .retain(|name| self.channels.contains_key(&name.text));
         if frame.channels.0.is_empty() {
             self.left_out(&source.section, "none of its channels can run");
             return false;
         }
-        let cx = self.context(&source.section, frame.channels.texts().map(String::from).collect());
+        let cx = self.context(
+            &source.section,
+            frame.channels.texts().map(String::from).collect(),
+        );
         let interceptors = match wire(frame, &cx) {
             Err(error) => {
                 self.refuse(&source.frame_section, &error);
@@ -88,7 +101,11 @@ impl Check {
                 let fits = self.fits(source, built.batch_size());
                 if fits {
                     let channels = cx.peers.to_vec();
-                    self.feeders.push(Feeder { channels, source: built, interceptors });
+                    self.feeders.push(Feeder {
+                        channels,
+                        source: built,
+                        interceptors,
+                    });
                 }
                 fits
             }
@@ -107,9 +124,14 @@ impl Check {
 
     /// A batch larger than a channel's transaction would be refused for ever.
     fn fits(&mut self, source: &SourcePlan, batch: usize) -> bool {
-        let limits =
-            source.frame.channels.texts().map(|name| (name, self.channels[name].transaction_capacity));
-        let Some((channel, limit)) = limits.min_by_key(|(_, limit)| *limit) else { return true };
+        let limits = source
+            .frame
+            .channels
+            .texts()
+            .map(|name| (name, self.channels[name].transaction_capacity));
+        let Some((channel, limit)) = limits.min_by_key(|(_, limit)| *limit) else {
+            return true;
+        };
         if batch <= limit {
             return true;
         }
@@ -153,12 +175,19 @@ impl Check {
         if group.sinks.is_empty() {
             return false;
         }
-        let sinks = group.sinks.iter().map(|sink| short_name(&sink.section.name).to_string()).collect();
+        let sinks = group
+            .sinks
+            .iter()
+            .map(|sink| short_name(&sink.section.name).to_string())
+            .collect();
         if let Err(error) = (group.processor)(&self.context(&group.section, sinks)) {
             let error = error.inside("processor");
             self.refuse(&group.section, &error);
             for sink in &group.sinks {
-                self.left_out(&sink.section, &format!("its group {} cannot run", group.section.name));
+                self.left_out(
+                    &sink.section,
+                    &format!("its group {} cannot run", group.section.name),
+                );
             }
             return false;
         }
@@ -168,7 +197,14 @@ impl Check {
     fn refuse(&mut self, section: &Section, error: &BuildError) {
         self.report(Severity::Error, section, error);
         let text = error.text.clone();
-        self.left_out(section, &if error.key.is_empty() { text } else { format!("{}: {text}", error.key) });
+        self.left_out(
+            section,
+            &if error.key.is_empty() {
+                text
+            } else {
+                format!("{}: {text}", error.key)
+            },
+        );
     }
 
     fn left_out(&mut self, section: &Section, reason: &str) {
@@ -177,18 +213,34 @@ impl Check {
 
     fn report(&mut self, severity: Severity, section: &Section, error: &BuildError) {
         let setting = section.settings.get(&error.key);
-        let place = setting.map_or(&section.home, |setting| &setting.value_place).clone();
-        let key = format!("{}.{}", section.name, error.key).trim_end_matches('.').into();
-        self.diagnostics.push(Diagnostic { severity, place, key, text: error.text.clone(), hint: None });
+        let place = setting
+            .map_or(&section.home, |setting| &setting.value_place)
+            .clone();
+        let key = format!("{}.{}", section.name, error.key)
+            .trim_end_matches('.')
+            .into();
+        self.diagnostics.push(Diagnostic {
+            severity,
+            place,
+            key,
+            text: error.text.clone(),
+            hint: None,
+        });
     }
 }
 
 /// What a source's frame leads through.
 pub(crate) fn wire(frame: &flume_conf::SourceFrame, cx: &Context) -> Result<Wires, BuildError> {
     let interceptors = frame.interceptors.create("interceptors", cx)?;
-    let selector = frame.selector.create(&cx.inside("selector")).map_err(|error| error.inside("selector"))?;
+    let selector = frame
+        .selector
+        .create(&cx.inside("selector"))
+        .map_err(|error| error.inside("selector"))?;
     Ok((interceptors, selector))
 }
 
 /// Interceptors and selector of a source.
-pub(crate) type Wires = (Vec<Box<dyn flume_core::Interceptor>>, Box<dyn flume_core::ChannelSelector>);
+pub(crate) type Wires = (
+    Vec<Box<dyn flume_core::Interceptor>>,
+    Box<dyn flume_core::ChannelSelector>,
+);

@@ -71,17 +71,24 @@ pub(crate) async fn listen(
     reloads: mpsc::Sender<ReloadRequest>,
 ) -> io::Result<ControlSocket> {
     // Nobody else may connect, not even before the socket has its mode.
-    DirBuilder::new().recursive(true).mode(0o700).create(state_dir)?;
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(state_dir)?;
     let path = state_dir.join(SOCKET);
     if UnixStream::connect(&path).await.is_ok() {
-        return Err(io::Error::new(ErrorKind::AddrInUse, "another agent of this name is running"));
+        return Err(io::Error::new(
+            ErrorKind::AddrInUse,
+            "another agent of this name is running",
+        ));
     }
     let _ = fs::remove_file(&path);
     let listener = UnixListener::bind(&path)?;
     fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
-            let (board, reloads) = (board.clone(), reloads.clone());
+            let board = board.clone();
+            let reloads = reloads.clone();
             tokio::spawn(async move {
                 if let Err(error) = converse(stream, board, reloads).await {
                     tracing::debug!("control connection ended: {error}");
@@ -92,27 +99,43 @@ pub(crate) async fn listen(
     Ok(ControlSocket(path))
 }
 
-async fn converse(stream: UnixStream, board: Board, reloads: mpsc::Sender<ReloadRequest>) -> io::Result<()> {
+async fn converse(
+    stream: UnixStream,
+    board: Board,
+    reloads: mpsc::Sender<ReloadRequest>,
+) -> io::Result<()> {
     let (read, mut write) = stream.into_split();
     let mut line = String::new();
-    BufReader::new(read.take(REQUEST_BYTES_MAX)).read_line(&mut line).await?;
+    BufReader::new(read.take(REQUEST_BYTES_MAX))
+        .read_line(&mut line)
+        .await?;
     let answer = match serde_json::from_str(&line) {
         Err(error) => Answer::Failed(format!("not a request: {error}")),
         Ok(Request::Status) => Answer::Status(Box::new(status(&board))),
         Ok(Request::Reload { dry_run }) => {
             let (sender, receiver) = oneshot::channel();
-            let sent = reloads.send(ReloadRequest { dry_run, answer: sender }).await.is_ok();
+            let sent = reloads
+                .send(ReloadRequest {
+                    dry_run,
+                    answer: sender,
+                })
+                .await
+                .is_ok();
             let answer = if sent { receiver.await.ok() } else { None };
             answer.unwrap_or_else(|| Answer::Failed("the agent is stopping".into()))
         }
     };
-    write.write_all((serde_json::to_string(&answer)? + "\n").as_bytes()).await
+    write
+        .write_all((serde_json::to_string(&answer)? + "\n").as_bytes())
+        .await
 }
 
 /// Asks the agent whose state directory this is.
 pub async fn ask(state_dir: &Path, request: &Request) -> io::Result<Answer> {
     let mut stream = UnixStream::connect(state_dir.join(SOCKET)).await?;
-    stream.write_all((serde_json::to_string(request)? + "\n").as_bytes()).await?;
+    stream
+        .write_all((serde_json::to_string(request)? + "\n").as_bytes())
+        .await?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await?;
     Ok(serde_json::from_str(&answer)?)

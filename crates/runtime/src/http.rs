@@ -24,7 +24,9 @@ const RETRY: Duration = Duration::from_secs(3);
 pub(crate) async fn serve(address: SocketAddr, board: Board) {
     let first = listen(address).await;
     if let Err(error) = &first {
-        tracing::error!("monitoring failed to listen at {address}, it is tried every {RETRY:?}: {error}");
+        tracing::error!(
+            "monitoring failed to listen at {address}, it is tried every {RETRY:?}: {error}"
+        );
     }
     tokio::spawn(async move {
         let mut next = first;
@@ -50,7 +52,12 @@ async fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     Ok(listener)
 }
 
-async fn answer(State(board): State<Board>, method: Method, uri: Uri, headers: HeaderMap) -> Response {
+async fn answer(
+    State(board): State<Board>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Response {
     if method == Method::TRACE || method == Method::OPTIONS {
         return StatusCode::FORBIDDEN.into_response();
     }
@@ -60,7 +67,10 @@ async fn answer(State(board): State<Board>, method: Method, uri: Uri, headers: H
         "/metrics/prometheus" => typed(PROMETHEUS, metrics::prometheus(&board)),
         "/healthz" => typed("text/plain", "ok\n".into()),
         "/readyz" => ready(&board),
-        "/" => typed("text/html", "<html><body><a href=\"/metrics\">metrics</a></body></html>".into()),
+        "/" => typed(
+            "text/html",
+            "<html><body><a href=\"/metrics\">metrics</a></body></html>".into(),
+        ),
         _ => StatusCode::NOT_FOUND.into_response(),
     }
 }
@@ -71,8 +81,13 @@ fn typed(kind: &'static str, text: String) -> Response {
 
 /// A scraper asks for its formats by name and for no JSON; everybody else gets Flume's.
 fn wants_prometheus(headers: &HeaderMap) -> bool {
-    let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
-    let named = ["text/plain", "application/openmetrics-text"].iter().any(|kind| accept.contains(kind));
+    let accept = headers
+        .get(header::ACCEPT)
+        .and_then(|accept| accept.to_str().ok())
+        .unwrap_or_default();
+    let named = ["text/plain", "application/openmetrics-text"]
+        .iter()
+        .any(|kind| accept.contains(kind));
     named && !accept.contains("json")
 }
 
@@ -95,8 +110,7 @@ mod tests {
 
     #[test]
     fn scrapers_get_their_format_and_nobody_else() {
-        let prometheus =
-            "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.3,*/*;q=0.1";
+        let prometheus = "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.3,*/*;q=0.1";
         check(prometheus, true);
         check("text/plain", true);
         check("*/*", false);

@@ -40,8 +40,12 @@ const SINK_ATTRIBUTES: &[&str] = &[
     "ChannelReadFail",
 ];
 
-const CHANNEL_ATTRIBUTES: &[&str] =
-    &["EventPutAttemptCount", "EventPutSuccessCount", "EventTakeAttemptCount", "EventTakeSuccessCount"];
+const CHANNEL_ATTRIBUTES: &[&str] = &[
+    "EventPutAttemptCount",
+    "EventPutSuccessCount",
+    "EventTakeAttemptCount",
+    "EventTakeSuccessCount",
+];
 
 /// What Flume shows for every component of a kind, touched or not.
 fn attributes(kind: Kind) -> &'static [&'static str] {
@@ -57,17 +61,23 @@ pub fn json(board: &Board) -> String {
     let entries = board.entries();
     let shown = entries.iter().map(|entry| {
         let kind = entry.kind.name().to_uppercase();
-        let attributes =
-            flume_attributes(entry).into_iter().map(|(name, value)| (name, Value::String(value)));
+        let attributes = flume_attributes(entry)
+            .into_iter()
+            .map(|(name, value)| (name, Value::String(value)));
         let attributes = attributes.chain([("Type".to_string(), Value::String(kind.clone()))]);
-        (format!("{kind}.{}", entry.name), Value::Object(attributes.collect()))
+        (
+            format!("{kind}.{}", entry.name),
+            Value::Object(attributes.collect()),
+        )
     });
     Value::Object(shown.collect::<Map<_, _>>()).to_string()
 }
 
 fn flume_attributes(entry: &Entry) -> BTreeMap<String, String> {
-    let mut shown: BTreeMap<String, String> =
-        attributes(entry.kind).iter().map(|name| (name.to_string(), "0".into())).collect();
+    let mut shown: BTreeMap<String, String> = attributes(entry.kind)
+        .iter()
+        .map(|name| (name.to_string(), "0".into()))
+        .collect();
     for reading in entry.metrics.read() {
         shown.extend(plain(reading.name, &reading.value));
     }
@@ -81,11 +91,18 @@ fn flume_attributes(entry: &Entry) -> BTreeMap<String, String> {
             java_double(fill_percentage(stats.events, stats.capacity)),
         );
     }
-    let stopped = if state == State::Stopped { millis(since) } else { 0 };
+    let stopped = if state == State::Stopped {
+        millis(since)
+    } else {
+        0
+    };
     shown.insert("StartTime".into(), millis(entry.started).to_string());
     shown.insert("StopTime".into(), stopped.to_string());
     shown.insert("State".into(), state.name().into());
-    shown.insert("StateReason".into(), state.reason().unwrap_or_default().into());
+    shown.insert(
+        "StateReason".into(),
+        state.reason().unwrap_or_default().into(),
+    );
     shown
 }
 
@@ -104,16 +121,25 @@ pub(crate) fn plain(name: &str, value: &Reading) -> Vec<(String, String)> {
 }
 
 fn fill_percentage(events: usize, capacity: usize) -> f64 {
-    if capacity == 0 { f64::MAX } else { events as f64 * 100.0 / capacity as f64 }
+    if capacity == 0 {
+        f64::MAX
+    } else {
+        events as f64 * 100.0 / capacity as f64
+    }
 }
 
 /// As `Double.toString`, which always shows a fraction, and an exponent from ten million on.
 fn java_double(number: f64) -> String {
-    if number >= 1e7 { format!("{number:E}") } else { format!("{number:?}") }
+    if number >= 1e7 {
+        format!("{number:E}")
+    } else {
+        format!("{number:?}")
+    }
 }
 
 fn millis(time: SystemTime) -> u128 {
-    time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis())
+    time.duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_millis())
 }
 
 /// Prometheus' text format, version 0.0.4: `flume_sink_event_drain_success_total{agent="a1",component="k1"} 7`.
@@ -131,13 +157,26 @@ pub fn prometheus(board: &Board) -> String {
                 .push(format!("{name}{{{labels}}} {value}"));
         };
         let family = |name: &str| format!("flume_{}_{}", entry.kind.name(), snake(name));
-        let mut metrics: BTreeMap<_, _> =
-            attributes(entry.kind).iter().map(|name| (*name, Reading::Count(0))).collect();
-        metrics.extend(entry.metrics.read().into_iter().map(|read| (read.name, read.value)));
+        let mut metrics: BTreeMap<_, _> = attributes(entry.kind)
+            .iter()
+            .map(|name| (*name, Reading::Count(0)))
+            .collect();
+        metrics.extend(
+            entry
+                .metrics
+                .read()
+                .into_iter()
+                .map(|read| (read.name, read.value)),
+        );
         for (name, value) in metrics {
             match value {
                 Reading::Count(number) if name != "OpenConnectionCount" => {
-                    add(family(name) + "_total", "counter", &labels, number.to_string());
+                    add(
+                        family(name) + "_total",
+                        "counter",
+                        &labels,
+                        number.to_string(),
+                    );
                 }
                 Reading::Count(number) | Reading::Level(number) => {
                     add(family(name), "gauge", &labels, number.to_string());
@@ -148,23 +187,51 @@ pub fn prometheus(board: &Board) -> String {
                 }
                 Reading::Durations(durations) => {
                     let name = family(name) + "_seconds";
-                    histograms.entry(name.clone()).or_default().push(histogram(&name, &labels, &durations));
+                    histograms
+                        .entry(name.clone())
+                        .or_default()
+                        .push(histogram(&name, &labels, &durations));
                 }
             }
         }
         if let Live::Channel(handle) = &entry.live {
             let stats = handle.stats();
-            let age = stats.oldest.and_then(|oldest| oldest.elapsed().ok()).unwrap_or_default();
+            let age = stats
+                .oldest
+                .and_then(|oldest| oldest.elapsed().ok())
+                .unwrap_or_default();
             add(family("Size"), "gauge", &labels, stats.events.to_string());
             add(family("Bytes"), "gauge", &labels, stats.bytes.to_string());
-            add(family("InFlight"), "gauge", &labels, stats.in_flight.to_string());
-            add(family("Capacity"), "gauge", &labels, stats.capacity.to_string());
-            add(family("OldestEventAgeSeconds"), "gauge", &labels, format!("{:.3}", age.as_secs_f64()));
+            add(
+                family("InFlight"),
+                "gauge",
+                &labels,
+                stats.in_flight.to_string(),
+            );
+            add(
+                family("Capacity"),
+                "gauge",
+                &labels,
+                stats.capacity.to_string(),
+            );
+            add(
+                family("OldestEventAgeSeconds"),
+                "gauge",
+                &labels,
+                format!("{:.3}", age.as_secs_f64()),
+            );
         }
         let state = entry.state.get().0;
-        for name in ["starting", "running", "waiting", "failing", "refused", "stopped"] {
+        for name in [
+            "starting", "running", "waiting", "failing", "refused", "stopped",
+        ] {
             let labels = format!("{labels},kind=\"{}\",state=\"{name}\"", entry.kind.name());
-            add("flume_component_state".into(), "gauge", &labels, u8::from(state.name() == name).to_string());
+            add(
+                "flume_component_state".into(),
+                "gauge",
+                &labels,
+                u8::from(state.name() == name).to_string(),
+            );
         }
     }
     let mut text = String::new();
@@ -179,10 +246,15 @@ pub fn prometheus(board: &Board) -> String {
 
 /// The lines of one histogram.
 fn histogram(name: &str, labels: &str, Durations { within, count, sum }: &Durations) -> String {
-    let bounds = Histogram::BOUNDS.iter().map(|bound| bound.as_secs_f64().to_string());
-    let buckets = bounds.zip(within.iter()).chain([("+Inf".to_string(), count)]);
-    let mut lines: Vec<_> =
-        buckets.map(|(bound, seen)| format!("{name}_bucket{{{labels},le=\"{bound}\"}} {seen}")).collect();
+    let bounds = Histogram::BOUNDS
+        .iter()
+        .map(|bound| bound.as_secs_f64().to_string());
+    let buckets = bounds
+        .zip(within.iter())
+        .chain([("+Inf".to_string(), count)]);
+    let mut lines: Vec<_> = buckets
+        .map(|(bound, seen)| format!("{name}_bucket{{{labels},le=\"{bound}\"}} {seen}"))
+        .collect();
     lines.push(format!("{name}_sum{{{labels}}} {}", sum.as_secs_f64()));
     lines.push(format!("{name}_count{{{labels}}} {count}"));
     lines.join("\n")
@@ -201,7 +273,10 @@ fn snake(name: &str) -> String {
 }
 
 fn escape(label: &str) -> String {
-    label.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+    label
+        .replace('\\', "\\\\")
+        .replace('"', "\\\"")
+        .replace('\n', "\\n")
 }
 
 #[cfg(test)]
@@ -210,7 +285,11 @@ mod tests {
 
     #[test]
     fn numbers_as_java_writes_them() {
-        for (number, expected) in [(0.0, "0.0"), (2.0, "2.0"), (2.0 / 110.0 * 100.0, "1.8181818181818181")] {
+        for (number, expected) in [
+            (0.0, "0.0"),
+            (2.0, "2.0"),
+            (2.0 / 110.0 * 100.0, "1.8181818181818181"),
+        ] {
             assert_eq!(java_double(number), expected);
         }
         assert_eq!(java_double(fill_percentage(0, 0)), "1.7976931348623157E308");

@@ -25,7 +25,9 @@ pub(crate) fn stopping() {
 
 /// Feeds the watchdog, twice as often as it must be, as long as the runtime of the sources turns.
 pub(crate) fn feed_watchdog() {
-    let Some(limit) = sd_notify::watchdog_enabled().filter(|limit| !limit.is_zero()) else { return };
+    let Some(limit) = sd_notify::watchdog_enabled().filter(|limit| !limit.is_zero()) else {
+        return;
+    };
     tokio::spawn(async move {
         let mut every = tokio::time::interval((limit / 2).max(Duration::from_millis(1)));
         loop {

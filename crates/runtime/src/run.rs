@@ -66,23 +66,39 @@ pub async fn run(
     options: &Options,
 ) -> Result<Remained, RunError> {
     let mut signals = Signals::new().map_err(system("listen for signals"))?;
-    let plan = check(configuration.read().map_err(RunError::Configuration)?, &info);
+    let plan = check(
+        configuration.read().map_err(RunError::Configuration)?,
+        &info,
+    );
     report(&plan);
     startable(&plan, options.strict)?;
     let mut agent = Agent::new(info.clone());
     if let Some(address) = options.monitoring {
         http::serve(address, agent.board()).await;
     }
-    agent.apply(&plan).await.map_err(|error| RunError::Configuration(error.to_string()))?;
+    agent
+        .apply(&plan)
+        .await
+        .map_err(|error| RunError::Configuration(error.to_string()))?;
     tokio::spawn(agent.board().sample());
     let (reloads, requests) = mpsc::channel(RELOAD_QUEUE);
     let control = control::listen(&info.state_dir, agent.board(), reloads).await;
     let _control = control.inspect_err(|error| {
-        tracing::warn!("`flume-ng status` will not work, {}: {error}", info.state_dir.display())
+        tracing::warn!(
+            "`flume-ng status` will not work, {}: {error}",
+            info.state_dir.display()
+        )
     });
     notify::ready();
     notify::feed_watchdog();
-    serve(&mut agent, &mut *configuration, options, &mut signals, requests).await;
+    serve(
+        &mut agent,
+        &mut *configuration,
+        options,
+        &mut signals,
+        requests,
+    )
+    .await;
     notify::stopping();
     tracing::info!(
         "stopping; sinks may take {:?} to deliver what channels in memory hold",
@@ -117,10 +133,7 @@ async fn serve(
             }
             _ = housekeeping.tick() => agent.settle_retired().await,
             Some(request) = requests.recv() => {
-                let outcome = match request.dry_run {
-                    true => dry_run(agent, configuration),
-                    false => reload(agent, configuration).await,
-                };
+                let outcome = if request.dry_run { dry_run(agent, configuration) } else { reload(agent, configuration).await };
                 let answer = outcome
                     .map_or_else(|error| Answer::Failed(error.to_string()), |changes| Answer::Changed(changes.to_string()));
                 let _ = request.answer.send(answer);
@@ -130,7 +143,10 @@ async fn serve(
 }
 
 /// Puts the configuration as it is now in the place of the running one, or leaves everything as it is.
-async fn reload(agent: &mut Agent, configuration: &mut dyn Configuration) -> Result<Changes, ReloadError> {
+async fn reload(
+    agent: &mut Agent,
+    configuration: &mut dyn Configuration,
+) -> Result<Changes, ReloadError> {
     notify::reloading();
     let outcome = match configuration.read().map_err(ReloadError::Unreadable) {
         Ok(plan) => {
@@ -170,8 +186,16 @@ fn report(plan: &Plan) {
 
 /// As Flume, an agent leaves out what it cannot run; unlike Flume, it does not run when nothing is left.
 fn startable(plan: &Plan, strict: bool) -> Result<(), RunError> {
-    let refused: Vec<_> = plan.refused.iter().map(|refused| refused.name.as_str()).collect();
-    let errors = plan.diagnostics.iter().filter(|found| found.severity == Severity::Error).count();
+    let refused: Vec<_> = plan
+        .refused
+        .iter()
+        .map(|refused| refused.name.as_str())
+        .collect();
+    let errors = plan
+        .diagnostics
+        .iter()
+        .filter(|found| found.severity == Severity::Error)
+        .count();
     if strict && (errors > 0 || !refused.is_empty()) {
         let text = format!(
             "--strict refuses a configuration with {errors} errors; left out would be: {}",
@@ -180,7 +204,10 @@ fn startable(plan: &Plan, strict: bool) -> Result<(), RunError> {
         return Err(RunError::Configuration(text));
     }
     if plan.sources.is_empty() && plan.groups.is_empty() {
-        let text = format!("agent {} has no source and no sink that can run", plan.agent);
+        let text = format!(
+            "agent {} has no source and no sink that can run",
+            plan.agent
+        );
         return Err(RunError::Configuration(text));
     }
     Ok(())

@@ -9,8 +9,8 @@ use std::{
 
 use flume_conf::GroupPlan;
 use flume_core::{
-    AgentInfo, BuildError, ChannelHandle, Context, Phase, RunnerConfig, Sink, SinkProcessor, SinkRunner,
-    Stop, Switch, component::Constructor, run_sinks,
+    AgentInfo, BuildError, ChannelHandle, Context, Phase, RunnerConfig, Sink, SinkProcessor,
+    SinkRunner, Stop, Switch, component::Constructor, run_sinks,
 };
 use tokio::{
     runtime::Handle,
@@ -69,27 +69,58 @@ impl RunningGroup {
         agent: &Arc<AgentInfo>,
     ) -> Result<Self, BuildError> {
         let (switch, stop) = Stop::new();
-        let (mut sinks, mut entries, mut opened) = (vec![], vec![], vec![]);
+        let mut sinks = vec![];
+        let mut entries = vec![];
+        let mut opened = vec![];
         let mut find = |name: &str| {
-            let found =
-                channel(name).ok_or_else(|| BuildError::at("channel", format!("there is no channel {name}")));
+            let found = channel(name)
+                .ok_or_else(|| BuildError::at("channel", format!("there is no channel {name}")));
             found.map(|(handle, open)| {
                 opened.push(open);
                 handle
             })
         };
         for sink in &plan.sinks {
-            let cx = Context::of_agent(&sink.section.name, vec![sink.channel.clone()], agent.clone());
+            let cx = Context::of_agent(
+                &sink.section.name,
+                vec![sink.channel.clone()],
+                agent.clone(),
+            );
             let channel = find(&sink.channel)?;
-            let dead_letters = sink.runner.dead_letter_channel.as_deref().map(&mut find).transpose()?;
-            let type_name = sink.section.settings.get("type").map_or("", |setting| &setting.text);
+            let dead_letters = sink
+                .runner
+                .dead_letter_channel
+                .as_deref()
+                .map(&mut find)
+                .transpose()?;
+            let type_name = sink
+                .section
+                .settings
+                .get("type")
+                .map_or("", |setting| &setting.text);
             entries.push(Entry::new(&cx, type_name, Live::Other));
-            let (build, config) = (sink.build.clone(), sink.runner.clone());
-            sinks.push(SinkBlueprint { build, cx, channel, dead_letters, config });
+            let build = sink.build.clone();
+            let config = sink.runner.clone();
+            sinks.push(SinkBlueprint {
+                build,
+                cx,
+                channel,
+                dead_letters,
+                config,
+            });
         }
-        let names = plan.sinks.iter().map(|sink| short_name(&sink.section.name).into()).collect();
+        let names = plan
+            .sinks
+            .iter()
+            .map(|sink| short_name(&sink.section.name).into())
+            .collect();
         let cx = Context::of_agent(&plan.section.name, names, agent.clone());
-        let blueprint = Blueprint { processor: plan.processor.clone(), cx, sinks, stop };
+        let blueprint = Blueprint {
+            processor: plan.processor.clone(),
+            cx,
+            sinks,
+            stop,
+        };
         let (finished, done) = oneshot::channel();
         let runtime = Handle::current();
         let name: String = short_name(&plan.section.name).chars().take(10).collect();
@@ -99,8 +130,15 @@ impl RunningGroup {
             blueprint.supervise(&runtime);
             let _ = finished.send(());
         });
-        spawned.map_err(|error| BuildError::at("", format!("no thread could be started: {error}")))?;
-        Ok(RunningGroup { values: values(plan), channels: channels(plan), entries, switch, done })
+        spawned
+            .map_err(|error| BuildError::at("", format!("no thread could be started: {error}")))?;
+        Ok(RunningGroup {
+            values: values(plan),
+            channels: channels(plan),
+            entries,
+            switch,
+            done,
+        })
     }
 
     pub(crate) fn request(&self, phase: Phase) {
@@ -123,18 +161,31 @@ impl RunningGroup {
 
     /// Whether it has ended.
     pub(crate) fn is_finished(&mut self) -> bool {
-        !matches!(self.done.try_recv(), Err(oneshot::error::TryRecvError::Empty))
+        !matches!(
+            self.done.try_recv(),
+            Err(oneshot::error::TryRecvError::Empty)
+        )
     }
 }
 
 pub(crate) fn values(plan: &GroupPlan) -> GroupValues {
-    let sections = std::iter::once(&plan.section).chain(plan.sinks.iter().map(|sink| &sink.section));
-    sections.map(|section| (section.name.clone(), owned(section.values()))).collect()
+    let sections =
+        std::iter::once(&plan.section).chain(plan.sinks.iter().map(|sink| &sink.section));
+    sections
+        .map(|section| (section.name.clone(), owned(section.values())))
+        .collect()
 }
 
 pub(crate) fn channels(plan: &GroupPlan) -> Vec<String> {
-    let dead_letters = plan.sinks.iter().filter_map(|sink| sink.runner.dead_letter_channel.clone());
-    plan.sinks.iter().map(|sink| sink.channel.clone()).chain(dead_letters).collect()
+    let dead_letters = plan
+        .sinks
+        .iter()
+        .filter_map(|sink| sink.runner.dead_letter_channel.clone());
+    plan.sinks
+        .iter()
+        .map(|sink| sink.channel.clone())
+        .chain(dead_letters)
+        .collect()
 }
 
 impl Blueprint {
@@ -171,17 +222,37 @@ impl Blueprint {
     }
 
     fn failing(&self, error: &dyn std::error::Error) {
-        self.sinks.iter().for_each(|sink| sink.cx.state.failing(error, REBUILD));
+        self.sinks
+            .iter()
+            .for_each(|sink| sink.cx.state.failing(error, REBUILD));
     }
 
     fn build(&self) -> Result<(Box<dyn SinkProcessor>, Vec<SinkRunner>), BuildError> {
         let runner = |sink: &SinkBlueprint| {
-            let SinkBlueprint { build, cx, channel, dead_letters, config } = sink;
+            let SinkBlueprint {
+                build,
+                cx,
+                channel,
+                dead_letters,
+                config,
+            } = sink;
             let built = build(cx)?;
-            let (channel, dead_letters) = (channel.clone(), dead_letters.clone());
-            Ok(SinkRunner::new(built, channel, dead_letters, config.clone(), cx, self.stop.clone()))
+            let channel = channel.clone();
+            let dead_letters = dead_letters.clone();
+            Ok(SinkRunner::new(
+                built,
+                channel,
+                dead_letters,
+                config.clone(),
+                cx,
+                self.stop.clone(),
+            ))
         };
-        let sinks = self.sinks.iter().map(runner).collect::<Result<Vec<_>, BuildError>>()?;
+        let sinks = self
+            .sinks
+            .iter()
+            .map(runner)
+            .collect::<Result<Vec<_>, BuildError>>()?;
         Ok(((self.processor)(&self.cx)?, sinks))
     }
 }

@@ -4,8 +4,8 @@ use std::{any::Any, collections::BTreeMap, sync::Arc, time::Duration};
 
 use flume_conf::SourcePlan;
 use flume_core::{
-    AgentInfo, BuildError, ChannelHandle, Context, Outlet, Phase, Source, SourceContext, SourceError, Stop,
-    Switch, Wiring,
+    AgentInfo, BuildError, ChannelHandle, Context, Outlet, Phase, Source, SourceContext,
+    SourceError, Stop, Switch, Wiring,
     component::{Constructor, panic_text},
 };
 use tokio::{
@@ -48,11 +48,24 @@ impl RunningSource {
         let outlet = Outlet::new(wiring(plan, handles, &cx)?, &cx);
         let (switch, stop) = Stop::new();
         let source_cx = SourceContext::new(outlet.clone(), stop, cx.state.clone(), BUDGET_BYTES);
-        let type_name = plan.section.settings.get("type").map_or("", |setting| &setting.text);
+        let type_name = plan
+            .section
+            .settings
+            .get("type")
+            .map_or("", |setting| &setting.text);
         let entry = Entry::new(&cx, type_name, Live::Source(source_cx.clone()));
         let task = tokio::spawn(supervise(plan.build.clone(), cx.clone(), source_cx, opened));
-        let (values, frame_values) = (owned(plan.section.values()), frame_values(plan));
-        Ok(RunningSource { values, frame_values, entry, cx, outlet, switch, task })
+        let values = owned(plan.section.values());
+        let frame_values = frame_values(plan);
+        Ok(RunningSource {
+            values,
+            frame_values,
+            entry,
+            cx,
+            outlet,
+            switch,
+            task,
+        })
     }
 
     /// Leads the next batches another way, without closing a listener; waits for those under way, at most `grace`.
@@ -63,7 +76,14 @@ impl RunningSource {
         grace: Duration,
     ) -> Result<(), BuildError> {
         let peers = plan.frame.channels.texts().map(String::from).collect();
-        let wiring = wiring(plan, handles, &Context { peers, ..self.cx.clone() })?;
+        let wiring = wiring(
+            plan,
+            handles,
+            &Context {
+                peers,
+                ..self.cx.clone()
+            },
+        )?;
         let _ = tokio::time::timeout(grace, self.outlet.rewire(wiring)).await;
         self.frame_values = frame_values(plan);
         Ok(())
@@ -86,13 +106,24 @@ impl RunningSource {
 /// The settings of a source's frame, with the channels that it really has.
 pub(crate) fn frame_values(plan: &SourcePlan) -> BTreeMap<String, String> {
     let mut values = owned(plan.frame_section.values());
-    values.insert("channels".into(), plan.frame.channels.texts().collect::<Vec<_>>().join(" "));
+    values.insert(
+        "channels".into(),
+        plan.frame.channels.texts().collect::<Vec<_>>().join(" "),
+    );
     values
 }
 
-fn wiring(plan: &SourcePlan, channels: Vec<ChannelHandle>, cx: &Context) -> Result<Wiring, BuildError> {
+fn wiring(
+    plan: &SourcePlan,
+    channels: Vec<ChannelHandle>,
+    cx: &Context,
+) -> Result<Wiring, BuildError> {
     let (interceptors, selector) = wire(&plan.frame, cx)?;
-    Ok(Wiring { interceptors, selector, channels })
+    Ok(Wiring {
+        interceptors,
+        selector,
+        channels,
+    })
 }
 
 /// A panic of a component, with its message.
@@ -139,7 +170,11 @@ async fn supervise(
         if source_cx.stop.is_requested() {
             return cx.state.failing(&error, Duration::ZERO);
         }
-        failures = if cx.state.get().0 == flume_core::State::Running { 1 } else { failures + 1 };
+        failures = if cx.state.get().0 == flume_core::State::Running {
+            1
+        } else {
+            failures + 1
+        };
         let pause = (Duration::from_secs(1) * failures).min(RETRY_MAX);
         cx.state.failing(&error, pause);
         tokio::select! {
@@ -162,9 +197,10 @@ async fn run_once(
     let mut task = std::pin::pin!(task);
     match (&mut task.0).await {
         Ok((outcome, source)) => (outcome, Some(source)),
-        Err(error) if error.is_panic() => {
-            (Err(SourceError::at("run")(Panicked::new(error.into_panic()))), None)
-        }
+        Err(error) if error.is_panic() => (
+            Err(SourceError::at("run")(Panicked::new(error.into_panic()))),
+            None,
+        ),
         Err(error) => (Err(SourceError::at("run")(error)), None),
     }
 }

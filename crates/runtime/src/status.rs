@@ -94,15 +94,24 @@ pub fn status(board: &Board) -> Status {
         pid: std::process::id(),
         version: env!("CARGO_PKG_VERSION").into(),
         started: timestamp(board.started()),
-        last_reload: reload.map(|reload| ReloadStatus { at: timestamp(reload.at), error: reload.error }),
-        components: board.entries().iter().map(|entry| component(entry)).collect(),
+        last_reload: reload.map(|reload| ReloadStatus {
+            at: timestamp(reload.at),
+            error: reload.error,
+        }),
+        components: board
+            .entries()
+            .iter()
+            .map(|entry| component(entry))
+            .collect(),
     }
 }
 
 fn component(entry: &Entry) -> ComponentStatus {
     let (state, since) = entry.state.get();
     let (attempts, next_try) = match &state {
-        State::Failing { attempts, next_try, .. } => (Some(*attempts), Some(timestamp(*next_try))),
+        State::Failing {
+            attempts, next_try, ..
+        } => (Some(*attempts), Some(timestamp(*next_try))),
         _ => (None, None),
     };
     let (address, channel) = match &entry.live {
@@ -120,12 +129,17 @@ fn component(entry: &Entry) -> ComponentStatus {
         }
         Live::Other => (None, None),
     };
-    let (mut metrics, mut facts) = (BTreeMap::new(), BTreeMap::new());
+    let mut metrics = BTreeMap::new();
+    let mut facts = BTreeMap::new();
     for reading in entry.metrics.read() {
         for (name, text) in plain(reading.name, &reading.value) {
             match text.parse() {
-                Ok(number) if !matches!(reading.value, Value::Text(_)) => drop(metrics.insert(name, number)),
-                _ => drop(facts.insert(name, text)),
+                Ok(number) if !matches!(reading.value, Value::Text(_)) => {
+                    metrics.insert(name, number);
+                }
+                _ => {
+                    facts.insert(name, text);
+                }
             }
         }
     }

@@ -36,24 +36,44 @@ async fn events_flow_and_a_stop_leaves_nothing() {
     let board = agent.board();
     assert!(board.unready().is_empty());
     assert_eq!(agent.stop(DRAIN, pending()).await, Remained::new());
-    let states: Vec<_> = status(&board).components.into_iter().map(|component| component.state).collect();
+    let states: Vec<_> = status(&board)
+        .components
+        .into_iter()
+        .map(|component| component.state)
+        .collect();
     assert_eq!(states, ["stopped", "stopped", "stopped"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_drain_time_does_not_allow_is_counted() {
-    let agent = start(&flow("stuck", "sources.r1.events = 30\nsinks.k1.stuck = true")).await;
+    let agent = start(&flow(
+        "stuck",
+        "sources.r1.events = 30\nsinks.k1.stuck = true",
+    ))
+    .await;
     wait_for("a full channel", || {
-        agent.board().entries().iter().any(|entry| entry.rate() >= 0.0).then_some(())
+        agent
+            .board()
+            .entries()
+            .iter()
+            .any(|entry| entry.rate() >= 0.0)
+            .then_some(())
     })
     .await;
     wait_for("thirty events", || (held(&agent, "c1") == 30).then_some(())).await;
-    assert_eq!(agent.stop(Duration::from_millis(50), pending()).await, Remained::from([("c1".into(), 30)]));
+    assert_eq!(
+        agent.stop(Duration::from_millis(50), pending()).await,
+        Remained::from([("c1".into(), 30)])
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_signal_ends_the_draining() {
-    let agent = start(&flow("hurry", "sources.r1.events = 3\nsinks.k1.stuck = true")).await;
+    let agent = start(&flow(
+        "hurry",
+        "sources.r1.events = 3\nsinks.k1.stuck = true",
+    ))
+    .await;
     wait_for("three events", || (held(&agent, "c1") == 3).then_some(())).await;
     let remained = agent.stop(Duration::from_secs(3600), async {}).await;
     assert_eq!(remained.get("c1"), Some(&3));
@@ -63,23 +83,37 @@ async fn a_second_signal_ends_the_draining() {
 async fn a_sink_that_closes_has_the_time_it_asks_for_but_in_a_hurry() {
     let [patient, hurried] =
         ["patient", "hurried"].map(|log| flow(log, "sources.r1.events = 1\nsinks.k1.closes = 7"));
-    let (patient, hurried) = (start(&patient).await, start(&hurried).await);
+    let patient = start(&patient).await;
+    let hurried = start(&hurried).await;
     delivered("patient", 1).await;
     delivered("hurried", 1).await;
-    let (shown, beginning) = (patient.board(), Instant::now());
-    let (no_drain, second) = (Duration::ZERO, Duration::from_secs(1));
+    let shown = patient.board();
+    let beginning = Instant::now();
+    let no_drain = Duration::ZERO;
+    let second = Duration::from_secs(1);
     let (_, after) = tokio::join!(patient.stop(no_drain, pending()), async {
         hurried.stop(no_drain, tokio::time::sleep(second)).await;
         beginning.elapsed()
     });
-    assert!(after < Duration::from_secs(7), "a second signal was not heard for {after:?}");
+    assert!(
+        after < Duration::from_secs(7),
+        "a second signal was not heard for {after:?}"
+    );
     assert!(beginning.elapsed() >= Duration::from_secs(7));
-    assert!(status(&shown).components.iter().all(|component| component.state == "stopped"));
+    assert!(
+        status(&shown)
+            .components
+            .iter()
+            .all(|component| component.state == "stopped")
+    );
 }
 
 fn held(agent: &Agent, channel: &str) -> usize {
     let status = status(&agent.board());
-    let found = status.components.iter().find(|component| component.name == channel);
+    let found = status
+        .components
+        .iter()
+        .find(|component| component.name == channel);
     let channel = found.and_then(|component| component.channel.clone());
     channel.map_or(0, |channel| channel.events + channel.in_flight)
 }
@@ -90,13 +124,18 @@ async fn components_that_fail_or_panic_are_run_again_and_lose_nothing() {
     let agent = start(&flow("again", more)).await;
     let failing = |name: &'static str, text: &'static str| {
         let agent = &agent;
-        wait_for(text, move || Some(state(agent, name)).filter(|state| state.contains(text)))
+        wait_for(text, move || {
+            Some(state(agent, name)).filter(|state| state.contains(text))
+        })
     };
     failing("r1", "panicked: scripted panic 0").await;
     failing("r1", "failed to do its work: scripted").await;
     failing("k1", "panicked: scripted panic 0").await;
     assert_eq!(delivered("again", 5).await, ["e0", "e1", "e2", "e3", "e4"]);
-    wait_for("recovery", || agent.board().unready().is_empty().then_some(())).await;
+    wait_for("recovery", || {
+        agent.board().unready().is_empty().then_some(())
+    })
+    .await;
     agent.stop(DRAIN, pending()).await;
 }
 
@@ -127,11 +166,20 @@ async fn a_reload_touches_what_changed_and_nothing_else() {
         (base.clone(), "nothing changes"),
         (flow("reload", "sources.r1.text = x"), "restart sources r1"),
         (
-            flow("reload", "sources.r1.interceptors = i1\nsources.r1.interceptors.i1.type = timestamp"),
+            flow(
+                "reload",
+                "sources.r1.interceptors = i1\nsources.r1.interceptors.i1.type = timestamp",
+            ),
             "rewire sources r1",
         ),
-        (flow("reload", "sinks.k1.batchLingerMs = 1"), "restart sinks k1"),
-        (flow("reload", "channels.c1.capacity = 200"), "restart channels c1, restart sinks k1"),
+        (
+            flow("reload", "sinks.k1.batchLingerMs = 1"),
+            "restart sinks k1",
+        ),
+        (
+            flow("reload", "channels.c1.capacity = 200"),
+            "restart channels c1, restart sinks k1",
+        ),
         (
             base.replace("channels = c1\n", "channels = c1 c2\n") + second,
             "start channels c2, rewire sources r1",
@@ -142,24 +190,39 @@ async fn a_reload_touches_what_changed_and_nothing_else() {
             "start sinks k2",
         ),
         (
-            base.replace("sources = r1", "sources = r2").replace("sources.r1", "sources.r2"),
+            base.replace("sources = r1", "sources = r2")
+                .replace("sources.r1", "sources.r2"),
             "start sources r2, stop sources r1",
         ),
     ];
     for (after, expected) in cases {
-        check_reload(&base, &after, expected).await.stop(DRAIN, pending()).await;
+        check_reload(&base, &after, expected)
+            .await
+            .stop(DRAIN, pending())
+            .await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_changed_memory_channel_keeps_its_events() {
-    let before = flow("kept", "sources.r1.events = 50\nsinks.k1.stuck = true\nchannels.c1.capacity = 100");
+    let before = flow(
+        "kept",
+        "sources.r1.events = 50\nsinks.k1.stuck = true\nchannels.c1.capacity = 100",
+    );
     let mut agent = start(&before).await;
     wait_for("fifty events", || (held(&agent, "c1") == 50).then_some(())).await;
-    let smaller = before.replace("capacity = 100", "capacity = 40\nchannels.c1.transactionCapacity = 10");
+    let smaller = before.replace(
+        "capacity = 100",
+        "capacity = 40\nchannels.c1.transactionCapacity = 10",
+    );
     let refused = agent.apply(&plan(&smaller)).await.unwrap_err();
-    assert_eq!(refused.to_string(), "a1.channels.c1: holds 50 events, more than the new capacity 40");
-    let larger = before.replace("capacity = 100", "capacity = 500").replace("stuck = true", "stuck = false");
+    assert_eq!(
+        refused.to_string(),
+        "a1.channels.c1: holds 50 events, more than the new capacity 40"
+    );
+    let larger = before
+        .replace("capacity = 100", "capacity = 500")
+        .replace("stuck = true", "stuck = false");
     agent.apply(&plan(&larger)).await.unwrap();
     let expected: Vec<_> = (0..50).map(|number| format!("e{number}")).collect();
     assert_eq!(delivered("kept", 50).await, expected);
@@ -168,9 +231,15 @@ async fn a_changed_memory_channel_keeps_its_events() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_vanishing_channel_is_drained_first() {
-    let before = flow("drained", "sources.r1.events = 20\nsources.r1.text = d\nsinks.k1.fail = 1");
+    let before = flow(
+        "drained",
+        "sources.r1.events = 20\nsources.r1.text = d\nsinks.k1.fail = 1",
+    );
     let mut agent = start(&before).await;
-    wait_for("a failure", || state(&agent, "k1").starts_with("failing").then_some(())).await;
+    wait_for("a failure", || {
+        state(&agent, "k1").starts_with("failing").then_some(())
+    })
+    .await;
     let after = before
         .replace("c1", "c2")
         .replace("log = drained", "log = other")
@@ -194,10 +263,13 @@ async fn a_channel_that_nobody_would_drain_does_not_vanish() {
     wait_for("two events", || (held(&agent, "c1") == 2).then_some(())).await;
     let without_sink = before.replace("sinks = k1", "sinks = k9");
     agent.apply(&plan(&(without_sink.clone() + "\nsinks.k9.type = note\nsinks.k9.log = x\nsinks.k9.channel = c2\nchannels = c1 c2\nchannels.c2.type = memory"))).await.unwrap();
-    let gone =
-        without_sink.replace("c1", "c2") + "\nsinks.k9.type = note\nsinks.k9.log = x\nsinks.k9.channel = c2";
+    let gone = without_sink.replace("c1", "c2")
+        + "\nsinks.k9.type = note\nsinks.k9.log = x\nsinks.k9.channel = c2";
     let refused = agent.apply(&plan(&gone)).await.unwrap_err();
-    assert_eq!(refused.to_string(), "a1.channels.c1: holds 2 events that no sink would take");
+    assert_eq!(
+        refused.to_string(),
+        "a1.channels.c1: holds 2 events that no sink would take"
+    );
     agent.stop(Duration::from_millis(10), pending()).await;
 }
 
@@ -206,7 +278,13 @@ async fn a_plan_with_an_error_changes_nothing() {
     let mut agent = start(&flow("broken", "")).await;
     let broken = plan(&flow("broken", "channels.c1.keep-alive = soon"));
     let refused = agent.apply(&broken).await.unwrap_err().to_string();
-    assert!(refused.contains("flume.conf:10:") && refused.contains("a1.channels.c1.keep-alive"), "{refused}");
-    wait_for("the old components", || agent.board().unready().is_empty().then_some(())).await;
+    assert!(
+        refused.contains("flume.conf:10:") && refused.contains("a1.channels.c1.keep-alive"),
+        "{refused}"
+    );
+    wait_for("the old components", || {
+        agent.board().unready().is_empty().then_some(())
+    })
+    .await;
     agent.stop(DRAIN, pending()).await;
 }

@@ -46,10 +46,24 @@ impl Agent {
         environment: &[(String, String)],
     ) -> io::Result<Agent> {
         let name = "a1".to_string();
-        fs::write(dir.path().join("flume.conf"), with_dir(configuration, dir.path()))?;
-        let log = fs::OpenOptions::new().create(true).append(true).open(dir.path().join("log"))?;
+        fs::write(
+            dir.path().join("flume.conf"),
+            with_dir(configuration, dir.path()),
+        )?;
+        let log = fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(dir.path().join("log"))?;
         let child = Command::new(program)
-            .args(["agent", "--name", &name, "--conf-file", "flume.conf", "--state-dir", "state"])
+            .args([
+                "agent",
+                "--name",
+                &name,
+                "--conf-file",
+                "flume.conf",
+                "--state-dir",
+                "state",
+            ])
             .args(arguments)
             .envs(environment.iter().map(|(name, value)| (name, value)))
             .current_dir(dir.path())
@@ -73,18 +87,24 @@ impl Agent {
     /// Everything it logged so far.
     pub fn log(&self) -> String {
         let mut text = String::new();
-        let read = fs::File::open(self.dir().join("log")).and_then(|mut file| file.read_to_string(&mut text));
+        let read = fs::File::open(self.dir().join("log"))
+            .and_then(|mut file| file.read_to_string(&mut text));
         read.map_or_else(|error| error.to_string(), |_| text)
     }
 
     /// Replaces its configuration; it is not told.
     pub fn configure(&self, configuration: &str) -> io::Result<()> {
-        fs::write(self.dir().join("flume.conf"), with_dir(configuration, self.dir()))
+        fs::write(
+            self.dir().join("flume.conf"),
+            with_dir(configuration, self.dir()),
+        )
     }
 
     /// Asks it.
     pub fn ask(&self, request: &Request) -> io::Result<Answer> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
         runtime.block_on(ask(&self.state_dir(), request))
     }
 
@@ -124,19 +144,29 @@ impl Agent {
 
     /// Where a source listens.
     pub fn address(&mut self, source: &str) -> String {
-        self.wait_for("a listening source", |status| component(status, source)?.address.clone())
+        self.wait_for("a listening source", |status| {
+            component(status, source)?.address.clone()
+        })
     }
 
     /// Waits until a component's metric reaches a value.
     pub fn wait_for_count(&mut self, name: &str, metric: &str, least: u64) {
         self.wait_for(&format!("{name} {metric} {least}"), |status| {
-            component(status, name)?.metrics.get(metric).filter(|count| **count >= least).map(drop)
+            component(status, name)?
+                .metrics
+                .get(metric)
+                .filter(|count| **count >= least)
+                .map(drop)
         });
     }
 
     /// Sends a signal: `TERM`, `HUP`, `KILL`.
     pub fn signal(&self, signal: &str) -> io::Result<()> {
-        Command::new("kill").arg(format!("-{signal}")).arg(self.pid().to_string()).status().map(drop)
+        Command::new("kill")
+            .arg(format!("-{signal}"))
+            .arg(self.pid().to_string())
+            .status()
+            .map(drop)
     }
 
     /// SIGTERM, and its exit with the log.
@@ -160,7 +190,10 @@ impl Agent {
                 return Ok((status, self.log()));
             }
             if Instant::now() > deadline {
-                return Err(io::Error::other(format!("the agent does not end, log:\n{}", self.log())));
+                return Err(io::Error::other(format!(
+                    "the agent does not end, log:\n{}",
+                    self.log()
+                )));
             }
             std::thread::sleep(POLL);
         }
@@ -176,7 +209,10 @@ impl Drop for Agent {
 
 /// A component of a status by its short name.
 pub fn component<'a>(status: &'a Status, name: &str) -> Option<&'a ComponentStatus> {
-    status.components.iter().find(|component| component.name == name)
+    status
+        .components
+        .iter()
+        .find(|component| component.name == name)
 }
 
 fn with_dir(configuration: &str, dir: &Path) -> String {

@@ -51,11 +51,16 @@ pub type Factory<'a> = &'a dyn Fn(&str) -> Arc<dyn Channel>;
 
 /// Puts that wait must be told so; the contract itself never waits for room.
 fn with_capacity(channel: Factory<'_>, capacity: usize) -> Arc<dyn Channel> {
-    channel(&format!("capacity = {capacity}\ntransactionCapacity = {capacity}\nkeep-alive = 0"))
+    channel(&format!(
+        "capacity = {capacity}\ntransactionCapacity = {capacity}\nkeep-alive = 0"
+    ))
 }
 
 async fn take(channel: &Arc<dyn Channel>, count: usize) -> Box<dyn Take> {
-    channel.take(Want::events(count), Duration::ZERO).await.expect("a take")
+    channel
+        .take(Want::events(count), Duration::ZERO)
+        .await
+        .expect("a take")
 }
 
 async fn put(channel: &Arc<dyn Channel>, words: &str) {
@@ -78,9 +83,22 @@ async fn drain(channel: &Arc<dyn Channel>) -> String {
 pub async fn a_put_is_stored_whole_or_not_at_all(channel: Factory<'_>) {
     let channel = with_capacity(channel, 3);
     put(&channel, "a b").await;
-    assert!(matches!(channel.put(events("c d")).await, Err(ChannelError::Full { wanted: 2 })));
+    assert!(matches!(
+        channel.put(events("c d")).await,
+        Err(ChannelError::Full { wanted: 2 })
+    ));
     let large = channel.put(events("c d e f")).await;
-    assert!(matches!(large, Err(ChannelError::TooLarge { size: 4, limit: 3, .. })), "{large:?}");
+    assert!(
+        matches!(
+            large,
+            Err(ChannelError::TooLarge {
+                size: 4,
+                limit: 3,
+                ..
+            })
+        ),
+        "{large:?}"
+    );
     assert_eq!(drain(&channel).await, "a b");
 }
 
@@ -103,7 +121,10 @@ pub async fn events_come_in_the_order_they_were_put(channel: Factory<'_>) {
 pub async fn a_take_is_bounded_in_bytes_but_never_empty(channel: Factory<'_>) {
     let channel = with_capacity(channel, 9);
     put(&channel, "aaaa bb cc dd").await;
-    let want = Want { bytes: 3, ..Want::events(9) };
+    let want = Want {
+        bytes: 3,
+        ..Want::events(9)
+    };
     for expected in ["aaaa", "bb", "cc", "dd"] {
         let open = channel.take(want, Duration::ZERO).await.expect("a take");
         assert_eq!(held(&*open), expected);
@@ -132,7 +153,10 @@ pub async fn halves_settle_independently(channel: Factory<'_>) {
     kept.commit().await.expect("a commit");
     assert_eq!(channel.stats().in_flight, 2);
     put(&channel, "e f").await;
-    assert!(matches!(channel.put(events("g")).await, Err(ChannelError::Full { .. })));
+    assert!(matches!(
+        channel.put(events("g")).await,
+        Err(ChannelError::Full { .. })
+    ));
     moved.commit().await.expect("a commit");
     assert_eq!(drain(&channel).await, "e f");
 }
@@ -178,31 +202,47 @@ pub async fn a_put_wakes_a_waiting_take(channel: Factory<'_>) {
     let waiting = {
         let channel = channel.clone();
         tokio::spawn(async move {
-            let take = channel.take(Want::events(3), Duration::from_secs(3600)).await.expect("a take");
+            let take = channel
+                .take(Want::events(3), Duration::from_secs(3600))
+                .await
+                .expect("a take");
             held(&*take)
         })
     };
     tokio::task::yield_now().await;
     put(&channel, "a").await;
-    let held = timeout(Duration::from_secs(10), waiting).await.expect("a wake-up").expect("no panic");
+    let held = timeout(Duration::from_secs(10), waiting)
+        .await
+        .expect("a wake-up")
+        .expect("no panic");
     assert_eq!(held, "a");
 }
 
 pub async fn closing_ends_all_waits(channel: Factory<'_>) {
     let text = "capacity = 1\ntransactionCapacity = 1\nkeep-alive = 3600";
-    let (full, empty) = (channel(text), channel(text));
+    let full = channel(text);
+    let empty = channel(text);
     put(&full, "a").await;
     let waits = async {
-        tokio::join!(full.put(events("b")), empty.take(Want::events(1), Duration::from_secs(3600)), async {
-            tokio::task::yield_now().await;
-            full.close().await.expect("closed");
-            empty.close().await.expect("closed");
-        })
+        tokio::join!(
+            full.put(events("b")),
+            empty.take(Want::events(1), Duration::from_secs(3600)),
+            async {
+                tokio::task::yield_now().await;
+                full.close().await.expect("closed");
+                empty.close().await.expect("closed");
+            }
+        )
     };
-    let (put, take, ()) = timeout(Duration::from_secs(10), waits).await.expect("the end of the waits");
+    let (put, take, ()) = timeout(Duration::from_secs(10), waits)
+        .await
+        .expect("the end of the waits");
     assert!(matches!(put, Err(ChannelError::Closed)));
     assert!(matches!(take, Err(ChannelError::Closed)));
-    assert!(matches!(empty.put(events("a")).await, Err(ChannelError::Closed)));
+    assert!(matches!(
+        empty.put(events("a")).await,
+        Err(ChannelError::Closed)
+    ));
 }
 
 /// Puts and takes that are given up at any moment, commits, rollbacks and split takes from many threads, through
@@ -226,13 +266,19 @@ pub async fn nothing_is_lost_or_doubled(channel: Factory<'_>) {
     });
     let settled = Arc::new(AtomicUsize::new(0));
     let consumers = (0..CONSUMERS).map(|consumer| {
-        let (channel, settled) = (channel.clone(), settled.clone());
+        let channel = channel.clone();
+        let settled = settled.clone();
         tokio::spawn(async move {
-            let (mut committed, mut round) = (Vec::new(), consumer as usize);
-            let want = Want { linger: Duration::from_micros(50 * consumer as u64), ..Want::events(11) };
+            let mut committed = Vec::new();
+            let mut round = consumer as usize;
+            let want = Want {
+                linger: Duration::from_micros(50 * consumer as u64),
+                ..Want::events(11)
+            };
             while settled.load(Relaxed) < (PRODUCERS * EACH) as usize {
                 round += 1;
-                let patience = Duration::from_micros(if round.is_multiple_of(5) { 20 } else { 5_000 });
+                let patience =
+                    Duration::from_micros(if round.is_multiple_of(5) { 20 } else { 5_000 });
                 let Ok(take) = timeout(patience, channel.take(want, 4 * patience)).await else {
                     continue;
                 };

@@ -3,7 +3,9 @@
 use std::{collections::VecDeque, future::pending, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use flume_core::{Channel, ChannelError, ChannelStats, Delivered, Event, Sink, SinkError, Take, Want};
+use flume_core::{
+    Channel, ChannelError, ChannelStats, Delivered, Event, Sink, SinkError, Take, Want,
+};
 use parking_lot::Mutex;
 
 /// What happens at one call.
@@ -102,7 +104,11 @@ impl Sink for Faulty<Box<dyn Sink>> {
             return Err(failed("a fault was injected"));
         }
         let delivered = self.real.deliver(batch).await?;
-        if fault == Fault::FailAfter { Err(failed("a fault was injected")) } else { Ok(delivered) }
+        if fault == Fault::FailAfter {
+            Err(failed("a fault was injected"))
+        } else {
+            Ok(delivered)
+        }
     }
 
     async fn tick(&mut self) -> Result<(), SinkError> {

@@ -55,19 +55,35 @@ pub fn read<C: Config>(registry: &Registry, name: &str, text: &str) -> (Option<C
 
 fn section(name: &str, text: &str) -> Section {
     let pairs = text.lines().filter_map(|line| line.split_once('='));
-    let setting = |value: &str| Setting { text: value.trim().into(), ..Setting::default() };
-    let settings = pairs.map(|(key, value)| (key.trim().into(), setting(value))).collect();
-    Section { name: name.into(), settings, ..Section::default() }
+    let setting = |value: &str| Setting {
+        text: value.trim().into(),
+        ..Setting::default()
+    };
+    let settings = pairs
+        .map(|(key, value)| (key.trim().into(), setting(value)))
+        .collect();
+    Section {
+        name: name.into(),
+        settings,
+        ..Section::default()
+    }
 }
 
 /// One event per word.
 pub fn events(words: &str) -> Vec<Event> {
-    words.split_whitespace().map(|word| Event::from(word.to_string())).collect()
+    words
+        .split_whitespace()
+        .map(|word| Event::from(word.to_string()))
+        .collect()
 }
 
 /// The inverse of [`events`].
 pub fn words(events: &[Event]) -> String {
-    events.iter().map(|event| String::from_utf8_lossy(&event.body)).collect::<Vec<_>>().join(" ")
+    events
+        .iter()
+        .map(|event| String::from_utf8_lossy(&event.body))
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 /// What a take holds.

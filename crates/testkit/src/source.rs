@@ -3,8 +3,8 @@
 use std::{future::Future, net::SocketAddr, time::Duration};
 
 use flume_core::{
-    Channel, ChannelHandle, ChannelSelector, Context, Event, Outlet, Phase, Registry, Source, SourceContext,
-    SourceError, State, Stop, Switch, Want, Wiring,
+    Channel, ChannelHandle, ChannelSelector, Context, Event, Outlet, Phase, Registry, Source,
+    SourceContext, SourceError, State, Stop, Switch, Want, Wiring,
 };
 use tokio::task::JoinHandle;
 
@@ -28,7 +28,12 @@ pub struct RunningSource {
 impl RunningSource {
     /// With room for ten thousand events in the channel and in each put.
     pub fn start(registry: &Registry, name: &str, text: &str) -> Self {
-        Self::with_channel(registry, name, text, "capacity = 10000\ntransactionCapacity = 10000")
+        Self::with_channel(
+            registry,
+            name,
+            text,
+            "capacity = 10000\ntransactionCapacity = 10000",
+        )
     }
 
     /// With a memory channel of these properties.
@@ -38,26 +43,51 @@ impl RunningSource {
         let channel = build::<dyn Channel>(registry, "memory", channel, &channel_cx);
         let channel = ChannelHandle::new(channel, channel_cx);
         let selector = build::<dyn ChannelSelector>(registry, "replicating", "", &cx);
-        let wiring = Wiring { interceptors: vec![], selector, channels: vec![channel.clone()] };
+        let wiring = Wiring {
+            interceptors: vec![],
+            selector,
+            channels: vec![channel.clone()],
+        };
         let mut source = build::<dyn Source>(registry, name, text, &cx);
         let (switch, stop) = Stop::new();
-        let running = SourceContext::new(Outlet::new(wiring, &cx), stop, cx.state.clone(), BUDGET_BYTES);
+        let running = SourceContext::new(
+            Outlet::new(wiring, &cx),
+            stop,
+            cx.state.clone(),
+            BUDGET_BYTES,
+        );
         let given = running.clone();
         let task = tokio::spawn(async move { source.run(&given).await });
-        RunningSource { cx, channel, running, switch, task }
+        RunningSource {
+            cx,
+            channel,
+            running,
+            switch,
+            task,
+        }
     }
 
     /// Where it listens.
     pub async fn address(&self) -> SocketAddr {
-        within(self.running.listening()).await.expect("a source that listens")
+        within(self.running.listening())
+            .await
+            .expect("a source that listens")
     }
 
     /// The next `count` events.
     pub async fn take(&self, count: usize) -> Vec<Event> {
         let mut events = vec![];
         while events.len() < count {
-            let take = self.channel.take(Want::events(count - events.len()), PATIENCE).await.expect("a take");
-            assert!(!take.events().is_empty(), "{} of {count} events came within {PATIENCE:?}", events.len());
+            let take = self
+                .channel
+                .take(Want::events(count - events.len()), PATIENCE)
+                .await
+                .expect("a take");
+            assert!(
+                !take.events().is_empty(),
+                "{} of {count} events came within {PATIENCE:?}",
+                events.len()
+            );
             events.extend_from_slice(take.events());
             take.commit().await.expect("a commit");
         }
@@ -66,7 +96,11 @@ impl RunningSource {
 
     /// The bodies of the next `count` events.
     pub async fn bodies(&self, count: usize) -> Vec<String> {
-        self.take(count).await.iter().map(|event| String::from_utf8_lossy(&event.body).into_owned()).collect()
+        self.take(count)
+            .await
+            .iter()
+            .map(|event| String::from_utf8_lossy(&event.body).into_owned())
+            .collect()
     }
 
     /// The number of that name.
@@ -94,5 +128,7 @@ impl RunningSource {
 
 /// The outcome, or a panic when it takes too long.
 pub async fn within<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(PATIENCE, future).await.expect("this takes too long")
+    tokio::time::timeout(PATIENCE, future)
+        .await
+        .expect("this takes too long")
 }

@@ -10,7 +10,10 @@ const MOST_BYTES: u64 = 1024 * 1024;
 
 /// The path that a `file:` URL or a plain path means; `None` for any other scheme. An escaped byte (`%20`) is decoded.
 pub fn local_path(url: &str) -> Option<String> {
-    let Some((scheme, rest)) = url.split_once(':').filter(|(scheme, _)| !scheme.contains('/')) else {
+    let Some((scheme, rest)) = url
+        .split_once(':')
+        .filter(|(scheme, _)| !scheme.contains('/'))
+    else {
         return Some(url.into());
     };
     if !scheme.eq_ignore_ascii_case("file") {
@@ -29,13 +32,15 @@ pub fn local_path(url: &str) -> Option<String> {
 /// # Errors
 /// For a URL of another scheme than `file`, for what is no file, and for one of more than a mebibyte.
 pub fn read_local(url: &str) -> io::Result<Vec<u8>> {
-    let path =
-        local_path(url).ok_or_else(|| io::Error::other("this scheme is not read here, only files are"))?;
+    let path = local_path(url)
+        .ok_or_else(|| io::Error::other("this scheme is not read here, only files are"))?;
     let mut document = vec![];
     // Not opened before it is known to be a file, or a pipe without a writer would hold the reader up for ever. What a
     // kernel makes up as it is read has no length.
     if std::fs::metadata(&path)?.is_file() {
-        File::open(&path)?.take(MOST_BYTES + 1).read_to_end(&mut document)?;
+        File::open(&path)?
+            .take(MOST_BYTES + 1)
+            .read_to_end(&mut document)?;
         if document.len() as u64 <= MOST_BYTES {
             return Ok(document);
         }
@@ -69,7 +74,8 @@ mod tests {
 
     #[test]
     fn files_have_a_path_and_others_none() {
-        let is = |url: &str, path: Option<&str>| assert_eq!(local_path(url).as_deref(), path, "{url}");
+        let is =
+            |url: &str, path: Option<&str>| assert_eq!(local_path(url).as_deref(), path, "{url}");
         is("/etc/a.avsc", Some("/etc/a.avsc"));
         is("schemas/a:b.avsc", Some("schemas/a:b.avsc"));
         is("file:/etc/a.avsc", Some("/etc/a.avsc"));

@@ -33,18 +33,27 @@ pub(super) fn show() -> Result<Vec<Row>> {
             &["FAIL  check: ", "OK    kerberos: make", "PASS  check: "],
         )?);
         cluster.admin(&["fs", "-chmod", "755", "/tmp"])?;
-        rows.push(bench.say("a directory that nobody may write to", AGAIN, &["FAIL  check: "])?);
+        rows.push(bench.say(
+            "a directory that nobody may write to",
+            AGAIN,
+            &["FAIL  check: "],
+        )?);
         cluster.admin(&["fs", "-chmod", "1777", "/tmp"])?;
         rows.push(nothing_left(&cluster)?);
         cluster.server("nn1")?.kill();
         rows.push(bench.say(
             "NameNode down",
             AGAIN,
-            &["FAIL  check: nobody listens at localhost:", "is the NameNode up"],
+            &[
+                "FAIL  check: nobody listens at localhost:",
+                "is the NameNode up",
+            ],
         )?);
         cluster.server("nn1")?.up()?;
         // The first question still goes over the connection that the old one had.
-        cluster.leave_safe_mode().or_else(|_| cluster.leave_safe_mode())?;
+        cluster
+            .leave_safe_mode()
+            .or_else(|_| cluster.leave_safe_mode())?;
         rows.push(bench.say("NameNode up again", AGAIN, &["PASS  check: "])?);
     }
     rows.push(nothing_left(&cluster)?);
@@ -54,7 +63,13 @@ pub(super) fn show() -> Result<Vec<Row>> {
 /// What a check wrote is gone.
 fn nothing_left(cluster: &Cluster) -> Result<Row> {
     let listing = cluster.admin(&["fs", "-ls", "/tmp"])?;
-    let left = listing.lines().filter(|line| line.contains("flume-check")).count();
+    let left = listing
+        .lines()
+        .filter(|line| line.contains("flume-check"))
+        .count();
     let row = Row::new("left behind in HDFS", left.to_string(), "0", left == 0);
-    Ok(Row { transcript: listing, ..row })
+    Ok(Row {
+        transcript: listing,
+        ..row
+    })
 }

@@ -24,7 +24,13 @@ const fn trouble(
     says: &'static [&'static str],
     mend: &'static str,
 ) -> Trouble {
-    Trouble { name, make, run, says, mend }
+    Trouble {
+        name,
+        make,
+        run,
+        says,
+        mend,
+    }
 }
 
 /// Those of configuration, rights, packages and Kerberos.

@@ -43,17 +43,43 @@ pub struct Host {
 impl Host {
     /// Starts a host, on which these directories are the real ones.
     pub fn start(shared: &[&Path]) -> Result<Host> {
-        flume_cluster::need(&[("unshare", "util-linux"), ("nsenter", "util-linux"), ("mount", "mount")])?;
+        flume_cluster::need(&[
+            ("unshare", "util-linux"),
+            ("nsenter", "util-linux"),
+            ("mount", "mount"),
+        ])?;
         let base = tempfile::Builder::new().prefix("host-").tempdir()?;
         let mut command = Command::new("unshare");
-        command.args(["--mount", "--uts", "--propagation", "private", "sh", "-c", BEGIN, "host"]);
-        command.arg(base.path()).arg(target().canonicalize()?).args(shared);
-        let mut holder = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        command.args([
+            "--mount",
+            "--uts",
+            "--propagation",
+            "private",
+            "sh",
+            "-c",
+            BEGIN,
+            "host",
+        ]);
+        command
+            .arg(base.path())
+            .arg(target().canonicalize()?)
+            .args(shared);
+        let mut holder = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()?;
         let input = holder.stdin.take().context("no input")?;
         let mut first = String::new();
         BufReader::new(holder.stdout.take().context("no output")?).read_line(&mut first)?;
-        ensure!(first == "ready\n", "this machine gives no host of its own (root and overlayfs are needed)");
-        Ok(Host { holder, _input: input, base })
+        ensure!(
+            first == "ready\n",
+            "this machine gives no host of its own (root and overlayfs are needed)"
+        );
+        Ok(Host {
+            holder,
+            _input: input,
+            base,
+        })
     }
 
     /// A command on it.
@@ -69,7 +95,10 @@ impl Host {
     pub fn shell(&self, line: &str) -> Result<Output> {
         let mut command = self.command("sh");
         let path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-        command.args(["-c", line]).env("PATH", path).env("DEBIAN_FRONTEND", "noninteractive");
+        command
+            .args(["-c", line])
+            .env("PATH", path)
+            .env("DEBIAN_FRONTEND", "noninteractive");
         Ok(command.stdin(Stdio::null()).output()?)
     }
 
@@ -84,9 +113,15 @@ impl Host {
     /// Writes a file on it.
     pub fn write(&self, path: &str, text: &str, mode: &str) -> Result<()> {
         let mut command = self.command("install");
-        command.args(["-D", "-m", mode, "/dev/stdin", path]).stdin(Stdio::piped());
+        command
+            .args(["-D", "-m", mode, "/dev/stdin", path])
+            .stdin(Stdio::piped());
         let mut child = command.spawn()?;
-        child.stdin.take().context("no input")?.write_all(text.as_bytes())?;
+        child
+            .stdin
+            .take()
+            .context("no input")?
+            .write_all(text.as_bytes())?;
         ensure!(child.wait()?.success(), "{path} could not be written");
         Ok(())
     }

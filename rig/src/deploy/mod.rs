@@ -29,8 +29,19 @@ struct Row {
 }
 
 impl Row {
-    fn new(item: impl Into<String>, value: impl Into<String>, want: &'static str, pass: bool) -> Row {
-        Row { item: item.into(), value: value.into(), want, pass, transcript: String::new() }
+    fn new(
+        item: impl Into<String>,
+        value: impl Into<String>,
+        want: &'static str,
+        pass: bool,
+    ) -> Row {
+        Row {
+            item: item.into(),
+            value: value.into(),
+            want,
+            pass,
+            transcript: String::new(),
+        }
     }
 }
 
@@ -48,11 +59,18 @@ const NODE: &str = r#"{
 /// Something that is shown.
 type Part = (&'static str, fn() -> Result<Vec<Row>>);
 
-const PARTS: &[Part] = &[("host", host_and_troubles), ("hdfs", cluster::show), ("packages", packages::show)];
+const PARTS: &[Part] = &[
+    ("host", host_and_troubles),
+    ("hdfs", cluster::show),
+    ("packages", packages::show),
+];
 
 /// Everything, or some parts by name, with what was said.
 pub fn show(report: &mut Report, names: &[&str]) -> Result<()> {
-    for (name, part) in PARTS.iter().filter(|(name, _)| names.is_empty() || names.contains(name)) {
+    for (name, part) in PARTS
+        .iter()
+        .filter(|(name, _)| names.is_empty() || names.contains(name))
+    {
         println!("--- deployment: {name}");
         rows(report, part()?, true);
     }
@@ -79,7 +97,11 @@ fn host_and_troubles() -> Result<Vec<Row>> {
     need(&[("faketime", "faketime")])?;
     let dir = tempfile::tempdir()?;
     let kdc = Kdc::start_with_kadmind(dir.path())?;
-    let bench = Bench { host: Host::start(&[dir.path()])?, krb5_conf: kdc.krb5_conf(), hadoop: None };
+    let bench = Bench {
+        host: Host::start(&[dir.path()])?,
+        krb5_conf: kdc.krb5_conf(),
+        hadoop: None,
+    };
     let mut rows = bench.twice("")?;
     for trouble in TROUBLES {
         rows.push(bench.try_out(trouble)?);
@@ -100,8 +122,13 @@ impl Bench {
     /// Runs a line of shell with everything that is needed in its environment.
     fn run(&self, line: &str) -> Result<(bool, String)> {
         let database = self.krb5_conf.with_file_name("kdc.conf");
-        let hadoop = self.hadoop.as_ref().map(|path| format!("export HADOOP_CONF_DIR={}\n", path.display()));
-        let built = program().canonicalize().context("the program is not built")?;
+        let hadoop = self
+            .hadoop
+            .as_ref()
+            .map(|path| format!("export HADOOP_CONF_DIR={}\n", path.display()));
+        let built = program()
+            .canonicalize()
+            .context("the program is not built")?;
         let prelude = format!(
             "export KRB5_CONFIG={} KRB5_KDC_PROFILE={}\nKADMIN='kadmin.local -r FLUME.TEST'\n\
              KEYTAB=/etc/flume/conf/flume.service.keytab\nPRINCIPAL=flume/{}@FLUME.TEST\n\
@@ -119,13 +146,18 @@ impl Bench {
 
     /// Says what it would do, does it, finds it done.
     fn twice(&self, arguments: &str) -> Result<Vec<Row>> {
-        self.host.write("/root/node.json", &NODE.replace("@ADMIN@", ADMIN), "0600")?;
-        self.host.write("/root/password", &format!("{ADMIN_PASSWORD}\n"), "0600")?;
+        self.host
+            .write("/root/node.json", &NODE.replace("@ADMIN@", ADMIN), "0600")?;
+        self.host
+            .write("/root/password", &format!("{ADMIN_PASSWORD}\n"), "0600")?;
         self.host.write("/tmp/plain.json", "{}", "0644")?;
         let mut rows = vec![];
-        let (fine, text) =
-            self.run("$PROVISION_BUILT --from-self --dry-run; test ! -e /etc/flume && echo untouched")?;
-        let pass = fine && text.contains("untouched") && verdicts(&text).iter().all(|word| word == "WOULD");
+        let (fine, text) = self.run(
+            "$PROVISION_BUILT --from-self --dry-run; test ! -e /etc/flume && echo untouched",
+        )?;
+        let pass = fine
+            && text.contains("untouched")
+            && verdicts(&text).iter().all(|word| word == "WOULD");
         rows.push(Row {
             transcript: text.clone(),
             ..Row::new("provision, dry", verdicts(&text).join(" "), "WOULD", pass)
@@ -139,8 +171,12 @@ impl Bench {
         for (item, want) in [("provision, first", "OK"), ("provision, again", "PASS")] {
             let (fine, text) = self.run(&format!("$PROVISION_BUILT --from-self {arguments}"))?;
             let words = verdicts(&text);
-            let pass = fine && words.iter().all(|word| word == want) && !text.contains(ADMIN_PASSWORD);
-            rows.push(Row { transcript: text, ..Row::new(item, words.join(" "), want, pass) });
+            let pass =
+                fine && words.iter().all(|word| word == want) && !text.contains(ADMIN_PASSWORD);
+            rows.push(Row {
+                transcript: text,
+                ..Row::new(item, words.join(" "), want, pass)
+            });
         }
         Ok(rows)
     }
@@ -148,15 +184,30 @@ impl Bench {
     /// A run, and what it must say.
     fn say(&self, name: &str, run: &str, says: &[&str]) -> Result<Row> {
         let (_, text) = self.run(run)?;
-        let missing: Vec<_> = says.iter().filter(|words| !text.contains(**words)).collect();
-        let value =
-            if missing.is_empty() { "as wanted".to_string() } else { format!("not said: {missing:?}") };
+        let missing: Vec<_> = says
+            .iter()
+            .filter(|words| !text.contains(**words))
+            .collect();
+        let value = if missing.is_empty() {
+            "as wanted".to_string()
+        } else {
+            format!("not said: {missing:?}")
+        };
         let transcript = format!("# {run}\n{text}");
-        Ok(Row { transcript, ..Row::new(name, value, "its message", missing.is_empty()) })
+        Ok(Row {
+            transcript,
+            ..Row::new(name, value, "its message", missing.is_empty())
+        })
     }
 
     fn try_out(&self, trouble: &Trouble) -> Result<Row> {
-        let Trouble { name, make, run, says, mend } = trouble;
+        let Trouble {
+            name,
+            make,
+            run,
+            says,
+            mend,
+        } = trouble;
         let (_, made) = self.run(make)?;
         let row = self.say(name, run, says)?;
         let (_, mended) = self.run(mend)?;

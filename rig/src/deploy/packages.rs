@@ -39,13 +39,25 @@ fi
 
 /// Builds both packages twice, and does with the .deb what an administrator does.
 pub(super) fn show() -> Result<Vec<Row>> {
-    flume_cluster::need(&[("rpm", "rpm"), ("systemd-analyze", "systemd"), ("man", "man-db")])?;
+    flume_cluster::need(&[
+        ("rpm", "rpm"),
+        ("systemd-analyze", "systemd"),
+        ("man", "man-db"),
+    ])?;
     let out = tempfile::tempdir_in(target())?;
     for revision in ["1", "2"] {
         let script = root().join("scripts/packages.sh");
-        let output =
-            Command::new(script).arg(target()).arg(revision).arg(out.path()).current_dir(root()).output()?;
-        ensure!(output.status.success(), "packages.sh: {}", String::from_utf8_lossy(&output.stderr));
+        let output = Command::new(script)
+            .arg(target())
+            .arg(revision)
+            .arg(out.path())
+            .current_dir(root())
+            .output()?;
+        ensure!(
+            output.status.success(),
+            "packages.sh: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
     }
     let host = Host::start(&[])?;
     let mut rows = installed(&host, out.path())?;
@@ -59,16 +71,25 @@ pub(super) fn show() -> Result<Vec<Row>> {
 /// The only file of a kind with this revision.
 fn package(out: &Path, revision: &str, extension: &str) -> Result<String> {
     let version = env!("CARGO_PKG_VERSION");
-    let mut names = std::fs::read_dir(out)?.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    let mut names =
+        std::fs::read_dir(out)?.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
     let wanted = format!("{version}-{revision}");
     let name = names.find(|name| name.contains(&wanted) && name.ends_with(extension));
-    Ok(out.canonicalize()?.join(name.context("a package is missing")?).display().to_string())
+    Ok(out
+        .canonicalize()?
+        .join(name.context("a package is missing")?)
+        .display()
+        .to_string())
 }
 
 fn check(host: &Host, item: &str, line: &str, want: &'static str) -> Result<Row> {
     let output = host.shell(line)?;
     let text = super::said(&output);
-    let value = if output.status.success() { "so" } else { "not so" };
+    let value = if output.status.success() {
+        "so"
+    } else {
+        "not so"
+    };
     Ok(Row {
         transcript: format!("# {line}\n{text}"),
         ..Row::new(item, value, want, output.status.success())
@@ -87,7 +108,12 @@ fn installed(host: &Host, out: &Path) -> Result<Vec<Row>> {
     Ok(vec![
         Row {
             transcript: seen,
-            ..Row::new(".deb: owners and modes", if owned { "so" } else { "not so" }, "as documented", owned)
+            ..Row::new(
+                ".deb: owners and modes",
+                if owned { "so" } else { "not so" },
+                "as documented",
+                owned,
+            )
         },
         check(
             host,
@@ -117,14 +143,29 @@ fn unit(host: &Host) -> Result<Vec<Row>> {
         "systemd-analyze verify --man=no flume-agent@a1.service",
         "no complaint",
     )?;
-    let text = host.shell("systemd-analyze security --offline=true --no-pager flume-agent@a1.service")?;
+    let text =
+        host.shell("systemd-analyze security --offline=true --no-pager flume-agent@a1.service")?;
     let text = super::said(&text);
     let level = text.lines().find_map(|line| {
-        line.split("exposure level for ").nth(1)?.split_whitespace().nth(1)?.parse::<f64>().ok()
+        line.split("exposure level for ")
+            .nth(1)?
+            .split_whitespace()
+            .nth(1)?
+            .parse::<f64>()
+            .ok()
     });
     let level = level.context("systemd-analyze says no level")?;
-    let started = check(host, "unit: its command starts an agent", COMMAND_OF_UNIT, "starts, stops")?;
-    Ok(vec![verified, started, Row::new("unit: exposure", format!("{level}"), "<= 2.5", level <= 2.5)])
+    let started = check(
+        host,
+        "unit: its command starts an agent",
+        COMMAND_OF_UNIT,
+        "starts, stops",
+    )?;
+    Ok(vec![
+        verified,
+        started,
+        Row::new("unit: exposure", format!("{level}"), "<= 2.5", level <= 2.5),
+    ])
 }
 
 fn upgraded_and_removed(host: &Host, out: &Path) -> Result<Vec<Row>> {
@@ -170,22 +211,39 @@ fn upgraded_and_removed(host: &Host, out: &Path) -> Result<Vec<Row>> {
 
 /// Scripts, role, container file and Kubernetes example, each by its own linter.
 fn linted() -> Result<Row> {
-    let output =
-        Command::new(root().join("scripts/lint-packaging.sh")).arg(target()).current_dir(root()).output()?;
+    let output = Command::new(root().join("scripts/lint-packaging.sh"))
+        .arg(target())
+        .current_dir(root())
+        .output()?;
     let pass = output.status.success();
-    let row = Row::new("packaging/: linters", if pass { "silent" } else { "complain" }, "silent", pass);
-    Ok(Row { transcript: super::said(&output), ..row })
+    let row = Row::new(
+        "packaging/: linters",
+        if pass { "silent" } else { "complain" },
+        "silent",
+        pass,
+    );
+    Ok(Row {
+        transcript: super::said(&output),
+        ..row
+    })
 }
 
 /// What `rpm` reads in the other package.
 fn rpm(out: &Path) -> Result<Vec<Row>> {
     let file = package(out, "1", "rpm")?;
     let query = |what: &[&str]| -> Result<String> {
-        let output = Command::new("rpm").args(["-qp", "--nosignature"]).args(what).arg(&file).output()?;
+        let output = Command::new("rpm")
+            .args(["-qp", "--nosignature"])
+            .args(what)
+            .arg(&file)
+            .output()?;
         ensure!(output.status.success(), "rpm: {}", super::said(&output));
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     };
-    let files = query(&["--qf", "[%{FILEUSERNAME}:%{FILEGROUPNAME} %{FILEMODES:perms} %{FILENAMES}\n]"])?;
+    let files = query(&[
+        "--qf",
+        "[%{FILEUSERNAME}:%{FILEGROUPNAME} %{FILEMODES:perms} %{FILENAMES}\n]",
+    ])?;
     let wanted = [
         "root:flume -rw-r----- /etc/flume/conf/flume.conf",
         "root:flume -rw-r----- /etc/flume/conf/flume-env.sh",
@@ -193,11 +251,15 @@ fn rpm(out: &Path) -> Result<Vec<Row>> {
         "root:root -rw-r--r-- /usr/lib/systemd/system/flume-agent@.service",
         "root:root -rw-r--r-- /usr/share/man/man1/flume-ng.1",
     ];
-    let there = wanted.iter().all(|line| files.lines().any(|seen| seen == *line));
+    let there = wanted
+        .iter()
+        .all(|line| files.lines().any(|seen| seen == *line));
     let kept = query(&["-c"])?;
     let scripts = query(&["--scripts"])?;
     let all = ["preinstall", "postinstall", "preuninstall", "postuninstall"];
-    let scripted = all.iter().all(|name| scripts.contains(&format!("{name} scriptlet")));
+    let scripted = all
+        .iter()
+        .all(|name| scripts.contains(&format!("{name} scriptlet")));
     Ok(vec![
         Row {
             transcript: files,
@@ -216,7 +278,12 @@ fn rpm(out: &Path) -> Result<Vec<Row>> {
         ),
         Row {
             transcript: scripts,
-            ..Row::new(".rpm: scriptlets", if scripted { "4" } else { "fewer" }, "4", scripted)
+            ..Row::new(
+                ".rpm: scriptlets",
+                if scripted { "4" } else { "fewer" },
+                "4",
+                scripted,
+            )
         },
     ])
 }

@@ -70,37 +70,60 @@ struct Oracle {
 
 impl Oracle {
     /// One process, from its start to its end.
-    fn live(&mut self, dir: &Path, round: &str, take_sync: u64, life: Option<Duration>) -> Result<()> {
+    fn live(
+        &mut self,
+        dir: &Path,
+        round: &str,
+        take_sync: u64,
+        life: Option<Duration>,
+    ) -> Result<()> {
         let mut child = Command::new(std::env::current_exe()?)
-            .args(["victim", &dir.display().to_string(), round, &take_sync.to_string()])
+            .args([
+                "victim",
+                &dir.display().to_string(),
+                round,
+                &take_sync.to_string(),
+            ])
             .stdout(Stdio::piped())
             .spawn()?;
         let mut lines = BufReader::new(child.stdout.take().context("no pipe")?).lines();
         let first = lines.next().transpose()?;
-        ensure!(first.as_deref() == Some("open"), "the process said {first:?}");
+        ensure!(
+            first.as_deref() == Some("open"),
+            "the process said {first:?}"
+        );
         let reader = thread::spawn(move || lines.map_while(Result::ok).collect::<Vec<String>>());
         if let Some(life) = life {
             thread::sleep(life);
             child.kill()?;
         }
         child.wait()?;
-        let lines = reader.join().map_err(|_| anyhow::anyhow!("the reader panicked"))?;
+        let lines = reader
+            .join()
+            .map_err(|_| anyhow::anyhow!("the reader panicked"))?;
         self.note(&lines)
     }
 
     fn note(&mut self, lines: &[String]) -> Result<()> {
-        let (mut open, mut committed, mut end) = (HashMap::new(), vec![], 0u64);
+        let mut open = HashMap::new();
+        let mut committed = vec![];
+        let mut end = 0u64;
         // The last two puts of each producer: the last began after the line of the one before.
         let mut puts: HashMap<&str, (usize, usize)> = HashMap::new();
         // The last line may be torn.
-        for (place, line) in lines.iter().filter_map(|line| line.strip_suffix('.')).enumerate() {
+        for (place, line) in lines
+            .iter()
+            .filter_map(|line| line.strip_suffix('.'))
+            .enumerate()
+        {
             let (what, rest) = line.split_once(' ').context("a line of one word")?;
             let (name, rest) = rest.split_once(' ').unwrap_or((rest, ""));
             match what {
                 "put" => {
                     let (producer, first) = name.rsplit_once('-').context("no number")?;
                     let (first, count): (usize, usize) = (first.parse()?, rest.parse()?);
-                    self.acknowledged.extend((first..first + count).map(|it| format!("{producer}-{it}")));
+                    self.acknowledged
+                        .extend((first..first + count).map(|it| format!("{producer}-{it}")));
                     let (_, last) = puts.get(producer).copied().unwrap_or_default();
                     puts.insert(producer, (last, place));
                 }
@@ -112,18 +135,27 @@ impl Oracle {
                 }
                 "committed" => {
                     end = rest.parse()?;
-                    committed.push((place, end, open.remove(name).context("a commit of nothing")?));
+                    committed.push((
+                        place,
+                        end,
+                        open.remove(name).context("a commit of nothing")?,
+                    ));
                 }
                 _ => bail!("a process said `{line}`"),
             }
         }
-        let settled = puts.values().map(|(before, _)| *before).max().unwrap_or_default();
+        let settled = puts
+            .values()
+            .map(|(before, _)| *before)
+            .max()
+            .unwrap_or_default();
         for (place, micros, events) in committed {
             if place < settled {
                 self.settled.extend(events.split(' ').map(String::from));
             }
             let age = Duration::from_micros(end.saturating_sub(micros));
-            self.committed.extend(events.split(' ').map(|event| (event.to_string(), age)));
+            self.committed
+                .extend(events.split(' ').map(|event| (event.to_string(), age)));
         }
         Ok(())
     }
@@ -138,10 +170,23 @@ impl Oracle {
     }
 
     fn judge(&self, kills: usize) -> Outcome {
-        let lost = self.acknowledged.iter().filter(|event| !self.delivered.contains(*event)).count();
-        let (acknowledged, repeated, undone, oldest) =
-            (self.acknowledged.len(), self.repeated, self.undone, self.oldest);
-        Outcome { kills, acknowledged, lost, repeated, undone, oldest }
+        let lost = self
+            .acknowledged
+            .iter()
+            .filter(|event| !self.delivered.contains(*event))
+            .count();
+        let acknowledged = self.acknowledged.len();
+        let repeated = self.repeated;
+        let undone = self.undone;
+        let oldest = self.oldest;
+        Outcome {
+            kills,
+            acknowledged,
+            lost,
+            repeated,
+            undone,
+            oldest,
+        }
     }
 }
 
@@ -154,14 +199,22 @@ pub fn victim(dir: &str, round: &str, take_sync: &str) -> Result<()> {
     say("open");
     let began = Instant::now();
     if round == DRAIN {
-        store.runtime.block_on(take(store.channel.clone(), began, 0, true))?;
+        store
+            .runtime
+            .block_on(take(store.channel.clone(), began, 0, true))?;
         return store.close();
     }
     for producer in 0..PRODUCERS {
-        store.runtime.spawn(put(store.channel.clone(), format!("{round}-{producer}")));
+        store
+            .runtime
+            .spawn(put(store.channel.clone(), format!("{round}-{producer}")));
     }
     let takers: Vec<_> = (0..CONSUMERS)
-        .map(|taker| store.runtime.spawn(take(store.channel.clone(), began, taker, false)))
+        .map(|taker| {
+            store
+                .runtime
+                .spawn(take(store.channel.clone(), began, taker, false))
+        })
         .collect();
     for taker in takers {
         store.runtime.block_on(taker)??;
@@ -174,7 +227,9 @@ async fn put(channel: Arc<dyn Channel>, name: String) -> Result<()> {
     loop {
         let count = next % 37 + 1;
         let body = |number: usize| format!("{name}-{number} {}", "x".repeat(number * 31 % 300));
-        let batch = (next..next + count).map(|number| Event::from(body(number))).collect();
+        let batch = (next..next + count)
+            .map(|number| Event::from(body(number)))
+            .collect();
         if channel.put(batch).await.is_ok() {
             say(&format!("put {name}-{next} {count}."));
         }
@@ -183,7 +238,12 @@ async fn put(channel: Arc<dyn Channel>, name: String) -> Result<()> {
     }
 }
 
-async fn take(channel: Arc<dyn Channel>, began: Instant, taker: usize, to_the_end: bool) -> Result<()> {
+async fn take(
+    channel: Arc<dyn Channel>,
+    began: Instant,
+    taker: usize,
+    to_the_end: bool,
+) -> Result<()> {
     let wait = Duration::from_millis(if to_the_end { 2000 } else { 50 });
     for round in taker.. {
         let take = channel.take(Want::events(40), wait).await?;
@@ -194,10 +254,17 @@ async fn take(channel: Arc<dyn Channel>, began: Instant, taker: usize, to_the_en
             // Dropped: rolled back.
             continue;
         }
-        let names: Vec<String> = take.events().iter().map(|event| name(&event.body)).collect();
+        let names: Vec<String> = take
+            .events()
+            .iter()
+            .map(|event| name(&event.body))
+            .collect();
         say(&format!("delivered {taker}-{round} {}.", names.join(" ")));
         take.commit().await?;
-        say(&format!("committed {taker}-{round} {}.", began.elapsed().as_micros()));
+        say(&format!(
+            "committed {taker}-{round} {}.",
+            began.elapsed().as_micros()
+        ));
     }
     Ok(())
 }

@@ -18,7 +18,11 @@ use crate::{agents::root, show::Report};
 /// The whole of it, judged.
 pub fn show(report: &mut Report, dir: &Path) -> Result<()> {
     for row in ceiling::table(dir, 24)? {
-        report.at_least(&format!("file channel, {}: share of the ceiling", row.name), row.ratio, row.want);
+        report.at_least(
+            &format!("file channel, {}: share of the ceiling", row.name),
+            row.ratio,
+            row.want,
+        );
     }
     opened(report, open::after_kill(dir, 100_000_000)?);
     killed(report, dir, 100)?;
@@ -45,8 +49,15 @@ pub fn soak(report: &mut Report, dir: &Path, duration: Duration) -> Result<()> {
 }
 
 fn opened(report: &mut Report, opened: open::Opened) {
-    let name = format!("file channel, {} M queued, killed", opened.queued / 1_000_000);
-    report.at_most(&format!("{name}: s to accept"), opened.accepting.as_secs_f64(), 5.0);
+    let name = format!(
+        "file channel, {} M queued, killed",
+        opened.queued / 1_000_000
+    );
+    report.at_most(
+        &format!("{name}: s to accept"),
+        opened.accepting.as_secs_f64(),
+        5.0,
+    );
     report.at_most(&format!("{name}: MiB resident"), opened.resident_mib, 256.0);
     let lost = opened.queued.saturating_sub(opened.held);
     report.row(&format!("{name}: events lost"), lost, "0", lost == 0);
@@ -56,18 +67,36 @@ fn opened(report: &mut Report, opened: open::Opened) {
 pub fn killed(report: &mut Report, dir: &Path, kills: usize) -> Result<()> {
     for take_sync in [0, 100] {
         let seen = kills::run(dir, kills, take_sync)?;
-        let name = format!("file channel, {} kills, takeSyncMillis {take_sync}", seen.kills);
-        report.row(&format!("{name}: acknowledged"), seen.acknowledged, "> 0", seen.acknowledged > 0);
+        let name = format!(
+            "file channel, {} kills, takeSyncMillis {take_sync}",
+            seen.kills
+        );
+        report.row(
+            &format!("{name}: acknowledged"),
+            seen.acknowledged,
+            "> 0",
+            seen.acknowledged > 0,
+        );
         report.row(&format!("{name}: lost"), seen.lost, "0", seen.lost == 0);
         if take_sync == 0 {
-            report.row(&format!("{name}: repeated"), seen.repeated, "0", seen.repeated == 0);
+            report.row(
+                &format!("{name}: repeated"),
+                seen.repeated,
+                "0",
+                seen.repeated == 0,
+            );
         } else {
             println!(
                 "{} deliveries repeated, committed up to {:?} before the kill",
                 seen.repeated, seen.oldest
             );
         }
-        report.row(&format!("{name}: repeated after a later put"), seen.undone, "0", seen.undone == 0);
+        report.row(
+            &format!("{name}: repeated after a later put"),
+            seen.undone,
+            "0",
+            seen.undone == 0,
+        );
     }
     Ok(())
 }
@@ -76,16 +105,40 @@ pub fn killed(report: &mut Report, dir: &Path, kills: usize) -> Result<()> {
 /// that they notice each broken promise.
 fn crash_states(report: &mut Report, effort: u32) -> Result<()> {
     let output = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
-        .args(["test", "--locked", "-p", "flume-file-channel", "--lib", "--", "--nocapture", "tests::"])
+        .args([
+            "test",
+            "--locked",
+            "-p",
+            "flume-file-channel",
+            "--lib",
+            "--",
+            "--nocapture",
+            "tests::",
+        ])
         .env("FILE_CHANNEL_EFFORT", effort.to_string())
         .current_dir(root())
         .output()?;
-    let said =
-        String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
-    let telling = ["crash states", "WriteAhead", "EarlyTake", "SequenceReuse", "bytes of", "test result"];
-    for line in said.lines().filter(|line| telling.iter().any(|word| line.contains(word))) {
+    let said = String::from_utf8_lossy(&output.stderr).into_owned()
+        + &String::from_utf8_lossy(&output.stdout);
+    let telling = [
+        "crash states",
+        "WriteAhead",
+        "EarlyTake",
+        "SequenceReuse",
+        "bytes of",
+        "test result",
+    ];
+    for line in said
+        .lines()
+        .filter(|line| telling.iter().any(|word| line.contains(word)))
+    {
         println!("{line}");
     }
-    report.row("file channel, crashes of a model disk", "", "as said", output.status.success());
+    report.row(
+        "file channel, crashes of a model disk",
+        "",
+        "as said",
+        output.status.success(),
+    );
     Ok(())
 }

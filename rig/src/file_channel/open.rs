@@ -35,18 +35,30 @@ pub struct Opened {
 pub fn after_kill(dir: &Path, events: u64) -> Result<Opened> {
     let dir = tempfile::tempdir_in(dir)?;
     let mut loader = Command::new(std::env::current_exe()?)
-        .args(["load", &dir.path().display().to_string(), &events.to_string()])
+        .args([
+            "load",
+            &dir.path().display().to_string(),
+            &events.to_string(),
+        ])
         .stdout(Stdio::piped())
         .spawn()?;
     let began = Instant::now();
-    let said = loader.stdout.take().map(BufReader::new).and_then(|lines| lines.lines().next());
+    let said = loader
+        .stdout
+        .take()
+        .map(BufReader::new)
+        .and_then(|lines| lines.lines().next());
     let loaded = matches!(&said, Some(Ok(line)) if line == LOADED);
     // SIGKILL, whatever happened.
     loader.kill()?;
     loader.wait()?;
     ensure!(loaded, "the loader ended early: {said:?}");
-    println!("{events} events of 10 bytes queued in {:.1} s", began.elapsed().as_secs_f64());
-    let text = configuration("file_channel_open.conf")?.replace("@STORE@", &dir.path().display().to_string());
+    println!(
+        "{events} events of 10 bytes queued in {:.1} s",
+        began.elapsed().as_secs_f64()
+    );
+    let text = configuration("file_channel_open.conf")?
+        .replace("@STORE@", &dir.path().display().to_string());
     let mut agent = Running::start(Maker::Ours, &text)?;
     agent.wait_for_port()?;
     let mut client = TcpStream::connect(("127.0.0.1", agent.port))?;
@@ -54,12 +66,21 @@ pub fn after_kill(dir: &Path, events: u64) -> Result<Opened> {
     let mut answer = String::new();
     BufReader::new(client).read_line(&mut answer)?;
     let accepting = agent.age();
-    ensure!(answer == "OK\n", "the agent answered `{answer}`:\n{}", agent.log());
+    ensure!(
+        answer == "OK\n",
+        "the agent answered `{answer}`:\n{}",
+        agent.log()
+    );
     // A sink takes meanwhile: what it has taken counts as held.
     std::thread::sleep(Duration::from_secs(1));
-    let held =
-        agent.metric("CHANNEL.c1", "ChannelSize")? + agent.metric("CHANNEL.c1", "EventTakeSuccessCount")?;
-    Ok(Opened { queued: events, held, accepting, resident_mib: agent.usage()?.peak_mib })
+    let held = agent.metric("CHANNEL.c1", "ChannelSize")?
+        + agent.metric("CHANNEL.c1", "EventTakeSuccessCount")?;
+    Ok(Opened {
+        queued: events,
+        held,
+        accepting,
+        resident_mib: agent.usage()?.peak_mib,
+    })
 }
 
 /// Puts so many small events, says so, and waits to be killed.
@@ -67,12 +88,17 @@ pub fn load(dir: &str, events: &str) -> Result<()> {
     let events: usize = events.parse().context("a number of events was expected")?;
     let store = Store::open(
         Path::new(dir),
-        &format!("capacity = {}\ntransactionCapacity = {BATCH}", 2 * events.max(BATCH)),
+        &format!(
+            "capacity = {}\ntransactionCapacity = {BATCH}",
+            2 * events.max(BATCH)
+        ),
     )?;
-    let (producers, channel) = (4, store.channel.clone());
+    let producers = 4;
+    let channel = store.channel.clone();
     let tasks: Vec<_> = (0..producers)
         .map(|_| {
-            let (channel, batch) = (channel.clone(), vec![Event::from("10 bytes .".to_string()); BATCH]);
+            let channel = channel.clone();
+            let batch = vec![Event::from("10 bytes .".to_string()); BATCH];
             store.runtime.spawn(async move {
                 for _ in 0..events / BATCH / producers {
                     channel.put(batch.clone()).await?;

@@ -40,25 +40,35 @@ pub fn run(report: &mut Report, dir: &Path, duration: Duration) -> Result<()> {
     let latencies = Arc::new(Mutex::new(vec![]));
     let producers: Vec<_> = (0..PRODUCERS)
         .map(|_| {
-            let (batch, latencies) = (vec![Event::from(vec![b'x'; 500]); BATCH], latencies.clone());
+            let batch = vec![Event::from(vec![b'x'; 500]); BATCH];
+            let latencies = latencies.clone();
             let took = move |took: Duration| latencies.lock().push(took);
-            store.runtime.spawn(produce(store.channel.clone(), batch, until, took))
+            store
+                .runtime
+                .spawn(produce(store.channel.clone(), batch, until, took))
         })
         .collect();
-    let (channel, runtime) = (store.channel.clone(), store.runtime.handle().clone());
+    let channel = store.channel.clone();
+    let runtime = store.runtime.handle().clone();
     let consumer = thread::spawn(move || runtime.block_on(consume_with_pauses(&channel, until)));
     let mut samples = vec![];
     while Instant::now() < until {
         thread::sleep(PERIOD);
         let full = is_full(&*store.channel);
         let p99 = percentile(std::mem::take(&mut *latencies.lock()), 99);
-        samples.push(Sample { resident_mib: resident_mib(std::process::id())?, p99, full });
+        samples.push(Sample {
+            resident_mib: resident_mib(std::process::id())?,
+            p99,
+            full,
+        });
     }
     let mut put = 0;
     for producer in producers {
         put += store.runtime.block_on(producer)??;
     }
-    let taken = consumer.join().map_err(|_| anyhow::anyhow!("the consumer panicked"))??;
+    let taken = consumer
+        .join()
+        .map_err(|_| anyhow::anyhow!("the consumer panicked"))??;
     store.close()?;
     judge(report, put, taken, &samples, duration)
 }
@@ -70,15 +80,40 @@ fn judge(
     samples: &[Sample],
     duration: Duration,
 ) -> Result<()> {
-    println!("file channel, soak: {:.0} events/s over {duration:?}", put as f64 / duration.as_secs_f64());
-    report.row("file channel, soak: events lost", put.abs_diff(taken), "0", put == taken);
-    let times_full = samples.windows(2).filter(|pair| !pair[0].full && pair[1].full).count();
-    let times_freed = samples.windows(2).filter(|pair| pair[0].full && !pair[1].full).count();
+    println!(
+        "file channel, soak: {:.0} events/s over {duration:?}",
+        put as f64 / duration.as_secs_f64()
+    );
+    report.row(
+        "file channel, soak: events lost",
+        put.abs_diff(taken),
+        "0",
+        put == taken,
+    );
+    let times_full = samples
+        .windows(2)
+        .filter(|pair| !pair[0].full && pair[1].full)
+        .count();
+    let times_freed = samples
+        .windows(2)
+        .filter(|pair| pair[0].full && !pair[1].full)
+        .count();
     let text = format!("{times_full} and {times_freed}");
-    report.row("file channel, soak: full, and freed again", text, "> 0", times_full > 0 && times_freed > 0);
+    report.row(
+        "file channel, soak: full, and freed again",
+        text,
+        "> 0",
+        times_full > 0 && times_freed > 0,
+    );
     let (first, second) = samples.split_at(samples.len() / 2);
-    let most = |samples: &[Sample]| samples.iter().map(|sample| sample.resident_mib).fold(0.0, f64::max);
-    let (before, after) = (most(first), most(second));
+    let most = |samples: &[Sample]| {
+        samples
+            .iter()
+            .map(|sample| sample.resident_mib)
+            .fold(0.0, f64::max)
+    };
+    let before = most(first);
+    let after = most(second);
     println!("file channel, soak: {before:.0} MiB, then {after:.0} MiB");
     // What is cached fills up at first.
     report.at_most(
@@ -93,16 +128,23 @@ fn judge(
             .map(|sample| sample.p99)
             .collect();
         flowing.sort_by(f64::total_cmp);
-        flowing.get(flowing.len() / 2).copied().context("the channel was full all the time")
+        flowing
+            .get(flowing.len() / 2)
+            .copied()
+            .context("the channel was full all the time")
     };
-    let (before, after) = (flowing(first)?, flowing(second)?);
-    println!("file channel, soak: p99 of a put {before:.0} µs, then {after:.0} µs (medians of periods)");
+    let before = flowing(first)?;
+    let after = flowing(second)?;
+    println!(
+        "file channel, soak: p99 of a put {before:.0} µs, then {after:.0} µs (medians of periods)"
+    );
     Ok(())
 }
 
 /// Takes and commits; now and then stands still until the channel is full, and a little longer. How many events.
 async fn consume_with_pauses(channel: &Arc<dyn Channel>, until: Instant) -> Result<usize> {
-    let (mut events, mut pause) = (0, Instant::now() + FLOWING);
+    let mut events = 0;
+    let mut pause = Instant::now() + FLOWING;
     loop {
         if Instant::now() > pause {
             while !is_full(&**channel) && Instant::now() < until {
@@ -129,5 +171,7 @@ fn is_full(channel: &dyn Channel) -> bool {
 fn percentile(mut durations: Vec<Duration>, percent: usize) -> f64 {
     durations.sort();
     let at = durations.len() * percent / 100;
-    durations.get(at).map_or(0.0, |duration| duration.as_secs_f64() * 1e6)
+    durations
+        .get(at)
+        .map_or(0.0, |duration| duration.as_secs_f64() * 1e6)
 }

@@ -13,8 +13,10 @@ use tokio::runtime::Runtime;
 
 /// How often an idle consumer looks whether it has everything.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
-const REGISTRY: Registry =
-    Registry { channels: &[flume_file_channel::CHANNELS], ..flume_components::REGISTRY };
+const REGISTRY: Registry = Registry {
+    channels: &[flume_file_channel::CHANNELS],
+    ..flume_components::REGISTRY
+};
 
 /// An open channel with the threads that use it.
 pub struct Store {
@@ -28,9 +30,15 @@ impl Store {
         let dir = dir.display();
         let text = format!("checkpointDir = {dir}/checkpoint\ndataDirs = {dir}/data\n{properties}");
         let cx = Context::new("a1.channels.c1", &[]);
-        let channel: Arc<dyn Channel> = parts::build::<dyn Channel>(&REGISTRY, "file", &text, &cx).into();
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-        runtime.block_on(channel.open()).context("failed to open the channel")?;
+        let channel: Arc<dyn Channel> =
+            parts::build::<dyn Channel>(&REGISTRY, "file", &text, &cx).into();
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()?;
+        runtime
+            .block_on(channel.open())
+            .context("failed to open the channel")?;
         Ok(Store { channel, runtime })
     }
 
@@ -69,7 +77,8 @@ pub async fn consume(
     batch: usize,
     all: &OnceLock<usize>,
 ) -> Result<(usize, Instant)> {
-    let (mut events, mut last) = (0, Instant::now());
+    let mut events = 0;
+    let mut last = Instant::now();
     while all.get().is_none_or(|all| events < *all) {
         let take = channel.take(Want::events(batch), LOOK_AGAIN).await?;
         if !take.events().is_empty() {

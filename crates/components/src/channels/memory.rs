@@ -30,17 +30,28 @@ pub(super) struct MemoryChannel(MemoryQueue);
 impl Component for MemoryChannel {
     type Config = MemoryConfig;
     fn build(config: MemoryConfig, _: &Context) -> Result<Self, BuildError> {
-        let (events, transaction) = (config.capacity.0.get(), config.transaction_capacity.0.get());
+        let events = config.capacity.0.get();
+        let transaction = config.transaction_capacity.0.get();
         if transaction > events {
             let text = format!("must not exceed capacity, which is {events}");
             return Err(BuildError::at("transactionCapacity", text));
         }
         let most = MemoryQueue::MOST_EVENTS;
         if events > most {
-            return Err(BuildError::at("capacity", format!("must not exceed {most}")));
+            return Err(BuildError::at(
+                "capacity",
+                format!("must not exceed {most}"),
+            ));
         }
-        let (keep_alive, bytes) = (config.keep_alive.0, config.bytes);
-        MemoryQueue::new(QueueLimits { events, transaction, keep_alive, bytes }).map(MemoryChannel)
+        let keep_alive = config.keep_alive.0;
+        let bytes = config.bytes;
+        MemoryQueue::new(QueueLimits {
+            events,
+            transaction,
+            keep_alive,
+            bytes,
+        })
+        .map(MemoryChannel)
     }
 }
 

@@ -32,13 +32,19 @@ impl Component for HostInterceptor {
     type Config = HostConfig;
     fn build(config: HostConfig, _: &Context) -> Result<Self, BuildError> {
         let name = Str::from(config.host_header.clone());
-        Ok(HostInterceptor { config, name, host: OnceLock::new() })
+        Ok(HostInterceptor {
+            config,
+            name,
+            host: OnceLock::new(),
+        })
     }
 }
 
 impl Interceptor for HostInterceptor {
     fn intercept(&self, batch: &mut Vec<Event>) -> Result<(), InterceptError> {
-        let host = self.host.get_or_init(|| host(self.config.use_ip).map(Str::from));
+        let host = self
+            .host
+            .get_or_init(|| host(self.config.use_ip).map(Str::from));
         if let Some(host) = host {
             super::set_header(batch, &self.name, host, self.config.preserve_existing);
         }
@@ -52,14 +58,24 @@ impl Interceptor for HostInterceptor {
 
 fn host(use_ip: bool) -> Option<String> {
     let name = gethostname::gethostname().into_string().ok()?;
-    let addresses = dns_lookup::lookup_host(&name).map(Iterator::collect::<Vec<_>>).unwrap_or_default();
+    let addresses = dns_lookup::lookup_host(&name)
+        .map(Iterator::collect::<Vec<_>>)
+        .unwrap_or_default();
     // Java prefers IPv4, too.
-    let address = addresses.iter().find(|address| address.is_ipv4()).or(addresses.first()).copied();
+    let address = addresses
+        .iter()
+        .find(|address| address.is_ipv4())
+        .or(addresses.first())
+        .copied();
     if use_ip {
         return address.or_else(outgoing).map(|address| address.to_string());
     }
     let canonical = address.and_then(|address| dns_lookup::lookup_addr(&address).ok());
-    Some(canonical.filter(|name| name.parse::<IpAddr>().is_err()).unwrap_or(name))
+    Some(
+        canonical
+            .filter(|name| name.parse::<IpAddr>().is_err())
+            .unwrap_or(name),
+    )
 }
 
 /// The address this host would send from, when its own name leads nowhere. Nothing is sent.

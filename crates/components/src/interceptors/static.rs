@@ -25,8 +25,16 @@ pub(super) struct StaticInterceptor {
 impl Component for StaticInterceptor {
     type Config = StaticConfig;
     fn build(config: StaticConfig, _: &Context) -> Result<Self, BuildError> {
-        let StaticConfig { preserve_existing, key, value } = config;
-        Ok(StaticInterceptor { preserve_existing, key: key.into(), value: value.into() })
+        let StaticConfig {
+            preserve_existing,
+            key,
+            value,
+        } = config;
+        Ok(StaticInterceptor {
+            preserve_existing,
+            key: key.into(),
+            value: value.into(),
+        })
     }
 }
 

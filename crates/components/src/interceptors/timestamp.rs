@@ -23,15 +23,28 @@ pub(super) struct TimestampInterceptor {
 impl Component for TimestampInterceptor {
     type Config = TimestampConfig;
     fn build(config: TimestampConfig, _: &Context) -> Result<Self, BuildError> {
-        let TimestampConfig { header_name, preserve_existing } = config;
-        Ok(TimestampInterceptor { name: header_name.into(), preserve_existing })
+        let TimestampConfig {
+            header_name,
+            preserve_existing,
+        } = config;
+        Ok(TimestampInterceptor {
+            name: header_name.into(),
+            preserve_existing,
+        })
     }
 }
 
 impl Interceptor for TimestampInterceptor {
     fn intercept(&self, batch: &mut Vec<Event>) -> Result<(), InterceptError> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
-        super::set_header(batch, &self.name, &Str::from(now.to_string()), self.preserve_existing);
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |since| since.as_millis());
+        super::set_header(
+            batch,
+            &self.name,
+            &Str::from(now.to_string()),
+            self.preserve_existing,
+        );
         Ok(())
     }
 

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use flume_core::{BuildError, Component, Config, Context, SinkError, SinkProcessor, SinkRunner, Step};
+use flume_core::{
+    BuildError, Component, Config, Context, SinkError, SinkProcessor, SinkRunner, Step,
+};
 
 /// Runs a single sink; a sink without a group has this processor.
 #[derive(Clone, Config)]
@@ -16,7 +18,10 @@ impl Component for DefaultProcessor {
     fn build(_: DefaultConfig, cx: &Context) -> Result<Self, BuildError> {
         match cx.peers.len() {
             1 => Ok(DefaultProcessor),
-            sinks => Err(BuildError::at("type", format!("runs exactly one sink, the group has {sinks}"))),
+            sinks => Err(BuildError::at(
+                "type",
+                format!("runs exactly one sink, the group has {sinks}"),
+            )),
         }
     }
 }

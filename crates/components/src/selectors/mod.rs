@@ -16,7 +16,10 @@ pub const SELECTORS: &[Registration<dyn ChannelSelector>] = &[
 fn indices(key: &str, names: &str, cx: &Context) -> Result<Vec<usize>, BuildError> {
     let index = |name: &str| {
         let stranger = || BuildError::at(key, format!("`{name}` is not a channel of this source"));
-        cx.peers.iter().position(|peer| peer == name).ok_or_else(stranger)
+        cx.peers
+            .iter()
+            .position(|peer| peer == name)
+            .ok_or_else(stranger)
     };
     names.split_whitespace().map(index).collect()
 }

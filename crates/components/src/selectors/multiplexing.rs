@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 
-use flume_core::{BuildError, ChannelSelector, Component, Config, Context, Event, Route, config::Prefix};
+use flume_core::{
+    BuildError, ChannelSelector, Component, Config, Context, Event, Route, config::Prefix,
+};
 
 /// Chooses the channels of an event by a header. An event whose value leads nowhere is dropped, and counted.
 #[derive(Clone, Config)]
@@ -36,27 +38,53 @@ struct Channels {
 impl Component for MultiplexingSelector {
     type Config = MultiplexingConfig;
     fn build(config: MultiplexingConfig, cx: &Context) -> Result<Self, BuildError> {
-        let required = super::indices("default", config.default.as_deref().unwrap_or_default(), cx)?;
-        let default = Channels { required, optional: vec![] };
+        let required =
+            super::indices("default", config.default.as_deref().unwrap_or_default(), cx)?;
+        let default = Channels {
+            required,
+            optional: vec![],
+        };
         let mut routes: HashMap<String, Channels> = HashMap::new();
         for (value, names) in &config.mapping.0 {
             let required = super::indices(&format!("mapping.{value}"), names, cx)?;
-            routes.insert(value.clone(), Channels { required, optional: vec![] });
+            routes.insert(
+                value.clone(),
+                Channels {
+                    required,
+                    optional: vec![],
+                },
+            );
         }
         for (value, names) in &config.optional.0 {
             let optional = super::indices(&format!("optional.{value}"), names, cx)?;
-            let route = routes.entry(value.clone()).or_insert_with(|| default.clone());
-            route.optional =
-                optional.into_iter().filter(|channel| !route.required.contains(channel)).collect();
+            let route = routes
+                .entry(value.clone())
+                .or_insert_with(|| default.clone());
+            route.optional = optional
+                .into_iter()
+                .filter(|channel| !route.required.contains(channel))
+                .collect();
         }
-        Ok(MultiplexingSelector { header: config.header, routes, default })
+        Ok(MultiplexingSelector {
+            header: config.header,
+            routes,
+            default,
+        })
     }
 }
 
 impl ChannelSelector for MultiplexingSelector {
     fn route(&self, event: &Event) -> Route<'_> {
-        let value = event.headers.get(&self.header).filter(|value| !value.trim().is_empty());
-        let channels = value.and_then(|value| self.routes.get(&value[..])).unwrap_or(&self.default);
-        Route { required: &channels.required, optional: &channels.optional }
+        let value = event
+            .headers
+            .get(&self.header)
+            .filter(|value| !value.trim().is_empty());
+        let channels = value
+            .and_then(|value| self.routes.get(&value[..]))
+            .unwrap_or(&self.default);
+        Route {
+            required: &channels.required,
+            optional: &channels.optional,
+        }
     }
 }

@@ -19,17 +19,25 @@ impl Component for ReplicatingSelector {
     type Config = ReplicatingConfig;
     fn build(config: ReplicatingConfig, cx: &Context) -> Result<Self, BuildError> {
         let optional = super::indices("optional", &config.optional, cx)?;
-        let required = (0..cx.peers.len()).filter(|channel| !optional.contains(channel)).collect();
+        let required = (0..cx.peers.len())
+            .filter(|channel| !optional.contains(channel))
+            .collect();
         Ok(ReplicatingSelector { required, optional })
     }
 }
 
 impl ChannelSelector for ReplicatingSelector {
     fn route(&self, _: &Event) -> Route<'_> {
-        Route { required: &self.required, optional: &self.optional }
+        Route {
+            required: &self.required,
+            optional: &self.optional,
+        }
     }
 
     fn constant(&self) -> Option<Route<'_>> {
-        Some(Route { required: &self.required, optional: &self.optional })
+        Some(Route {
+            required: &self.required,
+            optional: &self.optional,
+        })
     }
 }

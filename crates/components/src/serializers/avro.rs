@@ -23,7 +23,11 @@ pub(super) fn container(
     sync_interval_bytes: usize,
 ) -> Result<ContainerWriter, BuildError> {
     if !SYNC_INTERVALS.contains(&sync_interval_bytes) {
-        let text = format!("expected {} to {} bytes", SYNC_INTERVALS.start(), SYNC_INTERVALS.end());
+        let text = format!(
+            "expected {} to {} bytes",
+            SYNC_INTERVALS.start(),
+            SYNC_INTERVALS.end()
+        );
         return Err(BuildError::at("syncIntervalBytes", text));
     }
     Ok(ContainerWriter::new(codec, sync_interval_bytes))

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use flume_core::{BuildError, Component, Config, Context, Event, EventSerializer, Str, config::OrDefault};
+use flume_core::{
+    BuildError, Component, Config, Context, Event, EventSerializer, Str, config::OrDefault,
+};
 use flume_wire::avro::{self, ContainerWriter, Schema};
 
 use super::avro::{CodecName, container};
@@ -65,7 +67,9 @@ impl Component for AvroBody {
 impl EventSerializer for AvroBody {
     fn lacks(&self, event: &Event) -> Option<Str> {
         match self.named(event)? {
-            Named::Url(url) if !self.documents.contains_key(&url[..]) && readable(&url).is_ok() => Some(url),
+            Named::Url(url) if !self.documents.contains_key(&url[..]) && readable(&url).is_ok() => {
+                Some(url)
+            }
             _ => None,
         }
     }
@@ -81,7 +85,8 @@ impl EventSerializer for AvroBody {
         if !self.accepted.contains(&named) {
             self.accept(named, out)?;
         }
-        self.container.append(|block| block.extend_from_slice(&event.body), out);
+        self.container
+            .append(|block| block.extend_from_slice(&event.body), out);
         Ok(())
     }
 
@@ -110,10 +115,12 @@ impl AvroBody {
             }
             Named::Url(url) => {
                 readable(url)?;
-                let document =
-                    self.documents.get(&url[..]).ok_or_else(|| format!("its schema {url} was not read"))?;
-                let text =
-                    std::str::from_utf8(document).map_err(|_| format!("its schema {url} is not UTF-8"))?;
+                let document = self
+                    .documents
+                    .get(&url[..])
+                    .ok_or_else(|| format!("its schema {url} was not read"))?;
+                let text = std::str::from_utf8(document)
+                    .map_err(|_| format!("its schema {url} is not UTF-8"))?;
                 Schema::parse(text).map_err(|error| format!("its schema {url} is none: {error}"))?
             }
         };
@@ -123,7 +130,11 @@ impl AvroBody {
                 self.schema = Some(schema);
             }
             Some(file) if *file == schema => {}
-            Some(_) => return Err("its schema is not that of the file, which the first event fixed".into()),
+            Some(_) => {
+                return Err(
+                    "its schema is not that of the file, which the first event fixed".into(),
+                );
+            }
         }
         self.accepted.truncate(MOST_ACCEPTED - 1);
         self.accepted.insert(0, named);
@@ -134,8 +145,13 @@ impl AvroBody {
 /// Whether a sink may be asked to read it.
 fn readable(url: &str) -> Result<(), String> {
     let scheme = url.split_once("://").map_or("file", |(scheme, _)| scheme);
-    match ["file", "hdfs"].iter().any(|known| known.eq_ignore_ascii_case(scheme)) {
+    match ["file", "hdfs"]
+        .iter()
+        .any(|known| known.eq_ignore_ascii_case(scheme))
+    {
         true => Ok(()),
-        false => Err(format!("schemas are read from files and from HDFS, not by {scheme}: {url}")),
+        false => Err(format!(
+            "schemas are read from files and from HDFS, not by {scheme}: {url}"
+        )),
     }
 }

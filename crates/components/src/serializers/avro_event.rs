@@ -1,6 +1,8 @@
 //! `avro_event`: Avro container files of events.
 
-use flume_core::{BuildError, Component, Config, Context, Event, EventSerializer, config::OrDefault};
+use flume_core::{
+    BuildError, Component, Config, Context, Event, EventSerializer, config::OrDefault,
+};
 use flume_wire::avro::{self, ContainerWriter, Schema, write_bytes, write_long};
 
 use super::avro::{CodecName, container};
@@ -41,7 +43,8 @@ impl EventSerializer for AvroEvent {
     }
 
     fn write(&mut self, event: &Event, out: &mut Vec<u8>) -> Result<(), String> {
-        self.container.append(|block| write_event(event, block), out);
+        self.container
+            .append(|block| write_event(event, block), out);
         Ok(())
     }
 

@@ -10,8 +10,8 @@ use std::{
 
 use async_trait::async_trait;
 use flume_core::{
-    BuildError, Cause, Component, Config, Context, Delivered, Event, EventSerializer, Rejected, Sink,
-    SinkError, Want,
+    BuildError, Cause, Component, Config, Context, Delivered, Event, EventSerializer, Rejected,
+    Sink, SinkError, Want,
     config::{Choice, Nested},
     metrics::Counter,
 };
@@ -61,8 +61,14 @@ impl Choice for PathManager {
     const CHOICES: &'static [(&'static str, Self)] = &[
         ("DEFAULT", PathManager::Default),
         ("ROLLTIME", PathManager::RollTime),
-        ("org.apache.flume.formatter.output.DefaultPathManager$Builder", PathManager::Default),
-        ("org.apache.flume.formatter.output.RollTimePathManager$Builder", PathManager::RollTime),
+        (
+            "org.apache.flume.formatter.output.DefaultPathManager$Builder",
+            PathManager::Default,
+        ),
+        (
+            "org.apache.flume.formatter.output.RollTimePathManager$Builder",
+            PathManager::RollTime,
+        ),
     ];
 }
 
@@ -98,8 +104,14 @@ impl Component for FileRollSink {
     type Config = FileRollConfig;
     fn build(config: FileRollConfig, cx: &Context) -> Result<Self, BuildError> {
         // What is wrong with the serializer shows now, not at the first file.
-        config.serializer.create(cx).map_err(|error| error.inside("sink.serializer"))?;
-        let series = SystemTime::UNIX_EPOCH.elapsed().map_or(0, |now| now.as_millis()).to_string();
+        config
+            .serializer
+            .create(cx)
+            .map_err(|error| error.inside("sink.serializer"))?;
+        let series = SystemTime::UNIX_EPOCH
+            .elapsed()
+            .map_or(0, |now| now.as_millis())
+            .to_string();
         Ok(FileRollSink {
             config,
             cx: cx.clone(),
@@ -121,11 +133,19 @@ impl Sink for FileRollSink {
 
     async fn open(&mut self) -> Result<(), SinkError> {
         let directory = self.config.directory.display();
-        let is_dir = std::fs::metadata(&self.config.directory).and_then(|meta| match meta.is_dir() {
-            true => Ok(()),
-            false => Err(io::Error::new(ErrorKind::NotADirectory, "it is not a directory")),
+        let is_dir = std::fs::metadata(&self.config.directory).and_then(|meta| {
+            if meta.is_dir() {
+                Ok(())
+            } else {
+                Err(io::Error::new(
+                    ErrorKind::NotADirectory,
+                    "it is not a directory",
+                ))
+            }
         });
-        is_dir.map_err(SinkError::at(format!("use the directory {directory} of sink.directory")))
+        is_dir.map_err(SinkError::at(format!(
+            "use the directory {directory} of sink.directory"
+        )))
     }
 
     async fn deliver(&mut self, batch: &[Event]) -> Result<Delivered, SinkError> {
@@ -137,15 +157,25 @@ impl Sink for FileRollSink {
             self.opened.add(1);
             self.current = Some(current);
         }
-        let Some(current) = &mut self.current else { return Ok(Delivered::default()) };
+        let Some(current) = &mut self.current else {
+            return Ok(Delivered::default());
+        };
         let mut rejected = vec![];
         for (index, event) in batch.iter().enumerate() {
             if let Err(reason) = supply(&mut *current.serializer, event) {
-                rejected.push(Rejected { index, cause: Cause::NotNow, reason });
+                rejected.push(Rejected {
+                    index,
+                    cause: Cause::NotNow,
+                    reason,
+                });
                 continue;
             }
             if let Err(reason) = current.serializer.write(event, &mut self.bytes) {
-                rejected.push(Rejected { index, cause: Cause::Malformed, reason });
+                rejected.push(Rejected {
+                    index,
+                    cause: Cause::Malformed,
+                    reason,
+                });
             }
         }
         current.serializer.flush(&mut self.bytes);
@@ -153,18 +183,29 @@ impl Sink for FileRollSink {
         if written.is_err() {
             self.give_up_file();
         }
-        written.map(|()| Delivered { pause: false, rejected })
+        written.map(|()| Delivered {
+            pause: false,
+            rejected,
+        })
     }
 
     /// Rolls on time even while no event arrives.
     async fn tick(&mut self) -> Result<(), SinkError> {
-        let Ok(seconds @ 1..) = u64::try_from(self.config.roll_interval) else { return Ok(()) };
+        let Ok(seconds @ 1..) = u64::try_from(self.config.roll_interval) else {
+            return Ok(());
+        };
         let due = |current: &Current| current.started.elapsed() >= Duration::from_secs(seconds);
-        if self.current.as_ref().is_some_and(due) { self.close().await } else { Ok(()) }
+        if self.current.as_ref().is_some_and(due) {
+            self.close().await
+        } else {
+            Ok(())
+        }
     }
 
     async fn close(&mut self) -> Result<(), SinkError> {
-        let Some(mut current) = self.current.take() else { return Ok(()) };
+        let Some(mut current) = self.current.take() else {
+            return Ok(());
+        };
         self.closed.add(1);
         self.bytes.clear();
         current.serializer.end(&mut self.bytes);
@@ -174,19 +215,34 @@ impl Sink for FileRollSink {
 
 impl FileRollSink {
     fn start_file(&mut self) -> Result<Current, SinkError> {
-        let serializer =
-            self.config.serializer.create(&self.cx).map_err(SinkError::at("make a serializer"))?;
+        let serializer = self
+            .config
+            .serializer
+            .create(&self.cx)
+            .map_err(SinkError::at("make a serializer"))?;
         loop {
             let name = self.names.next(self.config.path_manager);
-            let dot = if self.config.extension.is_empty() { "" } else { "." };
+            let dot = if self.config.extension.is_empty() {
+                ""
+            } else {
+                "."
+            };
             let name = format!("{}{name}{dot}{}", self.config.prefix, self.config.extension);
             let path = self.config.directory.join(name);
             match OpenOptions::new().append(true).create_new(true).open(&path) {
                 Ok(file) => {
-                    return Ok(Current { file, path, serializer, started: Instant::now(), length: 0 });
+                    return Ok(Current {
+                        file,
+                        path,
+                        serializer,
+                        started: Instant::now(),
+                        length: 0,
+                    });
                 }
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => continue,
-                Err(error) => return Err(SinkError::at(format!("create {}", path.display()))(error)),
+                Err(error) => {
+                    return Err(SinkError::at(format!("create {}", path.display()))(error));
+                }
             }
         }
     }
@@ -227,7 +283,9 @@ impl Current {
 
 /// Reads the document without which the event cannot be written.
 fn supply(serializer: &mut dyn EventSerializer, event: &Event) -> Result<(), String> {
-    let Some(url) = serializer.lacks(event) else { return Ok(()) };
+    let Some(url) = serializer.lacks(event) else {
+        return Ok(());
+    };
     let document = read_local(&url).map_err(|error| format!("failed to read {url}: {error}"))?;
     serializer.supply(&url, &document);
     Ok(())

@@ -4,7 +4,8 @@ use std::fmt::Write;
 
 use async_trait::async_trait;
 use flume_core::{
-    BuildError, Component, Config, Context, Delivered, Event, Sink, SinkError, Want, config::OrDefault,
+    BuildError, Component, Config, Context, Delivered, Event, Sink, SinkError, Want,
+    config::OrDefault,
 };
 
 /// A logged batch is no larger, so that a stop need not wait for a long one.
@@ -68,7 +69,13 @@ fn dump(bytes: &[u8], text: &mut String) {
         let _ = write!(text, " {byte:02X}");
     }
     text.extend(std::iter::repeat_n(' ', (LINE - bytes.len()) * 3 + 1));
-    text.extend(bytes.iter().map(|&byte| if (b' '..=b'~').contains(&byte) { char::from(byte) } else { '.' }));
+    text.extend(bytes.iter().map(|&byte| {
+        if (b' '..=b'~').contains(&byte) {
+            char::from(byte)
+        } else {
+            '.'
+        }
+    }));
 }
 
 #[cfg(test)]
@@ -82,7 +89,10 @@ mod tests {
     /// Lines that Flume 1.11 logged for these bodies.
     #[test]
     fn lines_as_flume_writes_them() {
-        check("hello", "Event: { headers:{} body: 68 65 6C 6C 6F                                  hello }");
+        check(
+            "hello",
+            "Event: { headers:{} body: 68 65 6C 6C 6F                                  hello }",
+        );
         check(
             "hello\r",
             "Event: { headers:{} body: 68 65 6C 6C 6F 0D                               hello. }",

@@ -25,7 +25,11 @@ pub(super) struct NullSink {
 impl Component for NullSink {
     type Config = NullConfig;
     fn build(config: NullConfig, cx: &Context) -> Result<Self, BuildError> {
-        Ok(NullSink { config, name: cx.name.to_string(), discarded: 0 })
+        Ok(NullSink {
+            config,
+            name: cx.name.to_string(),
+            discarded: 0,
+        })
     }
 }
 
@@ -36,7 +40,8 @@ impl Sink for NullSink {
     }
 
     async fn deliver(&mut self, batch: &[Event]) -> Result<Delivered, SinkError> {
-        let (before, every) = (self.discarded, self.config.log_every.get());
+        let before = self.discarded;
+        let every = self.config.log_every.get();
         self.discarded += batch.len() as u64;
         if before / every != self.discarded / every {
             tracing::debug!("{} has discarded {} events", self.name, self.discarded);

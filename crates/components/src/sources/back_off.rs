@@ -14,7 +14,11 @@ pub(super) struct BackOff {
 
 impl BackOff {
     pub(super) fn new(increment: Millis, most: Millis) -> Self {
-        BackOff { increment: increment.0, most: most.0, failures: 0 }
+        BackOff {
+            increment: increment.0,
+            most: most.0,
+            failures: 0,
+        }
     }
 
     /// Something went well.

@@ -4,7 +4,8 @@ use std::{num::NonZeroUsize, process::Stdio, time::Duration};
 
 use async_trait::async_trait;
 use flume_core::{
-    BuildError, Component, Config, Context, Event, Source, SourceContext, SourceError, config::Millis,
+    BuildError, Component, Config, Context, Event, Source, SourceContext, SourceError,
+    config::Millis,
 };
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::{
@@ -67,7 +68,11 @@ impl Component for ExecSource {
         if config.command.trim().is_empty() {
             return Err(BuildError::at("command", "must not be empty"));
         }
-        Ok(ExecSource { config, name: cx.name.to_string(), hold: Hold::new(&cx.metrics) })
+        Ok(ExecSource {
+            config,
+            name: cx.name.to_string(),
+            hold: Hold::new(&cx.metrics),
+        })
     }
 }
 
@@ -84,8 +89,9 @@ impl Source for ExecSource {
                 return Ok(());
             }
             let throttle = self.config.restart_throttle.0;
-            cx.state
-                .waiting(&format!("the command ended with {ended}, it is started again after {throttle:?}"));
+            cx.state.waiting(&format!(
+                "the command ended with {ended}, it is started again after {throttle:?}"
+            ));
             tokio::select! {
                 () = sleep(throttle) => {}
                 () = cx.stop.requested() => return Ok(()),
@@ -108,8 +114,11 @@ impl ExecSource {
         let mut running = Running::start(&self.config)?;
         cx.ready(None);
         let stderr = running.child.stderr.take();
-        let logging =
-            log_lines(stderr, self.config.log_stderr.then(|| self.name.clone()), self.config.charset);
+        let logging = log_lines(
+            stderr,
+            self.config.log_stderr.then(|| self.name.clone()),
+            self.config.charset,
+        );
         tokio::select! {
             biased;
             outcome = self.pump(cx, &mut running) => outcome?,
@@ -121,7 +130,9 @@ impl ExecSource {
 
     /// Reads until the command closes its output, and for a little while after a stop was requested.
     async fn pump(&self, cx: &SourceContext, running: &mut Running) -> Result<(), SourceError> {
-        let Some(mut stdout) = running.child.stdout.take() else { return Ok(()) };
+        let Some(mut stdout) = running.child.stdout.take() else {
+            return Ok(());
+        };
         let mut lines = JavaLines::new(self.config.charset, self.config.max_line_length.get());
         let mut batch = Batch::new(self, cx);
         let mut received = Vec::with_capacity(READ_BYTES);
@@ -171,8 +182,16 @@ struct Batch<'a> {
 
 impl<'a> Batch<'a> {
     fn new(source: &'a ExecSource, cx: &'a SourceContext) -> Self {
-        let (hold, last_put) = (source.hold.clone(), Instant::now());
-        Batch { source, cx, hold, events: vec![], bytes: 0, last_put }
+        let hold = source.hold.clone();
+        let last_put = Instant::now();
+        Batch {
+            source,
+            cx,
+            hold,
+            events: vec![],
+            bytes: 0,
+            last_put,
+        }
     }
 
     /// As in Flume, the time runs from the last put: a line after a long silence does not wait.
@@ -191,7 +210,9 @@ impl<'a> Batch<'a> {
 
     async fn put(&mut self) {
         if !self.events.is_empty() {
-            self.hold.put(self.cx, std::mem::take(&mut self.events)).await;
+            self.hold
+                .put(self.cx, std::mem::take(&mut self.events))
+                .await;
         }
         self.bytes = 0;
         self.last_put = Instant::now();
@@ -215,7 +236,11 @@ impl Running {
         }
         let mut command = Command::new(words[0]);
         // Its input stays open and empty, as under Flume: some commands end with their input.
-        command.args(&words[1..]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+            .args(&words[1..])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         let child = command.process_group(0).kill_on_drop(true).spawn();
         let child = child.map_err(SourceError::at(format!("start `{}`", words[0])))?;
         let group = child.id().and_then(|id| Pid::from_raw(id as i32));
@@ -245,7 +270,9 @@ impl Running {
         }
         self.group = None;
         let ended = ended.map_err(SourceError::at("kill the command"))?;
-        ended.map(|status| status.to_string()).map_err(SourceError::at("wait for the command"))
+        ended
+            .map(|status| status.to_string())
+            .map_err(SourceError::at("wait for the command"))
     }
 }
 

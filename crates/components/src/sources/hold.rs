@@ -25,7 +25,10 @@ pub(super) struct Hold {
 impl Hold {
     /// Counts what is lost for good as `EventLostCount`.
     pub(super) fn new(metrics: &Metrics) -> Self {
-        Hold { lost: metrics.counter("EventLostCount"), last_moment: None }
+        Hold {
+            lost: metrics.counter("EventLostCount"),
+            last_moment: None,
+        }
     }
 
     /// Returns when the batch is in the channels. Lost are only an event that can never fit, and what the
@@ -35,7 +38,9 @@ impl Hold {
         loop {
             let too_late = async {
                 cx.stop.requested().await;
-                let last_moment = self.last_moment.get_or_insert_with(|| Instant::now() + LAST_PUT);
+                let last_moment = self
+                    .last_moment
+                    .get_or_insert_with(|| Instant::now() + LAST_PUT);
                 sleep_until(*last_moment).await;
             };
             let outcome = tokio::select! {
@@ -45,10 +50,17 @@ impl Hold {
             };
             match outcome {
                 Ok(()) => return cx.state.running(),
-                Err(error @ PutError::Channel { source: ChannelError::TooLarge { .. }, .. }) => {
+                Err(
+                    error @ PutError::Channel {
+                        source: ChannelError::TooLarge { .. },
+                        ..
+                    },
+                ) => {
                     return self.put_singly(cx, batch, &error).await;
                 }
-                Err(error) if cx.stop.is_requested() => return self.lose(batch.len(), with_causes(&error)),
+                Err(error) if cx.stop.is_requested() => {
+                    return self.lose(batch.len(), with_causes(&error));
+                }
                 Err(error) => cx.state.failing(&error, pause),
             }
             tokio::select! {
@@ -77,7 +89,8 @@ impl Hold {
 #[cfg(test)]
 mod tests {
     use flume_core::{
-        Channel, ChannelHandle, ChannelSelector, Context, Outlet, Phase, State, Stop, Switch, Want, Wiring,
+        Channel, ChannelHandle, ChannelSelector, Context, Outlet, Phase, State, Stop, Switch, Want,
+        Wiring,
     };
     use flume_testkit::parts::build;
 
@@ -89,7 +102,11 @@ mod tests {
         let channel = build::<dyn Channel>(&REGISTRY, "memory", channel, &cx);
         let channel = ChannelHandle::new(channel, cx.clone());
         let selector = build::<dyn ChannelSelector>(&REGISTRY, "replicating", "", &cx);
-        let wiring = Wiring { interceptors: vec![], selector, channels: vec![channel.clone()] };
+        let wiring = Wiring {
+            interceptors: vec![],
+            selector,
+            channels: vec![channel.clone()],
+        };
         let (switch, stop) = Stop::new();
         let source = SourceContext::new(Outlet::new(wiring, &cx), stop, cx.state.clone(), 1);
         (cx, source, channel, switch)
@@ -106,7 +123,10 @@ mod tests {
         hold.put(&source, events("a b")).await;
         let second = tokio::spawn(async move { hold.put(&source, events("c d")).await });
         sleep(Duration::from_secs(60)).await;
-        assert!(matches!(cx.state.get().0, State::Failing { .. } | State::Waiting { .. }));
+        assert!(matches!(
+            cx.state.get().0,
+            State::Failing { .. } | State::Waiting { .. }
+        ));
         let take = channel.take(Want::events(2), Duration::ZERO).await.unwrap();
         take.commit().await.unwrap();
         second.await.unwrap();
@@ -121,7 +141,13 @@ mod tests {
         let large = Event::from(vec![b'x'; 2000]);
         let batch = [events("a"), vec![large], events("b")].concat();
         Hold::new(&cx.metrics).put(&source, batch).await;
-        assert_eq!((channel.stats().events, cx.metrics.counter("EventLostCount").get()), (2, 1));
+        assert_eq!(
+            (
+                channel.stats().events,
+                cx.metrics.counter("EventLostCount").get()
+            ),
+            (2, 1)
+        );
     }
 
     #[tokio::test(start_paused = true)]
@@ -135,6 +161,9 @@ mod tests {
         for _ in 0..10 {
             hold.put(&source, events("c d")).await;
         }
-        assert_eq!((begin.elapsed(), cx.metrics.counter("EventLostCount").get()), (LAST_PUT, 20));
+        assert_eq!(
+            (begin.elapsed(), cx.metrics.counter("EventLostCount").get()),
+            (LAST_PUT, 20)
+        );
     }
 }

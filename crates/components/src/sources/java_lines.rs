@@ -20,8 +20,16 @@ pub(super) struct JavaLines {
 
 impl JavaLines {
     pub(super) fn new(charset: Charset, longest: usize) -> Self {
-        let (decoder, text) = (charset.decoder(), String::new());
-        JavaLines { decoder, longest, text, taken: 0, searched: 0, after_return: false }
+        let decoder = charset.decoder();
+        let text = String::new();
+        JavaLines {
+            decoder,
+            longest,
+            text,
+            taken: 0,
+            searched: 0,
+            after_return: false,
+        }
     }
 
     /// Takes in what was received; `last` when nothing follows. What is no text becomes U+FFFD.
@@ -43,8 +51,12 @@ impl JavaLines {
             }
         }
         let start = self.taken;
-        let limit = self.text.floor_char_boundary(start.saturating_add(self.longest)).max(start + 1);
-        let end = memchr2(b'\n', b'\r', &self.text.as_bytes()[self.searched..]).map(|at| at + self.searched);
+        let limit = self
+            .text
+            .floor_char_boundary(start.saturating_add(self.longest))
+            .max(start + 1);
+        let end = memchr2(b'\n', b'\r', &self.text.as_bytes()[self.searched..])
+            .map(|at| at + self.searched);
         match end {
             Some(end) if end <= limit => {
                 self.after_return = self.text.as_bytes()[end] == b'\r';

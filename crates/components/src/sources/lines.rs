@@ -38,8 +38,16 @@ pub(super) enum Broken {
 
 impl Lines {
     pub(super) fn new(charset: Charset, longest: usize) -> Self {
-        let (decoder, text) = (charset.decoder(), String::new());
-        Lines { decoder, longest, text, taken: 0, searched: 0, malformed: false }
+        let decoder = charset.decoder();
+        let text = String::new();
+        Lines {
+            decoder,
+            longest,
+            text,
+            taken: 0,
+            searched: 0,
+            malformed: false,
+        }
     }
 
     /// Takes in what was received.
@@ -51,7 +59,10 @@ impl Lines {
 
     /// Up to `most` lines from the front. They stay there until [`take`](Self::take).
     pub(super) fn cut(&self, most: usize) -> Cut {
-        let mut cut = Cut { events: Vec::new(), end: self.taken };
+        let mut cut = Cut {
+            events: Vec::new(),
+            end: self.taken,
+        };
         for end in memchr_iter(b'\n', &self.text.as_bytes()[self.searched..]) {
             let end = self.searched + end;
             let line = &self.text[cut.end..end];
@@ -59,7 +70,8 @@ impl Lines {
                 break;
             }
             // A copy: a slice would keep everything alive that was received with it.
-            cut.events.push(Event::from(Bytes::copy_from_slice(line.as_bytes())));
+            cut.events
+                .push(Event::from(Bytes::copy_from_slice(line.as_bytes())));
             cut.end = end + 1;
         }
         cut
@@ -111,7 +123,8 @@ mod tests {
         let mut text = String::new();
         let charset = Charset::parse(charset).unwrap();
         let malformed = charset.decoder().decode(stream, &mut text, false).is_err();
-        let (mut lines, mut rest) = (vec![], text.as_str());
+        let mut lines = vec![];
+        let mut rest = text.as_str();
         let long = |line: &str| line.encode_utf16().count() >= longest;
         while let Some((line, after)) = rest.split_once('\n') {
             if long(line) {
@@ -120,12 +133,21 @@ mod tests {
             lines.push(line.to_string());
             rest = after;
         }
-        let broken = if long(rest) { Some(Broken::TooLong) } else { malformed.then_some(Broken::Malformed) };
+        let broken = if long(rest) {
+            Some(Broken::TooLong)
+        } else {
+            malformed.then_some(Broken::Malformed)
+        };
         (lines, broken)
     }
 
     /// The same from `Lines`, fed in pieces.
-    fn cut(charset: &str, pieces: &[&[u8]], longest: usize, most: usize) -> (Vec<String>, Option<Broken>) {
+    fn cut(
+        charset: &str,
+        pieces: &[&[u8]],
+        longest: usize,
+        most: usize,
+    ) -> (Vec<String>, Option<Broken>) {
         let mut lines = Lines::new(Charset::parse(charset).unwrap(), longest);
         let mut seen = vec![];
         for piece in pieces {
@@ -137,7 +159,10 @@ mod tests {
                     break;
                 }
                 lines.take(cut.end());
-                let bodies = cut.events.iter().map(|event| String::from_utf8(event.body.to_vec()).unwrap());
+                let bodies = cut
+                    .events
+                    .iter()
+                    .map(|event| String::from_utf8(event.body.to_vec()).unwrap());
                 seen.extend(bodies);
             }
             if let Err(broken) = lines.settle() {
@@ -177,21 +202,41 @@ mod tests {
         ];
         for seed in 1..=3000 {
             let mut dice = Dice(0x9E37_79B9_7F4A_7C15_u64.wrapping_mul(seed));
-            let charset =
-                ["UTF-8", "ISO-8859-1", "US-ASCII", "UTF-16", "UTF-16LE", "Shift_JIS"][dice.below(6)];
+            let charset = [
+                "UTF-8",
+                "ISO-8859-1",
+                "US-ASCII",
+                "UTF-16",
+                "UTF-16LE",
+                "Shift_JIS",
+            ][dice.below(6)];
             // The last word breaks most character sets, so it is rare.
-            let word = |dice: &mut Dice| words[if dice.below(40) == 0 { 11 } else { dice.below(11) }];
-            let stream: Vec<u8> = (0..dice.below(120)).flat_map(|_| word(&mut dice).to_vec()).collect();
-            let (longest, most) = (1 + dice.below(40), 1 + dice.below(5));
-            let (mut pieces, mut rest) = (vec![], stream.as_slice());
+            let word = |dice: &mut Dice| {
+                words[if dice.below(40) == 0 {
+                    11
+                } else {
+                    dice.below(11)
+                }]
+            };
+            let stream: Vec<u8> = (0..dice.below(120))
+                .flat_map(|_| word(&mut dice).to_vec())
+                .collect();
+            let longest = 1 + dice.below(40);
+            let most = 1 + dice.below(5);
+            let mut pieces = vec![];
+            let mut rest = stream.as_slice();
             while !rest.is_empty() {
                 let (piece, after) = rest.split_at(1 + dice.below(rest.len().min(30)));
                 pieces.push(piece);
                 rest = after;
             }
-            let (expected, seen) = (model(charset, &stream, longest), cut(charset, &pieces, longest, most));
+            let expected = model(charset, &stream, longest);
+            let seen = cut(charset, &pieces, longest, most);
             // A limit met before the bad bytes arrive is told first; lines before it are the same.
-            assert_eq!(seen, expected, "seed {seed}, {charset}, longest {longest}, {stream:?}");
+            assert_eq!(
+                seen, expected,
+                "seed {seed}, {charset}, longest {longest}, {stream:?}"
+            );
         }
     }
 

@@ -9,8 +9,14 @@ use tokio::net::lookup_host;
 /// address of the system means IPv6 too, if it has that. Both as in Java.
 pub(super) async fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, SourceError> {
     let found = lookup_host((host, port)).await;
-    let found: Vec<_> = found.map_err(SourceError::at(format!("resolve `{host}`")))?.collect();
-    let chosen = found.iter().find(|address| address.is_ipv4()).or(found.first()).copied();
+    let found: Vec<_> = found
+        .map_err(SourceError::at(format!("resolve `{host}`")))?
+        .collect();
+    let chosen = found
+        .iter()
+        .find(|address| address.is_ipv4())
+        .or(found.first())
+        .copied();
     let any = chosen.is_some_and(|address| address.ip() == Ipv4Addr::UNSPECIFIED);
     let any = any.then_some(SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)));
     Ok(any.into_iter().chain(chosen).collect())

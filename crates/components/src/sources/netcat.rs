@@ -4,8 +4,8 @@ use std::{future::ready, io, num::NonZeroUsize, pin::pin, sync::Arc, time::Durat
 
 use async_trait::async_trait;
 use flume_core::{
-    BuildError, ChannelError, Component, Config, Context, Event, Outlet, PutError, Source, SourceContext,
-    SourceError,
+    BuildError, ChannelError, Component, Config, Context, Event, Outlet, PutError, Source,
+    SourceContext, SourceError,
     metrics::{Gauge, Held},
     with_causes,
 };
@@ -68,7 +68,10 @@ impl Component for NetcatSource {
             let text = format!("must not exceed {}", Semaphore::MAX_PERMITS);
             return Err(BuildError::at("maxConnections", text));
         }
-        Ok(NetcatSource { config, open_connections: cx.metrics.gauge("OpenConnectionCount") })
+        Ok(NetcatSource {
+            config,
+            open_connections: cx.metrics.gauge("OpenConnectionCount"),
+        })
     }
 }
 
@@ -103,7 +106,10 @@ impl Source for NetcatSource {
 }
 
 /// The next connection, once there is room for it.
-async fn accept(listener: &TcpListener, room: &Arc<Semaphore>) -> (TcpStream, Option<OwnedSemaphorePermit>) {
+async fn accept(
+    listener: &TcpListener,
+    room: &Arc<Semaphore>,
+) -> (TcpStream, Option<OwnedSemaphorePermit>) {
     let permit = room.clone().acquire_owned().await.ok();
     loop {
         match listener.accept().await {
@@ -131,14 +137,25 @@ impl Connection {
     fn new(config: &NetcatConfig, cx: SourceContext, stream: TcpStream) -> Self {
         let longest = config.max_line_length.get();
         let lines = Lines::new(config.encoding, longest);
-        let (acks, answers, answers_in) = (config.ack_every_event, String::new(), config.encoding);
-        Connection { cx, stream, lines, acks, longest, answers, answers_in }
+        let acks = config.ack_every_event;
+        let answers = String::new();
+        let answers_in = config.encoding;
+        Connection {
+            cx,
+            stream,
+            lines,
+            acks,
+            longest,
+            answers,
+            answers_in,
+        }
     }
 
     /// What is held counts as long as the connection is open. A stop drops what is under way: lines that
     /// were not yet acknowledged.
     async fn run(mut self, _held: (Option<OwnedSemaphorePermit>, Held)) {
-        let (peer, stop) = (self.stream.peer_addr().ok(), self.cx.stop.clone());
+        let peer = self.stream.peer_addr().ok();
+        let stop = self.cx.stop.clone();
         tokio::select! {
             biased;
             outcome = self.serve() => if let Err(error) = outcome {
@@ -174,11 +191,13 @@ impl Connection {
     /// Puts and answers every whole line. What is refused for want of room is put again line by line, so that
     /// those for which there is room are accepted, and a client is slowed down by each that is not.
     async fn put_lines(&mut self) -> io::Result<()> {
-        let (out, mut singly) = (self.cx.out.clone(), 0usize);
+        let out = self.cx.out.clone();
+        let mut singly = 0usize;
         let limit = out.batch_limit();
         loop {
             let cut = self.lines.cut(if singly > 0 { 1 } else { limit });
-            let (count, end) = (cut.events.len(), cut.end());
+            let count = cut.events.len();
+            let end = cut.end();
             if count == 0 || self.answers.len() > READ_BYTES {
                 self.answer().await?;
             }
@@ -218,8 +237,13 @@ impl Connection {
 
     fn refuse(&mut self, lines: usize, error: &PutError) {
         let text = match error {
-            PutError::Channel { channel, source: ChannelError::Full { .. } } => {
-                self.cx.state.waiting(&format!("channel {channel} has no room"));
+            PutError::Channel {
+                channel,
+                source: ChannelError::Full { .. },
+            } => {
+                self.cx
+                    .state
+                    .waiting(&format!("channel {channel} has no room"));
                 FULL.into()
             }
             _ => {
@@ -227,7 +251,8 @@ impl Connection {
                 with_causes(error).replace('\n', " ")
             }
         };
-        self.answers.push_str(&format!("FAILED: {text}\n").repeat(lines));
+        self.answers
+            .push_str(&format!("FAILED: {text}\n").repeat(lines));
     }
 
     /// Sends the answers that have gathered.
@@ -247,7 +272,8 @@ impl Connection {
             tracing::warn!(
                 "a client sent a line of more than {longest} characters, its connection is closed"
             );
-            let text = format!("Event exceeds the maximum length ({longest} chars, including newline)");
+            let text =
+                format!("Event exceeds the maximum length ({longest} chars, including newline)");
             self.answers = format!("FAILED: {text}\n");
             self.answer().await?;
         }
@@ -258,6 +284,11 @@ impl Connection {
 }
 
 fn wants_room(error: &PutError) -> bool {
-    let PutError::Channel { source, .. } = error else { return false };
-    matches!(source, ChannelError::Full { .. } | ChannelError::TooLarge { .. })
+    let PutError::Channel { source, .. } = error else {
+        return false;
+    };
+    matches!(
+        source,
+        ChannelError::Full { .. } | ChannelError::TooLarge { .. }
+    )
 }

@@ -3,7 +3,9 @@
 use std::{io, net::SocketAddr};
 
 use async_trait::async_trait;
-use flume_core::{BuildError, Component, Config, Context, Event, Source, SourceContext, SourceError, Str};
+use flume_core::{
+    BuildError, Component, Config, Context, Event, Source, SourceContext, SourceError, Str,
+};
 use memchr::memchr;
 use tokio::net::UdpSocket;
 
@@ -42,7 +44,11 @@ impl Component for NetcatUdpSource {
     type Config = NetcatUdpConfig;
     fn build(config: NetcatUdpConfig, cx: &Context) -> Result<Self, BuildError> {
         let header = config.remote_address.clone().map(Str::from);
-        Ok(NetcatUdpSource { config, header, hold: Hold::new(&cx.metrics) })
+        Ok(NetcatUdpSource {
+            config,
+            header,
+            hold: Hold::new(&cx.metrics),
+        })
     }
 }
 
@@ -76,7 +82,12 @@ impl Source for NetcatUdpSource {
 
 impl NetcatUdpSource {
     /// What has come, without waiting.
-    fn receive(&self, socket: &UdpSocket, buffer: &mut [u8], most: usize) -> io::Result<Vec<Event>> {
+    fn receive(
+        &self,
+        socket: &UdpSocket,
+        buffer: &mut [u8],
+        most: usize,
+    ) -> io::Result<Vec<Event>> {
         let mut batch = vec![];
         while batch.len() < most {
             match socket.try_recv_from(buffer) {
@@ -92,7 +103,9 @@ impl NetcatUdpSource {
         let line = &datagram[..memchr(b'\n', datagram).unwrap_or(datagram.len())];
         let mut event = Event::from(line.to_vec());
         if let Some(header) = &self.header {
-            event.headers.set(header.clone(), java_address(sender).into());
+            event
+                .headers
+                .set(header.clone(), java_address(sender).into());
         }
         event
     }

@@ -2,8 +2,8 @@
 
 use async_trait::async_trait;
 use flume_core::{
-    BuildError, Component, Config, Context, Event, Source, SourceContext, SourceError, config::Millis,
-    metrics::Counter,
+    BuildError, Component, Config, Context, Event, Source, SourceContext, SourceError,
+    config::Millis, metrics::Counter,
 };
 
 use super::back_off::BackOff;
@@ -54,8 +54,13 @@ impl Source for SeqSource {
     async fn run(&mut self, cx: &SourceContext) -> Result<(), SourceError> {
         cx.ready(None);
         while self.next < self.end && !cx.stop.is_requested() {
-            let until = self.next.saturating_add(self.batch_size as u64).min(self.end);
-            let batch = (self.next..until).map(|number| Event::from(number.to_string())).collect();
+            let until = self
+                .next
+                .saturating_add(self.batch_size as u64)
+                .min(self.end);
+            let batch = (self.next..until)
+                .map(|number| Event::from(number.to_string()))
+                .collect();
             let outcome = tokio::select! {
                 biased;
                 outcome = cx.out.put(batch) => outcome,

@@ -4,7 +4,8 @@ use std::iter::repeat_with;
 
 use async_trait::async_trait;
 use flume_core::{
-    BuildError, Component, Config, Context, Event, Source, SourceContext, SourceError, config::Millis,
+    BuildError, Component, Config, Context, Event, Source, SourceContext, SourceError,
+    config::Millis,
 };
 use tokio::time::{Duration, Instant, sleep_until};
 
@@ -67,14 +68,19 @@ impl Component for StressSource {
             return Err(BuildError::at("batchSize", "must be at least 1"));
         }
         let limit = |events: i64| u64::try_from(events).unwrap_or(u64::MAX);
-        let rate = u32::try_from(config.max_events_per_second).ok().filter(|rate| *rate > 0);
+        let rate = u32::try_from(config.max_events_per_second)
+            .ok()
+            .filter(|rate| *rate > 0);
         Ok(StressSource {
             size: config.size,
             batch_size: config.batch_size,
             fresh_bodies: config.fresh_bodies,
             total_left: limit(config.max_total_events),
             successes_left: limit(config.max_successful_events),
-            pace: rate.map(|rate| Pace { each: Duration::from_secs(1) / rate, next: Instant::now() }),
+            pace: rate.map(|rate| Pace {
+                each: Duration::from_secs(1) / rate,
+                next: Instant::now(),
+            }),
             back_off: BackOff::new(config.back_off_increment, config.back_off_most),
         })
     }
@@ -86,7 +92,10 @@ impl Source for StressSource {
         cx.ready(None);
         // Looked at before each batch, because a put that never waits leaves no other moment.
         while !cx.stop.is_requested() {
-            let count = self.total_left.min(self.successes_left).min(self.batch_size as u64);
+            let count = self
+                .total_left
+                .min(self.successes_left)
+                .min(self.batch_size as u64);
             if count == 0 {
                 break;
             }
@@ -138,7 +147,9 @@ impl StressSource {
 impl Pace {
     async fn wait(&mut self, events: u64) {
         let now = Instant::now();
-        self.next = self.next.max(now.checked_sub(Duration::from_secs(1)).unwrap_or(now));
+        self.next = self
+            .next
+            .max(now.checked_sub(Duration::from_secs(1)).unwrap_or(now));
         sleep_until(self.next).await;
         self.next += self.each.mul_f64(events as f64);
     }

@@ -35,7 +35,9 @@ const LINES: usize = 10;
 
 /// What is sent.
 pub(super) fn lines() -> String {
-    (1..=LINES).map(|number| format!("flume-ng provision check, line {number}\n")).collect()
+    (1..=LINES)
+        .map(|number| format!("flume-ng provision check, line {number}\n"))
+        .collect()
 }
 
 /// A sink of the made agent: its name, and its own properties.
@@ -64,12 +66,28 @@ impl Agent {
         let log = fs::File::create(path.join("log")).map_err(Fault::io("write", path))?;
         let also = log.try_clone().map_err(Fault::io("write", path))?;
         let installed = PathBuf::from(PROGRAM);
-        let program = if installed.exists() { installed } else { site.program.clone() };
+        let program = if installed.exists() {
+            installed
+        } else {
+            site.program.clone()
+        };
         let mut command = Command::new(&program);
-        command.args(["agent", "--name", NAME, "--no-reload-conf", "--conf"]).arg(site.node.conf_dir());
-        command.arg("--conf-file").arg(&file).arg("--state-dir").arg(path);
-        command.current_dir(path).stdin(Stdio::null()).stdout(also).stderr(log);
-        command.env_remove("NOTIFY_SOCKET").env_remove("STATE_DIRECTORY");
+        command
+            .args(["agent", "--name", NAME, "--no-reload-conf", "--conf"])
+            .arg(site.node.conf_dir());
+        command
+            .arg("--conf-file")
+            .arg(&file)
+            .arg("--state-dir")
+            .arg(path);
+        command
+            .current_dir(path)
+            .stdin(Stdio::null())
+            .stdout(also)
+            .stderr(log);
+        command
+            .env_remove("NOTIFY_SOCKET")
+            .env_remove("STATE_DIRECTORY");
         if let Some(directory) = site.node.hadoop_conf_dir() {
             command.env("HADOOP_CONF_DIR", directory);
         }
@@ -78,7 +96,12 @@ impl Agent {
         }
         let child = command.spawn().map_err(Fault::io("start", &program))?;
         let sinks = sinks.iter().map(|sink| sink.name.clone()).collect();
-        Ok(Agent { program, child, dir, sinks })
+        Ok(Agent {
+            program,
+            child,
+            dir,
+            sinks,
+        })
     }
 
     /// Sends the lines; each is acknowledged, and taken by every sink.
@@ -88,12 +111,16 @@ impl Agent {
             source["address"].as_str().map(String::from)
         })?;
         let failed = |error| {
-            Fault::new(format!("failed to send lines to {address}: {error}"), "look at the loopback device")
+            Fault::new(
+                format!("failed to send lines to {address}: {error}"),
+                "look at the loopback device",
+            )
         };
         send(&address).map_err(failed)?;
         for sink in self.sinks.clone() {
             self.wait_for(&format!("sink {sink}"), |status| {
-                let taken = component(status, &sink)?["metrics"]["EventDrainSuccessCount"].as_u64()?;
+                let taken =
+                    component(status, &sink)?["metrics"]["EventDrainSuccessCount"].as_u64()?;
                 (taken >= LINES as u64).then_some(())
             })?;
         }
@@ -104,7 +131,8 @@ impl Agent {
     pub(super) fn stop(mut self) -> Result<tempfile::TempDir, Fault> {
         let pid = rustix::process::Pid::from_child(&self.child);
         let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
-        let ended = wait(&mut self.child, PATIENCE).map_err(Fault::io("wait for", &self.program))?;
+        let ended =
+            wait(&mut self.child, PATIENCE).map_err(Fault::io("wait for", &self.program))?;
         match ended {
             Some(status) if status.success() => {}
             Some(status) => {
@@ -117,17 +145,27 @@ impl Agent {
     }
 
     /// The first status for which `wanted` has an answer.
-    fn wait_for<T>(&mut self, what: &str, wanted: impl Fn(&Value) -> Option<T>) -> Result<T, Fault> {
-        let (start, mut failing) = (Instant::now(), None);
+    fn wait_for<T>(
+        &mut self,
+        what: &str,
+        wanted: impl Fn(&Value) -> Option<T>,
+    ) -> Result<T, Fault> {
+        let start = Instant::now();
+        let mut failing = None;
         loop {
             let status = self.status();
             if let Some(answer) = status.as_ref().and_then(&wanted) {
                 return Ok(answer);
             }
             let reason = status.as_ref().and_then(trouble);
-            failing = reason
-                .map(|reason| failing.map_or((Instant::now(), reason.clone()), |(since, _)| (since, reason)));
-            if let Some((_, reason)) = failing.take_if(|(since, _)| since.elapsed() > FAILING_PATIENCE) {
+            failing = reason.map(|reason| {
+                failing.map_or((Instant::now(), reason.clone()), |(since, _)| {
+                    (since, reason)
+                })
+            });
+            if let Some((_, reason)) =
+                failing.take_if(|(since, _)| since.elapsed() > FAILING_PATIENCE)
+            {
                 return Err(self.fault(reason));
             }
             if let Ok(Some(status)) = self.child.try_wait() {
@@ -142,8 +180,14 @@ impl Agent {
 
     fn status(&self) -> Option<Value> {
         let mut command = Command::new(&self.program);
-        command.args(["status", "--format", "json", "--name", NAME, "--state-dir"]).arg(self.dir.path());
-        let output = command.stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
+        command
+            .args(["status", "--format", "json", "--name", NAME, "--state-dir"])
+            .arg(self.dir.path());
+        let output = command
+            .stdin(Stdio::null())
+            .stderr(Stdio::null())
+            .output()
+            .ok()?;
         serde_json::from_slice(&output.stdout).ok()
     }
 
@@ -151,7 +195,9 @@ impl Agent {
     fn fault(&self, cause: String) -> Fault {
         let log = fs::read_to_string(self.dir.path().join("log")).unwrap_or_default();
         let error = log.lines().rev().find(|line| line.contains("[ERROR"));
-        let message = error.and_then(|line| line.split_once("] ")).map(|(_, message)| message.trim());
+        let message = error
+            .and_then(|line| line.split_once("] "))
+            .map(|(_, message)| message.trim());
         let cause = match message.filter(|message| !cause.contains(message)) {
             Some(message) => format!("{cause}: {message}"),
             None => cause,
@@ -169,25 +215,42 @@ impl Drop for Agent {
 
 /// As the service's user, who must be able to use the directory.
 fn as_service(command: &mut Command, site: &Site, dir: &Path) -> Result<(), Fault> {
-    let absent = || Fault::new("the service's user or group is not there", "flume-ng provision install");
+    let absent = || {
+        Fault::new(
+            "the service's user or group is not there",
+            "flume-ng provision install",
+        )
+    };
     let user = user(site.node.user())?.ok_or_else(absent)?;
     let group = group_id(site.node.group())?.ok_or_else(absent)?;
     command.uid(user.id).gid(group);
-    let rights = |mode| Rights { user: site.node.user().into(), group: site.node.group().into(), mode };
+    let rights = |mode| Rights {
+        user: site.node.user().into(),
+        group: site.node.group().into(),
+        mode,
+    };
     rights(0o700).give(dir)?;
     rights(0o600).give(&dir.join("flume.conf"))
 }
 
 fn component<'v>(status: &'v Value, name: &str) -> Option<&'v Value> {
-    status["components"].as_array()?.iter().find(|component| component["name"] == name)
+    status["components"]
+        .as_array()?
+        .iter()
+        .find(|component| component["name"] == name)
 }
 
 /// Why a component does not work.
 fn trouble(status: &Value) -> Option<String> {
-    let bad = |component: &&Value| component["state"] == "failing" || component["state"] == "refused";
+    let bad =
+        |component: &&Value| component["state"] == "failing" || component["state"] == "refused";
     let component = status["components"].as_array()?.iter().find(bad)?;
     let reason = component["reason"].as_str().unwrap_or("no reason");
-    Some(format!("{} {}: {reason}", component["kind"].as_str()?, component["name"].as_str()?))
+    Some(format!(
+        "{} {}: {reason}",
+        component["kind"].as_str()?,
+        component["name"].as_str()?
+    ))
 }
 
 fn send(address: &str) -> std::io::Result<()> {
@@ -207,7 +270,10 @@ fn send(address: &str) -> std::io::Result<()> {
 /// The flow as properties.
 fn configuration(sinks: &[Sink]) -> String {
     let names = |letter: &str| {
-        let names: Vec<_> = sinks.iter().map(|sink| format!("{letter}{}", sink.name)).collect();
+        let names: Vec<_> = sinks
+            .iter()
+            .map(|sink| format!("{letter}{}", sink.name))
+            .collect();
         names.join(" ")
     };
     let mut text = format!(
@@ -219,7 +285,9 @@ fn configuration(sinks: &[Sink]) -> String {
         names("c-")
     );
     for Sink { name, properties } in sinks {
-        text += &format!("{NAME}.channels.c-{name}.type = memory\n{NAME}.sinks.{name}.channel = c-{name}\n");
+        text += &format!(
+            "{NAME}.channels.c-{name}.type = memory\n{NAME}.sinks.{name}.channel = c-{name}\n"
+        );
         for (key, value) in properties {
             text += &format!("{NAME}.sinks.{name}.{key} = {value}\n");
         }

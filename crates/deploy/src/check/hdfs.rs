@@ -46,7 +46,8 @@ struct Writer {
 impl Cluster<'_> {
     /// Everything that can be asserted, and nothing left of it.
     pub(super) fn run(&self) -> Result<Vec<String>, Fault> {
-        let (site, node) = (self.site, &self.site.node);
+        let site = self.site;
+        let node = &self.site.node;
         if self.client.kerberos && !node.wants_kerberos() {
             let remedy = "add krb5_client to the node configuration, and flume-ng provision";
             return Err(Fault::new(
@@ -57,8 +58,15 @@ impl Cluster<'_> {
         let writers = self.writers();
         let mut found = vec![];
         for writer in &writers {
-            let accepted = self.runtime.block_on(self.probe(&writer.identity)).map_err(fault)?;
-            found.push(format!("{} takes {}", accepted.namenode, self.shown(writer)));
+            let accepted = self
+                .runtime
+                .block_on(self.probe(&writer.identity))
+                .map_err(fault)?;
+            found.push(format!(
+                "{} takes {}",
+                accepted.namenode,
+                self.shown(writer)
+            ));
         }
         if !site.proxy_users.is_empty() {
             found.push(self.stranger_is_refused()?);
@@ -71,7 +79,8 @@ impl Cluster<'_> {
         found.push("everything that was written is removed".into());
         if self.client.kerberos {
             found.push(
-                "the keytab alone was enough: reading and removing were done by another unix user".into(),
+                "the keytab alone was enough: reading and removing were done by another unix user"
+                    .into(),
             );
         }
         found.push(format!(
@@ -84,18 +93,34 @@ impl Cluster<'_> {
     /// The service itself, and those it may write as.
     fn writers(&self) -> Vec<Writer> {
         let node = &self.site.node;
-        let id = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_millis();
+        let id = SystemTime::now()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default()
+            .as_millis();
         let directory = |who: &str| format!("{PARENT}/flume-check-{id}-{who}");
-        let login = node.principal().map(|principal| Login { principal, keytab: node.keytab() });
+        let login = node.principal().map(|principal| Login {
+            principal,
+            keytab: node.keytab(),
+        });
         // With Kerberos the short name is the principal's first part; without it, the unix user's.
-        let own = if login.is_some() { "flume" } else { node.user() };
+        let own = if login.is_some() {
+            "flume"
+        } else {
+            node.user()
+        };
         let service = Writer {
-            identity: Identity { login: login.clone(), proxy_user: None },
+            identity: Identity {
+                login: login.clone(),
+                proxy_user: None,
+            },
             owner: own.into(),
             directory: directory(own),
         };
         let proxies = self.site.proxy_users.iter().map(|user| Writer {
-            identity: Identity { login: login.clone(), proxy_user: Some(user.clone()) },
+            identity: Identity {
+                login: login.clone(),
+                proxy_user: Some(user.clone()),
+            },
             owner: user.clone(),
             directory: directory(user),
         });
@@ -103,7 +128,11 @@ impl Cluster<'_> {
     }
 
     fn shown(&self, writer: &Writer) -> String {
-        let who = self.site.node.principal().unwrap_or_else(|| format!("user {}", self.site.node.user()));
+        let who = self
+            .site
+            .node
+            .principal()
+            .unwrap_or_else(|| format!("user {}", self.site.node.user()));
         match &writer.identity.proxy_user {
             None => who,
             Some(user) => format!("{who} as {user}"),
@@ -117,8 +146,15 @@ impl Cluster<'_> {
 
     /// A service that may act as anybody may act as the superuser.
     fn stranger_is_refused(&self) -> Result<String, Fault> {
-        let login = self.writers().into_iter().next().and_then(|writer| writer.identity.login);
-        let stranger = Identity { login, proxy_user: Some(STRANGER.into()) };
+        let login = self
+            .writers()
+            .into_iter()
+            .next()
+            .and_then(|writer| writer.identity.login);
+        let stranger = Identity {
+            login,
+            proxy_user: Some(STRANGER.into()),
+        };
         match self.runtime.block_on(self.probe(&stranger)) {
             Err(error) if error.problem == ProbeProblem::Impersonation => {
                 Ok(format!("and refuses to let it act as {STRANGER}, whom nobody named"))
@@ -132,14 +168,21 @@ impl Cluster<'_> {
 
     /// Lines through an agent into a file for each writer, read back, with the right owner.
     fn flow(&self, writers: &[Writer]) -> Result<Vec<String>, Fault> {
-        let sinks: Vec<_> = writers.iter().enumerate().map(|(at, writer)| self.sink(at, writer)).collect();
+        let sinks: Vec<_> = writers
+            .iter()
+            .enumerate()
+            .map(|(at, writer)| self.sink(at, writer))
+            .collect();
         let mut agent = Agent::start(self.site, &sinks)?;
         agent.pass_lines()?;
         agent.stop()?;
         let mut found = vec![];
         for writer in writers {
             self.runtime.block_on(self.read_back(writer))?;
-            found.push(format!("lines written as {} were read back from a file of {0}'s", writer.owner));
+            found.push(format!(
+                "lines written as {} were read back from a file of {0}'s",
+                writer.owner
+            ));
         }
         if let Some(service) = writers.first() {
             found.push(self.runtime.block_on(self.groups(service)));
@@ -161,33 +204,69 @@ impl Cluster<'_> {
         if let Some(login) = &writer.identity.login {
             // Both spellings that sites have: as it is, and with the host filled in by the agent.
             let realm = self.site.node.realm().unwrap_or_default();
-            let principal = if at == 0 { login.principal.clone() } else { format!("flume/_HOST@{realm}") };
+            let principal = if at == 0 {
+                login.principal.clone()
+            } else {
+                format!("flume/_HOST@{realm}")
+            };
             properties.push(property("hdfs.kerberosPrincipal", &principal));
-            properties.push(property("hdfs.kerberosKeytab", &login.keytab.display().to_string()));
+            properties.push(property(
+                "hdfs.kerberosKeytab",
+                &login.keytab.display().to_string(),
+            ));
         }
         if let Some(user) = &writer.identity.proxy_user {
             properties.push(property("hdfs.proxyUser", user));
         }
-        Sink { name: format!("k{at}"), properties }
+        Sink {
+            name: format!("k{at}"),
+            properties,
+        }
     }
 
     /// The only file in a writer's directory: its owner and its content.
     async fn read_back(&self, writer: &Writer) -> Result<(), Fault> {
-        let Writer { identity, owner, directory } = writer;
-        let listing = GetListing { path: directory.clone(), after: vec![], locations: false };
+        let Writer {
+            identity,
+            owner,
+            directory,
+        } = writer;
+        let listing = GetListing {
+            path: directory.clone(),
+            after: vec![],
+            locations: false,
+        };
         let answer: Listing = self.call(identity, "getListing", &listing).await?;
-        let entries = answer.listing.map(|listing| listing.entries).unwrap_or_default();
-        let [Entry { name, owner: theirs }] = &entries[..] else {
-            let cause = format!("{} files are in {directory}, and one was written", entries.len());
+        let entries = answer
+            .listing
+            .map(|listing| listing.entries)
+            .unwrap_or_default();
+        let [
+            Entry {
+                name,
+                owner: theirs,
+            },
+        ] = &entries[..]
+        else {
+            let cause = format!(
+                "{} files are in {directory}, and one was written",
+                entries.len()
+            );
             return Err(Fault::new(cause, "flume-ng doctor"));
         };
         if theirs != owner {
             let cause = format!("the file written as {owner} belongs to {theirs}");
-            return Err(Fault::new(cause, "look at hadoop.security.auth_to_local of the NameNode"));
+            return Err(Fault::new(
+                cause,
+                "look at hadoop.security.auth_to_local of the NameNode",
+            ));
         }
         let file = format!("{directory}/{}", String::from_utf8_lossy(name));
         let failed = |error: flume_hdfs::fs::FsError| {
-            Fault::new(flume_core::with_causes(&error), "are the DataNodes reachable from this host?")
+            Fault::new(
+                flume_core::with_causes(&error),
+                "are the DataNodes reachable from this host?",
+            )
         };
         let cluster = fs::Cluster {
             hadoop: self.hadoop.clone(),
@@ -197,21 +276,33 @@ impl Cluster<'_> {
         };
         let fs = connect(Place::Cluster(Box::new(cluster))).map_err(failed)?;
         let bytes = fs.read(&file).await.map_err(failed)?;
-        match bytes == lines().as_bytes() {
-            true => Ok(()),
-            false => {
-                let cause = format!("{} bytes were sent and {} are in {file}", lines().len(), bytes.len());
-                Err(Fault::new(cause, "flume-ng doctor"))
-            }
+        if bytes == lines().as_bytes() {
+            Ok(())
+        } else {
+            let cause = format!(
+                "{} bytes were sent and {} are in {file}",
+                lines().len(),
+                bytes.len()
+            );
+            Err(Fault::new(cause, "flume-ng doctor"))
         }
     }
 
     /// Whether the NameNode knows that the service is in its group: only a member may give a file to a group.
     async fn groups(&self, service: &Writer) -> String {
         let group = self.site.node.group();
-        let request = SetOwner { path: service.directory.clone(), group: Some(group.into()) };
-        match self.call::<Done>(&service.identity, "setOwner", &request).await {
-            Ok(_) => format!("the NameNode knows that {} is in group {group}", service.owner),
+        let request = SetOwner {
+            path: service.directory.clone(),
+            group: Some(group.into()),
+        };
+        match self
+            .call::<Done>(&service.identity, "setOwner", &request)
+            .await
+        {
+            Ok(_) => format!(
+                "the NameNode knows that {} is in group {group}",
+                service.owner
+            ),
             Err(_) => format!(
                 "advice: the NameNode does not know that {} is in group {group}: if permissions of HDFS are to depend on it, \
                  make user and group on the NameNode's host, or in LDAP",
@@ -223,11 +314,19 @@ impl Cluster<'_> {
     /// Removes every directory, as whom it was made; the first failure is told after all were tried.
     fn remove(&self, writers: &[Writer]) -> Result<(), Fault> {
         let remove = |writer: &Writer| {
-            let request = Delete { path: writer.directory.clone(), recursive: true };
-            let removed = self.runtime.block_on(self.call::<Done>(&writer.identity, "delete", &request));
+            let request = Delete {
+                path: writer.directory.clone(),
+                recursive: true,
+            };
+            let removed =
+                self.runtime
+                    .block_on(self.call::<Done>(&writer.identity, "delete", &request));
             removed.map_err(|fault| {
                 let remedy = format!("hdfs dfs -rm -r -skipTrash {}", writer.directory);
-                Fault::new(format!("{} could not be removed: {}", writer.directory, fault.cause), remedy)
+                Fault::new(
+                    format!("{} could not be removed: {}", writer.directory, fault.cause),
+                    remedy,
+                )
             })
         };
         let tried: Vec<_> = writers.iter().map(remove).collect();
@@ -242,11 +341,18 @@ impl Cluster<'_> {
         request: &impl prost::Message,
     ) -> Result<M, Fault> {
         let namenode = self.probe(identity).await.map_err(fault)?.namenode;
-        let mut connection: Connection =
-            probe::connect(&namenode, identity, &self.client, LIMIT).await.map_err(remote)?;
-        let answer = connection.call(method, request, Instant::now() + LIMIT).await.map_err(remote)?;
+        let mut connection: Connection = probe::connect(&namenode, identity, &self.client, LIMIT)
+            .await
+            .map_err(remote)?;
+        let answer = connection
+            .call(method, request, Instant::now() + LIMIT)
+            .await
+            .map_err(remote)?;
         let broken = |error| {
-            Fault::new(format!("the answer to {method} cannot be read: {error}"), "is it a NameNode?")
+            Fault::new(
+                format!("the answer to {method} cannot be read: {error}"),
+                "is it a NameNode?",
+            )
         };
         M::decode_length_delimited(answer).map_err(broken)
     }
@@ -259,5 +365,8 @@ fn fault(error: ProbeError) -> Fault {
 fn remote(error: RpcError) -> Fault {
     let text = error.to_string();
     let first = text.lines().next().unwrap_or_default();
-    Fault::new(format!("the NameNode refuses: {first}"), format!("may everybody write to {PARENT}?"))
+    Fault::new(
+        format!("the NameNode refuses: {first}"),
+        format!("may everybody write to {PARENT}?"),
+    )
 }

@@ -52,17 +52,27 @@ pub(crate) fn tasks(site: &Site) -> Result<Vec<Task<'_>>, Fault> {
     let ran: Rc<OnceCell<Result<Vec<String>, Fault>>> = Rc::default();
     let text = |found: &[String]| {
         let version = format!("Flume {}", env!("CARGO_PKG_VERSION"));
-        found.iter().chain([&version]).map(|line| format!("{line}\n")).collect::<String>()
+        found
+            .iter()
+            .chain([&version])
+            .map(|line| format!("{line}\n"))
+            .collect::<String>()
     };
     let again = ran.clone();
     Ok(vec![Task {
         title: "a flow".into(),
         check: Box::new(move || {
             if site.dry_run {
-                return Ok(Found::Otherwise("run an agent, send lines through it and read them back".into()));
+                return Ok(Found::Otherwise(
+                    "run an agent, send lines through it and read them back".into(),
+                ));
             }
             let found = ran.get_or_init(|| run(site)).clone()?;
-            let record = check_file(&record(), &Rights::root(0o644), Some(text(&found).as_bytes()))?;
+            let record = check_file(
+                &record(),
+                &Rights::root(0o644),
+                Some(text(&found).as_bytes()),
+            )?;
             Ok(match record {
                 Found::AsWanted(_) => Found::AsWanted(Some(found.join("\n      "))),
                 Found::Otherwise(_) => Found::Otherwise("record what works".into()),
@@ -81,7 +91,8 @@ fn run(site: &Site) -> Result<Vec<String>, Fault> {
     if hadoop.files.is_empty() {
         return local::run(site);
     }
-    let wrong = |error: HadoopError| Fault::new(error.to_string(), "correct Hadoop's configuration");
+    let wrong =
+        |error: HadoopError| Fault::new(error.to_string(), "correct Hadoop's configuration");
     let Target::Hdfs { url, namenodes, .. } = hadoop.target("/").map_err(wrong)? else {
         return local::run(site);
     };
@@ -89,8 +100,19 @@ fn run(site: &Site) -> Result<Vec<String>, Fault> {
         let errors: Vec<_> = errors.iter().map(ToString::to_string).collect();
         Fault::new(errors.join("; "), "correct Hadoop's configuration")
     })?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build();
     let runtime = runtime.map_err(Fault::io("start threads for", Path::new("HDFS")))?;
     probe::claim(site.node.user());
-    hdfs::Cluster { site, hadoop, client, url, namenodes, runtime }.run()
+    hdfs::Cluster {
+        site,
+        hadoop,
+        client,
+        url,
+        namenodes,
+        runtime,
+    }
+    .run()
 }

@@ -12,11 +12,17 @@ const PROVISION: &str = "flume-ng provision kerberos";
 /// This host's clock beside the KDC's.
 pub(super) fn clock(patient: &Patient<'_>) -> Result<Vec<Finding>, Fault> {
     let site = patient.site;
-    let Some(realm) = site.node.realm() else { return Ok(vec![]) };
+    let Some(realm) = site.node.realm() else {
+        return Ok(vec![]);
+    };
     kerberos::check_clock(site)?;
     let ahead = clock::ahead_of(kerberos::kdcs(site), realm);
     let text = ahead.map_or("not compared: krb5.conf names no KDC".into(), |ahead| {
-        format!("{} s {} the KDC's", ahead.abs(), if ahead < 0 { "behind" } else { "ahead of" })
+        format!(
+            "{} s {} the KDC's",
+            ahead.abs(),
+            if ahead < 0 { "behind" } else { "ahead of" }
+        )
     });
     Ok(vec![Finding::ok("clock", text)])
 }
@@ -32,31 +38,49 @@ pub(super) fn keytab(patient: &Patient<'_>) -> Result<Vec<Finding>, Fault> {
     let state = keytab::state(&keytab, &principal, &kerberos::kdcs_shown(site))?;
     if state != State::Absent {
         let faults = kerberos::rights(site).faults(&keytab)?;
-        found.push(match faults.is_empty() {
-            true => Finding::ok(&topic, format!("{}, mode 0600", site.node.user())),
-            false => Finding::to_do(&topic, faults.join(", "), PROVISION),
+        found.push(if faults.is_empty() {
+            Finding::ok(&topic, format!("{}, mode 0600", site.node.user()))
+        } else {
+            Finding::to_do(&topic, faults.join(", "), PROVISION)
         });
     }
     match (state.reason(&principal), state) {
         (None, State::Works(login)) => {
-            let text = format!("{principal} logs in, key version {} as in the KDC", login.kvno);
+            let text = format!(
+                "{principal} logs in, key version {} as in the KDC",
+                login.kvno
+            );
             found.push(Finding::ok(&topic, text));
             found.push(encryption(&topic, &login));
-            found.push(Finding::ok("ticket", format!("one got now ends at {}", login.expires)));
+            found.push(Finding::ok(
+                "ticket",
+                format!("one got now ends at {}", login.expires),
+            ));
         }
-        (reason, _) => found.push(Finding::to_do(&topic, reason.unwrap_or_default(), PROVISION)),
+        (reason, _) => found.push(Finding::to_do(
+            &topic,
+            reason.unwrap_or_default(),
+            PROVISION,
+        )),
     }
     Ok(found)
 }
 
 /// The type of the key that the KDC encrypts with, and those that the keytab has.
 fn encryption(topic: &str, login: &keytab::Works) -> Finding {
-    let (theirs, ours) = (&login.encryption, login.encryptions.join(", "));
-    match login.encryptions.contains(theirs) {
-        true => Finding::ok(topic, format!("the KDC encrypts with {theirs}, the keytab has {ours}")),
-        false => {
-            let text = format!("the KDC encrypts with {theirs}, the keytab has only {ours}");
-            Finding::to_do(topic, text, "remove the keytab, and flume-ng provision kerberos")
-        }
+    let theirs = &login.encryption;
+    let ours = login.encryptions.join(", ");
+    if login.encryptions.contains(theirs) {
+        Finding::ok(
+            topic,
+            format!("the KDC encrypts with {theirs}, the keytab has {ours}"),
+        )
+    } else {
+        let text = format!("the KDC encrypts with {theirs}, the keytab has only {ours}");
+        Finding::to_do(
+            topic,
+            text,
+            "remove the keytab, and flume-ng provision kerberos",
+        )
     }
 }

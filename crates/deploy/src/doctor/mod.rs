@@ -26,12 +26,26 @@ pub struct Finding {
 impl Finding {
     /// All is well.
     pub fn ok(topic: impl Into<String>, text: impl Into<String>) -> Finding {
-        Finding { topic: topic.into(), ok: true, text: text.into(), advice: None }
+        Finding {
+            topic: topic.into(),
+            ok: true,
+            text: text.into(),
+            advice: None,
+        }
     }
 
     /// Something is to be done.
-    pub fn to_do(topic: impl Into<String>, text: impl Into<String>, advice: impl Into<String>) -> Finding {
-        Finding { topic: topic.into(), ok: false, text: text.into(), advice: Some(advice.into()) }
+    pub fn to_do(
+        topic: impl Into<String>,
+        text: impl Into<String>,
+        advice: impl Into<String>,
+    ) -> Finding {
+        Finding {
+            topic: topic.into(),
+            ok: false,
+            text: text.into(),
+            advice: Some(advice.into()),
+        }
     }
 
     fn of(topic: &str, fault: Fault) -> Finding {
@@ -70,7 +84,8 @@ const LOOKS: &[(&str, Look)] = &[
 
 /// Looks at everything. A look that is not possible is a finding of its own.
 pub fn examine(patient: &Patient<'_>) -> Vec<Finding> {
-    let look =
-        |(topic, look): &(&str, Look)| look(patient).unwrap_or_else(|fault| vec![Finding::of(topic, fault)]);
+    let look = |(topic, look): &(&str, Look)| {
+        look(patient).unwrap_or_else(|fault| vec![Finding::of(topic, fault)])
+    };
     LOOKS.iter().flat_map(look).collect()
 }

@@ -26,14 +26,25 @@ const MEANINGS: &[(&str, &str, &str)] = &[
 pub(super) fn fault(said: &Said, program: &str, who: &str, at: &str) -> Fault {
     let line = said.last_line();
     let all = format!("{}\n{}", said.err, said.out);
-    let fill = |text: &str| text.replace("{who}", who).replace("{where}", at).replace("{said}", &line);
+    let fill = |text: &str| {
+        text.replace("{who}", who)
+            .replace("{where}", at)
+            .replace("{said}", &line)
+    };
     match MEANINGS.iter().find(|(word, _, _)| all.contains(word)) {
         Some((_, cause, remedy)) => Fault::new(fill(cause), fill(remedy)),
-        None => Fault::new(format!("{program}: {line}"), format!("try it by hand as {who}")),
+        None => Fault::new(
+            format!("{program}: {line}"),
+            format!("try it by hand as {who}"),
+        ),
     }
 }
 
 /// Where the realm's KDCs are, as a message says it.
 pub(super) fn servers(kdcs: &[String]) -> String {
-    if kdcs.is_empty() { "krb5.conf names none, DNS is asked".into() } else { kdcs.join(", ") }
+    if kdcs.is_empty() {
+        "krb5.conf names none, DNS is asked".into()
+    } else {
+        kdcs.join(", ")
+    }
 }

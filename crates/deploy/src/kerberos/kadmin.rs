@@ -25,29 +25,52 @@ impl<'a> Kadmin<'a> {
     /// A setting that is missing; why the KDC refuses.
     pub(crate) fn open(site: &'a Site) -> Result<Kadmin<'a>, Fault> {
         let realm = site.node.realm().unwrap_or_default();
-        let kdcs = site.krb5.realms.get(realm).map(|realm| realm.kdcs.as_slice()).unwrap_or_default();
+        let kdcs = site
+            .krb5
+            .realms
+            .get(realm)
+            .map(|realm| realm.kdcs.as_slice())
+            .unwrap_or_default();
         let at = servers(kdcs);
         if site.local {
-            return Ok(Kadmin { site, tickets: None, who: "kadmin.local".into(), at });
+            return Ok(Kadmin {
+                site,
+                tickets: None,
+                who: "kadmin.local".into(),
+                at,
+            });
         }
         let who = site.node.admin_principal().ok_or_else(|| {
             let remedy = "set krb5_client.kadmin_principal, or use --local on the KDC itself";
             Fault::new("nobody is named who may administrate the realm", remedy)
         })?;
-        let who = if who.contains('@') { who.to_string() } else { format!("{who}@{realm}") };
+        let who = if who.contains('@') {
+            who.to_string()
+        } else {
+            format!("{who}@{realm}")
+        };
         let password = site.node.admin_password().ok_or_else(|| {
-            let remedy = "set krb5_client.kadmin_password_file, or FLUME_KADMIN_PASSWORD in the environment";
+            let remedy =
+                "set krb5_client.kadmin_password_file, or FLUME_KADMIN_PASSWORD in the environment";
             Fault::new(format!("there is no password for {who}"), remedy)
         })?;
         let tickets = tempfile::tempdir().map_err(Fault::io("make", &std::env::temp_dir()))?;
         let cache = cache(tickets.path());
         // A ticket for kadmind alone, which must come from the password; the password goes through a pipe.
-        let login = Program::new("kinit", &["-S", &format!("kadmin/admin@{realm}"), "-c", &cache, &who]);
+        let login = Program::new(
+            "kinit",
+            &["-S", &format!("kadmin/admin@{realm}"), "-c", &cache, &who],
+        );
         let said = login.input(&format!("{}\n", password.0)).run()?;
         if !said.ok() {
             return Err(faults::fault(&said, "kinit", &who, &at));
         }
-        Ok(Kadmin { site, tickets: Some(tickets), who, at })
+        Ok(Kadmin {
+            site,
+            tickets: Some(tickets),
+            who,
+            at,
+        })
     }
 
     /// Runs a query; that it fails is for the caller to see.
@@ -57,7 +80,12 @@ impl<'a> Kadmin<'a> {
         let program = match &self.tickets {
             None => "kadmin.local",
             Some(tickets) => {
-                arguments.extend(["-c".into(), cache(tickets.path()), "-p".into(), self.who.clone()]);
+                arguments.extend([
+                    "-c".into(),
+                    cache(tickets.path()),
+                    "-p".into(),
+                    self.who.clone(),
+                ]);
                 if let Some(server) = self.site.node.admin_server() {
                     arguments.extend(["-s".into(), server.into()]);
                 }
@@ -88,8 +116,12 @@ impl<'a> Kadmin<'a> {
         if let Some(policy) = policy {
             let said = self.query(&["getpol", "-terse", policy])?;
             if said.err.contains("Policy does not exist") {
-                let remedy = format!("kadmin: addpol {policy}; or remove krb5_client.kadmin_policy");
-                return Err(Fault::new(format!("the realm has no policy `{policy}`"), remedy));
+                let remedy =
+                    format!("kadmin: addpol {policy}; or remove krb5_client.kadmin_policy");
+                return Err(Fault::new(
+                    format!("the realm has no policy `{policy}`"),
+                    remedy,
+                ));
             }
             if !said.ok() {
                 return Err(self.fault(&said));
@@ -116,7 +148,10 @@ impl<'a> Kadmin<'a> {
             // It was there a moment ago: somebody else is at work.
             if said.err.contains("does not exist") {
                 let cause = format!("{principal} vanished while its keytab was being made");
-                return Err(Fault::new(cause, "somebody else changes it: run this again"));
+                return Err(Fault::new(
+                    cause,
+                    "somebody else changes it: run this again",
+                ));
             }
             return Err(self.fault(&said));
         }

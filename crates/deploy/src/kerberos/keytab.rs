@@ -69,9 +69,16 @@ pub(crate) fn state(keytab: &Path, principal: &str, at: &str) -> Result<State, F
     let Some(kvno) = newest.first().map(|entry| entry.kvno) else {
         let names: Vec<_> = parsed.principals().into_iter().map(String::from).collect();
         let nobody = || State::Unreadable("has no keys at all".into());
-        return Ok(if names.is_empty() { nobody() } else { State::Others(names) });
+        return Ok(if names.is_empty() {
+            nobody()
+        } else {
+            State::Others(names)
+        });
     };
-    let encryptions = newest.iter().map(|entry| entry.encryption.to_string()).collect();
+    let encryptions = newest
+        .iter()
+        .map(|entry| entry.encryption.to_string())
+        .collect();
     try_login(keytab, principal, kvno, encryptions, at)
 }
 
@@ -85,7 +92,13 @@ fn try_login(
     // A cache of its own: whoever runs this keeps what they have.
     let dir = tempfile::tempdir().map_err(Fault::io("make", &std::env::temp_dir()))?;
     let cache = format!("FILE:{}", dir.path().join("cache").display());
-    let login = ["-k".as_ref(), "-t".as_ref(), keytab.as_os_str(), "-c".as_ref(), cache.as_ref()];
+    let login = [
+        "-k".as_ref(),
+        "-t".as_ref(),
+        keytab.as_os_str(),
+        "-c".as_ref(),
+        cache.as_ref(),
+    ];
     let login = [&login[..], &[principal.as_ref()]].concat();
     let said = Program::new("kinit", &login).run()?;
     if !said.ok() {
@@ -93,9 +106,14 @@ fn try_login(
         if says("not found in Kerberos database") {
             return Ok(State::Unknown);
         }
-        if ["Password incorrect", "Preauthentication failed", "no suitable keys", "Decrypt integrity"]
-            .into_iter()
-            .any(says)
+        if [
+            "Password incorrect",
+            "Preauthentication failed",
+            "no suitable keys",
+            "Decrypt integrity",
+        ]
+        .into_iter()
+        .any(says)
         {
             return Ok(State::Old(kvno));
         }
@@ -103,7 +121,10 @@ fn try_login(
     }
     // The KDC encrypts a ticket for the principal itself with the key that it has now.
     let said = Program::new("kvno", &["-c", &cache, principal]).run()?;
-    let theirs = said.out.rsplit_once("kvno = ").and_then(|(_, text)| text.trim().parse::<u32>().ok());
+    let theirs = said
+        .out
+        .rsplit_once("kvno = ")
+        .and_then(|(_, text)| text.trim().parse::<u32>().ok());
     match theirs {
         Some(theirs) if theirs != kvno => return Ok(State::Old(kvno)),
         Some(_) => {}
@@ -111,13 +132,20 @@ fn try_login(
     }
     let listed = Program::new("klist", &["-e", "-c", &cache]).run()?;
     let (encryption, expires) = ticket(&listed.out, principal).unwrap_or_default();
-    Ok(State::Works(Works { kvno, encryptions, encryption, expires }))
+    Ok(State::Works(Works {
+        kvno,
+        encryptions,
+        encryption,
+        expires,
+    }))
 }
 
 /// Of the service ticket that a listing of `klist -e -c` ends with: the type of the service's key, and its end.
 fn ticket(listing: &str, principal: &str) -> Option<(String, String)> {
     let lines: Vec<_> = listing.lines().collect();
-    let at = lines.iter().rposition(|line| line.ends_with(principal) && !line.contains("principal:"))?;
+    let at = lines
+        .iter()
+        .rposition(|line| line.ends_with(principal) && !line.contains("principal:"))?;
     let words: Vec<_> = lines.get(at)?.split_whitespace().collect();
     let expires = format!("{} {}", words.get(2)?, words.get(3)?);
     let types = lines.get(at + 1)?.split_once("(skey, tkt):")?.1;
@@ -133,7 +161,10 @@ mod tests {
         let listing = "Ticket cache: FILE:/tmp/cc\nDefault principal: f/h@R\n\nValid starting     Expires            \
                        Service principal\n11/24/26 18:32:45  11/24/26 18:42:45  krbtgt/R@R\n\tEtype (skey, tkt): a, b \n\
                        11/24/26 18:32:46  11/24/26 18:42:45  f/h@R\n\tEtype (skey, tkt): aes256-x, aes128-y \n";
-        assert_eq!(ticket(listing, "f/h@R"), Some(("aes128-y".into(), "11/24/26 18:42:45".into())));
+        assert_eq!(
+            ticket(listing, "f/h@R"),
+            Some(("aes128-y".into(), "11/24/26 18:42:45".into()))
+        );
         assert_eq!(ticket("", "f/h@R"), None);
     }
 }

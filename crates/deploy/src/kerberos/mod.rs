@@ -31,7 +31,8 @@ pub(crate) fn tasks(site: &Site) -> Result<Vec<Task<'_>>, Fault> {
         }]);
     };
     let keytab = site.node.keytab();
-    let (rights, path) = (rights(site), keytab.clone());
+    let rights = rights(site);
+    let path = keytab.clone();
     let given = rights.clone();
     Ok(vec![
         Task {
@@ -54,12 +55,19 @@ pub(crate) fn tasks(site: &Site) -> Result<Vec<Task<'_>>, Fault> {
 
 /// Who may read the keytab.
 pub(crate) fn rights(site: &Site) -> Rights {
-    Rights { user: site.node.user().into(), group: site.node.group().into(), mode: KEYTAB_MODE }
+    Rights {
+        user: site.node.user().into(),
+        group: site.node.group().into(),
+        mode: KEYTAB_MODE,
+    }
 }
 
 /// Where the realm's KDCs are.
 pub(crate) fn kdcs(site: &Site) -> &[String] {
-    let realm = site.node.realm().and_then(|realm| site.krb5.realms.get(realm));
+    let realm = site
+        .node
+        .realm()
+        .and_then(|realm| site.krb5.realms.get(realm));
     realm.map(|realm| realm.kdcs.as_slice()).unwrap_or_default()
 }
 
@@ -70,37 +78,47 @@ pub(crate) fn kdcs_shown(site: &Site) -> String {
 
 /// Whether the clocks agree.
 pub(crate) fn check_clock(site: &Site) -> Result<Found, Fault> {
-    let (kdcs, realm) = (kdcs(site), site.node.realm().unwrap_or_default());
+    let kdcs = kdcs(site);
+    let realm = site.node.realm().unwrap_or_default();
     if kdcs.is_empty() {
         let note = "the clock was not compared with the KDC's: krb5.conf names none";
         return Ok(Found::AsWanted(Some(note.into())));
     }
     let ahead = clock::ahead_of(kdcs, realm).map_err(|error| {
         let cause = format!("no KDC of {realm} answers ({error})");
-        Fault::new(cause, "is krb5kdc running, and does a firewall let port 88 through?")
+        Fault::new(
+            cause,
+            "is krb5kdc running, and does a firewall let port 88 through?",
+        )
     })?;
     let limit = site.krb5.clock_skew_seconds.unwrap_or(CLOCK_SKEW_SECONDS);
     if ahead.unsigned_abs() <= limit {
         return Ok(Found::PASS);
     }
-    let (seconds, side) = (ahead.unsigned_abs(), if ahead > 0 { "ahead of" } else { "behind" });
-    let cause = format!("this host's clock is {seconds} s {side} the KDC's, {limit} s are forgiven");
+    let seconds = ahead.unsigned_abs();
+    let side = if ahead > 0 { "ahead of" } else { "behind" };
+    let cause =
+        format!("this host's clock is {seconds} s {side} the KDC's, {limit} s are forgiven");
     Err(Fault::new(cause, "set both by NTP: chronyc makestep"))
 }
 
 fn key_task(site: &Site, principal: String, keytab: std::path::PathBuf) -> Task<'_> {
-    let (name, path) = (principal.clone(), keytab.clone());
+    let name = principal.clone();
+    let path = keytab.clone();
     Task {
         title: format!("keytab {}", keytab.display()),
         check: Box::new(move || {
             let state = keytab::state(&path, &name, &kdcs_shown(site))?;
             Ok(match (state.reason(&name), state) {
-                (None, State::Works(login)) => {
-                    Found::AsWanted(Some(format!("{name} logs in, key version {} as in the KDC", login.kvno)))
-                }
-                (reason, _) => {
-                    Found::Otherwise(format!("make {} ({})", path.display(), reason.unwrap_or_default()))
-                }
+                (None, State::Works(login)) => Found::AsWanted(Some(format!(
+                    "{name} logs in, key version {} as in the KDC",
+                    login.kvno
+                ))),
+                (reason, _) => Found::Otherwise(format!(
+                    "make {} ({})",
+                    path.display(),
+                    reason.unwrap_or_default()
+                )),
             })
         }),
         act: Box::new(move || make(site, &principal, &keytab)),
@@ -119,7 +137,9 @@ fn make(site: &Site, principal: &str, keytab: &Path) -> Result<(), Fault> {
     let rights = rights(site);
     // Beside its place, in a directory that nobody else may enter: renamed when it is whole. What can fail without
     // the realm fails before its key is changed.
-    let beside = tempfile::Builder::new().prefix(".keytab-").tempdir_in(directory);
+    let beside = tempfile::Builder::new()
+        .prefix(".keytab-")
+        .tempdir_in(directory);
     let beside = beside.map_err(Fault::io("write into", directory))?;
     let new = beside.path().join("new");
     rights.ids()?;
@@ -134,7 +154,10 @@ fn make(site: &Site, principal: &str, keytab: &Path) -> Result<(), Fault> {
         state => {
             let why = state.reason(principal).unwrap_or_default();
             let cause = format!("the keytab just made does not log in: {why}");
-            return Err(Fault::new(cause, "somebody else changes the key at the same time: run this again"));
+            return Err(Fault::new(
+                cause,
+                "somebody else changes the key at the same time: run this again",
+            ));
         }
     }
     std::fs::rename(&new, keytab).map_err(Fault::io("replace", keytab))

@@ -63,8 +63,12 @@ impl Keys {
         let key = self.keys.get(alias).ok_or_else(unknown)?;
         let mut derived = Zeroizing::new([0; 32]);
         // The only failure of this derivation is a length beyond 8160 bytes.
-        Hkdf::<Sha256>::new(Some(salt), key).expand(PURPOSE, &mut *derived).map_err(|_| unknown())?;
-        Aes256Gcm::new_from_slice(&*derived).map(FrameCipher).map_err(|_| unknown())
+        Hkdf::<Sha256>::new(Some(salt), key)
+            .expand(PURPOSE, &mut *derived)
+            .map_err(|_| unknown())?;
+        Aes256Gcm::new_from_slice(&*derived)
+            .map(FrameCipher)
+            .map_err(|_| unknown())
     }
 }
 
@@ -77,7 +81,9 @@ impl FrameCipher {
         body: &mut [u8],
     ) -> Result<[u8; TAG_BYTES], SealError> {
         // Refuses only bodies of 64 GiB and more.
-        let tag = self.0.encrypt_inout_detached(&place.nonce(), header, body.into());
+        let tag = self
+            .0
+            .encrypt_inout_detached(&place.nonce(), header, body.into());
         tag.map(Into::into).map_err(|_| SealError::Broken)
     }
 
@@ -89,7 +95,9 @@ impl FrameCipher {
         body: &mut [u8],
         tag: &[u8; TAG_BYTES],
     ) -> Result<(), SealError> {
-        let opened = self.0.decrypt_inout_detached(&place.nonce(), header, body.into(), &Tag::from(*tag));
+        let opened =
+            self.0
+                .decrypt_inout_detached(&place.nonce(), header, body.into(), &Tag::from(*tag));
         opened.map_err(|_| SealError::Broken)
     }
 }
@@ -110,7 +118,8 @@ mod tests {
     const PLACE: FramePlace = FramePlace { group: 7, frame: 3 };
 
     fn keys() -> Keys {
-        let keys = ["old", "new"].map(|alias| (alias.into(), Zeroizing::new(alias.repeat(8).into_bytes())));
+        let keys = ["old", "new"]
+            .map(|alias| (alias.into(), Zeroizing::new(alias.repeat(8).into_bytes())));
         Keys::new("new".into(), keys.into())
     }
 
@@ -132,9 +141,13 @@ mod tests {
     #[test]
     fn any_other_bit_place_header_salt_or_key_is_refused() {
         let (cipher, body, tag) = sealed();
-        let refused = |cipher: &FrameCipher, place, header: &[u8], body: &[u8], tag: &[u8; TAG_BYTES]| {
-            assert_eq!(cipher.open(place, header, &mut body.to_vec(), tag), Err(SealError::Broken));
-        };
+        let refused =
+            |cipher: &FrameCipher, place, header: &[u8], body: &[u8], tag: &[u8; TAG_BYTES]| {
+                assert_eq!(
+                    cipher.open(place, header, &mut body.to_vec(), tag),
+                    Err(SealError::Broken)
+                );
+            };
         for bit in 0..8 * body.len() {
             let mut body = body.clone();
             body[bit / 8] ^= 1 << (bit % 8);
@@ -145,12 +158,33 @@ mod tests {
             tag[bit / 8] ^= 1 << (bit % 8);
             refused(&cipher, PLACE, b"header", &body, &tag);
         }
-        refused(&cipher, FramePlace { group: 8, ..PLACE }, b"header", &body, &tag);
-        refused(&cipher, FramePlace { frame: 4, ..PLACE }, b"header", &body, &tag);
+        refused(
+            &cipher,
+            FramePlace { group: 8, ..PLACE },
+            b"header",
+            &body,
+            &tag,
+        );
+        refused(
+            &cipher,
+            FramePlace { frame: 4, ..PLACE },
+            b"header",
+            &body,
+            &tag,
+        );
         refused(&cipher, PLACE, b"headeR", &body, &tag);
         for (alias, salt) in [("new", [2; 32]), ("old", [1; 32])] {
-            refused(&keys().cipher(alias, &salt).expect("a key"), PLACE, b"header", &body, &tag);
+            refused(
+                &keys().cipher(alias, &salt).expect("a key"),
+                PLACE,
+                b"header",
+                &body,
+                &tag,
+            );
         }
-        assert_eq!(keys().cipher("lost", &[1; 32]).err(), Some(SealError::UnknownKey("lost".into())));
+        assert_eq!(
+            keys().cipher("lost", &[1; 32]).err(),
+            Some(SealError::UnknownKey("lost".into()))
+        );
     }
 }

@@ -11,13 +11,19 @@ pub(super) struct Input<'a>(pub(super) &'a [u8]);
 impl<'a> Input<'a> {
     /// The next `count` bytes.
     pub(super) fn take(&mut self, count: usize) -> Result<&'a [u8], Malformed> {
-        let (taken, rest) = self.0.split_at_checked(count).ok_or(Malformed("the end comes too early"))?;
+        let (taken, rest) = self
+            .0
+            .split_at_checked(count)
+            .ok_or(Malformed("the end comes too early"))?;
         self.0 = rest;
         Ok(taken)
     }
 
     fn array<const N: usize>(&mut self) -> Result<[u8; N], Malformed> {
-        let (taken, rest) = self.0.split_first_chunk().ok_or(Malformed("the end comes too early"))?;
+        let (taken, rest) = self
+            .0
+            .split_first_chunk()
+            .ok_or(Malformed("the end comes too early"))?;
         self.0 = rest;
         Ok(*taken)
     }

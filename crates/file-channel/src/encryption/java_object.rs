@@ -73,7 +73,11 @@ impl<'a> JavaObject<'a> {
         if input.u32()? != MAGIC_AND_VERSION {
             return Err(Malformed("a serialized object was expected"));
         }
-        let mut reader = Reader { input, handles: vec![], classes: vec![] };
+        let mut reader = Reader {
+            input,
+            handles: vec![],
+            classes: vec![],
+        };
         if reader.input.u8()? != OBJECT {
             return Err(Malformed("an object was expected"));
         }
@@ -97,13 +101,18 @@ impl<'a> JavaObject<'a> {
     }
 
     fn get(&self, name: &str) -> Option<Value<'a>> {
-        self.fields.iter().find(|(field, _)| *field == name).map(|(_, value)| *value)
+        self.fields
+            .iter()
+            .find(|(field, _)| *field == name)
+            .map(|(_, value)| *value)
     }
 }
 
 impl<'a> Reader<'a, '_> {
     fn object(&mut self) -> Result<JavaObject<'a>, Malformed> {
-        let class = self.class()?.ok_or(Malformed("an object without a class"))?;
+        let class = self
+            .class()?
+            .ok_or(Malformed("an object without a class"))?;
         self.remember(Handle::Value(Value::Other))?;
         let mut lineage = vec![];
         let mut next = Some(class);
@@ -116,8 +125,11 @@ impl<'a> Reader<'a, '_> {
         }
         let mut fields = vec![];
         for ancestor in lineage.into_iter().rev() {
-            let Some(class) = self.classes.get(ancestor) else { break };
-            let (flags, own) = (class.flags, class.fields.clone());
+            let Some(class) = self.classes.get(ancestor) else {
+                break;
+            };
+            let flags = class.flags;
+            let own = class.fields.clone();
             if flags & SERIALIZABLE == 0 {
                 return Err(Malformed("an object that writes itself"));
             }
@@ -189,7 +201,12 @@ impl<'a> Reader<'a, '_> {
         let place = self.classes.len();
         self.remember(Handle::Class(place))?;
         let flags = self.input.u8()?;
-        self.classes.push(Class { name, flags, fields: vec![], parent: None });
+        self.classes.push(Class {
+            name,
+            flags,
+            fields: vec![],
+            parent: None,
+        });
         let count = usize::from(self.input.u16()?);
         if count > MOST_FIELDS {
             return Err(Malformed("a class with too many fields"));

@@ -104,10 +104,14 @@ impl KeyStore {
             Ok(MAGIC_OF_JKS) => return Err(KeyStoreError::Jks),
             _ => return Err(KeyStoreError::Foreign),
         }
-        let (content, digest) =
-            bytes.split_last_chunk::<DIGEST_BYTES>().ok_or(KeyStoreError::Malformed("it is too short"))?;
+        let (content, digest) = bytes
+            .split_last_chunk::<DIGEST_BYTES>()
+            .ok_or(KeyStoreError::Malformed("it is too short"))?;
         let mut sum = Sha1::new();
-        password.0.encode_utf16().for_each(|unit| sum.update(unit.to_be_bytes()));
+        password
+            .0
+            .encode_utf16()
+            .for_each(|unit| sum.update(unit.to_be_bytes()));
         sum.update(WHITENER);
         sum.update(content);
         if sum.finalize().as_slice() != digest {
@@ -128,7 +132,9 @@ impl KeyStore {
             entries.insert(alias, Entry::read(kind, version, &mut input)?);
         }
         if !input.0.is_empty() {
-            return Err(KeyStoreError::Malformed("there is more in it than its entries"));
+            return Err(KeyStoreError::Malformed(
+                "there is more in it than its entries",
+            ));
         }
         Ok(KeyStore { entries })
     }
@@ -139,10 +145,20 @@ impl KeyStore {
             Some(Entry::Secret(sealed)) => sealed.open(alias, password),
             Some(Entry::Other) => Err(KeyStoreError::NotSecret(alias.into())),
             None => {
-                let secrets = self.entries.iter().filter(|(_, entry)| matches!(entry, Entry::Secret(_)));
+                let secrets = self
+                    .entries
+                    .iter()
+                    .filter(|(_, entry)| matches!(entry, Entry::Secret(_)));
                 let known: Vec<_> = secrets.map(|(alias, _)| format!("`{alias}`")).collect();
-                let known = if known.is_empty() { "none".into() } else { known.join(", ") };
-                Err(KeyStoreError::Missing { alias: alias.into(), known })
+                let known = if known.is_empty() {
+                    "none".into()
+                } else {
+                    known.join(", ")
+                };
+                Err(KeyStoreError::Missing {
+                    alias: alias.into(),
+                    known,
+                })
             }
         }
     }
@@ -183,10 +199,18 @@ impl Sealed {
         if object.text("sealAlg") != Some(ALGORITHM) {
             return Err(Malformed("a key is not sealed with PBEWithMD5AndTripleDES"));
         }
-        let parameters = object.bytes("encodedParams").ok_or(Malformed("a sealed key without parameters"))?;
+        let parameters = object
+            .bytes("encodedParams")
+            .ok_or(Malformed("a sealed key without parameters"))?;
         let (salt, iterations) = read_parameters(parameters)?;
-        let content = object.bytes("encryptedContent").ok_or(Malformed("a sealed key without content"))?;
-        Ok(Sealed { salt, iterations, content: content.into() })
+        let content = object
+            .bytes("encryptedContent")
+            .ok_or(Malformed("a sealed key without content"))?;
+        Ok(Sealed {
+            salt,
+            iterations,
+            content: content.into(),
+        })
     }
 
     fn open(&self, alias: &str, password: &Secret) -> Result<SecretKey, KeyStoreError> {
@@ -201,9 +225,13 @@ impl Sealed {
             _ => return Err(KeyStoreError::Malformed("a key of an unknown class")),
         };
         let bytes = bytes.ok_or(KeyStoreError::Malformed("a key without bytes"))?;
-        let algorithm =
-            object.text("algorithm").ok_or(KeyStoreError::Malformed("a key without algorithm"))?;
-        Ok(SecretKey { algorithm: algorithm.into(), bytes: Zeroizing::new(bytes.into()) })
+        let algorithm = object
+            .text("algorithm")
+            .ok_or(KeyStoreError::Malformed("a key without algorithm"))?;
+        Ok(SecretKey {
+            algorithm: algorithm.into(),
+            bytes: Zeroizing::new(bytes.into()),
+        })
     }
 
     fn decrypt<'c>(&self, password: &Secret, content: &'c mut [u8]) -> Option<&'c [u8]> {
@@ -219,19 +247,31 @@ fn read_parameters(der: &[u8]) -> Result<([u8; 8], u32), Malformed> {
     const STRANGE: Malformed = Malformed("the parameters of a sealed key are not understood");
     let mut input = Input(der);
     let head = input.take(4)?;
-    let [0x30, length, 0x04, 8] = *head else { return Err(STRANGE) };
+    let [0x30, length, 0x04, 8] = *head else {
+        return Err(STRANGE);
+    };
     if usize::from(length) != der.len() - 2 {
         return Err(STRANGE);
     }
     let salt = input.take(8)?.try_into().map_err(|_| STRANGE)?;
-    let (tag, length) = (input.u8()?, input.u8()?);
+    let tag = input.u8()?;
+    let length = input.u8()?;
     let digits = input.take(usize::from(length))?;
-    if tag != 0x02 || digits.is_empty() || digits.len() > 4 || digits[0] >= 0x80 || !input.0.is_empty() {
+    if tag != 0x02
+        || digits.is_empty()
+        || digits.len() > 4
+        || digits[0] >= 0x80
+        || !input.0.is_empty()
+    {
         return Err(STRANGE);
     }
-    let iterations = digits.iter().fold(0, |number, digit| number << 8 | u32::from(*digit));
+    let iterations = digits
+        .iter()
+        .fold(0, |number, digit| number << 8 | u32::from(*digit));
     if !(1..=MOST_ITERATIONS).contains(&iterations) {
-        return Err(Malformed("a sealed key asks for more than 5 million iterations"));
+        return Err(Malformed(
+            "a sealed key asks for more than 5 million iterations",
+        ));
     }
     Ok((salt, iterations))
 }
@@ -248,9 +288,15 @@ fn derive(password: &str, mut salt: [u8; 8], iterations: u32) -> Option<Zeroizin
     }
     let mut derived = Zeroizing::new([0; 32]);
     for (half, out) in salt.chunks(4).zip(derived.chunks_mut(16)) {
-        let mut link = Md5::new().chain_update(half).chain_update(password).finalize();
+        let mut link = Md5::new()
+            .chain_update(half)
+            .chain_update(password)
+            .finalize();
         for _ in 1..iterations {
-            link = Md5::new().chain_update(link).chain_update(password).finalize();
+            link = Md5::new()
+                .chain_update(link)
+                .chain_update(password)
+                .finalize();
         }
         out.copy_from_slice(&link);
     }
@@ -265,11 +311,21 @@ mod tests {
     #[test]
     fn both_kinds_of_salt_derive_what_java_does() {
         let cases = [
-            ([1, 2, 3, 4, 5, 6, 7, 8], [0x46, 0x6d, 0x28, 0x6c, 0x1e, 0xe9, 0x7a, 0x06]),
-            ([1, 2, 3, 4, 1, 2, 3, 4], [0xd0, 0x00, 0xc1, 0xba, 0x57, 0x75, 0x2e, 0x67]),
+            (
+                [1, 2, 3, 4, 5, 6, 7, 8],
+                [0x46, 0x6d, 0x28, 0x6c, 0x1e, 0xe9, 0x7a, 0x06],
+            ),
+            (
+                [1, 2, 3, 4, 1, 2, 3, 4],
+                [0xd0, 0x00, 0xc1, 0xba, 0x57, 0x75, 0x2e, 0x67],
+            ),
         ];
         for (salt, content) in cases {
-            let sealed = Sealed { salt, iterations: 10, content: content.into() };
+            let sealed = Sealed {
+                salt,
+                iterations: 10,
+                content: content.into(),
+            };
             let mut content = sealed.content.clone();
             assert_eq!(
                 sealed.decrypt(&Secret("secret".into()), &mut content),
@@ -281,8 +337,13 @@ mod tests {
 
     #[test]
     fn parameters_are_checked() {
-        let good = [0x30, 0x0f, 4, 8, 1, 2, 3, 4, 5, 6, 7, 8, 2, 3, 3, 0x0d, 0x40];
-        assert_eq!(read_parameters(&good), Ok(([1, 2, 3, 4, 5, 6, 7, 8], 200_000)));
+        let good = [
+            0x30, 0x0f, 4, 8, 1, 2, 3, 4, 5, 6, 7, 8, 2, 3, 3, 0x0d, 0x40,
+        ];
+        assert_eq!(
+            read_parameters(&good),
+            Ok(([1, 2, 3, 4, 5, 6, 7, 8], 200_000))
+        );
         for place in [0, 1, 2, 3, 12, 13] {
             let mut bad = good;
             bad[place] ^= 0x40;

@@ -59,7 +59,10 @@ enum KeyProvider {
 impl Choice for KeyProvider {
     const CHOICES: &'static [(&'static str, Self)] = &[
         ("JCEKSFILE", KeyProvider::Jceks),
-        ("org.apache.flume.channel.file.encryption.JCEFileKeyProvider$Builder", KeyProvider::Jceks),
+        (
+            "org.apache.flume.channel.file.encryption.JCEFileKeyProvider$Builder",
+            KeyProvider::Jceks,
+        ),
     ];
 }
 
@@ -72,7 +75,10 @@ enum CipherProvider {
 impl Choice for CipherProvider {
     const CHOICES: &'static [(&'static str, Self)] = &[
         ("AESCTRNOPADDING", CipherProvider::AesCtr),
-        ("org.apache.flume.channel.file.encryption.AESCTRNoPaddingProvider", CipherProvider::AesCtr),
+        (
+            "org.apache.flume.channel.file.encryption.AESCTRNoPaddingProvider",
+            CipherProvider::AesCtr,
+        ),
     ];
 }
 
@@ -132,34 +138,58 @@ impl EncryptionConfig {
                 )),
             };
         }
-        let required = |key: &str| BuildError::at(key, "required with encryption.keyProvider, but not set");
-        let active = self.active_key.clone().ok_or_else(|| required("encryption.activeKey"))?;
-        self.cipher_provider.ok_or_else(|| required("encryption.cipherProvider"))?;
+        let required =
+            |key: &str| BuildError::at(key, "required with encryption.keyProvider, but not set");
+        let active = self
+            .active_key
+            .clone()
+            .ok_or_else(|| required("encryption.activeKey"))?;
+        self.cipher_provider
+            .ok_or_else(|| required("encryption.cipherProvider"))?;
         let store = self.key_store_file.clone();
         let store = store.ok_or_else(|| required("encryption.keyProvider.keyStoreFile"))?;
         let store_password = self.key_store_password_file.clone();
-        let store_password =
-            store_password.ok_or_else(|| required("encryption.keyProvider.keyStorePasswordFile"))?;
-        let keys = self.keys.as_ref().ok_or_else(|| required("encryption.keyProvider.keys"))?;
+        let store_password = store_password
+            .ok_or_else(|| required("encryption.keyProvider.keyStorePasswordFile"))?;
+        let keys = self
+            .keys
+            .as_ref()
+            .ok_or_else(|| required("encryption.keyProvider.keys"))?;
         if !keys.texts().any(|alias| alias == active) {
             let listed: Vec<_> = keys.texts().collect();
-            let text = format!("`{active}` is not one of encryption.keyProvider.keys: {}", listed.join(" "));
+            let text = format!(
+                "`{active}` is not one of encryption.keyProvider.keys: {}",
+                listed.join(" ")
+            );
             return Err(BuildError::at("encryption.activeKey", text));
         }
         let mut password_files = self.password_files(keys)?;
-        let keys = keys.texts().map(|alias| (alias.into(), password_files.remove(alias))).collect();
-        Ok(Some(Encryption { active, store, store_password, keys }))
+        let keys = keys
+            .texts()
+            .map(|alias| (alias.into(), password_files.remove(alias)))
+            .collect();
+        Ok(Some(Encryption {
+            active,
+            store,
+            store_password,
+            keys,
+        }))
     }
 
     fn password_files(&self, keys: &Names) -> Result<BTreeMap<String, PathBuf>, BuildError> {
         let of = |(rest, path): (&String, &String)| {
-            let at = |text: String| BuildError::at(&format!("encryption.keyProvider.keys.{rest}"), text);
+            let at =
+                |text: String| BuildError::at(&format!("encryption.keyProvider.keys.{rest}"), text);
             let (alias, key) = rest.rsplit_once('.').unwrap_or((rest, ""));
             if key != "passwordFile" {
-                return Err(at("expected encryption.keyProvider.keys.<alias>.passwordFile".into()));
+                return Err(at(
+                    "expected encryption.keyProvider.keys.<alias>.passwordFile".into(),
+                ));
             }
             if !keys.texts().any(|known| known == alias) {
-                return Err(at(format!("`{alias}` is not one of encryption.keyProvider.keys")));
+                return Err(at(format!(
+                    "`{alias}` is not one of encryption.keyProvider.keys"
+                )));
             }
             Ok((alias.to_string(), PathBuf::from(path)))
         };
@@ -170,15 +200,23 @@ impl EncryptionConfig {
 impl Encryption {
     /// Reads the keys.
     pub fn keys(&self) -> Result<Keys, KeyError> {
-        let in_store = |cause| KeyError::Store { path: self.store.clone(), cause };
+        let in_store = |cause| KeyError::Store {
+            path: self.store.clone(),
+            cause,
+        };
         let store_password = read_password(&self.store_password)?;
         let store = KeyStore::read(&read(&self.store)?, &store_password).map_err(in_store)?;
         let mut keys = BTreeMap::new();
         for (alias, password_file) in &self.keys {
             let own = password_file.as_deref().map(read_password).transpose()?;
-            let key = store.secret(alias, own.as_ref().unwrap_or(&store_password)).map_err(in_store)?;
+            let key = store
+                .secret(alias, own.as_ref().unwrap_or(&store_password))
+                .map_err(in_store)?;
             if key.algorithm != "AES" || ![16, 24, 32].contains(&key.bytes.len()) {
-                return Err(KeyError::Algorithm { alias: alias.clone(), algorithm: key.algorithm });
+                return Err(KeyError::Algorithm {
+                    alias: alias.clone(),
+                    algorithm: key.algorithm,
+                });
             }
             keys.insert(alias.clone(), key.bytes);
         }
@@ -188,19 +226,31 @@ impl Encryption {
 
 /// A password from a file, without the white space around it, as Flume reads it.
 fn read_password(path: &Path) -> Result<Secret, KeyError> {
-    let text =
-        String::from_utf8(read(path)?).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error));
-    let text = text.map_err(|cause| KeyError::File { path: path.into(), cause })?;
+    let text = String::from_utf8(read(path)?)
+        .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error));
+    let text = text.map_err(|cause| KeyError::File {
+        path: path.into(),
+        cause,
+    })?;
     Ok(Secret(text.trim().into()))
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, KeyError> {
     let mut bytes = vec![];
-    let read = File::open(path).and_then(|file| file.take(MOST_FILE_BYTES + 1).read_to_end(&mut bytes));
-    let read = read.and_then(|_| match bytes.len() as u64 > MOST_FILE_BYTES {
-        true => Err(io::Error::other(format!("it has more than {MOST_FILE_BYTES} bytes"))),
-        false => Ok(()),
+    let read =
+        File::open(path).and_then(|file| file.take(MOST_FILE_BYTES + 1).read_to_end(&mut bytes));
+    let read = read.and_then(|_| {
+        if bytes.len() as u64 > MOST_FILE_BYTES {
+            Err(io::Error::other(format!(
+                "it has more than {MOST_FILE_BYTES} bytes"
+            )))
+        } else {
+            Ok(())
+        }
     });
-    read.map_err(|cause| KeyError::File { path: path.into(), cause })?;
+    read.map_err(|cause| KeyError::File {
+        path: path.into(),
+        cause,
+    })?;
     Ok(bytes)
 }

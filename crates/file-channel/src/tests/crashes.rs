@@ -25,8 +25,15 @@ impl Run {
     /// A store that went through some crashes already.
     fn begin(seed: u64) -> Result<Self, String> {
         let mut random = Random(seed);
-        let (shape, disk, oracle) = (Shape::of(&mut random), ModelDisk::default(), Oracle::default());
-        let mut run = Run { disk, oracle, shape, random };
+        let shape = Shape::of(&mut random);
+        let disk = ModelDisk::default();
+        let oracle = Oracle::default();
+        let mut run = Run {
+            disk,
+            oracle,
+            shape,
+            random,
+        };
         for _ in 0..run.random.below(3) {
             run.session(STEPS)?;
             run.end_session()?;
@@ -39,10 +46,18 @@ impl Run {
         let mut world = match World::open(&self.disk, &self.shape) {
             Ok(world) => world,
             Err(_) if self.disk.stopped() => return Ok(()),
-            Err(error) => return Err(format!("failed to open: {}", flume_core::with_causes(&error))),
+            Err(error) => {
+                return Err(format!(
+                    "failed to open: {}",
+                    flume_core::with_causes(&error)
+                ));
+            }
         };
         if world.recovered.corrupt > 0 {
-            return Err(format!("a crash looks like corruption: {:?}", world.recovered));
+            return Err(format!(
+                "a crash looks like corruption: {:?}",
+                world.recovered
+            ));
         }
         for _ in 0..steps {
             if self.disk.stopped() {
@@ -54,7 +69,9 @@ impl Run {
         world.grab(1000, &mut self.oracle)?;
         let lost = world.metrics.number("EventLostCount");
         if lost > 0 {
-            return Err(format!("{lost} events could not be read although nothing was damaged"));
+            return Err(format!(
+                "{lost} events could not be read although nothing was damaged"
+            ));
         }
         if self.random.chance(4) {
             world.close();
@@ -79,7 +96,10 @@ impl Run {
         let mut world = World::open(&self.disk, &self.shape)
             .map_err(|error| format!("failed to open: {}", flume_core::with_causes(&error)))?;
         if world.recovered.corrupt > 0 {
-            return Err(format!("a crash looks like corruption: {:?}", world.recovered));
+            return Err(format!(
+                "a crash looks like corruption: {:?}",
+                world.recovered
+            ));
         }
         let found = world.drain()?;
         if world.metrics.number("EventLostCount") > 0 {
@@ -116,10 +136,19 @@ fn enumerate(seed: u64, states: &AtomicU64) -> Result<(), String> {
         run.session(STEPS)?;
         for state in 0..3 {
             let mut random = Random(seed ^ (stop as u64) << 20 ^ state);
-            let survives = [Survives::Nothing, Survives::Everything, survival(&mut random)][state as usize];
+            let survives = [
+                Survives::Nothing,
+                Survives::Everything,
+                survival(&mut random),
+            ][state as usize];
             let at = |error| format!("seed {seed}, call {stop}, {survives:?}: {error}");
             let disk = run.disk.crash(survives, &mut random);
-            let mut after = Run { disk, oracle: run.oracle.clone(), shape: run.shape.clone(), random };
+            let mut after = Run {
+                disk,
+                oracle: run.oracle.clone(),
+                shape: run.shape.clone(),
+                random,
+            };
             after.verify().map_err(at)?;
             // What was recovered must be as good as any other store.
             after.session(4).map_err(at)?;
@@ -141,7 +170,9 @@ fn seeds(count: u64, check: impl Fn(u64) -> Result<(), String> + Sync) -> Result
             check(seed).map_err(|error| format!("seed {seed}: {error}"))?;
         };
         let threads = [scope.spawn(work), scope.spawn(work)];
-        threads.into_iter().try_for_each(|thread| thread.join().expect("no panic"))
+        threads
+            .into_iter()
+            .try_for_each(|thread| thread.join().expect("no panic"))
     })
 }
 
@@ -178,7 +209,10 @@ fn notices(broken: Broken) {
         break_promise(None);
         outcome.err()
     });
-    eprintln!("{broken:?}: {}", caught.expect("a broken promise that is noticed"));
+    eprintln!(
+        "{broken:?}: {}",
+        caught.expect("a broken promise that is noticed")
+    );
 }
 
 #[test]

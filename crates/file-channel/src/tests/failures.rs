@@ -22,7 +22,13 @@ use crate::{
 };
 
 fn small() -> Shape {
-    Shape { segment_bytes: 32 << 10, cache_bytes: 1 << 20, directories: 1, largest_body: 700, keys: None }
+    Shape {
+        segment_bytes: 32 << 10,
+        cache_bytes: 1 << 20,
+        directories: 1,
+        largest_body: 700,
+        keys: None,
+    }
 }
 
 /// Puts until there is no room.
@@ -31,7 +37,11 @@ fn fill(world: &mut World, shape: &Shape, oracle: &mut Oracle, random: &mut Rand
     while refused < 3 {
         let had = oracle.acknowledged;
         world.put(shape, oracle, random);
-        refused = if oracle.acknowledged == had { refused + 1 } else { 0 };
+        refused = if oracle.acknowledged == had {
+            refused + 1
+        } else {
+            0
+        };
     }
 }
 
@@ -40,19 +50,24 @@ fn fail_each_call(seed: u64) -> Result<(), String> {
     let mut fail_at = 1;
     loop {
         let mut random = Random(seed);
-        let (shape, disk, mut oracle) = (Shape::of(&mut random), ModelDisk::default(), Oracle::default());
+        let shape = Shape::of(&mut random);
+        let disk = ModelDisk::default();
+        let mut oracle = Oracle::default();
         disk.fail_at(fail_at, seed ^ fail_at as u64);
         let at = |error: String| format!("call {fail_at}: {error}");
-        let open = || World::open(&disk, &shape).map_err(|error| at(flume_core::with_causes(&error)));
+        let open =
+            || World::open(&disk, &shape).map_err(|error| at(flume_core::with_causes(&error)));
         // An open that fails is tried again, as the agent does.
         let mut world = open().or_else(|_| open())?;
         for _ in 0..30 {
             world.any(&shape, &mut oracle, &mut random).map_err(at)?;
         }
         let reached = disk.calls() >= fail_at;
-        let survives = [Survives::Nothing, Survives::Everything, Survives::Some(5)][random.below(3) as usize];
+        let survives =
+            [Survives::Nothing, Survives::Everything, Survives::Some(5)][random.below(3) as usize];
         let after = disk.crash(survives, &mut random);
-        let mut world = World::open(&after, &shape).map_err(|error| at(flume_core::with_causes(&error)))?;
+        let mut world =
+            World::open(&after, &shape).map_err(|error| at(flume_core::with_causes(&error)))?;
         let found = world.drain().map_err(at)?;
         oracle.verify(&found).map_err(at)?;
         if !reached {
@@ -74,7 +89,9 @@ fn no_failing_call_loses_what_was_acknowledged() {
 fn a_full_disk_refuses_puts_and_nothing_else() {
     for seed in 0..40 * effort() {
         let mut random = Random(seed);
-        let (shape, disk, mut oracle) = (Shape::of(&mut random), ModelDisk::default(), Oracle::default());
+        let shape = Shape::of(&mut random);
+        let disk = ModelDisk::default();
+        let mut oracle = Oracle::default();
         disk.limit(Some(4 * shape.segment_bytes + 64 * 1024));
         let mut world = World::open(&disk, &shape).unwrap();
         for round in 0..3 {
@@ -82,7 +99,10 @@ fn a_full_disk_refuses_puts_and_nothing_else() {
             fill(&mut world, &shape, &mut oracle, &mut random);
             world.checkpoint();
             fill(&mut world, &shape, &mut oracle, &mut random);
-            assert!(oracle.acknowledged > before, "seed {seed}, round {round}: no room came back");
+            assert!(
+                oracle.acknowledged > before,
+                "seed {seed}, round {round}: no room came back"
+            );
             // Other programs take what is left.
             disk.limit(Some(disk.used()));
             let mut taken = 0;
@@ -103,14 +123,19 @@ fn a_full_disk_refuses_puts_and_nothing_else() {
             }
         }
         let found = World::open(&disk, &shape).unwrap().drain().unwrap();
-        oracle.verify(&found).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+        oracle
+            .verify(&found)
+            .unwrap_or_else(|error| panic!("seed {seed}: {error}"));
     }
 }
 
 /// Acks for which there is no room in the log wait for a checkpoint; one that fails must not be the last.
 #[test]
 fn acks_outlive_a_checkpoint_that_fails() {
-    let (shape, disk, mut oracle, mut random) = (small(), ModelDisk::default(), Oracle::default(), Random(1));
+    let shape = small();
+    let disk = ModelDisk::default();
+    let mut oracle = Oracle::default();
+    let mut random = Random(1);
     disk.limit(Some(4 * shape.segment_bytes + 64 * 1024));
     let mut world = World::open(&disk, &shape).unwrap();
     fill(&mut world, &shape, &mut oracle, &mut random);
@@ -132,8 +157,10 @@ fn acks_outlive_a_checkpoint_that_fails() {
 #[test]
 fn a_clean_stop_keeps_all_commits() {
     for seed in 0..10 * effort() {
-        let (shape, disk, mut oracle, mut random) =
-            (small(), ModelDisk::default(), Oracle::default(), Random(seed));
+        let shape = small();
+        let disk = ModelDisk::default();
+        let mut oracle = Oracle::default();
+        let mut random = Random(seed);
         disk.limit(Some(4 * shape.segment_bytes + 64 * 1024));
         let mut world = World::open(&disk, &shape).unwrap();
         fill(&mut world, &shape, &mut oracle, &mut random);
@@ -148,7 +175,9 @@ fn a_clean_stop_keeps_all_commits() {
         world.close();
         oracle.commits_are_durable();
         let found = World::open(&disk, &shape).unwrap().drain().unwrap();
-        oracle.verify(&found).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+        oracle
+            .verify(&found)
+            .unwrap_or_else(|error| panic!("seed {seed}: {error}"));
     }
 }
 
@@ -156,8 +185,10 @@ fn a_clean_stop_keeps_all_commits() {
 #[test]
 fn many_short_lives_leave_few_files() {
     for clean in [false, true] {
-        let (shape, disk, mut oracle, mut random) =
-            (small(), ModelDisk::default(), Oracle::default(), Random(1));
+        let shape = small();
+        let disk = ModelDisk::default();
+        let mut oracle = Oracle::default();
+        let mut random = Random(1);
         for life in 0..30 {
             let mut world = World::open(&disk, &shape).unwrap();
             world.put(&shape, &mut oracle, &mut random);
@@ -177,8 +208,10 @@ fn many_short_lives_leave_few_files() {
 #[test]
 fn a_segment_that_could_not_be_begun_does_not_come_back() {
     for (call, seed) in (1..8).flat_map(|call| (0..4).map(move |seed| (call, seed))) {
-        let (shape, disk, mut oracle, mut random) =
-            (small(), ModelDisk::default(), Oracle::default(), Random(seed));
+        let shape = small();
+        let disk = ModelDisk::default();
+        let mut oracle = Oracle::default();
+        let mut random = Random(seed);
         let mut world = World::open(&disk, &shape).unwrap();
         disk.fail_at(disk.calls() + call, seed);
         for _ in 0..60 {
@@ -191,17 +224,24 @@ fn a_segment_that_could_not_be_begun_does_not_come_back() {
         world.put(&shape, &mut oracle, &mut random);
         let after = disk.crash(Survives::Nothing, &mut random);
         let found = World::open(&after, &shape).unwrap().drain().unwrap();
-        oracle.verify(&found).unwrap_or_else(|error| panic!("call {call}, seed {seed}: {error}"));
+        oracle
+            .verify(&found)
+            .unwrap_or_else(|error| panic!("call {call}, seed {seed}: {error}"));
     }
 }
 
 #[test]
 fn a_writer_that_panics_leaves_nobody_waiting() {
-    let (directory, disk, state) =
-        (tempfile::tempdir().unwrap(), ModelDisk::default(), StateHandle::new("c1"));
+    let directory = tempfile::tempdir().unwrap();
+    let disk = ModelDisk::default();
+    let state = StateHandle::new("c1");
     let place = |name| directory.path().join(name);
     let settings = Settings {
-        layout: Layout { checkpoint_dir: place("c"), data_dirs: vec![place("d")], ..small().layout() },
+        layout: Layout {
+            checkpoint_dir: place("c"),
+            data_dirs: vec![place("d")],
+            ..small().layout()
+        },
         limits: Limits {
             events: 100,
             bytes: None,
@@ -219,12 +259,24 @@ fn a_writer_that_panics_leaves_nobody_waiting() {
     let send = || {
         let (reply, outcome) = oneshot::channel();
         let events = vec![Event::from("x".to_string())];
-        (engine.inbox.put(Put { batch: encode(&events), events, deadline: Instant::now(), reply }), outcome)
+        (
+            engine.inbox.put(Put {
+                batch: encode(&events),
+                events,
+                deadline: Instant::now(),
+                reply,
+            }),
+            outcome,
+        )
     };
     disk.panic_at(disk.calls() + 1);
     let (sent, outcome) = send();
     assert!(sent && outcome.blocking_recv().is_err());
     assert!(!send().0, "nobody would read it");
     engine.close();
-    assert!(matches!(state.get().0, State::Failing { .. }), "{:?}", state.get());
+    assert!(
+        matches!(state.get().0, State::Failing { .. }),
+        "{:?}",
+        state.get()
+    );
 }

@@ -19,9 +19,15 @@ use super::{
 /// A store with several segments, a checkpoint in the middle, and some of its events consumed.
 fn store() -> (ModelDisk, Shape, Oracle) {
     let mut random = Random(4);
-    let shape =
-        Shape { segment_bytes: 32 << 10, cache_bytes: 0, directories: 1, largest_body: 700, keys: None };
-    let (disk, mut oracle) = (ModelDisk::default(), Oracle::default());
+    let shape = Shape {
+        segment_bytes: 32 << 10,
+        cache_bytes: 0,
+        directories: 1,
+        largest_body: 700,
+        keys: None,
+    };
+    let disk = ModelDisk::default();
+    let mut oracle = Oracle::default();
     let mut world = World::open(&disk, &shape).unwrap();
     for round in 0..9 {
         world.put(&shape, &mut oracle, &mut random);
@@ -54,7 +60,10 @@ fn lost(
     if batches.len() > 1 {
         return Err(format!("batches {batches:?} are lost"));
     }
-    let put_aside = damaged.lengths().iter().any(|(path, _)| path.to_string_lossy().contains("quarantine-"));
+    let put_aside = damaged
+        .lengths()
+        .iter()
+        .any(|(path, _)| path.to_string_lossy().contains("quarantine-"));
     if !lost.is_empty() && !put_aside {
         return Err("events are lost, and no copy was put aside".into());
     }
@@ -80,10 +89,15 @@ fn a_damaged_byte_costs_at_most_its_batch() {
             let end = (block + 512).min(*length);
             let empty = bytes[block..end].iter().all(|&byte| byte == 0);
             let step = if empty { 511 } else { 1 };
-            places.extend((block..end).step_by(step).map(|place| (path.clone(), place)));
+            places.extend(
+                (block..end)
+                    .step_by(step)
+                    .map(|place| (path.clone(), place)),
+            );
         }
     }
-    let (next, costly) = (AtomicUsize::new(0), Mutex::new(BTreeSet::new()));
+    let next = AtomicUsize::new(0);
+    let costly = Mutex::new(BTreeSet::new());
     std::thread::scope(|scope| {
         let work = || {
             while let Some((path, place)) = places.get(next.fetch_add(1, Relaxed)) {
@@ -94,7 +108,9 @@ fn a_damaged_byte_costs_at_most_its_batch() {
             }
         };
         let threads = [scope.spawn(work), scope.spawn(work)];
-        threads.into_iter().for_each(|thread| thread.join().expect("every byte"));
+        threads
+            .into_iter()
+            .for_each(|thread| thread.join().expect("every byte"));
     });
     eprintln!("{} bytes of {} files", places.len(), files.len());
     // Damage to bodies is found, so it does cost something.

@@ -27,5 +27,8 @@ impl Random {
 
 /// How much more than usual is tried: `FILE_CHANNEL_EFFORT=20` for a long run.
 fn effort() -> u64 {
-    std::env::var("FILE_CHANNEL_EFFORT").ok().and_then(|text| text.parse().ok()).unwrap_or(1)
+    std::env::var("FILE_CHANNEL_EFFORT")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(1)
 }

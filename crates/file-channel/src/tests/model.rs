@@ -125,7 +125,11 @@ impl ModelDisk {
     /// All files with their lengths.
     pub(super) fn lengths(&self) -> Vec<(PathBuf, usize)> {
         let state = self.0.lock();
-        state.names.iter().map(|(path, &inode)| (path.clone(), state.files[inode].live.len())).collect()
+        state
+            .names
+            .iter()
+            .map(|(path, &inode)| (path.clone(), state.files[inode].live.len()))
+            .collect()
     }
 
     /// Changes a byte, as a failing medium does.
@@ -152,7 +156,10 @@ impl State {
     /// Counts a call; whether it fails, and how.
     fn call(&mut self) -> io::Result<()> {
         self.calls += 1;
-        assert!(self.panic_at != Some(self.calls), "a panic, as the test wanted");
+        assert!(
+            self.panic_at != Some(self.calls),
+            "a panic, as the test wanted"
+        );
         if self.stop_at.is_some_and(|stop| self.calls >= stop) {
             return Err(io::Error::other("the machine has stopped"));
         }
@@ -163,12 +170,21 @@ impl State {
     }
 
     fn used(&self) -> u64 {
-        self.names.values().map(|&inode| self.files[inode].live.len() as u64).sum()
+        self.names
+            .values()
+            .map(|&inode| self.files[inode].live.len() as u64)
+            .sum()
     }
 
     fn room(&self, more: u64) -> io::Result<()> {
-        let full = self.capacity.is_some_and(|capacity| self.used() + more > capacity);
-        if full { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+        let full = self
+            .capacity
+            .is_some_and(|capacity| self.used() + more > capacity);
+        if full {
+            Err(io::ErrorKind::StorageFull.into())
+        } else {
+            Ok(())
+        }
     }
 
     fn rename(&mut self, path: &Path, inode: Option<usize>) {
@@ -197,7 +213,10 @@ impl Disk for ModelDisk {
     fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
         let state = self.0.lock();
         let inode = *state.names.get(path).ok_or(io::ErrorKind::NotFound)?;
-        Ok(Box::new(ModelFile { disk: self.clone(), inode }))
+        Ok(Box::new(ModelFile {
+            disk: self.clone(),
+            inode,
+        }))
     }
 
     fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
@@ -210,7 +229,10 @@ impl Disk for ModelDisk {
         let inode = state.files.len();
         state.files.push(File::default());
         state.rename(path, Some(inode));
-        Ok(Box::new(ModelFile { disk: self.clone(), inode }))
+        Ok(Box::new(ModelFile {
+            disk: self.clone(),
+            inode,
+        }))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -235,8 +257,13 @@ impl Disk for ModelDisk {
 
     fn list(&self, directory: &Path) -> io::Result<Vec<(PathBuf, u64)>> {
         let state = self.0.lock();
-        let here = state.names.iter().filter(|(path, _)| path.parent() == Some(directory));
-        Ok(here.map(|(path, &inode)| (path.clone(), state.files[inode].live.len() as u64)).collect())
+        let here = state
+            .names
+            .iter()
+            .filter(|(path, _)| path.parent() == Some(directory));
+        Ok(here
+            .map(|(path, &inode)| (path.clone(), state.files[inode].live.len() as u64))
+            .collect())
     }
 
     fn sync_directory(&self, directory: &Path) -> io::Result<()> {
@@ -258,7 +285,9 @@ impl Disk for ModelDisk {
 
     fn free(&self, _: &Path) -> io::Result<u64> {
         let state = self.0.lock();
-        Ok(state.capacity.map_or(u64::MAX, |capacity| capacity.saturating_sub(state.used())))
+        Ok(state
+            .capacity
+            .map_or(u64::MAX, |capacity| capacity.saturating_sub(state.used())))
     }
 }
 
@@ -271,7 +300,8 @@ impl DiskFile for ModelFile {
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         let mut state = self.disk.0.lock();
         let called = state.call();
-        let growth = (offset + bytes.len() as u64).saturating_sub(state.files[self.inode].live.len() as u64);
+        let growth =
+            (offset + bytes.len() as u64).saturating_sub(state.files[self.inode].live.len() as u64);
         let mut whole = bytes;
         let room = state.room(growth);
         if called.is_err() && state.random.as_mut().is_some_and(|random| random.chance(2)) {
@@ -286,7 +316,10 @@ impl DiskFile for ModelFile {
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         let state = self.disk.0.lock();
-        let content = state.files[self.inode].live.get(offset as usize..).unwrap_or_default();
+        let content = state.files[self.inode]
+            .live
+            .get(offset as usize..)
+            .unwrap_or_default();
         let read = content.len().min(buffer.len());
         buffer[..read].copy_from_slice(&content[..read]);
         Ok(read)

@@ -62,13 +62,15 @@ impl Oracle {
             return Err(format!("event {event} was delivered and never put"));
         };
         if *state == Batch::Refused {
-            return Err(format!("event {event} of refused batch {first} was delivered"));
+            return Err(format!(
+                "event {event} of refused batch {first} was delivered"
+            ));
         }
         *state = Batch::Stored;
         match self.consumed.get(&event) {
-            Some(Consumed::Durable) => {
-                Err(format!("event {event} was delivered after its commit was on disk"))
-            }
+            Some(Consumed::Durable) => Err(format!(
+                "event {event} was delivered after its commit was on disk"
+            )),
             _ => Ok(()),
         }
     }
@@ -79,13 +81,18 @@ impl Oracle {
 
     /// All commits so far are on disk.
     pub(super) fn commits_are_durable(&mut self) {
-        self.consumed.values_mut().for_each(|state| *state = Consumed::Durable);
+        self.consumed
+            .values_mut()
+            .for_each(|state| *state = Consumed::Durable);
     }
 
     /// Compares with what a channel holds after it was opened; from then on that is the truth.
     pub(super) fn verify(&mut self, found: &[u64]) -> Result<(), String> {
         if let Some(pair) = found.windows(2).find(|pair| pair[0] >= pair[1]) {
-            return Err(format!("events {} and {} are out of order or double", pair[0], pair[1]));
+            return Err(format!(
+                "events {} and {} are out of order or double",
+                pair[0], pair[1]
+            ));
         }
         let found: BTreeSet<u64> = found.iter().copied().collect();
         for (&first, &(events, state)) in &self.batches {
@@ -107,14 +114,18 @@ impl Oracle {
                 Batch::Unknown => {
                     let count = numbers.filter(here).count() as u64;
                     if count != 0 && count != events {
-                        return Err(format!("{count} of the {events} events of batch {first} are there"));
+                        return Err(format!(
+                            "{count} of the {events} events of batch {first} are there"
+                        ));
                     }
                 }
             }
         }
         for (event, state) in &self.consumed {
             if *state == Consumed::Durable && found.contains(event) {
-                return Err(format!("event {event} is there after its commit was on disk"));
+                return Err(format!(
+                    "event {event} is there after its commit was on disk"
+                ));
             }
         }
         if let Some(phantom) = found.iter().find(|&&event| event >= self.next) {
@@ -138,13 +149,21 @@ impl Oracle {
 
     /// Events that must be there.
     pub(super) fn obliged(&self) -> BTreeSet<u64> {
-        let stored = self.batches.iter().filter(|(_, (_, state))| *state == Batch::Stored);
+        let stored = self
+            .batches
+            .iter()
+            .filter(|(_, (_, state))| *state == Batch::Stored);
         let events = stored.flat_map(|(&first, &(events, _))| first..first + events);
-        events.filter(|event| !self.consumed.contains_key(event)).collect()
+        events
+            .filter(|event| !self.consumed.contains_key(event))
+            .collect()
     }
 
     /// The batch an event belongs to.
     pub(super) fn batch_of(&self, event: u64) -> u64 {
-        self.batches.range(..=event).next_back().map_or(0, |(&first, _)| first)
+        self.batches
+            .range(..=event)
+            .next_back()
+            .map_or(0, |(&first, _)| first)
     }
 }

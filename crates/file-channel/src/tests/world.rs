@@ -48,7 +48,9 @@ impl Shape {
     pub(super) fn layout(&self) -> Layout {
         Layout {
             checkpoint_dir: "/checkpoint".into(),
-            data_dirs: (0..self.directories).map(|number| PathBuf::from(format!("/data{number}"))).collect(),
+            data_dirs: (0..self.directories)
+                .map(|number| PathBuf::from(format!("/data{number}")))
+                .collect(),
             segment_bytes: self.segment_bytes,
             minimum_free: 0,
         }
@@ -80,11 +82,22 @@ impl World {
             cache_bytes: shape.cache_bytes,
         };
         let under: Arc<dyn crate::disk::Disk> = Arc::new(disk.clone());
-        let (log, recovered) =
-            recovery::open(under.clone(), shape.layout(), shape.keys.clone(), metrics.histogram("SyncTime"))?;
-        let (queue, inbox, chores) = (Arc::new(engine::queue(&log, limits)), Arc::default(), Arc::default());
+        let (log, recovered) = recovery::open(
+            under.clone(),
+            shape.layout(),
+            shape.keys.clone(),
+            metrics.histogram("SyncTime"),
+        )?;
+        let queue = Arc::new(engine::queue(&log, limits));
+        let inbox = Arc::default();
+        let chores = Arc::default();
         let pool = log.pool.clone();
-        let reader = Reader::new(under, pool.clone(), shape.keys.clone(), log.consumed.clone());
+        let reader = Reader::new(
+            under,
+            pool.clone(),
+            shape.keys.clone(),
+            log.consumed.clone(),
+        );
         let writer = Writer::new(
             log,
             Arc::clone(&inbox),
@@ -95,8 +108,21 @@ impl World {
             Arc::new(Health::new(StateHandle::new("c1"), &metrics)),
         );
         let numbers = ReaderNumbers::new(&metrics);
-        let (disk, held) = (disk.clone(), vec![]);
-        Ok(World { disk, queue, recovered, metrics, pool, writer, inbox, chores, reader, numbers, held })
+        let disk = disk.clone();
+        let held = vec![];
+        Ok(World {
+            disk,
+            queue,
+            recovered,
+            metrics,
+            pool,
+            writer,
+            inbox,
+            chores,
+            reader,
+            numbers,
+            held,
+        })
     }
 
     /// Puts some batches at once: one group, if they fit.
@@ -105,7 +131,9 @@ impl World {
         for _ in 0..1 + random.below(3) {
             let count = 1 + random.below(5);
             let first = oracle.begin(count);
-            let events = (first..first + count).map(|number| event(number, shape, random)).collect();
+            let events = (first..first + count)
+                .map(|number| event(number, shape, random))
+                .collect();
             waiting.push((first, self.send(events)));
         }
         self.step();
@@ -120,7 +148,12 @@ impl World {
 
     pub(super) fn send(&self, events: Vec<Event>) -> oneshot::Receiver<Result<(), ChannelError>> {
         let (reply, outcome) = oneshot::channel();
-        let put = Put { batch: encode(&events), events, deadline: Instant::now(), reply };
+        let put = Put {
+            batch: encode(&events),
+            events,
+            deadline: Instant::now(),
+            reply,
+        };
         assert!(self.inbox.put(put), "nobody closed it");
         outcome
     }
@@ -134,7 +167,9 @@ impl World {
     /// Reads until memory is full or everything is read.
     pub(super) fn read(&mut self) {
         while let Some(wanted) = self.queue.read_wanted() {
-            let (queue, inbox, numbers) = (&self.queue, &self.inbox, &self.numbers);
+            let queue = &self.queue;
+            let inbox = &self.inbox;
+            let numbers = &self.numbers;
             let read = engine::read_once(&mut self.reader, wanted, 1, queue, inbox, numbers);
             if read.is_err() {
                 return;
@@ -155,8 +190,14 @@ impl World {
             _ => self.commit(taken, oracle),
         }
         if random.chance(4) && !self.held.is_empty() {
-            let held = self.held.remove(random.below(self.held.len() as u64) as usize);
-            if random.chance(2) { self.queue.put_back(held) } else { self.commit(held, oracle) }
+            let held = self
+                .held
+                .remove(random.below(self.held.len() as u64) as usize);
+            if random.chance(2) {
+                self.queue.put_back(held)
+            } else {
+                self.commit(held, oracle)
+            }
         }
         Ok(())
     }
@@ -174,17 +215,24 @@ impl World {
     pub(super) fn commit(&self, taken: Taken, oracle: &mut Oracle) {
         let ranges = taken.numbers.iter().map(|&number| number..number + 1);
         assert!(
-            self.inbox.ack(ranges, taken.bytes as u64, Duration::from_secs(3600), None),
+            self.inbox
+                .ack(ranges, taken.bytes as u64, Duration::from_secs(3600), None),
             "nobody closed it"
         );
-        taken.events.iter().for_each(|event| oracle.committed(number(event).unwrap_or_default()));
+        taken
+            .events
+            .iter()
+            .for_each(|event| oracle.committed(number(event).unwrap_or_default()));
         self.queue.forget(taken.events.len(), taken.bytes);
     }
 
     /// Writes all acks.
     pub(super) fn flush(&mut self, oracle: &mut Oracle) {
         let (waiter, mut outcome) = oneshot::channel();
-        assert!(self.inbox.ack([], 0, Duration::ZERO, Some(waiter)), "nobody closed it");
+        assert!(
+            self.inbox.ack([], 0, Duration::ZERO, Some(waiter)),
+            "nobody closed it"
+        );
         self.step();
         self.chore();
         if let Ok(Ok(())) = outcome.try_recv() {
@@ -270,7 +318,9 @@ pub(super) fn event(number: u64, shape: &Shape, random: &mut Random) -> Event {
     body.resize(length, number as u8);
     let mut event = Event::from(body);
     if number.is_multiple_of(3) {
-        event.headers.set("number".into(), number.to_string().into());
+        event
+            .headers
+            .set("number".into(), number.to_string().into());
     }
     event
 }

@@ -45,8 +45,15 @@ const CODECS: &[Row] = &[
 
 impl Codec {
     /// Every codec.
-    pub const ALL: &'static [Codec] =
-        &[Codec::Gzip, Codec::Bzip2, Codec::Default, Codec::Deflate, Codec::Snappy, Codec::Lz4, Codec::Zstd];
+    pub const ALL: &'static [Codec] = &[
+        Codec::Gzip,
+        Codec::Bzip2,
+        Codec::Default,
+        Codec::Deflate,
+        Codec::Snappy,
+        Codec::Lz4,
+        Codec::Zstd,
+    ];
 
     /// The Java class, as the header of a SequenceFile names it.
     pub fn class(self) -> &'static str {
@@ -60,7 +67,10 @@ impl Codec {
 
     /// The choices, for messages.
     pub(super) fn names() -> String {
-        let names: Vec<_> = CODECS.iter().map(|row| format!("`{}`", row.name.to_ascii_lowercase())).collect();
+        let names: Vec<_> = CODECS
+            .iter()
+            .map(|row| format!("`{}`", row.name.to_ascii_lowercase()))
+            .collect();
         names.join(", ")
     }
 
@@ -71,7 +81,9 @@ impl Codec {
 
     fn named(text: &str) -> Option<Codec> {
         let lower = text.to_ascii_lowercase();
-        let plain = lower.strip_prefix("org.apache.hadoop.io.compress.").unwrap_or(&lower);
+        let plain = lower
+            .strip_prefix("org.apache.hadoop.io.compress.")
+            .unwrap_or(&lower);
         let plain = plain.strip_suffix("codec").unwrap_or(plain);
         let is = |row: &&Row| row.name.eq_ignore_ascii_case(plain) || row.short == plain;
         CODECS.iter().find(is).map(|row| row.codec)
@@ -92,12 +104,7 @@ impl Scalar for CodecChoice {
         }
         let choices = Codec::names();
         Codec::named(text).map(|codec| CodecChoice(Some(codec))).ok_or_else(|| {
-            match text.to_ascii_lowercase().contains("lzo") {
-                true => {
-                    format!("one of {choices} (LZO is no part of Hadoop; `lz4` and `snappy` are as fast)")
-                }
-                false => format!("one of {choices}"),
-            }
+            if text.to_ascii_lowercase().contains("lzo") { format!("one of {choices} (LZO is no part of Hadoop; `lz4` and `snappy` are as fast)") } else { format!("one of {choices}") }
         })
     }
 }
@@ -134,8 +141,14 @@ mod tests {
     #[test]
     fn others_are_refused_with_the_choices() {
         let lzo = CodecChoice::parse("com.hadoop.compression.lzo.LzopCodec").expect_err("refused");
-        assert!(lzo.contains("`lz4` and `snappy`") && lzo.contains("`gzip`"), "{lzo}");
+        assert!(
+            lzo.contains("`lz4` and `snappy`") && lzo.contains("`gzip`"),
+            "{lzo}"
+        );
         let unknown = CodecChoice::parse("rar").expect_err("refused");
-        assert!(unknown.contains("`zstandard`") && !unknown.contains("LZO"), "{unknown}");
+        assert!(
+            unknown.contains("`zstandard`") && !unknown.contains("LZO"),
+            "{unknown}"
+        );
     }
 }

@@ -27,11 +27,18 @@ pub(super) struct Member {
 
 impl Compressed {
     pub(super) fn new(serializer: Box<dyn EventSerializer>, pool: Pool<Member>) -> Self {
-        Compressed { serializer, pool, member: None }
+        Compressed {
+            serializer,
+            pool,
+            member: None,
+        }
     }
 
     fn member(&mut self) -> (&mut dyn EventSerializer, &mut Member) {
-        (&mut *self.serializer, self.member.get_or_insert_with(|| self.pool.take()))
+        (
+            &mut *self.serializer,
+            self.member.get_or_insert_with(|| self.pool.take()),
+        )
     }
 
     fn finish(&mut self, out: &mut Vec<u8>) {
@@ -44,7 +51,11 @@ impl Compressed {
 
 impl Member {
     pub(super) fn new(codec: Codec) -> Self {
-        Member { compressor: codec.compressor(), raw: vec![], begun: false }
+        Member {
+            compressor: codec.compressor(),
+            raw: vec![],
+            begun: false,
+        }
     }
 
     fn compress(&mut self, out: &mut Vec<u8>) {

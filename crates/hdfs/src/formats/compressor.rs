@@ -24,13 +24,20 @@ impl Codec {
     /// A compressor with Hadoop's default level and buffer sizes.
     pub fn compressor(self) -> Box<dyn Compressor> {
         match self {
-            Codec::Gzip => Box::new(Zlib(flate2::Compress::new_gzip(flate2::Compression::default(), 15))),
-            Codec::Default | Codec::Deflate => {
-                Box::new(Zlib(flate2::Compress::new(flate2::Compression::default(), true)))
-            }
+            Codec::Gzip => Box::new(Zlib(flate2::Compress::new_gzip(
+                flate2::Compression::default(),
+                15,
+            ))),
+            Codec::Default | Codec::Deflate => Box::new(Zlib(flate2::Compress::new(
+                flate2::Compression::default(),
+                true,
+            ))),
             Codec::Bzip2 => Box::new(Bzip2(None)),
             Codec::Zstd => Box::new(Zstd(zstd::stream::raw::Encoder::new(3).expect(NEVER_FAILS))),
-            Codec::Snappy => Box::new(Blocks::new(BUFFER_BYTES - (BUFFER_BYTES / 6 + 32), snappy())),
+            Codec::Snappy => Box::new(Blocks::new(
+                BUFFER_BYTES - (BUFFER_BYTES / 6 + 32),
+                snappy(),
+            )),
             Codec::Lz4 => Box::new(Blocks::new(BUFFER_BYTES - (BUFFER_BYTES / 255 + 16), lz4)),
         }
     }
@@ -45,7 +52,9 @@ impl Zlib {
             out.reserve((raw.len() / 4).max(ROOM_BYTES));
             let before = self.0.total_in();
             let status = self.0.compress_vec(raw, out, flush).expect(NEVER_FAILS);
-            raw = raw.get((self.0.total_in() - before) as usize..).unwrap_or_default();
+            raw = raw
+                .get((self.0.total_in() - before) as usize..)
+                .unwrap_or_default();
             let done = match flush {
                 FlushCompress::Finish => status == flate2::Status::StreamEnd,
                 _ => raw.is_empty(),
@@ -73,12 +82,16 @@ struct Bzip2(Option<bzip2::Compress>);
 
 impl Bzip2 {
     fn run(&mut self, mut raw: &[u8], action: Action, out: &mut Vec<u8>) {
-        let stream = self.0.get_or_insert_with(|| bzip2::Compress::new(bzip2::Compression::best(), 0));
+        let stream = self
+            .0
+            .get_or_insert_with(|| bzip2::Compress::new(bzip2::Compression::best(), 0));
         loop {
             out.reserve((raw.len() / 4).max(ROOM_BYTES));
             let before = stream.total_in();
             let status = stream.compress_vec(raw, out, action).expect(NEVER_FAILS);
-            raw = raw.get((stream.total_in() - before) as usize..).unwrap_or_default();
+            raw = raw
+                .get((stream.total_in() - before) as usize..)
+                .unwrap_or_default();
             let done = match action {
                 Action::Finish => status == bzip2::Status::StreamEnd,
                 _ => raw.is_empty(),
@@ -109,7 +122,9 @@ impl Compressor for Zstd {
         while input.pos() < raw.len() {
             out.reserve(((raw.len() - input.pos()) / 4).max(ROOM_BYTES));
             let end = out.len();
-            self.0.run(&mut input, &mut OutBuffer::around_pos(out, end)).expect(NEVER_FAILS);
+            self.0
+                .run(&mut input, &mut OutBuffer::around_pos(out, end))
+                .expect(NEVER_FAILS);
         }
     }
 
@@ -117,7 +132,12 @@ impl Compressor for Zstd {
         loop {
             out.reserve(ROOM_BYTES);
             let end = out.len();
-            if self.0.finish(&mut OutBuffer::around_pos(out, end), true).expect(NEVER_FAILS) == 0 {
+            if self
+                .0
+                .finish(&mut OutBuffer::around_pos(out, end), true)
+                .expect(NEVER_FAILS)
+                == 0
+            {
                 break;
             }
         }
@@ -140,7 +160,11 @@ struct Blocks<C> {
 
 impl<C: FnMut(&[u8], &mut Vec<u8>) + Send> Blocks<C> {
     fn new(most: usize, compress: C) -> Self {
-        Blocks { most, pending: vec![], compress }
+        Blocks {
+            most,
+            pending: vec![],
+            compress,
+        }
     }
 
     fn chunk(compress: &mut C, raw: &[u8], out: &mut Vec<u8>) {
@@ -189,7 +213,10 @@ fn snappy() -> impl FnMut(&[u8], &mut Vec<u8>) + Send {
 
 fn lz4(raw: &[u8], out: &mut Vec<u8>) {
     let start = out.len();
-    out.resize(start + lz4_flex::block::get_maximum_output_size(raw.len()), 0);
+    out.resize(
+        start + lz4_flex::block::get_maximum_output_size(raw.len()),
+        0,
+    );
     let length = lz4_flex::block::compress_into(raw, &mut out[start..]).expect(NEVER_FAILS);
     out.truncate(start + length);
 }

@@ -36,7 +36,9 @@ impl Documents {
         event: &Event,
         fs: &dyn FileSystem,
     ) -> Result<(), String> {
-        let Some(url) = serializer.lacks(event) else { return Ok(()) };
+        let Some(url) = serializer.lacks(event) else {
+            return Ok(());
+        };
         self.read.retain(|_, (read, _)| read.elapsed() < FRESH);
         if let Some((_, document)) = self.read.get(&url[..]) {
             serializer.supply(&url, document);
@@ -48,7 +50,8 @@ impl Documents {
         }?;
         serializer.supply(&url, &document);
         if self.read.len() < MOST_DOCUMENTS {
-            self.read.insert(url.to_string(), (Instant::now(), document));
+            self.read
+                .insert(url.to_string(), (Instant::now(), document));
         }
         Ok(())
     }
@@ -58,7 +61,11 @@ impl Documents {
         if let Some((_, reason)) = self.pausing.as_ref().filter(|(until, _)| *until > start) {
             return Err(reason.clone());
         }
-        let read = fs.read(path).await.map(|bytes| bytes.to_vec()).map_err(|error| with_causes(&error));
+        let read = fs
+            .read(path)
+            .await
+            .map(|bytes| bytes.to_vec())
+            .map_err(|error| with_causes(&error));
         if let Err(reason) = &read
             && start.elapsed() > SLOW
         {

@@ -72,7 +72,10 @@ impl Format {
                 return Err(BuildError::at("hdfs.codeC", text));
             }
             (FileType::CompressedStream, None) => {
-                let text = format!("a CompressedStream needs a codec, one of {}", Codec::names());
+                let text = format!(
+                    "a CompressedStream needs a codec, one of {}",
+                    Codec::names()
+                );
                 return Err(BuildError::at("hdfs.codeC", text));
             }
             (FileType::SequenceFile, None) => Content::Records(write_format),
@@ -98,11 +101,15 @@ impl Format {
     /// Those of the serializer.
     pub fn start(&self, cx: &Context) -> Result<Box<dyn EventSerializer>, BuildError> {
         let inner = |serializer: &Nested<dyn EventSerializer>| {
-            serializer.create(cx).map_err(|error| error.inside("serializer"))
+            serializer
+                .create(cx)
+                .map_err(|error| error.inside("serializer"))
         };
         Ok(match &self.content {
             Content::Records(format) => Box::new(SequenceFile::new(*format, None)),
-            Content::Blocks(format, pool) => Box::new(SequenceFile::new(*format, Some(pool.clone()))),
+            Content::Blocks(format, pool) => {
+                Box::new(SequenceFile::new(*format, Some(pool.clone())))
+            }
             Content::Stream(serializer) => inner(serializer)?,
             Content::Compressed(serializer, pool) => {
                 Box::new(Compressed::new(inner(serializer)?, pool.clone()))

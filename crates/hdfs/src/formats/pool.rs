@@ -19,13 +19,21 @@ pub(super) struct Pool<T> {
 
 impl<T> Clone for Pool<T> {
     fn clone(&self) -> Self {
-        Pool { codec: self.codec, make: self.make, idle: self.idle.clone() }
+        Pool {
+            codec: self.codec,
+            make: self.make,
+            idle: self.idle.clone(),
+        }
     }
 }
 
 impl<T> Pool<T> {
     pub(super) fn new(codec: Codec, make: fn(Codec) -> T) -> Self {
-        Pool { codec, make, idle: Arc::default() }
+        Pool {
+            codec,
+            make,
+            idle: Arc::default(),
+        }
     }
 
     pub(super) fn codec(&self) -> Codec {

@@ -50,9 +50,18 @@ pub(super) struct Block {
 impl SequenceFile {
     /// With a pool the file is compressed.
     pub(super) fn new(format: WriteFormat, pool: Option<Pool<Block>>) -> Self {
-        let blocks = pool.map(|pool| Blocks { pool, current: None });
+        let blocks = pool.map(|pool| Blocks {
+            pool,
+            current: None,
+        });
         let sync = fastrand::u128(..).to_be_bytes();
-        SequenceFile { format, blocks, sync, position: 0, synced: 0 }
+        SequenceFile {
+            format,
+            blocks,
+            sync,
+            position: 0,
+            synced: 0,
+        }
     }
 
     /// Writes through `write`, and counts what was written.
@@ -87,7 +96,10 @@ impl SequenceFile {
     }
 
     fn end_block(&mut self, out: &mut Vec<u8>) {
-        let block = self.blocks.as_mut().and_then(|blocks| blocks.current.take());
+        let block = self
+            .blocks
+            .as_mut()
+            .and_then(|blocks| blocks.current.take());
         let Some(mut block) = block else { return };
         self.sync(out);
         self.counted(out, |_, out| block.write(out));
@@ -118,7 +130,9 @@ impl EventSerializer for SequenceFile {
         let key = key(event)?;
         if event.body.len() > MOST_BODY_BYTES {
             let length = event.body.len();
-            return Err(format!("a record holds at most {MOST_BODY_BYTES} bytes, the body has {length}"));
+            return Err(format!(
+                "a record holds at most {MOST_BODY_BYTES} bytes, the body has {length}"
+            ));
         }
         let Some(blocks) = &mut self.blocks else {
             self.record(key, &event.body, out);
@@ -169,7 +183,12 @@ impl Block {
     fn write(&mut self, out: &mut Vec<u8>) {
         write_vlong(self.records, out);
         self.records = 0;
-        for part in [&mut self.key_lengths, &mut self.keys, &mut self.value_lengths, &mut self.values] {
+        for part in [
+            &mut self.key_lengths,
+            &mut self.keys,
+            &mut self.value_lengths,
+            &mut self.values,
+        ] {
             self.compressed.clear();
             self.compressor.write(part, &mut self.compressed);
             self.compressor.finish(&mut self.compressed);
@@ -203,7 +222,9 @@ impl WriteFormat {
 /// Milliseconds since 1970: the header `timestamp`, else now.
 fn key(event: &Event) -> Result<i64, String> {
     let Some(timestamp) = event.headers.get("timestamp") else {
-        return Ok(SystemTime::UNIX_EPOCH.elapsed().map_or(0, |now| now.as_millis() as i64));
+        return Ok(SystemTime::UNIX_EPOCH
+            .elapsed()
+            .map_or(0, |now| now.as_millis() as i64));
     };
     timestamp
         .parse()
@@ -223,7 +244,11 @@ fn write_vlong(value: i64, out: &mut Vec<u8>) {
         out.push(value as u8);
         return;
     }
-    let (first, number) = if value < 0 { (-120, !value) } else { (-112, value) };
+    let (first, number) = if value < 0 {
+        (-120, !value)
+    } else {
+        (-112, value)
+    };
     let length = vlong_length(value) - 1;
     out.push((first - length as i8) as u8);
     out.extend_from_slice(&number.to_be_bytes()[8 - length..]);

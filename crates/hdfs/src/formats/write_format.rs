@@ -15,18 +15,29 @@ pub enum WriteFormat {
 const NAMES: &[(&str, WriteFormat)] = &[
     ("Writable", WriteFormat::Writable),
     ("Text", WriteFormat::Text),
-    ("org.apache.flume.sink.hdfs.HDFSWritableSerializer$Builder", WriteFormat::Writable),
-    ("org.apache.flume.sink.hdfs.HDFSTextSerializer$Builder", WriteFormat::Text),
+    (
+        "org.apache.flume.sink.hdfs.HDFSWritableSerializer$Builder",
+        WriteFormat::Writable,
+    ),
+    (
+        "org.apache.flume.sink.hdfs.HDFSTextSerializer$Builder",
+        WriteFormat::Text,
+    ),
 ];
 
 impl Scalar for WriteFormat {
     const TYPE: &'static str = "choice";
 
     fn parse(text: &str) -> Result<Self, String> {
-        let found = NAMES.iter().find(|(name, _)| name.eq_ignore_ascii_case(text));
-        found.map(|(_, format)| *format).ok_or_else(|| match text.contains('.') {
-            true => "`Writable` or `Text`, as Java classes cannot be loaded".into(),
-            false => "`Writable` or `Text`".into(),
+        let found = NAMES
+            .iter()
+            .find(|(name, _)| name.eq_ignore_ascii_case(text));
+        found.map(|(_, format)| *format).ok_or_else(|| {
+            if text.contains('.') {
+                "`Writable` or `Text`, as Java classes cannot be loaded".into()
+            } else {
+                "`Writable` or `Text`".into()
+            }
         })
     }
 }

@@ -22,7 +22,11 @@ struct BoundedFile {
 /// The same file system, whose calls end: one that takes longer than `limit` has failed, and may still happen. Zero: no
 /// limit.
 pub fn bounded(fs: Arc<dyn FileSystem>, limit: Duration) -> Arc<dyn FileSystem> {
-    if limit.is_zero() { fs } else { Arc::new(Bounded { fs, limit }) }
+    if limit.is_zero() {
+        fs
+    } else {
+        Arc::new(Bounded { fs, limit })
+    }
 }
 
 async fn within<T>(
@@ -30,8 +34,11 @@ async fn within<T>(
     doing: &str,
     call: impl Future<Output = Result<T, FsError>>,
 ) -> Result<T, FsError> {
-    let late =
-        |_| FsError::at(FsErrorKind::Retry, doing)(format!("no answer within {limit:?} (hdfs.callTimeout)"));
+    let late = |_| {
+        FsError::at(FsErrorKind::Retry, doing)(format!(
+            "no answer within {limit:?} (hdfs.callTimeout)"
+        ))
+    };
     timeout(limit, call).await.map_err(late)?
 }
 
@@ -39,16 +46,32 @@ async fn within<T>(
 impl FileSystem for Bounded {
     async fn create(&self, path: &str) -> Result<Box<dyn OpenFile>, FsError> {
         let file = within(self.limit, &format!("create {path}"), self.fs.create(path)).await?;
-        Ok(Box::new(BoundedFile { file, limit: self.limit }))
+        Ok(Box::new(BoundedFile {
+            file,
+            limit: self.limit,
+        }))
     }
 
     async fn append(&self, path: &str) -> Result<Box<dyn OpenFile>, FsError> {
-        let file = within(self.limit, &format!("append to {path}"), self.fs.append(path)).await?;
-        Ok(Box::new(BoundedFile { file, limit: self.limit }))
+        let file = within(
+            self.limit,
+            &format!("append to {path}"),
+            self.fs.append(path),
+        )
+        .await?;
+        Ok(Box::new(BoundedFile {
+            file,
+            limit: self.limit,
+        }))
     }
 
     async fn rename(&self, from: &str, to: &str) -> Result<(), FsError> {
-        within(self.limit, &format!("rename {from}"), self.fs.rename(from, to)).await
+        within(
+            self.limit,
+            &format!("rename {from}"),
+            self.fs.rename(from, to),
+        )
+        .await
     }
 
     async fn length(&self, path: &str) -> Result<Option<u64>, FsError> {
@@ -56,7 +79,12 @@ impl FileSystem for Bounded {
     }
 
     async fn recover_lease(&self, path: &str) -> Result<bool, FsError> {
-        within(self.limit, &format!("recover the lease of {path}"), self.fs.recover_lease(path)).await
+        within(
+            self.limit,
+            &format!("recover the lease of {path}"),
+            self.fs.recover_lease(path),
+        )
+        .await
     }
 
     async fn read(&self, path: &str) -> Result<Bytes, FsError> {

@@ -17,10 +17,19 @@ pub struct Url<'a> {
 impl<'a> Url<'a> {
     /// Cuts `scheme://authority/path`, `scheme:/path` or `path`.
     pub fn split(url: &'a str) -> Self {
-        let scheme = url.find([':', '/']).filter(|&at| at > 0 && url[at..].starts_with(':'));
-        let Some(scheme) = scheme else { return Url { file_system: "", path: url } };
+        let scheme = url
+            .find([':', '/'])
+            .filter(|&at| at > 0 && url[at..].starts_with(':'));
+        let Some(scheme) = scheme else {
+            return Url {
+                file_system: "",
+                path: url,
+            };
+        };
         let rest = &url[scheme + 1..];
-        let authority = rest.strip_prefix("//").map_or(0, |rest| 2 + rest.find('/').unwrap_or(rest.len()));
+        let authority = rest
+            .strip_prefix("//")
+            .map_or(0, |rest| 2 + rest.find('/').unwrap_or(rest.len()));
         let (file_system, path) = url.split_at(scheme + 1 + authority);
         Url { file_system, path }
     }
@@ -43,7 +52,9 @@ pub fn connect(place: Place) -> Result<Arc<dyn FileSystem>, FsError> {
         #[cfg(not(feature = "hdfs"))]
         Place::Cluster(cluster) => {
             let doing = format!("connect to {}", cluster.url);
-            Err(FsError::at(super::FsErrorKind::Unsupported, doing)("this build writes to file: alone"))
+            Err(FsError::at(super::FsErrorKind::Unsupported, doing)(
+                "this build writes to file: alone",
+            ))
         }
     }
 }
@@ -55,7 +66,12 @@ mod tests {
     #[test]
     fn urls_are_cut_behind_the_authority() {
         for (url, file_system, path, scheme) in [
-            ("hdfs://nn:8020/logs/%Y", "hdfs://nn:8020", "/logs/%Y", "hdfs"),
+            (
+                "hdfs://nn:8020/logs/%Y",
+                "hdfs://nn:8020",
+                "/logs/%Y",
+                "hdfs",
+            ),
             ("hdfs://nameservice1", "hdfs://nameservice1", "", "hdfs"),
             ("hdfs:///logs", "hdfs://", "/logs", "hdfs"),
             ("file:/tmp/x", "file:", "/tmp/x", "file"),
@@ -66,7 +82,11 @@ mod tests {
             (":x", "", ":x", ""),
         ] {
             let cut = Url::split(url);
-            assert_eq!((cut.file_system, cut.path, cut.scheme()), (file_system, path, scheme), "{url}");
+            assert_eq!(
+                (cut.file_system, cut.path, cut.scheme()),
+                (file_system, path, scheme),
+                "{url}"
+            );
         }
     }
 }

@@ -59,7 +59,9 @@ impl FileSystem for LocalFileSystem {
         apart("create", path, |path| {
             let open = || OpenOptions::new().append(true).create_new(true).open(path);
             open().or_else(|error| match (error.kind(), path.parent()) {
-                (ErrorKind::NotFound, Some(parent)) => fs::create_dir_all(parent).and_then(|()| open()),
+                (ErrorKind::NotFound, Some(parent)) => {
+                    fs::create_dir_all(parent).and_then(|()| open())
+                }
                 _ => Err(error),
             })
         })
@@ -108,7 +110,8 @@ impl FileSystem for LocalFileSystem {
     }
 
     fn home(&self) -> String {
-        std::env::current_dir().map_or_else(|_| "/".into(), |dir| dir.to_string_lossy().into_owned())
+        std::env::current_dir()
+            .map_or_else(|_| "/".into(), |dir| dir.to_string_lossy().into_owned())
     }
 }
 
@@ -134,7 +137,8 @@ impl OpenFile for LocalFile {
     }
 
     async fn hsync(&mut self) -> Result<(), FsError> {
-        let (file, entered) = (self.file.clone(), self.entered);
+        let file = self.file.clone();
+        let entered = self.entered;
         apart("sync", &self.path, move |path| {
             file.sync_data()?;
             if !entered {
@@ -155,7 +159,13 @@ impl OpenFile for LocalFile {
     }
 
     async fn abort(self: Box<Self>) {
-        let LocalFile { file, path, written, flushed, .. } = *self;
+        let LocalFile {
+            file,
+            path,
+            written,
+            flushed,
+            ..
+        } = *self;
         // A failed write may have left a part of itself, of a length that nobody counted.
         let taken_back = apart("truncate", &path, move |_| match file.metadata()?.len() {
             length if length > flushed => file.set_len(flushed),
@@ -170,9 +180,18 @@ impl OpenFile for LocalFile {
 
 impl LocalFile {
     fn boxed(file: File, path: &str, length: u64) -> Box<dyn OpenFile> {
-        let remote = rustix::fs::fstatfs(&file).is_ok_and(|stat| REMOTE.contains(&(stat.f_type as u32)));
-        let (file, path) = (Arc::new(file), PathBuf::from(path));
-        Box::new(LocalFile { file, path, written: length, flushed: length, entered: false, remote })
+        let remote =
+            rustix::fs::fstatfs(&file).is_ok_and(|stat| REMOTE.contains(&(stat.f_type as u32)));
+        let file = Arc::new(file);
+        let path = PathBuf::from(path);
+        Box::new(LocalFile {
+            file,
+            path,
+            written: length,
+            flushed: length,
+            entered: false,
+            remote,
+        })
     }
 }
 
@@ -189,7 +208,8 @@ async fn apart<T: Send + 'static>(
         let _place = place;
         call(&path).map_err(|error| failed(doing, &path, error))
     });
-    done.await.unwrap_or_else(|error| Err(FsError::at(FsErrorKind::Retry, doing)(error)))
+    done.await
+        .unwrap_or_else(|error| Err(FsError::at(FsErrorKind::Retry, doing)(error)))
 }
 
 /// Renames unless there is something of the new name: in one step where the file system knows how, else by a link.
@@ -227,7 +247,9 @@ mod tests {
     async fn a_file_begins_with_its_directories_and_ends_with_what_was_flushed() {
         let dir = tempfile::tempdir().unwrap();
         let path = |name: &str| format!("{}/{name}", dir.path().display());
-        let (fs, a, b) = (LocalFileSystem, path("x/y/a"), path("x/y/b"));
+        let fs = LocalFileSystem;
+        let a = path("x/y/a");
+        let b = path("x/y/b");
         let mut file = fs.create(&a).await.unwrap();
         assert_eq!(fs.create(&a).await.err().unwrap().kind, FsErrorKind::Exists);
         file.write("one".into()).await.unwrap();
@@ -242,14 +264,23 @@ mod tests {
         fs.rename(&a, &b).await.unwrap();
         assert_eq!(fs.rename(&a, &b).await.unwrap_err().kind, FsErrorKind::Gone);
         fs.create(&a).await.unwrap();
-        assert_eq!(fs.rename(&a, &b).await.unwrap_err().kind, FsErrorKind::Exists);
         assert_eq!(
-            (fs.length(&path("none")).await.unwrap(), fs.recover_lease(&b).await.unwrap()),
+            fs.rename(&a, &b).await.unwrap_err().kind,
+            FsErrorKind::Exists
+        );
+        assert_eq!(
+            (
+                fs.length(&path("none")).await.unwrap(),
+                fs.recover_lease(&b).await.unwrap()
+            ),
             (None, true)
         );
         fs.remove(&b).await.unwrap();
         fs.remove(&b).await.unwrap();
-        assert_eq!(fs.recover_lease(&b).await.unwrap_err().kind, FsErrorKind::Gone);
+        assert_eq!(
+            fs.recover_lease(&b).await.unwrap_err().kind,
+            FsErrorKind::Gone
+        );
     }
 
     #[tokio::test]
@@ -257,8 +288,14 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("x");
         let file = Arc::new(File::create_new(&path).unwrap());
-        let mut file =
-            LocalFile { file, path: path.clone(), written: 0, flushed: 0, entered: false, remote: true };
+        let mut file = LocalFile {
+            file,
+            path: path.clone(),
+            written: 0,
+            flushed: 0,
+            entered: false,
+            remote: true,
+        };
         file.write("one".into()).await.unwrap();
         file.close().await.unwrap();
         assert_eq!(fs::read_to_string(path).unwrap(), "one");

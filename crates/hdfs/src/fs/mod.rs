@@ -120,7 +120,10 @@ pub enum FsErrorKind {
 impl FsErrorKind {
     /// Whether the file system looked at the call, said no, and did nothing.
     pub(crate) fn is_refusal(self) -> bool {
-        matches!(self, FsErrorKind::Permission | FsErrorKind::Quota | FsErrorKind::Name)
+        matches!(
+            self,
+            FsErrorKind::Permission | FsErrorKind::Quota | FsErrorKind::Name
+        )
     }
 }
 
@@ -130,6 +133,10 @@ impl FsError {
         kind: FsErrorKind,
         doing: impl Into<String>,
     ) -> impl FnOnce(E) -> Self {
-        move |cause| FsError { kind, context: doing.into(), cause: cause.into() }
+        move |cause| FsError {
+            kind,
+            context: doing.into(),
+            cause: cause.into(),
+        }
     }
 }

@@ -34,13 +34,31 @@ struct Found {
 
 impl Mounts {
     /// Opens nothing yet.
-    pub(super) fn new(table: &str, hadoop: Hadoop, home: String, replication: usize, open: Open) -> Self {
-        Mounts { table: table.into(), hadoop, home, replication, open, opened: Mutex::default() }
+    pub(super) fn new(
+        table: &str,
+        hadoop: Hadoop,
+        home: String,
+        replication: usize,
+        open: Open,
+    ) -> Self {
+        Mounts {
+            table: table.into(),
+            hadoop,
+            home,
+            replication,
+            open,
+            opened: Mutex::default(),
+        }
     }
 
     fn find(&self, path: &str) -> Result<Found, FsError> {
-        let target = self.hadoop.target(&format!("viewfs://{}{path}", self.table));
-        let target = target.map_err(FsError::at(FsErrorKind::Unsupported, format!("find {path}")))?;
+        let target = self
+            .hadoop
+            .target(&format!("viewfs://{}{path}", self.table));
+        let target = target.map_err(FsError::at(
+            FsErrorKind::Unsupported,
+            format!("find {path}"),
+        ))?;
         let (url, path) = match &target {
             Target::Local { path } => ("file:".to_string(), path.clone()),
             Target::Hdfs { url, path, .. } => (url.clone(), path.clone()),
@@ -71,10 +89,14 @@ impl FileSystem for Mounts {
     }
 
     async fn rename(&self, from: &str, to: &str) -> Result<(), FsError> {
-        let (source, target) = (self.find(from)?, self.find(to)?);
+        let source = self.find(from)?;
+        let target = self.find(to)?;
         if source.url != target.url {
             let cause = format!("they are on {} and {}", source.url, target.url);
-            return Err(FsError::at(FsErrorKind::Unsupported, format!("rename {from} to {to}"))(cause));
+            return Err(FsError::at(
+                FsErrorKind::Unsupported,
+                format!("rename {from} to {to}"),
+            )(cause));
         }
         source.fs.rename(&source.path, &target.path).await
     }
@@ -119,7 +141,8 @@ mod tests {
     async fn each_path_goes_where_its_link_leads() {
         let dir = tempfile::tempdir().unwrap();
         let link = |name: &str, target: &str| {
-            let property = format!("<name>fs.viewfs.mounttable.t.link./{name}</name><value>{target}</value>");
+            let property =
+                format!("<name>fs.viewfs.mounttable.t.link./{name}</name><value>{target}</value>");
             format!("<property>{property}</property>")
         };
         let local = |name: &str| format!("file://{}/{name}", dir.path().display());
@@ -146,8 +169,14 @@ mod tests {
             let error = mounts.rename(from, to).await.unwrap_err();
             flume_core::with_causes(&error)
         };
-        assert_eq!(said("/a/b/3", "/far/3").await, "failed to connect to hdfs://nn:8020: no");
+        assert_eq!(
+            said("/a/b/3", "/far/3").await,
+            "failed to connect to hdfs://nn:8020: no"
+        );
         let nowhere = said("/a/b/3", "/b").await;
-        assert!(nowhere.starts_with("failed to find /b: viewfs://t/b is below no link"), "{nowhere}");
+        assert!(
+            nowhere.starts_with("failed to find /b: viewfs://t/b is below no link"),
+            "{nowhere}"
+        );
     }
 }

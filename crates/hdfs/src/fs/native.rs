@@ -55,7 +55,10 @@ pub struct Options {
 impl Options {
     /// Where relative paths begin.
     pub(super) fn home(&self) -> String {
-        let prefix = self.settings.get("dfs.user.home.dir.prefix").map_or("/user", String::as_str);
+        let prefix = self
+            .settings
+            .get("dfs.user.home.dir.prefix")
+            .map_or("/user", String::as_str);
         format!("{}/{}", prefix.trim_end_matches('/'), self.user)
     }
 }
@@ -68,7 +71,10 @@ pub fn open(options: Options) -> Arc<dyn FileSystem> {
     if let Some(client) = clients.get(&options).and_then(Weak::upgrade) {
         return client;
     }
-    let client = Arc::new(Native { seat: Arc::default(), options: options.clone() });
+    let client = Arc::new(Native {
+        seat: Arc::default(),
+        options: options.clone(),
+    });
     clients.insert(options, Arc::downgrade(&client));
     client
 }
@@ -141,7 +147,9 @@ impl Drop for Call<'_> {
 
 impl Seat {
     fn give_up(&self, session: &Arc<Session>) {
-        self.0.lock().take_if(|current| Arc::ptr_eq(current, session));
+        self.0
+            .lock()
+            .take_if(|current| Arc::ptr_eq(current, session));
     }
 }
 
@@ -164,7 +172,9 @@ impl Session {
         }
         if let (Some(Login { principal, keytab }), Some(cache)) = (&options.login, cache_name) {
             let keytab = keytab.to_string_lossy();
-            builder = builder.with_kerberos_principal(principal).with_kerberos_keytab(keytab);
+            builder = builder
+                .with_kerberos_principal(principal)
+                .with_kerberos_keytab(keytab);
             builder = builder.with_kerberos_cache(cache);
         }
         let tempted = std::env::var_os("HADOOP_PROXY_USER").is_some();
@@ -183,10 +193,17 @@ impl Session {
         call: impl Future<Output = T> + Send + 'static,
     ) -> Result<T, FsError> {
         let Some(runtime) = &self.threads.0 else {
-            return Err(FsError::at(FsErrorKind::Retry, doing)("the client has ended"));
+            return Err(FsError::at(FsErrorKind::Retry, doing)(
+                "the client has ended",
+            ));
         };
         let task = runtime.spawn(call);
-        let mut call = Call { task: task.abort_handle(), session: self, seat, done: false };
+        let mut call = Call {
+            task: task.abort_handle(),
+            session: self,
+            seat,
+            done: false,
+        };
         let result = task.await;
         call.done = true;
         result.map_err(|error| {
@@ -197,7 +214,10 @@ impl Session {
 }
 
 fn is_secure(options: &Options) -> bool {
-    options.settings.get("hadoop.security.authentication").is_some_and(|word| word != "simple")
+    options
+        .settings
+        .get("hadoop.security.authentication")
+        .is_some_and(|word| word != "simple")
 }
 
 /// Who the client is told that it is, or acts for; `None`: whoever the tickets say. `tempted`: left to itself it would
@@ -220,10 +240,13 @@ fn settings(options: &Options) -> BTreeMap<String, String> {
         settings.insert("hadoop.security.authentication".into(), "kerberos".into());
     }
     let service = options.url.trim_start_matches("hdfs://");
-    let namenodes =
-        settings.get(&format!("dfs.ha.namenodes.{service}")).map_or(1, |list| list.split(',').count());
+    let namenodes = settings
+        .get(&format!("dfs.ha.namenodes.{service}"))
+        .map_or(1, |list| list.split(',').count());
     let attempts = (ATTEMPTS * namenodes).to_string();
-    settings.entry("dfs.client.failover.max.attempts".into()).or_insert(attempts);
+    settings
+        .entry("dfs.client.failover.max.attempts".into())
+        .or_insert(attempts);
     settings
 }
 
@@ -247,7 +270,9 @@ impl Native {
         F: Future<Output = Result<T, HdfsError>> + Send + 'static,
     {
         let session = self.session()?;
-        let result = session.run(&self.seat, &doing, call(session.client.clone())).await?;
+        let result = session
+            .run(&self.seat, &doing, call(session.client.clone()))
+            .await?;
         result.map_err(|error| failed(doing, error))
     }
 
@@ -261,9 +286,16 @@ impl Native {
         F: Future<Output = Result<FileWriter, HdfsError>> + Send + 'static,
     {
         let session = self.session()?;
-        let result = session.run(&self.seat, &doing, call(session.client.clone())).await?;
+        let result = session
+            .run(&self.seat, &doing, call(session.client.clone()))
+            .await?;
         let writer = Some(result.map_err(|error| failed(doing, error))?);
-        Ok(Box::new(NativeFile { path, writer, session, seat: self.seat.clone() }))
+        Ok(Box::new(NativeFile {
+            path,
+            writer,
+            session,
+            seat: self.seat.clone(),
+        }))
     }
 }
 
@@ -293,15 +325,22 @@ impl FileSystem for Native {
         let opened = self.file(format!("append to {path}"), path, call).await;
         // Here it is the lease of another writer that exists already.
         opened.map_err(|error| match error.kind {
-            FsErrorKind::Exists => FsError { kind: FsErrorKind::Gone, ..error },
+            FsErrorKind::Exists => FsError {
+                kind: FsErrorKind::Gone,
+                ..error
+            },
             _ => error,
         })
     }
 
     async fn rename(&self, from: &str, to: &str) -> Result<(), FsError> {
-        let (from, to) = (from.to_string(), to.to_string());
+        let from = from.to_string();
+        let to = to.to_string();
         let doing = format!("rename {from} to {to}");
-        self.call(doing, |client| async move { client.rename(&from, &to, false).await }).await
+        self.call(doing, |client| async move {
+            client.rename(&from, &to, false).await
+        })
+        .await
     }
 
     async fn length(&self, path: &str) -> Result<Option<u64>, FsError> {
@@ -319,7 +358,11 @@ impl FileSystem for Native {
     async fn recover_lease(&self, path: &str) -> Result<bool, FsError> {
         let path = path.to_string();
         let doing = format!("recover the lease of {path}");
-        self.call(doing, |client| async move { client.recover_lease(&path).await }).await
+        self.call(
+            doing,
+            |client| async move { client.recover_lease(&path).await },
+        )
+        .await
     }
 
     async fn read(&self, path: &str) -> Result<Bytes, FsError> {
@@ -339,10 +382,9 @@ impl FileSystem for Native {
 
     async fn remove(&self, path: &str) -> Result<(), FsError> {
         let path = path.to_string();
-        self.call(
-            format!("remove {path}"),
-            |client| async move { client.delete(&path, false).await.map(drop) },
-        )
+        self.call(format!("remove {path}"), |client| async move {
+            client.delete(&path, false).await.map(drop)
+        })
         .await
     }
 
@@ -357,13 +399,19 @@ impl FileSystem for Native {
 
 impl NativeFile {
     /// Lends the writer to a call. After an error, and after a call that was given up, it is gone.
-    async fn step<F>(&mut self, word: &str, step: impl FnOnce(FileWriter) -> F) -> Result<(), FsError>
+    async fn step<F>(
+        &mut self,
+        word: &str,
+        step: impl FnOnce(FileWriter) -> F,
+    ) -> Result<(), FsError>
     where
         F: Future<Output = (FileWriter, Result<(), HdfsError>)> + Send + 'static,
     {
         let doing = format!("{word} {}", self.path);
         let Some(writer) = self.writer.take() else {
-            return Err(FsError::at(FsErrorKind::Gone, doing)("it was given up after an earlier failure"));
+            return Err(FsError::at(FsErrorKind::Gone, doing)(
+                "it was given up after an earlier failure",
+            ));
         };
         let (writer, result) = self.session.run(&self.seat, &doing, step(writer)).await?;
         result.map_err(|error| failed(doing, error))?;
@@ -455,8 +503,12 @@ fn kind_of_class(class: &str) -> FsErrorKind {
         "InvalidPathException" | "PathComponentTooLongException" => FsErrorKind::Name,
         "FileAlreadyExistsException" => FsErrorKind::Exists,
         "FileNotFoundException" | "LeaseExpiredException" => FsErrorKind::Gone,
-        "UnsupportedOperationException" | "HadoopIllegalArgumentException" => FsErrorKind::Unsupported,
-        quota if quota.contains("QuotaExceeded") || quota.contains("QuotaByStorageTypeExceeded") => {
+        "UnsupportedOperationException" | "HadoopIllegalArgumentException" => {
+            FsErrorKind::Unsupported
+        }
+        quota
+            if quota.contains("QuotaExceeded") || quota.contains("QuotaByStorageTypeExceeded") =>
+        {
             FsErrorKind::Quota
         }
         // Safe mode, a standby, a block that is not replicated yet, no DataNode to write to, and what is not known.
@@ -473,25 +525,51 @@ mod tests {
     #[test]
     fn classes_of_the_namenode_tell_what_can_be_done() {
         for (class, kind) in [
-            ("org.apache.hadoop.security.AccessControlException", FsErrorKind::Permission),
-            ("org.apache.hadoop.hdfs.protocol.NSQuotaExceededException", FsErrorKind::Quota),
-            ("org.apache.hadoop.hdfs.protocol.DSQuotaExceededException", FsErrorKind::Quota),
+            (
+                "org.apache.hadoop.security.AccessControlException",
+                FsErrorKind::Permission,
+            ),
+            (
+                "org.apache.hadoop.hdfs.protocol.NSQuotaExceededException",
+                FsErrorKind::Quota,
+            ),
+            (
+                "org.apache.hadoop.hdfs.protocol.DSQuotaExceededException",
+                FsErrorKind::Quota,
+            ),
             (
                 "org.apache.hadoop.hdfs.protocol.FSLimitException$PathComponentTooLongException",
                 FsErrorKind::Name,
             ),
-            ("org.apache.hadoop.fs.InvalidPathException", FsErrorKind::Name),
-            ("org.apache.hadoop.hdfs.server.namenode.SafeModeException", FsErrorKind::Retry),
-            ("org.apache.hadoop.hdfs.server.namenode.LeaseExpiredException", FsErrorKind::Gone),
+            (
+                "org.apache.hadoop.fs.InvalidPathException",
+                FsErrorKind::Name,
+            ),
+            (
+                "org.apache.hadoop.hdfs.server.namenode.SafeModeException",
+                FsErrorKind::Retry,
+            ),
+            (
+                "org.apache.hadoop.hdfs.server.namenode.LeaseExpiredException",
+                FsErrorKind::Gone,
+            ),
             ("java.io.FileNotFoundException", FsErrorKind::Gone),
             ("java.io.IOException", FsErrorKind::Retry),
         ] {
-            let error =
-                failed("create /x".into(), HdfsError::RPCError(class.into(), "text\n\tat stack".into()));
+            let error = failed(
+                "create /x".into(),
+                HdfsError::RPCError(class.into(), "text\n\tat stack".into()),
+            );
             assert_eq!(error.kind, kind, "{class}");
-            assert_eq!(error.cause.to_string(), format!("{}: text", simple_name(class)));
+            assert_eq!(
+                error.cause.to_string(),
+                format!("{}: text", simple_name(class))
+            );
         }
-        assert_eq!(kind(&HdfsError::AlreadyExists("/x".into())), FsErrorKind::Exists);
+        assert_eq!(
+            kind(&HdfsError::AlreadyExists("/x".into())),
+            FsErrorKind::Exists
+        );
     }
 
     fn options(url: &str, setting: (&str, &str)) -> Options {
@@ -509,18 +587,33 @@ mod tests {
 
     #[test]
     fn the_user_is_stated_unless_tickets_say_who_it_is() {
-        let login = Login { principal: "flume/h@R".into(), keytab: "/k".into() };
+        let login = Login {
+            principal: "flume/h@R".into(),
+            keytab: "/k".into(),
+        };
         for (authentication, login, impersonates, [expected, tempted]) in [
             ("simple", None, false, [Some("alice"); 2]),
             ("simple", None, true, [Some("alice"); 2]),
             ("kerberos", None, false, [None; 2]),
             ("kerberos", None, true, [Some("alice"); 2]),
-            ("kerberos", Some(login.clone()), false, [None, Some("flume/h@R")]),
+            (
+                "kerberos",
+                Some(login.clone()),
+                false,
+                [None, Some("flume/h@R")],
+            ),
             ("kerberos", Some(login.clone()), true, [Some("alice"); 2]),
             ("simple", Some(login), false, [None, Some("flume/h@R")]),
         ] {
-            let some = options("hdfs://nn", ("hadoop.security.authentication", authentication));
-            let options = Options { login, impersonates, ..some };
+            let some = options(
+                "hdfs://nn",
+                ("hadoop.security.authentication", authentication),
+            );
+            let options = Options {
+                login,
+                impersonates,
+                ..some
+            };
             assert_eq!(stated_user(&options, false), expected, "{options:?}");
             assert_eq!(stated_user(&options, true), tempted, "{options:?}");
         }
@@ -546,8 +639,15 @@ mod tests {
         enter.await.unwrap();
         let start = std::time::Instant::now();
         drop(threads);
-        assert!(start.elapsed() < Duration::from_millis(500), "{:?}", start.elapsed());
-        assert!(wait.recv_timeout(Duration::from_millis(50)).is_err(), "a thread still needs it");
+        assert!(
+            start.elapsed() < Duration::from_millis(500),
+            "{:?}",
+            start.elapsed()
+        );
+        assert!(
+            wait.recv_timeout(Duration::from_millis(50)).is_err(),
+            "a thread still needs it"
+        );
         release.send(()).unwrap();
         wait.recv_timeout(Duration::from_secs(10)).unwrap();
     }
@@ -561,7 +661,10 @@ mod tests {
         let url = format!("hdfs://127.0.0.1:{port}");
         let options = options(&url, ("dfs.client.failover.max.attempts", "1"));
         let fs = open(options.clone());
-        assert!(Arc::ptr_eq(&fs, &open(options)), "equal options share a client");
+        assert!(
+            Arc::ptr_eq(&fs, &open(options)),
+            "equal options share a client"
+        );
         assert_eq!(fs.home(), "/user/alice");
         let error = fs.length("/x").await.expect_err("nobody listens");
         assert_eq!(error.kind, FsErrorKind::Retry, "{error:?}");

@@ -7,12 +7,20 @@ use std::env;
 const MOST: usize = 20;
 
 /// `look_up` gives the raw value of a key. An error completes "`key` …"; the value is best left as it is then.
-pub(super) fn expand(raw: &str, look_up: &dyn Fn(&str) -> Option<String>) -> Result<String, String> {
+pub(super) fn expand(
+    raw: &str,
+    look_up: &dyn Fn(&str) -> Option<String>,
+) -> Result<String, String> {
     let mut value = raw.to_string();
     for _ in 0..MOST {
-        let Some((start, end)) = find(&value) else { return Ok(value) };
-        let (reference, name) = (&value[start..end], &value[start + 2..end - 1]);
-        let Some(found) = variable(name).or_else(|| look_up(name)) else { return Ok(value) };
+        let Some((start, end)) = find(&value) else {
+            return Ok(value);
+        };
+        let reference = &value[start..end];
+        let name = &value[start + 2..end - 1];
+        let Some(found) = variable(name).or_else(|| look_up(name)) else {
+            return Ok(value);
+        };
         if found.contains(reference) {
             return Err(format!("refers to itself by {reference}"));
         }
@@ -51,10 +59,15 @@ fn variable(name: &str) -> Option<String> {
 
 /// `NAME`, `NAME-else` if it is unset, `NAME:-else` if it is unset or empty.
 fn environment(text: &str, get: impl Fn(&str) -> Option<String>) -> Option<String> {
-    let Some(dash) = text.find('-') else { return get(text) };
-    let (name, other) = (&text[..dash], &text[dash + 1..]);
+    let Some(dash) = text.find('-') else {
+        return get(text);
+    };
+    let name = &text[..dash];
+    let other = &text[dash + 1..];
     match name.strip_suffix(':') {
-        Some(name) => get(name).filter(|value| !value.is_empty()).or_else(|| Some(other.into())),
+        Some(name) => get(name)
+            .filter(|value| !value.is_empty())
+            .or_else(|| Some(other.into())),
         None => get(name).or_else(|| Some(other.into())),
     }
 }
@@ -79,7 +92,11 @@ mod tests {
             _ => None,
         };
         let expanded = expand(raw, &look_up);
-        assert_eq!(expanded.as_deref().map_err(String::as_str), expected, "{raw}");
+        assert_eq!(
+            expanded.as_deref().map_err(String::as_str),
+            expected,
+            "{raw}"
+        );
     }
 
     #[test]

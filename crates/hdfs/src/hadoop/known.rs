@@ -41,5 +41,8 @@ pub const KNOWN: &[Known] = &[
 
 /// Hadoop's default of a key.
 pub(super) fn default(key: &str) -> Option<&'static str> {
-    KNOWN.iter().find(|known| known.key == key).map(|known| known.default)
+    KNOWN
+        .iter()
+        .find(|known| known.key == key)
+        .map(|known| known.default)
 }

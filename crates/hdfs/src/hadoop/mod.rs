@@ -82,7 +82,10 @@ pub struct HadoopError {
 
 impl HadoopError {
     fn at(place: Option<&Place>, text: impl Into<String>) -> Self {
-        HadoopError { place: place.cloned(), text: text.into() }
+        HadoopError {
+            place: place.cloned(),
+            text: text.into(),
+        }
     }
 }
 
@@ -93,19 +96,28 @@ impl Hadoop {
     /// # Errors
     /// A file that cannot be read, is no XML or no configuration, with its line.
     pub fn find(conf_dir: Option<&Path>) -> Result<Hadoop, HadoopError> {
-        Hadoop::read(&directories(conf_dir, |name| env::var_os(name).map(PathBuf::from)))
+        Hadoop::read(&directories(conf_dir, |name| {
+            env::var_os(name).map(PathBuf::from)
+        }))
     }
 
     /// Reads each file from the first of these directories that has it.
     pub fn read(directories: &[PathBuf]) -> Result<Hadoop, HadoopError> {
-        let mut hadoop = Hadoop { searched: directories.to_vec(), ..Hadoop::default() };
+        let mut hadoop = Hadoop {
+            searched: directories.to_vec(),
+            ..Hadoop::default()
+        };
         for name in FILES {
-            let Some(path) =
-                directories.iter().map(|directory| directory.join(name)).find(|path| path.exists())
+            let Some(path) = directories
+                .iter()
+                .map(|directory| directory.join(name))
+                .find(|path| path.exists())
             else {
                 continue;
             };
-            xml::read(&path)?.into_iter().for_each(|property| hadoop.add(property));
+            xml::read(&path)?
+                .into_iter()
+                .for_each(|property| hadoop.add(property));
             hadoop.files.push(path);
         }
         hadoop.expand();
@@ -115,17 +127,30 @@ impl Hadoop {
     /// From properties in the order in which they were read.
     pub fn of(properties: impl IntoIterator<Item = Property>) -> Hadoop {
         let mut hadoop = Hadoop::default();
-        properties.into_iter().for_each(|property| hadoop.add(property));
+        properties
+            .into_iter()
+            .for_each(|property| hadoop.add(property));
         hadoop.expand();
         hadoop
     }
 
     fn add(&mut self, property: Property) {
-        let Property { name, value: Some(raw), last, place } = property else { return };
+        let Property {
+            name,
+            value: Some(raw),
+            last,
+            place,
+        } = property
+        else {
+            return;
+        };
         let now = deprecated::replacement(&name);
         if let Some(known) = self.settings.get(now).filter(|known| known.last) {
             if known.raw.trim() != raw.trim() {
-                let text = format!("{place}: `{name}` has no effect: it is final at {}", known.place);
+                let text = format!(
+                    "{place}: `{name}` has no effect: it is final at {}",
+                    known.place
+                );
                 self.warnings.push(text);
             }
             return;
@@ -146,12 +171,17 @@ impl Hadoop {
             let set = self.settings.get(key).map(|setting| setting.raw.clone());
             set.or_else(|| known::default(key).map(String::from))
         };
-        let expanded: Vec<_> =
-            self.settings.values().map(|setting| expand::expand(&setting.raw, &look_up)).collect();
+        let expanded: Vec<_> = self
+            .settings
+            .values()
+            .map(|setting| expand::expand(&setting.raw, &look_up))
+            .collect();
         for ((name, setting), expanded) in self.settings.iter_mut().zip(expanded) {
             match expanded {
                 Ok(value) => setting.value = value.trim().into(),
-                Err(text) => self.warnings.push(format!("{}: `{name}` {text}", setting.place)),
+                Err(text) => self
+                    .warnings
+                    .push(format!("{}: `{name}` {text}", setting.place)),
             }
         }
     }
@@ -164,12 +194,15 @@ impl Hadoop {
     /// The value of a key, else Hadoop's default. Empty counts as unset.
     pub fn get(&self, key: &str) -> Option<&str> {
         let set = self.settings.get(key).map(|setting| setting.value.as_str());
-        set.or_else(|| known::default(key)).filter(|value| !value.is_empty())
+        set.or_else(|| known::default(key))
+            .filter(|value| !value.is_empty())
     }
 
     /// Every key that is set in a file, by name.
     pub fn settings(&self) -> impl Iterator<Item = (&str, &Setting)> {
-        self.settings.iter().map(|(key, setting)| (key.as_str(), setting))
+        self.settings
+            .iter()
+            .map(|(key, setting)| (key.as_str(), setting))
     }
 
     /// What a client is handed: all that is set, trimmed and expanded, NameNodes as `host:port` in lists without
@@ -180,28 +213,46 @@ impl Hadoop {
                 _ if key.starts_with("dfs.ha.namenodes.") => {
                     target::words(&setting.value).collect::<Vec<_>>().join(",")
                 }
-                _ if key.starts_with("dfs.namenode.rpc-address.") => target::with_port(&setting.value),
+                _ if key.starts_with("dfs.namenode.rpc-address.") => {
+                    target::with_port(&setting.value)
+                }
                 "hadoop.security.authentication" => setting.value.to_ascii_lowercase(),
                 _ => setting.value.clone(),
             };
             (key.to_string(), value)
         };
-        self.settings().map(plain).filter(|(_, value)| !value.is_empty()).collect()
+        self.settings()
+            .map(plain)
+            .filter(|(_, value)| !value.is_empty())
+            .collect()
     }
 
     /// An error about a key, at its place.
     fn wrong(&self, key: &str, text: impl std::fmt::Display) -> HadoopError {
         let setting = self.settings.get(key);
-        let name = setting.and_then(|setting| setting.written_as.as_deref()).unwrap_or(key);
-        HadoopError::at(setting.map(|setting| &setting.place), format!("`{name}` {text}"))
+        let name = setting
+            .and_then(|setting| setting.written_as.as_deref())
+            .unwrap_or(key);
+        HadoopError::at(
+            setting.map(|setting| &setting.place),
+            format!("`{name}` {text}"),
+        )
     }
 }
 
 /// Where an agent with this `--conf` directory looks, in this order.
-fn directories(conf_dir: Option<&Path>, variable: impl Fn(&str) -> Option<PathBuf>) -> Vec<PathBuf> {
+fn directories(
+    conf_dir: Option<&Path>,
+    variable: impl Fn(&str) -> Option<PathBuf>,
+) -> Vec<PathBuf> {
     let set = |name| variable(name).filter(|path| !path.as_os_str().is_empty());
     let home = set("HADOOP_HOME").map(|home| home.join("etc/hadoop"));
-    let all = [conf_dir.map(PathBuf::from), set("HADOOP_CONF_DIR"), home, Some(SYSTEM.into())];
+    let all = [
+        conf_dir.map(PathBuf::from),
+        set("HADOOP_CONF_DIR"),
+        home,
+        Some(SYSTEM.into()),
+    ];
     all.into_iter().flatten().collect()
 }
 

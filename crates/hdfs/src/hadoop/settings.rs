@@ -67,7 +67,10 @@ impl ClientSettings {
     /// # Errors
     /// Each value that is none, with its line.
     pub fn of(hadoop: &Hadoop) -> Result<ClientSettings, Vec<HadoopError>> {
-        let mut reader = Reader { hadoop, errors: vec![] };
+        let mut reader = Reader {
+            hadoop,
+            errors: vec![],
+        };
         let settings = ClientSettings {
             replication: reader.value("dfs.replication", replication),
             block_size: reader.value("dfs.blocksize", binary_size),
@@ -75,7 +78,9 @@ impl ClientSettings {
             kerberos: reader.value("hadoop.security.authentication", authentication),
             rpc_protection: reader.value("hadoop.rpc.protection", protections),
             data_protection: reader.value("dfs.data.transfer.protection", protections),
-            namenode_principal: hadoop.get("dfs.namenode.kerberos.principal").map(String::from),
+            namenode_principal: hadoop
+                .get("dfs.namenode.kerberos.principal")
+                .map(String::from),
             namenode_principal_pattern: hadoop
                 .get("dfs.namenode.kerberos.principal.pattern")
                 .map(String::from),
@@ -90,7 +95,11 @@ impl ClientSettings {
             );
             reader.errors.push(hadoop.wrong("dfs.blocksize", text));
         }
-        if reader.errors.is_empty() { Ok(settings) } else { Err(reader.errors) }
+        if reader.errors.is_empty() {
+            Ok(settings)
+        } else {
+            Err(reader.errors)
+        }
     }
 }
 
@@ -107,14 +116,20 @@ impl Reader<'_> {
             return T::default();
         }
         parse(text).unwrap_or_else(|expected| {
-            self.errors.push(self.hadoop.wrong(key, format!("expected {expected}, found `{text}`")));
+            self.errors.push(
+                self.hadoop
+                    .wrong(key, format!("expected {expected}, found `{text}`")),
+            );
             T::default()
         })
     }
 }
 
 fn replication(text: &str) -> Result<u32, &'static str> {
-    text.parse().ok().filter(|count| (1..=512).contains(count)).ok_or("a whole number from 1 to 512")
+    text.parse()
+        .ok()
+        .filter(|count| (1..=512).contains(count))
+        .ok_or("a whole number from 1 to 512")
 }
 
 /// A number of bytes, perhaps with a binary prefix.
@@ -129,14 +144,20 @@ fn binary_size(text: &str) -> Result<u64, &'static str> {
         _ => (text, 0),
     };
     let number: u64 = digits.trim().parse().map_err(|_| expected)?;
-    number.checked_mul(1 << shift).filter(|bytes| (1..=i64::MAX as u64).contains(bytes)).ok_or(expected)
+    number
+        .checked_mul(1 << shift)
+        .filter(|bytes| (1..=i64::MAX as u64).contains(bytes))
+        .ok_or(expected)
 }
 
 /// Octal digits of what is taken away, or symbols of what is left: `u=rwx,g=rx,o=`.
 fn umask(text: &str) -> Result<u32, &'static str> {
     let expected = "an octal umask as 022, or a symbolic one as u=rwx,g=rx,o=";
     if text.bytes().all(|byte| byte.is_ascii_digit()) {
-        return u32::from_str_radix(text, 8).ok().filter(|umask| *umask <= 0o777).ok_or(expected);
+        return u32::from_str_radix(text, 8)
+            .ok()
+            .filter(|umask| *umask <= 0o777)
+            .ok_or(expected);
     }
     let mut left = 0;
     for clause in text.split(',') {
@@ -184,7 +205,9 @@ fn flag(text: &str) -> Result<bool, &'static str> {
 }
 
 fn millis(text: &str) -> Result<Duration, &'static str> {
-    text.parse().map(Duration::from_millis).map_err(|_| "a number of milliseconds")
+    text.parse()
+        .map(Duration::from_millis)
+        .map_err(|_| "a number of milliseconds")
 }
 
 #[cfg(test)]
@@ -193,8 +216,9 @@ mod tests {
 
     #[test]
     fn sizes_have_binary_prefixes() {
-        let check =
-            |text: &str, expected: Option<u64>| assert_eq!(binary_size(text).ok(), expected, "{text}");
+        let check = |text: &str, expected: Option<u64>| {
+            assert_eq!(binary_size(text).ok(), expected, "{text}")
+        };
         check("134217728", Some(134_217_728));
         check("128m", Some(134_217_728));
         check("1 G", Some(1 << 30));
@@ -209,7 +233,8 @@ mod tests {
 
     #[test]
     fn umasks_are_octal_or_symbolic() {
-        let check = |text: &str, expected: Option<u32>| assert_eq!(umask(text).ok(), expected, "{text}");
+        let check =
+            |text: &str, expected: Option<u32>| assert_eq!(umask(text).ok(), expected, "{text}");
         check("022", Some(0o022));
         check("77", Some(0o077));
         check("u=rwx,g=rx,o=", Some(0o027));

@@ -72,25 +72,41 @@ impl Hadoop {
     /// The mount table that a path goes through, empty for the default one: `t` of `viewfs://t/x`.
     pub fn mount_table(&self, path: &str) -> Option<String> {
         let (scheme, host, _) = self.in_full(path).ok()?;
-        scheme.eq_ignore_ascii_case("viewfs").then(|| host.to_string())
+        scheme
+            .eq_ignore_ascii_case("viewfs")
+            .then(|| host.to_string())
     }
 
     /// Scheme, host and path; what is left away is that of `fs.defaultFS`.
-    pub(super) fn in_full<'a>(&'a self, path: &'a str) -> Result<(&'a str, &'a str, &'a str), HadoopError> {
+    pub(super) fn in_full<'a>(
+        &'a self,
+        path: &'a str,
+    ) -> Result<(&'a str, &'a str, &'a str), HadoopError> {
         let (scheme, host, path) = split(path).map_err(|text| HadoopError::at(None, text))?;
         let default = self.get("fs.defaultFS").unwrap_or("file:///");
-        let (default_scheme, default_host, _) =
-            split(default).map_err(|text| self.wrong("fs.defaultFS", format!("is no URL: {text}")))?;
+        let (default_scheme, default_host, _) = split(default)
+            .map_err(|text| self.wrong("fs.defaultFS", format!("is no URL: {text}")))?;
         let scheme = scheme.unwrap_or_else(|| default_scheme.unwrap_or("file"));
         // As Hadoop: a URL without a host, but of the default's scheme, has the default's host.
-        let default_host = if default_scheme == Some(scheme) { default_host } else { "" };
-        Ok((scheme, if host.is_empty() { default_host } else { host }, path))
+        let default_host = if default_scheme == Some(scheme) {
+            default_host
+        } else {
+            ""
+        };
+        Ok((
+            scheme,
+            if host.is_empty() { default_host } else { host },
+            path,
+        ))
     }
 
     /// A NameNode by its address, or the NameNodes of a nameservice.
     fn cluster(&self, authority: &str, path: &str) -> Result<Target, HadoopError> {
         let path = path.to_string();
-        let (name, port) = match authority.rsplit_once(':').filter(|(host, _)| !host.ends_with(':')) {
+        let (name, port) = match authority
+            .rsplit_once(':')
+            .filter(|(host, _)| !host.ends_with(':'))
+        {
             Some((name, _)) => (name, true),
             None => (authority, false),
         };
@@ -98,17 +114,30 @@ impl Hadoop {
         if namenodes.is_empty() {
             let namenode = address(authority)
                 .map_err(|text| HadoopError::at(None, format!("hdfs://{authority}: {text}")))?;
-            return Ok(Target::Hdfs { url: format!("hdfs://{namenode}"), path, namenodes: vec![namenode] });
+            return Ok(Target::Hdfs {
+                url: format!("hdfs://{namenode}"),
+                path,
+                namenodes: vec![namenode],
+            });
         }
         if port {
-            let text =
-                format!("hdfs://{authority} has a port, but `{name}` is a nameservice: write hdfs://{name}");
+            let text = format!(
+                "hdfs://{authority} has a port, but `{name}` is a nameservice: write hdfs://{name}"
+            );
             return Err(HadoopError::at(None, text));
         }
         // A nameservice with a single NameNode is that NameNode: clients know no other.
         let single = self.get(&format!("dfs.ha.namenodes.{name}")).is_none();
-        let url = if single { format!("hdfs://{}", namenodes[0]) } else { format!("hdfs://{name}") };
-        Ok(Target::Hdfs { url, path, namenodes })
+        let url = if single {
+            format!("hdfs://{}", namenodes[0])
+        } else {
+            format!("hdfs://{name}")
+        };
+        Ok(Target::Hdfs {
+            url,
+            path,
+            namenodes,
+        })
     }
 
     /// The NameNodes of a nameservice; none if `name` is none.
@@ -122,7 +151,8 @@ impl Hadoop {
                     format!("makes {name} a nameservice, but `{list_key}` is not set"),
                 ));
             }
-            let known = words(self.get("dfs.nameservices").unwrap_or_default()).any(|known| known == name);
+            let known =
+                words(self.get("dfs.nameservices").unwrap_or_default()).any(|known| known == name);
             let key = format!("dfs.namenode.rpc-address.{name}");
             return match self.get(&key).filter(|_| known) {
                 Some(text) => Ok(vec![address(text).map_err(|text| self.wrong(&key, text))?]),
@@ -131,13 +161,17 @@ impl Hadoop {
         };
         let one = |id: &str| {
             let key = format!("dfs.namenode.rpc-address.{name}.{id}");
-            let text = self
-                .get(&key)
-                .ok_or_else(|| self.wrong(&list_key, format!("lists `{id}`, but `{key}` is not set")))?;
+            let text = self.get(&key).ok_or_else(|| {
+                self.wrong(&list_key, format!("lists `{id}`, but `{key}` is not set"))
+            })?;
             address(text).map_err(|text| self.wrong(&key, text))
         };
         let namenodes = words(list).map(one).collect::<Result<Vec<_>, _>>()?;
-        if namenodes.is_empty() { Err(self.wrong(&list_key, "lists no NameNode")) } else { Ok(namenodes) }
+        if namenodes.is_empty() {
+            Err(self.wrong(&list_key, "lists no NameNode"))
+        } else {
+            Ok(namenodes)
+        }
     }
 }
 
@@ -145,7 +179,9 @@ impl Hadoop {
 fn split(text: &str) -> Result<(Option<&str>, &str, &str), String> {
     let is_scheme = |scheme: &&str| {
         scheme.starts_with(|c: char| c.is_ascii_alphabetic())
-            && scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
+            && scheme
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
     };
     let (scheme, rest) = match text.split_once(':').filter(|(scheme, _)| is_scheme(scheme)) {
         Some((scheme, rest)) => (Some(scheme), rest),
@@ -164,19 +200,27 @@ fn split(text: &str) -> Result<(Option<&str>, &str, &str), String> {
 
 /// `host` or `host:port`; `[::1]:8020` too.
 fn address(text: &str) -> Result<NameNode, String> {
-    let (host, port) =
-        match text.rsplit_once(':').filter(|(host, _)| !host.contains(':') || host.ends_with(']')) {
-            Some((host, port)) => {
-                let number = port.parse().ok().filter(|port| *port != 0);
-                (host, number.ok_or_else(|| format!("expected host:port, found `{text}`"))?)
-            }
-            None => (text, PORT),
-        };
+    let (host, port) = match text
+        .rsplit_once(':')
+        .filter(|(host, _)| !host.contains(':') || host.ends_with(']'))
+    {
+        Some((host, port)) => {
+            let number = port.parse().ok().filter(|port| *port != 0);
+            (
+                host,
+                number.ok_or_else(|| format!("expected host:port, found `{text}`"))?,
+            )
+        }
+        None => (text, PORT),
+    };
     let well_formed = |c: char| c.is_ascii_alphanumeric() || "-._:[]".contains(c);
     if host.is_empty() || !host.chars().all(well_formed) {
         return Err(format!("expected host:port, found `{text}`"));
     }
-    Ok(NameNode { host: host.into(), port })
+    Ok(NameNode {
+        host: host.into(),
+        port,
+    })
 }
 
 /// The same text with its port, where it is an address.
@@ -186,5 +230,7 @@ pub(super) fn with_port(text: &str) -> String {
 
 /// The words of a list: separated by commas, blanks around them do not count.
 pub(super) fn words(text: &str) -> impl Iterator<Item = &str> {
-    text.split(',').map(str::trim).filter(|word| !word.is_empty())
+    text.split(',')
+        .map(str::trim)
+        .filter(|word| !word.is_empty())
 }

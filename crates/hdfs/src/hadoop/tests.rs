@@ -26,9 +26,12 @@ fn no_file(path: &Path) -> io::Result<String> {
 fn with_files(text: &str, files: &[(&str, &str)]) -> Result<Vec<Property>, String> {
     let load = |path: &Path| {
         let found = files.iter().find(|(name, _)| Path::new(name) == path);
-        found.map(|(_, text)| text.to_string()).ok_or_else(|| io::Error::other("not found"))
+        found
+            .map(|(_, text)| text.to_string())
+            .ok_or_else(|| io::Error::other("not found"))
     };
-    parse(text, Path::new("/etc/hadoop/conf/core-site.xml"), &load).map_err(|error| error.to_string())
+    parse(text, Path::new("/etc/hadoop/conf/core-site.xml"), &load)
+        .map_err(|error| error.to_string())
 }
 
 #[test]
@@ -48,8 +51,10 @@ fn every_shape_of_a_property_is_read() {
 </configuration>"#;
     let properties = with_files(text, &[]).unwrap();
     let hadoop = Hadoop::of(properties);
-    let seen: Vec<_> =
-        hadoop.settings().map(|(key, set)| (key, set.value.as_str(), set.place.line)).collect();
+    let seen: Vec<_> = hadoop
+        .settings()
+        .map(|(key, set)| (key, set.value.as_str(), set.place.line))
+        .collect();
     let expected = [
         ("a", "xz&", 9),
         ("dfs.replication", "2", 8),
@@ -62,46 +67,71 @@ fn every_shape_of_a_property_is_read() {
 #[test]
 fn files_include_others() {
     let site = |inside: &str| {
-        format!("<configuration xmlns:xi='http://www.w3.org/2001/XInclude'>\n{inside}\n</configuration>")
+        format!(
+            "<configuration xmlns:xi='http://www.w3.org/2001/XInclude'>\n{inside}\n</configuration>"
+        )
     };
     let property = "<property><name>a</name><value>1</value></property>";
     let other = format!("<configuration>{property}</configuration>");
-    let files = [("/etc/hadoop/conf/more/x.xml", other.as_str()), ("/abs.xml", other.as_str())];
+    let files = [
+        ("/etc/hadoop/conf/more/x.xml", other.as_str()),
+        ("/abs.xml", other.as_str()),
+    ];
     for href in ["more/x.xml", "/abs.xml", "file:///abs.xml"] {
         let read = with_files(&site(&format!("<xi:include href='{href}'/>")), &files).unwrap();
         assert_eq!((read.len(), read[0].name.as_str()), (1, "a"), "{href}");
     }
-    let fallback =
-        site(&format!("<xi:include href='none.xml'><xi:fallback>{property}</xi:fallback></xi:include>"));
+    let fallback = site(&format!(
+        "<xi:include href='none.xml'><xi:fallback>{property}</xi:fallback></xi:include>"
+    ));
     assert_eq!(with_files(&fallback, &[]).unwrap().len(), 1);
 
     let check = |inside: &str, expected: &str| {
-        let own = [("/etc/hadoop/conf/core-site.xml", &*site("<xi:include href='core-site.xml'/>"))];
+        let own = [(
+            "/etc/hadoop/conf/core-site.xml",
+            &*site("<xi:include href='core-site.xml'/>"),
+        )];
         assert_eq!(
             with_files(&site(inside), &own).unwrap_err(),
             format!("/etc/hadoop/conf/core-site.xml:2: {expected}")
         );
     };
-    check("<xi:include href='none.xml'/>", "failed to include /etc/hadoop/conf/none.xml: not found");
+    check(
+        "<xi:include href='none.xml'/>",
+        "failed to include /etc/hadoop/conf/none.xml: not found",
+    );
     check("<xi:include/>", "an <include> has no href");
     check(
         "<xi:include href='http://x/y.xml'/>",
         "`http://x/y.xml` cannot be included: only files can, not http:",
     );
-    check("<xi:include href='core-site.xml'/>", "more than 16 files within each other");
+    check(
+        "<xi:include href='core-site.xml'/>",
+        "more than 16 files within each other",
+    );
 
-    let (many, include) = (site(&"<xi:include href='one.xml'/>".repeat(300)), site(property));
+    let many = site(&"<xi:include href='one.xml'/>".repeat(300));
+    let include = site(property);
     let error = with_files(&many, &[("/etc/hadoop/conf/one.xml", &include)]).unwrap_err();
-    assert!(error.ends_with("more than 256 files are included"), "{error}");
+    assert!(
+        error.ends_with("more than 256 files are included"),
+        "{error}"
+    );
 }
 
 #[test]
 fn what_is_wrong_has_its_line() {
     let check = |text: &str, expected: &str| {
         let error = with_files(text, &[]).unwrap_err();
-        assert!(error.starts_with(&format!("/etc/hadoop/conf/core-site.xml:{expected}")), "{error}");
+        assert!(
+            error.starts_with(&format!("/etc/hadoop/conf/core-site.xml:{expected}")),
+            "{error}"
+        );
     };
-    check("<configuration>\n<property>\n</configuration>", "3: this is not XML: ");
+    check(
+        "<configuration>\n<property>\n</configuration>",
+        "3: this is not XML: ",
+    );
     check("", "1: this is not XML: ");
     check("<html/>", "1: expected <configuration>, found <html>");
     check(
@@ -113,7 +143,8 @@ fn what_is_wrong_has_its_line() {
 #[test]
 fn later_files_win_except_over_final_values() {
     let dir = tempfile::tempdir().unwrap();
-    let (own, system) = (dir.path().join("own"), dir.path().join("system"));
+    let own = dir.path().join("own");
+    let system = dir.path().join("system");
     for directory in [&own, &system] {
         fs::create_dir(directory).unwrap();
     }
@@ -125,20 +156,43 @@ fn later_files_win_except_over_final_values() {
         "<property><name>fs.default.name</name><value>hdfs://a:1</value><final>true</final></property>
          <property><name>dfs.replication</name><value>2</value></property>",
     );
-    write(system.join("core-site.xml"), "<property><name>hidden</name><value>1</value></property>");
+    write(
+        system.join("core-site.xml"),
+        "<property><name>hidden</name><value>1</value></property>",
+    );
     write(
         system.join("hdfs-site.xml"),
         "<property><name>fs.defaultFS</name><value>hdfs://b:1</value></property>
          <property><name>dfs.replication</name><value>1</value></property>",
     );
     let hadoop = Hadoop::read(&[dir.path().join("none"), own.clone(), system.clone()]).unwrap();
-    assert_eq!(hadoop.files, [own.join("core-site.xml"), system.join("hdfs-site.xml")]);
-    assert_eq!((hadoop.get("fs.defaultFS"), hadoop.get("dfs.replication")), (Some("hdfs://a:1"), Some("1")));
-    assert_eq!(hadoop.setting("fs.defaultFS").unwrap().written_as.as_deref(), Some("fs.default.name"));
-    assert_eq!((hadoop.get("hidden"), hadoop.get("dfs.blocksize")), (None, Some("134217728")));
-    let (core, hdfs) = (own.join("core-site.xml"), system.join("hdfs-site.xml"));
-    let warning =
-        format!("{}:1: `fs.defaultFS` has no effect: it is final at {}:1", hdfs.display(), core.display());
+    assert_eq!(
+        hadoop.files,
+        [own.join("core-site.xml"), system.join("hdfs-site.xml")]
+    );
+    assert_eq!(
+        (hadoop.get("fs.defaultFS"), hadoop.get("dfs.replication")),
+        (Some("hdfs://a:1"), Some("1"))
+    );
+    assert_eq!(
+        hadoop
+            .setting("fs.defaultFS")
+            .unwrap()
+            .written_as
+            .as_deref(),
+        Some("fs.default.name")
+    );
+    assert_eq!(
+        (hadoop.get("hidden"), hadoop.get("dfs.blocksize")),
+        (None, Some("134217728"))
+    );
+    let core = own.join("core-site.xml");
+    let hdfs = system.join("hdfs-site.xml");
+    let warning = format!(
+        "{}:1: `fs.defaultFS` has no effect: it is final at {}:1",
+        hdfs.display(),
+        core.display()
+    );
     assert_eq!(hadoop.warnings, [warning]);
 }
 
@@ -152,16 +206,24 @@ fn values_refer_to_keys_defaults_and_former_names() {
          loop = ${loop}",
     );
     let user = expand::user_name();
-    assert_eq!(hadoop.get("home"), Some(format!("hdfs://nn1:9000/user/{user}").as_str()));
+    assert_eq!(
+        hadoop.get("home"),
+        Some(format!("hdfs://nn1:9000/user/{user}").as_str())
+    );
     assert_eq!(hadoop.get("blocks"), Some("134217728"));
-    assert_eq!(hadoop.warnings, ["core-site.xml:6: `loop` refers to itself by ${loop}"]);
+    assert_eq!(
+        hadoop.warnings,
+        ["core-site.xml:6: `loop` refers to itself by ${loop}"]
+    );
 }
 
 #[test]
 fn directories_are_looked_into_in_flumes_order() {
     let check = |conf: Option<&str>, variables: &[(&str, &str)], expected: &[&str]| {
         let variables: BTreeMap<_, _> = variables.iter().copied().collect();
-        let seen = directories(conf.map(Path::new), |name| variables.get(name).map(PathBuf::from));
+        let seen = directories(conf.map(Path::new), |name| {
+            variables.get(name).map(PathBuf::from)
+        });
         assert_eq!(seen, expected.iter().map(PathBuf::from).collect::<Vec<_>>());
     };
     check(None, &[], &["/etc/hadoop/conf"]);
@@ -176,8 +238,14 @@ fn directories_are_looked_into_in_flumes_order() {
 #[test]
 fn settings_of_a_client() {
     let settings = ClientSettings::of(&Hadoop::default()).unwrap();
-    assert_eq!((settings.replication, settings.block_size, settings.umask), (3, 128 << 20, 0o022));
-    assert_eq!((settings.kerberos, settings.rpc_protection), (false, vec![Protection::Authentication]));
+    assert_eq!(
+        (settings.replication, settings.block_size, settings.umask),
+        (3, 128 << 20, 0o022)
+    );
+    assert_eq!(
+        (settings.kerberos, settings.rpc_protection),
+        (false, vec![Protection::Authentication])
+    );
     let hadoop = site(
         "dfs.replication = 2
          dfs.block.size = 64m
@@ -187,9 +255,18 @@ fn settings_of_a_client() {
          dfs.data.transfer.protection = privacy",
     );
     let settings = ClientSettings::of(&hadoop).unwrap();
-    assert_eq!((settings.replication, settings.block_size, settings.umask), (2, 64 << 20, 0o077));
-    assert_eq!(settings.rpc_protection, [Protection::Privacy, Protection::Integrity]);
-    assert_eq!((settings.kerberos, settings.data_protection), (true, vec![Protection::Privacy]));
+    assert_eq!(
+        (settings.replication, settings.block_size, settings.umask),
+        (2, 64 << 20, 0o077)
+    );
+    assert_eq!(
+        settings.rpc_protection,
+        [Protection::Privacy, Protection::Integrity]
+    );
+    assert_eq!(
+        (settings.kerberos, settings.data_protection),
+        (true, vec![Protection::Privacy])
+    );
 }
 
 #[test]
@@ -200,8 +277,11 @@ fn wrong_settings_are_all_reported_with_their_lines() {
          hadoop.security.authentication = ldap
          hadoop.rpc.protection = auth-conf",
     );
-    let errors: Vec<_> =
-        ClientSettings::of(&hadoop).unwrap_err().iter().map(HadoopError::to_string).collect();
+    let errors: Vec<_> = ClientSettings::of(&hadoop)
+        .unwrap_err()
+        .iter()
+        .map(HadoopError::to_string)
+        .collect();
     let expected = [
         "core-site.xml:2: `dfs.replication` expected a whole number from 1 to 512, found `many`",
         "core-site.xml:4: `hadoop.security.authentication` expected simple or kerberos, found `ldap`",
@@ -234,7 +314,11 @@ fn paths_lead_to_clusters() {
     let check = |path: &str, expected: &str| {
         let seen = match clusters.target(path) {
             Ok(Target::Local { path }) => format!("local {path}"),
-            Ok(Target::Hdfs { url, path, namenodes }) => {
+            Ok(Target::Hdfs {
+                url,
+                path,
+                namenodes,
+            }) => {
                 let namenodes: Vec<_> = namenodes.iter().map(NameNode::to_string).collect();
                 format!("{url} {path} at {}", namenodes.join(" "))
             }
@@ -248,13 +332,22 @@ fn paths_lead_to_clusters() {
     check("hdfs://prod/x", &format!("hdfs://prod /x {prod}"));
     check("hdfs://lone", "hdfs://only:8021 / at only:8021");
     check("hdfs://other/x", "hdfs://other:8020 /x at other:8020");
-    check("hdfs://10.0.0.1:9000/x//y", "hdfs://10.0.0.1:9000 /x//y at 10.0.0.1:9000");
+    check(
+        "hdfs://10.0.0.1:9000/x//y",
+        "hdfs://10.0.0.1:9000 /x//y at 10.0.0.1:9000",
+    );
     check("hdfs://[::1]:9000/x", "hdfs://[::1]:9000 /x at [::1]:9000");
     check("file:///tmp/x", "local /tmp/x");
     check("file:/tmp/x", "local /tmp/x");
-    check("viewfs://t/logs/2026", &format!("hdfs://prod /data/logs/2026 {prod}"));
+    check(
+        "viewfs://t/logs/2026",
+        &format!("hdfs://prod /data/logs/2026 {prod}"),
+    );
     check("viewfs://t/logs/old/x", "hdfs://only:8021 /x at only:8021");
-    check("viewfs://t/logs/older", &format!("hdfs://prod /data/logs/older {prod}"));
+    check(
+        "viewfs://t/logs/older",
+        &format!("hdfs://prod /data/logs/older {prod}"),
+    );
     check("viewfs://t/local/a", "local /srv/a");
     check("viewfs://fall/a", "hdfs://other:1 /base/a at other:1");
 }
@@ -263,7 +356,11 @@ fn paths_lead_to_clusters() {
 fn paths_that_lead_nowhere_are_said_so() {
     let clusters = site(CLUSTERS);
     let check = |path: &str, expected: &str| {
-        assert_eq!(clusters.target(path).unwrap_err().to_string(), expected, "{path}");
+        assert_eq!(
+            clusters.target(path).unwrap_err().to_string(),
+            expected,
+            "{path}"
+        );
     };
     check(
         "hdfs://prod:8020/x",
@@ -277,7 +374,10 @@ fn paths_that_lead_nowhere_are_said_so() {
         "hdfs://half/x",
         "core-site.xml:11: `dfs.client.failover.proxy.provider.half` makes half a nameservice, but `dfs.ha.namenodes.half` is not set",
     );
-    check("hdfs://a:b/x", "hdfs://a:b: expected host:port, found `a:b`");
+    check(
+        "hdfs://a:b/x",
+        "hdfs://a:b: expected host:port, found `a:b`",
+    );
     check("logs", "`logs` is no absolute path");
     check(
         "s3a://bucket/x",
@@ -291,25 +391,42 @@ fn paths_that_lead_nowhere_are_said_so() {
         "viewfs://none/x",
         "viewfs://none/x: there is no mount table `none`: no `fs.viewfs.mounttable.none.link.…` is set",
     );
-    check("viewfs://round/a", "viewfs://round: more than 8 links lead to each other");
+    check(
+        "viewfs://round/a",
+        "viewfs://round: more than 8 links lead to each other",
+    );
     for target in ["VIEWFS://t/a", "viewfs:/a", "/a"] {
-        let site = site(&format!("fs.defaultFS = viewfs://t\nfs.viewfs.mounttable.t.link./a = {target}"));
+        let site = site(&format!(
+            "fs.defaultFS = viewfs://t\nfs.viewfs.mounttable.t.link./a = {target}"
+        ));
         let error = site.target("/a").unwrap_err().to_string();
-        assert_eq!(error, "viewfs://t: more than 8 links lead to each other", "{target}");
+        assert_eq!(
+            error, "viewfs://t: more than 8 links lead to each other",
+            "{target}"
+        );
     }
     check(
         "viewfs://nfly/x",
         "core-site.xml:17: `fs.viewfs.mounttable.nfly.linkNfly../x` is a link of a kind that this client does not know: linkNfly",
     );
-    let bare = Hadoop::default().target("hdfs:///x").unwrap_err().to_string();
-    assert_eq!(bare, "hdfs:///x names no host, and neither does `fs.defaultFS`, which is `file:///`");
+    let bare = Hadoop::default()
+        .target("hdfs:///x")
+        .unwrap_err()
+        .to_string();
+    assert_eq!(
+        bare,
+        "hdfs:///x names no host, and neither does `fs.defaultFS`, which is `file:///`"
+    );
 }
 
 #[test]
 fn a_client_is_handed_plain_values() {
     let map = site(CLUSTERS).to_map();
     assert_eq!(map["dfs.ha.namenodes.prod"], "nn1,nn2");
-    assert_eq!(map["dfs.namenode.rpc-address.prod.nn1"], "master1.example.com:8020");
+    assert_eq!(
+        map["dfs.namenode.rpc-address.prod.nn1"],
+        "master1.example.com:8020"
+    );
     assert!(!map.contains_key("dfs.replication"));
 }
 
@@ -320,10 +437,18 @@ fn mutilated_files_are_refused_or_read() {
                 <final>true</final></property><include href='a'/></configuration>";
     for cut in (0..=text.len()).filter(|cut| text.is_char_boundary(*cut)) {
         for insert in ["", "<", ">", "&", "]]>", "\0", "${", "é"] {
-            let broken = format!("{}{insert}{}", &text[..cut], &text[(cut + insert.len()).min(text.len())..]);
+            let broken = format!(
+                "{}{insert}{}",
+                &text[..cut],
+                &text[(cut + insert.len()).min(text.len())..]
+            );
             if let Ok(properties) = parse(&broken, Path::new("f"), &no_file) {
                 let hadoop = Hadoop::of(properties);
-                let _ = (ClientSettings::of(&hadoop), hadoop.target("/x"), hadoop.to_map());
+                let _ = (
+                    ClientSettings::of(&hadoop),
+                    hadoop.target("/x"),
+                    hadoop.to_map(),
+                );
             }
         }
     }

@@ -34,14 +34,17 @@ pub struct Property {
 
 /// Reads a file and all that it includes.
 pub(super) fn read(path: &Path) -> Result<Vec<Property>, HadoopError> {
-    let text = load(path)
-        .map_err(|error| HadoopError::at(None, format!("failed to read {}: {error}", path.display())))?;
+    let text = load(path).map_err(|error| {
+        HadoopError::at(None, format!("failed to read {}: {error}", path.display()))
+    })?;
     parse(&text, path, &load)
 }
 
 fn load(path: &Path) -> io::Result<String> {
     if fs::metadata(path)?.len() > MAX_BYTES {
-        return Err(io::Error::other(format!("it has more than {MAX_BYTES} bytes")));
+        return Err(io::Error::other(format!(
+            "it has more than {MAX_BYTES} bytes"
+        )));
     }
     fs::read_to_string(path)
 }
@@ -55,7 +58,11 @@ pub fn parse(
     path: &Path,
     load: &dyn Fn(&Path) -> io::Result<String>,
 ) -> Result<Vec<Property>, HadoopError> {
-    let mut reader = Reader { load, properties: vec![], included: 0 };
+    let mut reader = Reader {
+        load,
+        properties: vec![],
+        included: 0,
+    };
     reader.file(text, path, DEPTH)?;
     Ok(reader.properties)
 }
@@ -76,7 +83,10 @@ struct File<'a, 'input> {
 
 impl File<'_, '_> {
     fn place(&self, node: Node<'_, '_>) -> Place {
-        Place { file: self.path.clone(), line: self.document.text_pos_at(node.range().start).row }
+        Place {
+            file: self.path.clone(),
+            line: self.document.text_pos_at(node.range().start).row,
+        }
     }
 
     fn wrong<T>(&self, node: Node<'_, '_>, text: impl Into<String>) -> Result<T, HadoopError> {
@@ -86,13 +96,24 @@ impl File<'_, '_> {
 
 impl Reader<'_> {
     fn file(&mut self, text: &str, path: &Path, depth: usize) -> Result<(), HadoopError> {
-        let options = ParsingOptions { allow_dtd: true, nodes_limit: MAX_NODES, ..ParsingOptions::default() };
+        let options = ParsingOptions {
+            allow_dtd: true,
+            nodes_limit: MAX_NODES,
+            ..ParsingOptions::default()
+        };
         let text = text.trim_start_matches('\u{feff}');
         let document = Document::parse_with_options(text, options).map_err(|error| {
-            let place = Place { file: path.into(), line: error.pos().row };
+            let place = Place {
+                file: path.into(),
+                line: error.pos().row,
+            };
             HadoopError::at(Some(&place), format!("this is not XML: {error}"))
         })?;
-        let file = File { path: path.into(), document: &document, depth };
+        let file = File {
+            path: path.into(),
+            document: &document,
+            depth,
+        };
         let root = document.root_element();
         match root.tag_name().name() {
             "configuration" => self.children(&file, root),
@@ -115,21 +136,34 @@ impl Reader<'_> {
     fn property(&mut self, file: &File<'_, '_>, node: Node<'_, '_>) -> Result<(), HadoopError> {
         // Each part is an attribute or an element.
         let part = |name: &str| {
-            let element = node.children().find(|child| child.tag_name().name() == name);
-            element.map(content).or_else(|| node.attribute(name).map(String::from))
+            let element = node
+                .children()
+                .find(|child| child.tag_name().name() == name);
+            element
+                .map(content)
+                .or_else(|| node.attribute(name).map(String::from))
         };
         let name = part("name").unwrap_or_default().trim().to_string();
         if name.is_empty() {
             return file.wrong(node, "a <property> has no <name>");
         }
         let last = part("final").is_some_and(|text| text.trim() == "true");
-        self.properties.push(Property { name, value: part("value"), last, place: file.place(node) });
+        self.properties.push(Property {
+            name,
+            value: part("value"),
+            last,
+            place: file.place(node),
+        });
         Ok(())
     }
 
     /// What `href` names, relative to the file it stands in; the `<fallback>` if it cannot be read.
     fn include(&mut self, file: &File<'_, '_>, node: Node<'_, '_>) -> Result<(), HadoopError> {
-        let Some(href) = node.attribute("href").map(str::trim).filter(|href| !href.is_empty()) else {
+        let Some(href) = node
+            .attribute("href")
+            .map(str::trim)
+            .filter(|href| !href.is_empty())
+        else {
             return file.wrong(node, "an <include> has no href");
         };
         let Some(depth) = file.depth.checked_sub(1) else {
@@ -143,25 +177,34 @@ impl Reader<'_> {
             Ok(path) => path,
             Err(text) => return file.wrong(node, text),
         };
-        let fallback = node.children().find(|child| child.tag_name().name() == "fallback");
+        let fallback = node
+            .children()
+            .find(|child| child.tag_name().name() == "fallback");
         match ((self.load)(&path), fallback) {
             (Ok(text), _) => self.file(&text, &path, depth),
             (Err(_), Some(fallback)) => self.children(file, fallback),
-            (Err(error), None) => file.wrong(node, format!("failed to include {}: {error}", path.display())),
+            (Err(error), None) => file.wrong(
+                node,
+                format!("failed to include {}: {error}", path.display()),
+            ),
         }
     }
 }
 
 /// All text of an element; comments stand between parts of it.
 fn content(node: Node<'_, '_>) -> String {
-    node.children().filter_map(|child| child.text().filter(|_| child.is_text())).collect()
+    node.children()
+        .filter_map(|child| child.text().filter(|_| child.is_text()))
+        .collect()
 }
 
 fn resolve(file: &Path, href: &str) -> Result<PathBuf, String> {
     let path = match href.split_once(':') {
         Some(("file", path)) => format!("/{}", path.trim_start_matches('/')),
         Some((scheme, _)) if !scheme.contains('/') => {
-            return Err(format!("`{href}` cannot be included: only files can, not {scheme}:"));
+            return Err(format!(
+                "`{href}` cannot be included: only files can, not {scheme}:"
+            ));
         }
         _ => href.to_string(),
     };

@@ -31,7 +31,10 @@ pub(crate) async fn on_thread<T: Send + 'static>(
         // Nobody may be waiting any more.
         let _ = to.send(work());
     };
-    thread::Builder::new().name("kerberos".into()).spawn(run).map_err(|_| Stuck::Failed)?;
+    thread::Builder::new()
+        .name("kerberos".into())
+        .spawn(run)
+        .map_err(|_| Stuck::Failed)?;
     match tokio::time::timeout(limit, result).await {
         Err(_) => Err(Stuck::Late),
         Ok(result) => result.map_err(|_| Stuck::Failed),
@@ -47,8 +50,14 @@ mod tests {
         let second = Duration::from_secs(1);
         assert_eq!(on_thread(second, || 7).await, Ok(7));
         let (release, wait) = std::sync::mpsc::channel::<()>();
-        assert_eq!(on_thread(Duration::from_millis(5), move || wait.recv()).await, Err(Stuck::Late));
+        assert_eq!(
+            on_thread(Duration::from_millis(5), move || wait.recv()).await,
+            Err(Stuck::Late)
+        );
         release.send(()).unwrap();
-        assert_eq!(on_thread(second, || panic!("on purpose")).await, Err::<(), _>(Stuck::Failed));
+        assert_eq!(
+            on_thread(second, || panic!("on purpose")).await,
+            Err::<(), _>(Stuck::Failed)
+        );
     }
 }

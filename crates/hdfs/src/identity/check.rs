@@ -32,10 +32,17 @@ pub fn check(login: &Login) -> Result<Checked, IdentityError> {
     let name = path.display();
     if !metadata.is_file() {
         let text = format!("the keytab {name} is not a file");
-        return Err(IdentityError::new(Problem::KeytabUnreadable, text, "hdfs.kerberosKeytab must name one"));
+        return Err(IdentityError::new(
+            Problem::KeytabUnreadable,
+            text,
+            "hdfs.kerberosKeytab must name one",
+        ));
     }
     if metadata.len() > MAX_BYTES {
-        let text = format!("the keytab {name} has {} bytes, too many for one", metadata.len());
+        let text = format!(
+            "the keytab {name} has {} bytes, too many for one",
+            metadata.len()
+        );
         return Err(IdentityError::new(
             Problem::KeytabBroken,
             text,
@@ -45,7 +52,11 @@ pub fn check(login: &Login) -> Result<Checked, IdentityError> {
     let bytes = fs::read(path).map_err(|error| unreadable(path, &error, Some(&metadata)))?;
     let keytab = Keytab::parse(&bytes).map_err(|error| {
         let hint = "fetch it again with kadmin's `ktadd`, and copy it as a whole";
-        IdentityError::new(Problem::KeytabBroken, format!("the keytab {name} {error}"), hint)
+        IdentityError::new(
+            Problem::KeytabBroken,
+            format!("the keytab {name} {error}"),
+            hint,
+        )
     })?;
     let keys = keytab.newest(&login.principal);
     if keys.is_empty() {
@@ -65,11 +76,15 @@ pub fn check(login: &Login) -> Result<Checked, IdentityError> {
 }
 
 fn not_in(keytab: &Keytab, login: &Login) -> IdentityError {
-    let (name, principal) = (login.keytab.display(), &login.principal);
+    let name = login.keytab.display();
+    let principal = &login.principal;
     let there: Vec<_> = keytab.principals().into_iter().collect();
     let text = match there[..] {
         [] => format!("the keytab {name} has no keys at all"),
-        _ => format!("the keytab {name} has no key of {principal}; it has keys of {}", there.join(", ")),
+        _ => format!(
+            "the keytab {name} has no key of {principal}; it has keys of {}",
+            there.join(", ")
+        ),
     };
     let hint = match there[..] {
         [one] => format!("should hdfs.kerberosPrincipal be {one}?"),
@@ -79,7 +94,8 @@ fn not_in(keytab: &Keytab, login: &Login) -> IdentityError {
 }
 
 fn unreadable(path: &Path, error: &io::Error, metadata: Option<&Metadata>) -> IdentityError {
-    let (name, user) = (path.display(), user_name());
+    let name = path.display();
+    let user = user_name();
     match (error.kind(), metadata) {
         (io::ErrorKind::NotFound, _) => IdentityError::new(
             Problem::KeytabMissing,
@@ -88,7 +104,10 @@ fn unreadable(path: &Path, error: &io::Error, metadata: Option<&Metadata>) -> Id
         ),
         (io::ErrorKind::PermissionDenied, Some(metadata)) => IdentityError::new(
             Problem::KeytabUnreadable,
-            format!("user {user} may not read the keytab {name}: it belongs to {}", owner(metadata)),
+            format!(
+                "user {user} may not read the keytab {name}: it belongs to {}",
+                owner(metadata)
+            ),
             format!("as its owner or root: chown {user} {name}; chmod 400 {name}"),
         ),
         (io::ErrorKind::PermissionDenied, None) => IdentityError::new(
@@ -105,18 +124,29 @@ fn unreadable(path: &Path, error: &io::Error, metadata: Option<&Metadata>) -> Id
 }
 
 fn owner(metadata: &Metadata) -> String {
-    let (uid, gid, mode) = (metadata.uid(), metadata.gid(), metadata.mode() & 0o7777);
+    let uid = metadata.uid();
+    let gid = metadata.gid();
+    let mode = metadata.mode() & 0o7777;
     format!("user {uid} and group {gid}, mode {mode:04o}")
 }
 
 /// Whoever reads a keytab can be its principal.
 fn permissions(path: &Path, metadata: &Metadata) -> Vec<String> {
-    let (name, mode, mut warnings) = (path.display(), metadata.mode() & 0o7777, vec![]);
-    let others = if mode & 0o007 != 0 { "everybody" } else { "its group" };
+    let name = path.display();
+    let mode = metadata.mode() & 0o7777;
+    let mut warnings = vec![];
+    let others = if mode & 0o007 != 0 {
+        "everybody"
+    } else {
+        "its group"
+    };
     if mode & 0o077 != 0 {
-        warnings.push(format!("the keytab {name} is open to {others}, mode {mode:04o}: chmod 400 {name}"));
+        warnings.push(format!(
+            "the keytab {name} is open to {others}, mode {mode:04o}: chmod 400 {name}"
+        ));
     }
-    let (own, uid) = (rustix::process::geteuid().as_raw(), metadata.uid());
+    let own = rustix::process::geteuid().as_raw();
+    let uid = metadata.uid();
     if uid != own && uid != 0 {
         warnings.push(format!(
             "the keytab {name} belongs to user {uid}, neither root nor user {own}, who runs this"
@@ -137,16 +167,26 @@ mod tests {
     fn a_keytab_of_somebody_else_says_whose_it_is() {
         let dir = tempfile::tempdir().unwrap();
         fs::set_permissions(dir.path(), Permissions::from_mode(0o700)).unwrap();
-        let (metadata, denied) =
-            (fs::metadata(dir.path()).unwrap(), io::Error::from(io::ErrorKind::PermissionDenied));
-        let (user, uid, gid) = (user_name(), metadata.uid(), metadata.gid());
+        let metadata = fs::metadata(dir.path()).unwrap();
+        let denied = io::Error::from(io::ErrorKind::PermissionDenied);
+        let user = user_name();
+        let uid = metadata.uid();
+        let gid = metadata.gid();
         let error = unreadable(Path::new("/k"), &denied, Some(&metadata));
         let expected = format!(
             "user {user} may not read the keytab /k: it belongs to user {uid} and group {gid}, mode 0700"
         );
-        assert_eq!((error.problem, error.text), (Problem::KeytabUnreadable, expected));
+        assert_eq!(
+            (error.problem, error.text),
+            (Problem::KeytabUnreadable, expected)
+        );
         let error = unreadable(Path::new("/a/k"), &denied, None);
-        assert!(error.text.contains("may not enter a directory on the way to the keytab /a/k"), "{error}");
+        assert!(
+            error
+                .text
+                .contains("may not enter a directory on the way to the keytab /a/k"),
+            "{error}"
+        );
     }
 
     #[test]
@@ -154,17 +194,32 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("flume.keytab");
         let name = path.display().to_string();
-        let login = Login { principal: "flume/h@R".into(), keytab: path.clone() };
+        let login = Login {
+            principal: "flume/h@R".into(),
+            keytab: path.clone(),
+        };
         let fails = |login: &Login, problem: Problem, expected: &str| {
             let error = check(login).unwrap_err();
             assert_eq!((error.problem, error.text.as_str()), (problem, expected));
         };
-        fails(&login, Problem::KeytabMissing, &format!("the keytab {name} does not exist"));
-        let directory = Login { keytab: dir.path().into(), ..login.clone() };
+        fails(
+            &login,
+            Problem::KeytabMissing,
+            &format!("the keytab {name} does not exist"),
+        );
+        let directory = Login {
+            keytab: dir.path().into(),
+            ..login.clone()
+        };
         let text = format!("the keytab {} is not a file", dir.path().display());
         fails(&directory, Problem::KeytabUnreadable, &text);
 
-        let whole = [&[5, 2][..], &record("flume/h@R", 3, 18), &record("hdfs/h@R", 3, 23)].concat();
+        let whole = [
+            &[5, 2][..],
+            &record("flume/h@R", 3, 18),
+            &record("hdfs/h@R", 3, 23),
+        ]
+        .concat();
         fs::write(&path, &whole[..40]).unwrap();
         fails(
             &login,
@@ -175,15 +230,23 @@ mod tests {
         fs::write(&path, &whole).unwrap();
         fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
         assert_eq!(check(&login).unwrap().warnings, Vec::<String>::new());
-        let other = Login { principal: "nifi/h@R".into(), ..login.clone() };
-        let text = format!("the keytab {name} has no key of nifi/h@R; it has keys of flume/h@R, hdfs/h@R");
+        let other = Login {
+            principal: "nifi/h@R".into(),
+            ..login.clone()
+        };
+        let text =
+            format!("the keytab {name} has no key of nifi/h@R; it has keys of flume/h@R, hdfs/h@R");
         fails(&other, Problem::PrincipalNotInKeytab, &text);
 
         fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
-        let warning = format!("the keytab {name} is open to everybody, mode 0644: chmod 400 {name}");
+        let warning =
+            format!("the keytab {name} is open to everybody, mode 0644: chmod 400 {name}");
         assert_eq!(check(&login).unwrap().warnings, [warning]);
         fs::set_permissions(&path, Permissions::from_mode(0o440)).unwrap();
-        let weak = Login { principal: "hdfs/h".into(), ..login };
+        let weak = Login {
+            principal: "hdfs/h".into(),
+            ..login
+        };
         let warnings = check(&weak).unwrap().warnings;
         assert!(
             warnings[0].contains("open to its group") && warnings[1].contains("arcfour-hmac"),

@@ -51,7 +51,9 @@ const ENCRYPTIONS: &[(u16, bool, &str)] = &[
 impl Encryption {
     /// Whether KDCs of today take it without being told to.
     pub fn is_current(self) -> bool {
-        ENCRYPTIONS.iter().any(|(number, current, _)| *number == self.0 && *current)
+        ENCRYPTIONS
+            .iter()
+            .any(|(number, current, _)| *number == self.0 && *current)
     }
 }
 
@@ -105,14 +107,20 @@ impl Keytab {
         };
         let mut entries = vec![];
         for number in 1.. {
-            let Some((length, after)) = rest.split_first_chunk::<4>() else { break };
+            let Some((length, after)) = rest.split_first_chunk::<4>() else {
+                break;
+            };
             let length = i32::from_be_bytes(*length);
             let wanted = length.unsigned_abs() as usize;
             if wanted == 0 {
                 break;
             }
             let Some((record, after)) = after.split_at_checked(wanted) else {
-                return Err(KeytabError::Truncated { entry: number, there: after.len(), wanted });
+                return Err(KeytabError::Truncated {
+                    entry: number,
+                    there: after.len(),
+                    wanted,
+                });
             };
             if length > 0 {
                 entries.push(entry(record).ok_or(KeytabError::Damaged(number))?);
@@ -121,25 +129,40 @@ impl Keytab {
         }
         match rest {
             [] | [0, 0, 0, 0, ..] => Ok(Keytab { entries }),
-            _ => Err(KeytabError::Truncated { entry: entries.len() + 1, there: rest.len(), wanted: 4 }),
+            _ => Err(KeytabError::Truncated {
+                entry: entries.len() + 1,
+                there: rest.len(),
+                wanted: 4,
+            }),
         }
     }
 
     /// Whose keys it holds.
     pub fn principals(&self) -> BTreeSet<&str> {
-        self.entries.iter().map(|entry| entry.principal.as_str()).collect()
+        self.entries
+            .iter()
+            .map(|entry| entry.principal.as_str())
+            .collect()
     }
 
     /// The keys of a principal that have its newest version. One without a realm means any realm: Kerberos adds the
     /// default one.
     pub fn newest(&self, principal: &str) -> Vec<&Entry> {
-        let is = |entry: &&Entry| match principal.contains('@') {
-            true => entry.principal == principal,
-            false => entry.principal.rsplit_once('@').is_some_and(|(name, _)| name == principal),
+        let is = |entry: &&Entry| {
+            if principal.contains('@') {
+                entry.principal == principal
+            } else {
+                entry
+                    .principal
+                    .rsplit_once('@')
+                    .is_some_and(|(name, _)| name == principal)
+            }
         };
         let keys: Vec<_> = self.entries.iter().filter(is).collect();
         let newest = keys.iter().map(|entry| entry.kvno).max();
-        keys.into_iter().filter(|entry| Some(entry.kvno) == newest).collect()
+        keys.into_iter()
+            .filter(|entry| Some(entry.kvno) == newest)
+            .collect()
     }
 }
 
@@ -161,9 +184,17 @@ fn entry(record: &[u8]) -> Option<Entry> {
     let encryption = Encryption(record.number_16()?);
     record.counted()?;
     // Written since 1.1; zero means that the short one holds.
-    let kvno = record.number_32().filter(|kvno| *kvno != 0).unwrap_or(short_kvno.into());
+    let kvno = record
+        .number_32()
+        .filter(|kvno| *kvno != 0)
+        .unwrap_or(short_kvno.into());
     let written = SystemTime::UNIX_EPOCH + Duration::from_secs(written.into());
-    Some(Entry { principal: format!("{name}@{realm}"), kvno, encryption, written })
+    Some(Entry {
+        principal: format!("{name}@{realm}"),
+        kvno,
+        encryption,
+        written,
+    })
 }
 
 struct Record<'a>(&'a [u8]);
@@ -264,16 +295,37 @@ pub(crate) mod tests {
         let whole = file(&[record("flume@R", 1, 18), record("other@R", 1, 18)]);
         let first = 4 + i32::from_be_bytes(whole[2..6].try_into().unwrap()) as usize;
         check(&[], "is empty");
-        check(b"BEGIN", "is no keytab: it begins with [42, 45, 47, 49], not with 05 02");
-        check(&[5, 1, 0], "is of version 1, which is not supported: write it again with `ktutil`");
-        check(&whole[..20], "is truncated: of entry 1 there are 14 of 37 bytes");
-        check(&whole[..2 + first + 10], "is truncated: of entry 2 there are 6 of 37 bytes");
-        check(&whole[..2 + first + 3], "is truncated: of entry 2 there are 3 of 4 bytes");
+        check(
+            b"BEGIN",
+            "is no keytab: it begins with [42, 45, 47, 49], not with 05 02",
+        );
+        check(
+            &[5, 1, 0],
+            "is of version 1, which is not supported: write it again with `ktutil`",
+        );
+        check(
+            &whole[..20],
+            "is truncated: of entry 1 there are 14 of 37 bytes",
+        );
+        check(
+            &whole[..2 + first + 10],
+            "is truncated: of entry 2 there are 6 of 37 bytes",
+        );
+        check(
+            &whole[..2 + first + 3],
+            "is truncated: of entry 2 there are 3 of 4 bytes",
+        );
         let mut damaged = whole.clone();
         damaged[6] = 0xff;
         check(&damaged, "is damaged: entry 1 does not fit into its length");
         assert_eq!(Keytab::parse(&[5, 2]).unwrap(), Keytab::default());
-        assert_eq!(Keytab::parse(&[&whole[..], &[0; 7]].concat()).unwrap().entries.len(), 2);
+        assert_eq!(
+            Keytab::parse(&[&whole[..], &[0; 7]].concat())
+                .unwrap()
+                .entries
+                .len(),
+            2
+        );
     }
 
     /// The fuzz target goes further.

@@ -37,13 +37,14 @@ impl Ticket {
 /// # Errors
 /// The first thing that stands in the way.
 pub async fn log_in(login: &Login, limit: Duration) -> Result<(Ticket, Checked), IdentityError> {
-    let (on_it, login) = (login.clone(), login);
+    let on_it = login.clone();
     let done = on_thread(limit, move || {
         let checked = check(&on_it)?;
         let ticket = ask(&on_it, &checked.keytab)?;
         Ok((ticket, checked))
     });
-    done.await.unwrap_or_else(|stuck| Err(late(login, limit, stuck)))
+    done.await
+        .unwrap_or_else(|stuck| Err(late(login, limit, stuck)))
 }
 
 /// The login itself. Blocks for as long as `krb5.conf` lets the KDC think.
@@ -53,24 +54,40 @@ fn ask(login: &Login, keytab: &Keytab) -> Result<Ticket, IdentityError> {
     let credential = Credential::from_keytab(&login.principal, &login.keytab).map_err(explained)?;
     let seconds = credential.lifetime_seconds().map_err(explained)?;
     let principal = credential.principal().map_err(explained)?;
-    Ok(Ticket { principal, since, expires: since + Duration::from_secs(seconds.into()) })
+    Ok(Ticket {
+        principal,
+        since,
+        expires: since + Duration::from_secs(seconds.into()),
+    })
 }
 
 fn late(login: &Login, limit: Duration, stuck: blocking::Stuck) -> IdentityError {
-    let (principal, seconds) = (&login.principal, limit.as_secs());
+    let principal = &login.principal;
+    let seconds = limit.as_secs();
     let text = match stuck {
         blocking::Stuck::Late => format!("the login of {principal} did not end within {seconds} s"),
-        blocking::Stuck::Full => format!("the login of {principal} waits: too many before it have not ended"),
-        blocking::Stuck::Failed => format!("the login of {principal} failed within the Kerberos library"),
+        blocking::Stuck::Full => {
+            format!("the login of {principal} waits: too many before it have not ended")
+        }
+        blocking::Stuck::Failed => {
+            format!("the login of {principal} failed within the Kerberos library")
+        }
     };
-    let hint = format!("the KDC or the name service does not answer; KDCs are named in {}", krb5_conf());
+    let hint = format!(
+        "the KDC or the name service does not answer; KDCs are named in {}",
+        krb5_conf()
+    );
     IdentityError::new(Problem::TimedOut, text, hint)
 }
 
 /// What the library says, as a message and a hint.
 fn explain(login: &Login, keytab: &Keytab, error: &Error) -> IdentityError {
-    let (principal, said, conf) = (&login.principal, &error.text, krb5_conf());
-    let realm = principal.rsplit_once('@').map_or("the default realm", |(_, realm)| realm);
+    let principal = &login.principal;
+    let said = &error.text;
+    let conf = krb5_conf();
+    let realm = principal
+        .rsplit_once('@')
+        .map_or("the default realm", |(_, realm)| realm);
     let (problem, text, hint) = match error.minor {
         _ if error.major == 0 => (
             Problem::LibraryMissing,
@@ -147,9 +164,19 @@ fn explain(login: &Login, keytab: &Keytab, error: &Error) -> IdentityError {
 /// "/x/flume.keytab (version 2 of 2026-01-02T03:04:05Z, aes256-cts-hmac-sha1-96)"
 fn keys(login: &Login, keytab: &Keytab) -> String {
     let newest = keytab.newest(&login.principal);
-    let types: Vec<_> = newest.iter().map(|key| key.encryption.to_string()).collect();
-    let first = newest.first().map(|key| format!("version {} of {}, ", key.kvno, shown(key.written)));
-    format!("{} ({}{})", login.keytab.display(), first.unwrap_or_default(), types.join(", "))
+    let types: Vec<_> = newest
+        .iter()
+        .map(|key| key.encryption.to_string())
+        .collect();
+    let first = newest
+        .first()
+        .map(|key| format!("version {} of {}, ", key.kvno, shown(key.written)));
+    format!(
+        "{} ({}{})",
+        login.keytab.display(),
+        first.unwrap_or_default(),
+        types.join(", ")
+    )
 }
 
 /// Where the library looks.
@@ -177,32 +204,77 @@ mod tests {
 
     #[test]
     fn each_refusal_has_its_message() {
-        let login = Login { principal: "flume/h@R".into(), keytab: "/k".into() };
+        let login = Login {
+            principal: "flume/h@R".into(),
+            keytab: "/k".into(),
+        };
         let keytab = Keytab::parse(&[&[5, 2][..], &record("flume/h@R", 3, 18)].concat()).unwrap();
         let check = |major: u32, minor: i32, problem: Problem, expected: &str| {
-            let explained = explain(&login, &keytab, &Error { major, minor, text: "SAID".into() });
+            let explained = explain(
+                &login,
+                &keytab,
+                &Error {
+                    major,
+                    minor,
+                    text: "SAID".into(),
+                },
+            );
             assert_eq!(explained.problem, problem);
             assert!(explained.text.contains(expected), "{explained}");
             assert!(explained.text.contains("SAID") && !explained.hint.is_empty());
         };
         let failure = 0xd_0000;
         check(0, 0, Problem::LibraryMissing, "");
-        check(failure, code::KDC_UNREACHABLE, Problem::KdcUnreachable, "no KDC of R answers");
-        check(failure, code::REALM_UNKNOWN, Problem::RealmUnknown, "the realm R of flume/h@R has no KDC");
+        check(
+            failure,
+            code::KDC_UNREACHABLE,
+            Problem::KdcUnreachable,
+            "no KDC of R answers",
+        );
+        check(
+            failure,
+            code::REALM_UNKNOWN,
+            Problem::RealmUnknown,
+            "the realm R of flume/h@R has no KDC",
+        );
         check(failure, code::SKEW, Problem::ClockSkew, "the clocks");
-        check(failure, code::CLIENT_UNKNOWN, Problem::PrincipalUnknown, "does not know flume/h@R");
+        check(
+            failure,
+            code::CLIENT_UNKNOWN,
+            Problem::PrincipalUnknown,
+            "does not know flume/h@R",
+        );
         let key = "the key of flume/h@R in /k (version 3 of 2023-11-14T22:13:20Z, aes256-cts-hmac-sha1-96)";
         check(failure, code::PREAUTH_FAILED, Problem::WrongKey, key);
-        check(failure, code::CLIENT_REVOKED, Problem::PrincipalLocked, "has locked flume/h@R");
-        check(failure, code::CONFIG_BAD_FORMAT, Problem::Krb5Conf, "cannot read");
-        check(11 << 16, 100_001, Problem::ClockSkew, "had expired when it came");
+        check(
+            failure,
+            code::CLIENT_REVOKED,
+            Problem::PrincipalLocked,
+            "has locked flume/h@R",
+        );
+        check(
+            failure,
+            code::CONFIG_BAD_FORMAT,
+            Problem::Krb5Conf,
+            "cannot read",
+        );
+        check(
+            11 << 16,
+            100_001,
+            Problem::ClockSkew,
+            "had expired when it came",
+        );
         check(failure, 12345, Problem::Other, "(0xd0000, 12345)");
     }
 
     #[test]
     fn a_ticket_is_renewed_after_four_fifths_of_its_life() {
         let since = SystemTime::UNIX_EPOCH;
-        let ticket = Ticket { principal: String::new(), since, expires: since + Duration::from_secs(100) };
+        let ticket = Ticket {
+            principal: String::new(),
+            since,
+            expires: since + Duration::from_secs(100),
+        };
         assert_eq!(ticket.renew_at(), since + Duration::from_secs(80));
     }
 }

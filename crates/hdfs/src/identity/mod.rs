@@ -58,34 +58,59 @@ impl Identity {
         keytab: Option<&str>,
         proxy_user: Option<&str>,
     ) -> Result<Identity, Misfit> {
-        let set = |text: Option<&str>| text.map(str::trim).filter(|text| !text.is_empty()).map(String::from);
+        let set = |text: Option<&str>| {
+            text.map(str::trim)
+                .filter(|text| !text.is_empty())
+                .map(String::from)
+        };
         let login = match (set(principal), set(keytab)) {
             (None, None) => None,
-            (Some(principal), Some(keytab)) => Some(Login { principal, keytab: keytab.into() }),
+            (Some(principal), Some(keytab)) => Some(Login {
+                principal,
+                keytab: keytab.into(),
+            }),
             (Some(_), None) => {
-                let text = "must be set together with the principal: there is no other way to log in";
-                return Err(Misfit { property: "kerberosKeytab", text });
+                let text =
+                    "must be set together with the principal: there is no other way to log in";
+                return Err(Misfit {
+                    property: "kerberosKeytab",
+                    text,
+                });
             }
             (None, Some(_)) => {
-                let text = "must be set together with the keytab, which may hold the keys of several";
-                return Err(Misfit { property: "kerberosPrincipal", text });
+                let text =
+                    "must be set together with the keytab, which may hold the keys of several";
+                return Err(Misfit {
+                    property: "kerberosPrincipal",
+                    text,
+                });
             }
         };
-        Ok(Identity { login, proxy_user: set(proxy_user) })
+        Ok(Identity {
+            login,
+            proxy_user: set(proxy_user),
+        })
     }
 
     /// The same with `_HOST` replaced, and with `HADOOP_PROXY_USER` where it counts. Asks the system's name service,
     /// so it blocks.
     pub fn resolved(self) -> Identity {
-        let Identity { login, proxy_user } = self.acting_for(std::env::var("HADOOP_PROXY_USER").ok());
-        let login = login.map(|login| Login { principal: resolve_host(&login.principal), ..login });
+        let Identity { login, proxy_user } =
+            self.acting_for(std::env::var("HADOOP_PROXY_USER").ok());
+        let login = login.map(|login| Login {
+            principal: resolve_host(&login.principal),
+            ..login
+        });
         Identity { login, proxy_user }
     }
 
     /// As in Flume, the environment may name whom somebody acts for who does not log in by a keytab.
     fn acting_for(self, user: Option<String>) -> Identity {
         let user = user.filter(|user| self.login.is_none() && !user.is_empty());
-        Identity { proxy_user: self.proxy_user.or(user), login: self.login }
+        Identity {
+            proxy_user: self.proxy_user.or(user),
+            login: self.login,
+        }
     }
 }
 
@@ -103,7 +128,11 @@ pub struct IdentityError {
 
 impl IdentityError {
     pub(crate) fn new(problem: Problem, text: impl Into<String>, hint: impl Into<String>) -> Self {
-        IdentityError { problem, text: text.into(), hint: hint.into() }
+        IdentityError {
+            problem,
+            text: text.into(),
+            hint: hint.into(),
+        }
     }
 }
 
@@ -146,15 +175,27 @@ mod tests {
 
     #[test]
     fn principal_and_keytab_are_set_together() {
-        let property =
-            |principal, keytab| Identity::new(principal, keytab, None).err().map(|misfit| misfit.property);
+        let property = |principal, keytab| {
+            Identity::new(principal, keytab, None)
+                .err()
+                .map(|misfit| misfit.property)
+        };
         assert_eq!(property(Some("flume@R"), None), Some("kerberosKeytab"));
         assert_eq!(property(Some("flume@R"), Some(" ")), Some("kerberosKeytab"));
         assert_eq!(property(None, Some("/k")), Some("kerberosPrincipal"));
         assert_eq!(property(Some(""), None), None);
         let identity = Identity::new(Some(" flume@R "), Some("/k"), Some("")).unwrap();
-        let login = Login { principal: "flume@R".into(), keytab: "/k".into() };
-        assert_eq!(identity, Identity { login: Some(login), proxy_user: None });
+        let login = Login {
+            principal: "flume@R".into(),
+            keytab: "/k".into(),
+        };
+        assert_eq!(
+            identity,
+            Identity {
+                login: Some(login),
+                proxy_user: None
+            }
+        );
     }
 
     #[test]

@@ -12,7 +12,9 @@ pub fn resolve_host(principal: &str) -> String {
 
 /// The same for another host: a server's principal, as seen from its address. Blocks.
 pub(crate) fn resolve_for(principal: &str, host: &str) -> String {
-    resolve_with(principal, || canonical_name(host).unwrap_or_else(|| host.into()))
+    resolve_with(principal, || {
+        canonical_name(host).unwrap_or_else(|| host.into())
+    })
 }
 
 fn resolve_with(principal: &str, name: impl FnOnce() -> String) -> String {
@@ -34,12 +36,19 @@ pub fn canonical_host_name() -> String {
 fn canonical_name(host: &str) -> Option<String> {
     let addresses: Vec<IpAddr> = dns_lookup::lookup_host(host).ok()?.collect();
     // Java prefers IPv4, too.
-    let address = addresses.iter().find(|address| address.is_ipv4()).or(addresses.first())?;
+    let address = addresses
+        .iter()
+        .find(|address| address.is_ipv4())
+        .or(addresses.first())?;
     let full = dns_lookup::lookup_addr(address).ok();
     let leads_back = |full: &String| {
-        dns_lookup::lookup_host(full).is_ok_and(|mut addresses| addresses.any(|found| found == *address))
+        dns_lookup::lookup_host(full)
+            .is_ok_and(|mut addresses| addresses.any(|found| found == *address))
     };
-    Some(full.filter(leads_back).unwrap_or_else(|| address.to_string()))
+    Some(
+        full.filter(leads_back)
+            .unwrap_or_else(|| address.to_string()),
+    )
 }
 
 #[cfg(test)]
@@ -49,9 +58,15 @@ mod tests {
     #[test]
     fn the_host_is_filled_into_principals_of_three_parts() {
         let check = |principal: &str, expected: &str| {
-            assert_eq!(resolve_with(principal, || "Node7.Example.COM".into()), expected);
+            assert_eq!(
+                resolve_with(principal, || "Node7.Example.COM".into()),
+                expected
+            );
         };
-        check("flume/_HOST@EXAMPLE.COM", "flume/node7.example.com@EXAMPLE.COM");
+        check(
+            "flume/_HOST@EXAMPLE.COM",
+            "flume/node7.example.com@EXAMPLE.COM",
+        );
         check("flume/host@EXAMPLE.COM", "flume/host@EXAMPLE.COM");
         check("flume/_HOST", "flume/_HOST");
         check("flume/_host@R", "flume/_host@R");

@@ -67,13 +67,17 @@ impl Shown {
 impl Session {
     /// The session of a login whose `_HOST` is resolved. Nobody is asked yet.
     pub fn of(login: &Login) -> Arc<Session> {
-        static SESSIONS: LazyLock<Mutex<HashMap<Login, Weak<Session>>>> = LazyLock::new(Mutex::default);
+        static SESSIONS: LazyLock<Mutex<HashMap<Login, Weak<Session>>>> =
+            LazyLock::new(Mutex::default);
         let mut sessions = SESSIONS.lock();
         sessions.retain(|_, session| session.strong_count() > 0);
         if let Some(session) = sessions.get(login).and_then(Weak::upgrade) {
             return session;
         }
-        let session = Arc::new(Session { login: login.clone(), known: Mutex::default() });
+        let session = Arc::new(Session {
+            login: login.clone(),
+            known: Mutex::default(),
+        });
         sessions.insert(login.clone(), Arc::downgrade(&session));
         session
     }
@@ -85,7 +89,10 @@ impl Session {
     pub async fn open(&self) -> Result<Vec<String>, IdentityError> {
         {
             let known = self.known.lock();
-            let fresh = known.ticket.as_ref().is_some_and(|ticket| ticket.renew_at() > SystemTime::now());
+            let fresh = known
+                .ticket
+                .as_ref()
+                .is_some_and(|ticket| ticket.renew_at() > SystemTime::now());
             if fresh && known.keytab == stamp(&self.login.keytab) {
                 return Ok(known.warnings.clone());
             }
@@ -104,9 +111,12 @@ impl Session {
 
     /// Logs the first failure of a row, and its end.
     async fn renew_in_background(&self) {
-        let (failing, principal) = (self.known.lock().error.is_some(), &self.login.principal);
+        let failing = self.known.lock().error.is_some();
+        let principal = &self.login.principal;
         match self.renew().await {
-            Err(error) if !failing => tracing::warn!("{principal}: the ticket cannot be renewed: {error}"),
+            Err(error) if !failing => {
+                tracing::warn!("{principal}: the ticket cannot be renewed: {error}")
+            }
             Ok(_) if failing => tracing::info!("{principal}: the ticket is renewed again"),
             _ => {}
         }
@@ -115,7 +125,10 @@ impl Session {
     /// Claims the renewal.
     fn is_due(&self, now: SystemTime) -> bool {
         let mut known = self.known.lock();
-        let old = known.ticket.as_ref().is_none_or(|ticket| ticket.renew_at() <= now);
+        let old = known
+            .ticket
+            .as_ref()
+            .is_none_or(|ticket| ticket.renew_at() <= now);
         let late = known.not_before.is_none_or(|time| time <= now);
         let due = !known.renewing && late && (old || known.keytab != stamp(&self.login.keytab));
         known.renewing |= due;
@@ -131,8 +144,12 @@ impl Session {
         match result {
             Ok((ticket, checked)) => {
                 let warnings = checked.warnings.clone();
-                *known =
-                    Known { ticket: Some(ticket), keytab, warnings: checked.warnings, ..Known::default() };
+                *known = Known {
+                    ticket: Some(ticket),
+                    keytab,
+                    warnings: checked.warnings,
+                    ..Known::default()
+                };
                 Ok(warnings)
             }
             Err(error) => {
@@ -150,21 +167,33 @@ impl Session {
 
     /// Who the KDC says it is: in full, with the realm. `None` before the first login.
     pub fn full_principal(&self) -> Option<String> {
-        self.known.lock().ticket.as_ref().map(|ticket| ticket.principal.clone())
+        self.known
+            .lock()
+            .ticket
+            .as_ref()
+            .map(|ticket| ticket.principal.clone())
     }
 
     /// When the ticket expires; `None` before the first login.
     pub fn expires(&self) -> Option<SystemTime> {
-        self.known.lock().ticket.as_ref().map(|ticket| ticket.expires)
+        self.known
+            .lock()
+            .ticket
+            .as_ref()
+            .map(|ticket| ticket.expires)
     }
 
     /// Writes it where an operator looks.
     pub fn show(&self, shown: &Shown) {
         let known = self.known.lock();
         shown.principal.set(self.principal());
-        shown
-            .expiry
-            .set(known.ticket.as_ref().map(|ticket| login::shown(ticket.expires)).unwrap_or_default());
+        shown.expiry.set(
+            known
+                .ticket
+                .as_ref()
+                .map(|ticket| login::shown(ticket.expires))
+                .unwrap_or_default(),
+        );
         shown.error.set(known.error.clone().unwrap_or_default());
     }
 }
@@ -183,7 +212,10 @@ mod tests {
     use super::*;
 
     fn login(dir: &tempfile::TempDir) -> Login {
-        Login { principal: "flume/h@R".into(), keytab: dir.path().join("k") }
+        Login {
+            principal: "flume/h@R".into(),
+            keytab: dir.path().join("k"),
+        }
     }
 
     #[test]
@@ -191,7 +223,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let session = Session::of(&login(&dir));
         assert!(Arc::ptr_eq(&session, &Session::of(&login(&dir))));
-        let other = Login { principal: "flume2@R".into(), ..login(&dir) };
+        let other = Login {
+            principal: "flume2@R".into(),
+            ..login(&dir)
+        };
         assert!(!Arc::ptr_eq(&session, &Session::of(&other)));
     }
 
@@ -199,13 +234,22 @@ mod tests {
     fn a_ticket_is_due_when_old_or_when_the_keytab_was_replaced() {
         let dir = tempfile::tempdir().unwrap();
         let session = Session::of(&login(&dir));
-        let (since, path) = (SystemTime::now(), dir.path().join("k"));
+        let since = SystemTime::now();
+        let path = dir.path().join("k");
         let at = |seconds: u64| since + Duration::from_secs(seconds);
         fs::write(&path, "1").unwrap();
         let fetched = |session: &Session| {
-            let ticket = Ticket { principal: String::new(), since, expires: at(100) };
+            let ticket = Ticket {
+                principal: String::new(),
+                since,
+                expires: at(100),
+            };
             let keytab = stamp(&path);
-            *session.known.lock() = Known { ticket: Some(ticket), keytab, ..Known::default() };
+            *session.known.lock() = Known {
+                ticket: Some(ticket),
+                keytab,
+                ..Known::default()
+            };
         };
         assert!(session.is_due(at(0)) && !session.is_due(at(0)));
         fetched(&session);
@@ -225,7 +269,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let session = Session::of(&login(&dir));
         let error = session.open().await.unwrap_err();
-        let (metrics, text) = (Metrics::default(), error.to_string());
+        let metrics = Metrics::default();
+        let text = error.to_string();
         session.show(&Shown::among(&metrics));
         assert!(metrics.text("KerberosLastError").get().ends_with(&text));
         assert_eq!(metrics.text("KerberosPrincipal").get(), "flume/h@R");

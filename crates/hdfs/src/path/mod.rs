@@ -49,14 +49,21 @@ pub(crate) enum HeaderValues {
 }
 
 impl Choice for HeaderValues {
-    const CHOICES: &'static [(&'static str, Self)] =
-        &[("PATH", HeaderValues::Path), ("NAME", HeaderValues::Name), ("ANY", HeaderValues::Any)];
+    const CHOICES: &'static [(&'static str, Self)] = &[
+        ("PATH", HeaderValues::Path),
+        ("NAME", HeaderValues::Name),
+        ("ANY", HeaderValues::Any),
+    ];
 }
 
 impl Template {
     /// Parses; `Err` says what is wrong with the text.
     pub(crate) fn parse(text: &str, values: HeaderValues) -> Result<Template, String> {
-        let mut template = Template { segments: vec![], values, second: None };
+        let mut template = Template {
+            segments: vec![],
+            values,
+            second: None,
+        };
         let mut rest = text;
         while let Some(at) = rest.find('%') {
             template.push_text(&rest[..at]);
@@ -79,7 +86,9 @@ impl Template {
 
     /// Whether it depends on the time of the event.
     pub(crate) fn timed(&self) -> bool {
-        self.segments.iter().any(|segment| matches!(segment, Segment::Time(..) | Segment::Millis))
+        self.segments
+            .iter()
+            .any(|segment| matches!(segment, Segment::Time(..) | Segment::Millis))
     }
 
     /// Whether a header comes first.
@@ -89,9 +98,13 @@ impl Template {
 
     /// The parts of the host that are to be filled in before anything is rendered.
     pub(crate) fn host_parts(&self) -> impl Iterator<Item = HostPart> {
-        self.segments
-            .iter()
-            .filter_map(|segment| if let Segment::Host(part) = segment { Some(*part) } else { None })
+        self.segments.iter().filter_map(|segment| {
+            if let Segment::Host(part) = segment {
+                Some(*part)
+            } else {
+                None
+            }
+        })
     }
 
     /// Fills in the host.
@@ -114,7 +127,11 @@ impl Template {
         now: Timestamp,
         out: &mut String,
     ) -> Result<(), String> {
-        let millis = if self.timed() { clock.millis(event, now)? } else { 0 };
+        let millis = if self.timed() {
+            clock.millis(event, now)?
+        } else {
+            0
+        };
         if self.timed() {
             self.set_second(clock, millis)?;
         }
@@ -206,7 +223,10 @@ enum Escape<'a> {
 /// The escape at the start of a text that begins with `%`, and what follows it.
 fn split_escape(text: &str) -> (Escape<'_>, &str) {
     let inside = |open: char, close: char, more: &[char]| {
-        let (word, rest) = text.strip_prefix('%')?.strip_prefix(open)?.split_once(close)?;
+        let (word, rest) = text
+            .strip_prefix('%')?
+            .strip_prefix(open)?
+            .split_once(close)?;
         let fits = |c: char| c.is_ascii_alphanumeric() || c == '_' || more.contains(&c);
         (!word.is_empty() && word.chars().all(fits)).then_some((word, rest))
     };

@@ -42,14 +42,21 @@ impl Scalar for RoundUnit {
     const TYPE: &'static str = "choice";
 
     fn parse(text: &str) -> Result<Self, String> {
-        let units = [("second", RoundUnit::Second), ("minute", RoundUnit::Minute), ("hour", RoundUnit::Hour)];
-        let found = units.iter().find(|(name, _)| name.eq_ignore_ascii_case(text));
+        let units = [
+            ("second", RoundUnit::Second),
+            ("minute", RoundUnit::Minute),
+            ("hour", RoundUnit::Hour),
+        ];
+        let found = units
+            .iter()
+            .find(|(name, _)| name.eq_ignore_ascii_case(text));
         Ok(found.map_or(RoundUnit::Unknown, |(_, unit)| *unit))
     }
 
     fn doubt(text: &str) -> Option<&'static str> {
         let unknown = Self::parse(text) == Ok(RoundUnit::Unknown);
-        unknown.then_some("is none of `second`, `minute`, `hour`, so nothing is rounded, as in Flume")
+        unknown
+            .then_some("is none of `second`, `minute`, `hour`, so nothing is rounded, as in Flume")
     }
 }
 
@@ -60,23 +67,36 @@ impl Clock {
             return Ok(now.as_millisecond());
         }
         let Some(text) = event.headers.get("timestamp") else {
-            return Err("the event has no header `timestamp`, which the escapes of time need; \
+            return Err(
+                "the event has no header `timestamp`, which the escapes of time need; \
                         add a timestamp interceptor, or set hdfs.useLocalTimeStamp"
-                .into());
+                    .into(),
+            );
         };
-        text.parse().map_err(|_| format!("the header `timestamp` is not a number of milliseconds: `{text}`"))
+        text.parse().map_err(|_| {
+            format!("the header `timestamp` is not a number of milliseconds: `{text}`")
+        })
     }
 
     /// The moment at `millis`, rounded.
     pub(super) fn moment(&self, millis: i64) -> Result<Zoned, String> {
         let at = Timestamp::from_millisecond(millis).map_err(|_| {
-            format!("the header `timestamp` is beyond the year 9999; it counts milliseconds: {millis}")
+            format!(
+                "the header `timestamp` is beyond the year 9999; it counts milliseconds: {millis}"
+            )
         })?;
         let moment = at.to_zoned(self.zone.clone());
-        let Some(rounding) = self.rounding else { return Ok(moment) };
+        let Some(rounding) = self.rounding else {
+            return Ok(moment);
+        };
         // Java goes through wall-clock time, and of two moments with equal wall-clock time takes the later one.
-        let rounded = self.zone.to_ambiguous_timestamp(rounding.apply(moment.datetime())).later();
-        rounded.map(|at| at.to_zoned(self.zone.clone())).map_err(|error| error.to_string())
+        let rounded = self
+            .zone
+            .to_ambiguous_timestamp(rounding.apply(moment.datetime()))
+            .later();
+        rounded
+            .map(|at| at.to_zoned(self.zone.clone()))
+            .map_err(|error| error.to_string())
     }
 }
 

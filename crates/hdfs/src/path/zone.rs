@@ -16,7 +16,9 @@ impl Scalar for Zone {
     }
 
     fn doubt(text: &str) -> Option<&'static str> {
-        find(text).is_none().then_some("is no time zone that Java knows, so it is GMT, as in Flume")
+        find(text)
+            .is_none()
+            .then_some("is no time zone that Java knows, so it is GMT, as in Flume")
     }
 }
 
@@ -53,7 +55,10 @@ const OLD_NAMES: &[(&str, &str)] = &[
 ];
 
 fn find(name: &str) -> Option<TimeZone> {
-    let name = OLD_NAMES.iter().find(|(old, _)| *old == name).map_or(name, |(_, name)| name);
+    let name = OLD_NAMES
+        .iter()
+        .find(|(old, _)| *old == name)
+        .map_or(name, |(_, name)| name);
     if let Some(offset) = name.strip_prefix("GMT").and_then(custom_offset) {
         return Some(TimeZone::fixed(offset));
     }
@@ -61,7 +66,9 @@ fn find(name: &str) -> Option<TimeZone> {
         return Some(TimeZone::UTC);
     }
     // The database ignores case; Java does not.
-    TimeZone::get(name).ok().filter(|zone| zone.iana_name() == Some(name))
+    TimeZone::get(name)
+        .ok()
+        .filter(|zone| zone.iana_name() == Some(name))
 }
 
 /// `+8`, `-3:30`, `+0530`: hours below 24, and minutes of two digits.
@@ -78,8 +85,11 @@ fn custom_offset(text: &str) -> Option<Offset> {
         _ => return None,
     };
     let number = |text: &str, lengths: &[usize], below: i32| {
-        let digits = text.bytes().all(|byte| byte.is_ascii_digit()) && lengths.contains(&text.len());
-        text.parse::<i32>().ok().filter(|number| digits && *number < below)
+        let digits =
+            text.bytes().all(|byte| byte.is_ascii_digit()) && lengths.contains(&text.len());
+        text.parse::<i32>()
+            .ok()
+            .filter(|number| digits && *number < below)
     };
     let seconds = number(hours, &[1, 2], 24)? * 3600 + number(minutes, &[2], 60)? * 60;
     Offset::from_seconds(sign * seconds).ok()

@@ -23,7 +23,11 @@ pub(super) fn explain(
     client: &ClientSettings,
     error: &RpcError,
 ) -> ProbeError {
-    let asked = Asked { namenode, identity, client };
+    let asked = Asked {
+        namenode,
+        identity,
+        client,
+    };
     let (problem, text, hint) = match error {
         RpcError::Network(error) => asked.network(error),
         RpcError::TimedOut(seconds) => (
@@ -40,7 +44,11 @@ pub(super) fn explain(
         RpcError::Kerberos(error) => asked.kerberos(error),
         RpcError::Negotiation(refusal) => asked.refusal(refusal),
     };
-    ProbeError { problem, text, hint }
+    ProbeError {
+        problem,
+        text,
+        hint,
+    }
 }
 
 /// The most telling of several; the others follow it.
@@ -49,12 +57,22 @@ pub(super) fn together(mut refused: Vec<ProbeError>) -> ProbeError {
     let mut refused = refused.into_iter();
     let Some(first) = refused.next() else {
         let text = "the cluster has no NameNode".into();
-        return ProbeError { problem: ProbeProblem::Unreachable, text, hint: "configure one".into() };
+        return ProbeError {
+            problem: ProbeProblem::Unreachable,
+            text,
+            hint: "configure one".into(),
+        };
     };
-    let others: Vec<_> = refused.map(|refusal| refusal.text).filter(|text| *text != first.text).collect();
+    let others: Vec<_> = refused
+        .map(|refusal| refusal.text)
+        .filter(|text| *text != first.text)
+        .collect();
     match &others[..] {
         [] => first,
-        others => ProbeError { text: format!("{} ({})", first.text, others.join("; ")), ..first },
+        others => ProbeError {
+            text: format!("{} ({})", first.text, others.join("; ")),
+            ..first
+        },
     }
 }
 
@@ -70,17 +88,19 @@ impl Asked<'_> {
     fn network(&self, error: &std::io::Error) -> Explained {
         let namenode = self.namenode;
         let (text, hint) = match error.kind() {
-            ErrorKind::ConnectionRefused => {
-                (format!("nobody listens at {namenode}"), "is the NameNode up, and is this its RPC port?")
-            }
+            ErrorKind::ConnectionRefused => (
+                format!("nobody listens at {namenode}"),
+                "is the NameNode up, and is this its RPC port?",
+            ),
             // Also what a server does that speaks another protocol, and one that is short of threads.
             ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => (
                 format!("NameNode {namenode} closed the connection without an answer"),
                 "its log says why; is this its RPC port?",
             ),
-            _ => {
-                (format!("NameNode {namenode} cannot be reached: {error}"), "is the host right, and routed?")
-            }
+            _ => (
+                format!("NameNode {namenode} cannot be reached: {error}"),
+                "is the host right, and routed?",
+            ),
         };
         (ProbeProblem::Unreachable, text, hint.into())
     }
@@ -141,8 +161,13 @@ impl Asked<'_> {
     }
 
     fn kerberos(&self, error: &flume_gss::Error) -> Explained {
-        let (namenode, said) = (self.namenode, &error.text);
-        let service = self.client.namenode_principal.as_deref().unwrap_or("its principal");
+        let namenode = self.namenode;
+        let said = &error.text;
+        let service = self
+            .client
+            .namenode_principal
+            .as_deref()
+            .unwrap_or("its principal");
         match error.minor {
             code::SERVICE_UNKNOWN => (
                 ProbeProblem::NoTicket,
@@ -185,7 +210,11 @@ impl Asked<'_> {
                 "hadoop.rpc.protection in core-site.xml must name what the NameNode has",
             ),
         };
-        (problem, format!("NameNode {namenode}: {refusal}"), hint.into())
+        (
+            problem,
+            format!("NameNode {namenode}: {refusal}"),
+            hint.into(),
+        )
     }
 
     fn user(&self) -> String {

@@ -85,9 +85,15 @@ pub async fn probe(
     client: &ClientSettings,
     limit: Duration,
 ) -> Result<Accepted, ProbeError> {
-    let asked = namenodes.iter().map(|namenode| ask(namenode, identity, client, limit));
-    let (mut accepted, mut refused) = (vec![], vec![]);
-    for (namenode, answer) in namenodes.iter().zip(futures_util::future::join_all(asked).await) {
+    let asked = namenodes
+        .iter()
+        .map(|namenode| ask(namenode, identity, client, limit));
+    let mut accepted = vec![];
+    let mut refused = vec![];
+    for (namenode, answer) in namenodes
+        .iter()
+        .zip(futures_util::future::join_all(asked).await)
+    {
         match answer {
             Ok(answer) => accepted.push(answer),
             Err(error) => refused.push(explain::explain(namenode, identity, client, &error)),
@@ -106,10 +112,19 @@ async fn ask(
     client: &ClientSettings,
     limit: Duration,
 ) -> Result<Accepted, RpcError> {
-    let (start, deadline) = (Instant::now(), Instant::now() + limit);
+    let start = Instant::now();
+    let deadline = Instant::now() + limit;
     let mut connection = connect(namenode, identity, client, limit).await?;
-    connection.call("getFileInfo", &GetFileInfoRequest { path: "/".into() }, deadline).await?;
-    let Connection { protection, server, .. } = &connection;
+    connection
+        .call(
+            "getFileInfo",
+            &GetFileInfoRequest { path: "/".into() },
+            deadline,
+        )
+        .await?;
+    let Connection {
+        protection, server, ..
+    } = &connection;
     Ok(Accepted {
         namenode: namenode.clone(),
         server: server.clone(),
@@ -165,7 +180,10 @@ pub fn simple_user() -> String {
     if let Some(claimed) = CLAIMED.get() {
         return claimed.clone();
     }
-    std::env::var("HADOOP_USER_NAME").ok().filter(|name| !name.is_empty()).unwrap_or_else(user_name)
+    std::env::var("HADOOP_USER_NAME")
+        .ok()
+        .filter(|name| !name.is_empty())
+        .unwrap_or_else(user_name)
 }
 
 /// Who the NameNode must be: `_HOST` is its canonical name.
@@ -174,10 +192,14 @@ async fn server_principal(
     client: &ClientSettings,
     limit: Duration,
 ) -> Result<Option<String>, RpcError> {
-    let Some(principal) = client.namenode_principal.clone() else { return Ok(None) };
+    let Some(principal) = client.namenode_principal.clone() else {
+        return Ok(None);
+    };
     let host = namenode.host.clone();
     let resolved = on_thread(limit, move || resolve_for(&principal, &host)).await;
-    resolved.map(Some).map_err(|_| RpcError::TimedOut(limit.as_secs()))
+    resolved
+        .map(Some)
+        .map_err(|_| RpcError::TimedOut(limit.as_secs()))
 }
 
 /// For the log: "hdfs/nn1@R at nn1:8020, privacy, 12 ms".
@@ -186,7 +208,13 @@ impl std::fmt::Display for Accepted {
         if let Some(server) = &self.server {
             write!(f, "{server} at ")?;
         }
-        write!(f, "{}, {}, {} ms", self.namenode, self.protection, self.took.as_millis())
+        write!(
+            f,
+            "{}, {}, {} ms",
+            self.namenode,
+            self.protection,
+            self.took.as_millis()
+        )
     }
 }
 

@@ -4,12 +4,21 @@ use super::*;
 use crate::{hadoop::Hadoop, identity::Login, rpc::sasl::Refusal};
 
 fn namenode(host: &str) -> NameNode {
-    NameNode { host: host.into(), port: 8020 }
+    NameNode {
+        host: host.into(),
+        port: 8020,
+    }
 }
 
 fn identity() -> Identity {
-    let login = Login { principal: "flume/h@R".into(), keytab: "/k".into() };
-    Identity { login: Some(login), proxy_user: Some("carol".into()) }
+    let login = Login {
+        principal: "flume/h@R".into(),
+        keytab: "/k".into(),
+    };
+    Identity {
+        login: Some(login),
+        proxy_user: Some("carol".into()),
+    }
 }
 
 fn explain(error: RpcError) -> ProbeError {
@@ -18,7 +27,10 @@ fn explain(error: RpcError) -> ProbeError {
 }
 
 fn remote(class: &str, message: &str) -> RpcError {
-    RpcError::Remote { class: class.into(), message: message.into() }
+    RpcError::Remote {
+        class: class.into(),
+        message: message.into(),
+    }
 }
 
 #[test]
@@ -31,14 +43,20 @@ fn each_refusal_has_its_message() {
     };
     let authorization = "org.apache.hadoop.security.authorize.AuthorizationException";
     check(
-        remote(authorization, "User: flume/h@R is not allowed to impersonate carol"),
+        remote(
+            authorization,
+            "User: flume/h@R is not allowed to impersonate carol",
+        ),
         ProbeProblem::Impersonation,
         "NameNode nn:8020: User: flume/h@R is not allowed to impersonate carol",
         "hadoop.proxyuser.flume.hosts (with this host) and hadoop.proxyuser.flume.users (with carol) or \
          hadoop.proxyuser.flume.groups (with a group of carol)",
     );
     check(
-        remote(authorization, "Unauthorized connection for super-user: flume/h@R from IP 10.0.0.1"),
+        remote(
+            authorization,
+            "Unauthorized connection for super-user: flume/h@R from IP 10.0.0.1",
+        ),
         ProbeProblem::Impersonation,
         "NameNode nn:8020: Unauthorized connection for super-user: flume/h@R from IP 10.0.0.1",
         "core-site.xml needs hadoop.proxyuser.flume.hosts (with this host); then",
@@ -62,15 +80,26 @@ fn each_refusal_has_its_message() {
         "hdfs.kerberosPrincipal",
     );
     check(
-        RpcError::Negotiation(Refusal::WrongServer { is: "hdfs/nn".into(), wanted: "nn/nn@R".into() }),
+        RpcError::Negotiation(Refusal::WrongServer {
+            is: "hdfs/nn".into(),
+            wanted: "nn/nn@R".into(),
+        }),
         ProbeProblem::WrongServer,
         "NameNode nn:8020: the server is hdfs/nn, and must be nn/nn@R",
         "dfs.namenode.kerberos.principal",
     );
     let refused = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
-    check(refused.into(), ProbeProblem::Unreachable, "nobody listens at nn:8020", "is the NameNode up");
-    let unknown =
-        flume_gss::Error { major: 0xd_0000, minor: flume_gss::code::SERVICE_UNKNOWN, text: "SAID".into() };
+    check(
+        refused.into(),
+        ProbeProblem::Unreachable,
+        "nobody listens at nn:8020",
+        "is the NameNode up",
+    );
+    let unknown = flume_gss::Error {
+        major: 0xd_0000,
+        minor: flume_gss::code::SERVICE_UNKNOWN,
+        text: "SAID".into(),
+    };
     check(
         unknown.into(),
         ProbeProblem::NoTicket,
@@ -87,11 +116,18 @@ fn each_refusal_has_its_message() {
 
 #[test]
 fn of_several_namenodes_the_most_telling_is_told() {
-    let refusal = |problem, text: &str| ProbeError { problem, text: text.into(), hint: "H".into() };
+    let refusal = |problem, text: &str| ProbeError {
+        problem,
+        text: text.into(),
+        hint: "H".into(),
+    };
     let both = explain::together(vec![
         refusal(ProbeProblem::Unreachable, "nobody listens at a"),
         refusal(ProbeProblem::Standby, "b is not active"),
     ]);
     assert_eq!(both.to_string(), "b is not active (nobody listens at a); H");
-    assert_eq!(explain::together(vec![refusal(ProbeProblem::Failed, "x")]).text, "x");
+    assert_eq!(
+        explain::together(vec![refusal(ProbeProblem::Failed, "x")]).text,
+        "x"
+    );
 }

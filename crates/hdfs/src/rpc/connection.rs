@@ -97,22 +97,48 @@ impl Connection {
             raw: vec![],
             plain: vec![],
         };
-        let Settings { user, proxy_user, demands } = settings;
+        let Settings {
+            user,
+            proxy_user,
+            demands,
+        } = settings;
         let with_sasl = !matches!(user, User::Simple(_));
-        connection.stream.write_all(&frame::preamble(with_sasl)).await?;
-        let user_name = if let User::Simple(name) = &user { Some(name.clone()) } else { None };
+        connection
+            .stream
+            .write_all(&frame::preamble(with_sasl))
+            .await?;
+        let user_name = if let User::Simple(name) = &user {
+            Some(name.clone())
+        } else {
+            None
+        };
         if with_sasl {
             connection.authenticate(user, demands, deadline).await?;
         }
         // With Kerberos the server knows the real user from the negotiation.
         let information = match (proxy_user, user_name) {
             (None, None) => None,
-            (Some(proxied), real) => Some(UserInformation { effective: Some(proxied), real }),
-            (None, user) => Some(UserInformation { effective: user, real: None }),
+            (Some(proxied), real) => Some(UserInformation {
+                effective: Some(proxied),
+                real,
+            }),
+            (None, user) => Some(UserInformation {
+                effective: user,
+                real: None,
+            }),
         };
-        let context = ConnectionContext { user: information, protocol: Some(PROTOCOL.0.into()) };
+        let context = ConnectionContext {
+            user: information,
+            protocol: Some(PROTOCOL.0.into()),
+        };
         let message = context.encode_length_delimited_to_vec();
-        connection.send(&frame::request(frame::CONTEXT_CALL, &connection.client_id, &[&message])).await?;
+        connection
+            .send(&frame::request(
+                frame::CONTEXT_CALL,
+                &connection.client_id,
+                &[&message],
+            ))
+            .await?;
         Ok(connection)
     }
 
@@ -127,18 +153,27 @@ impl Connection {
         deadline: Instant,
     ) -> Result<Bytes, RpcError> {
         let start = Instant::now();
-        let answer =
-            timeout_at(deadline, self.exchange(method, request.encode_length_delimited_to_vec())).await;
+        let answer = timeout_at(
+            deadline,
+            self.exchange(method, request.encode_length_delimited_to_vec()),
+        )
+        .await;
         answer.unwrap_or_else(|_| Err(late(start)))
     }
 
     async fn exchange(&mut self, method: &str, request: Vec<u8>) -> Result<Bytes, RpcError> {
-        let header = CallHeader { method: method.into(), protocol: PROTOCOL.0.into(), version: PROTOCOL.1 };
+        let header = CallHeader {
+            method: method.into(),
+            protocol: PROTOCOL.0.into(),
+            version: PROTOCOL.1,
+        };
         let call_id = self.calls;
         self.calls += 1;
         let messages: [&[u8]; 2] = [&header.encode_length_delimited_to_vec(), &request];
         // The server may have answered to the context and hung up: then its answer says why.
-        let sent = self.send(&frame::request(call_id, &self.client_id, &messages)).await;
+        let sent = self
+            .send(&frame::request(call_id, &self.client_id, &messages))
+            .await;
         loop {
             let answer = match (self.receive().await, &sent) {
                 (Err(RpcError::Network(_)), Err(_)) => break,
@@ -168,7 +203,11 @@ impl Connection {
             let limit = deadline.saturating_duration_since(Instant::now());
             match step(&mut negotiation, message, limit).await? {
                 Next::Send(message) => self.stream.write_all(&frame::sasl(&message)).await?,
-                Next::Agreed(Agreement { server, protection, layer }) => {
+                Next::Agreed(Agreement {
+                    server,
+                    protection,
+                    layer,
+                }) => {
                     (self.server, self.protection, self.layer) = (server, protection, layer);
                     return Ok(());
                 }
@@ -181,7 +220,11 @@ impl Connection {
             None => self.stream.write_all(frame).await?,
             Some(layer) => {
                 let token = Some(layer.wrap(frame, self.protection == Protection::Privacy)?);
-                let message = Sasl { state: state::WRAP, token, ..Sasl::default() };
+                let message = Sasl {
+                    state: state::WRAP,
+                    token,
+                    ..Sasl::default()
+                };
                 self.stream.write_all(&frame::sasl(&message)).await?;
             }
         }
@@ -198,7 +241,8 @@ impl Connection {
             match &mut self.layer {
                 Some(layer) if answer.call_id == frame::SASL_CALL => {
                     let wrapped = answer.sasl()?;
-                    let (plain, encrypted) = layer.unwrap(wrapped.token.as_deref().unwrap_or_default())?;
+                    let (plain, encrypted) =
+                        layer.unwrap(wrapped.token.as_deref().unwrap_or_default())?;
                     if self.protection == Protection::Privacy && !encrypted {
                         return Err(RpcError::protocol("an answer that is not encrypted"));
                     }
@@ -229,7 +273,11 @@ impl Connection {
 }
 
 /// A step on a thread of its own, for it may ask a KDC.
-async fn step(negotiation: &mut Negotiation, message: Sasl, limit: Duration) -> Result<Next, RpcError> {
+async fn step(
+    negotiation: &mut Negotiation,
+    message: Sasl,
+    limit: Duration,
+) -> Result<Next, RpcError> {
     let mut moved = std::mem::take(negotiation);
     let done = on_thread(limit, move || {
         let next = moved.take(&message);
@@ -241,9 +289,12 @@ async fn step(negotiation: &mut Negotiation, message: Sasl, limit: Duration) -> 
             next
         }
         Err(Stuck::Late) => Err(RpcError::TimedOut(limit.as_secs())),
-        Err(stuck) => {
-            Err(Error { major: 0, minor: 0, text: format!("the Kerberos library: {stuck:?}") }.into())
+        Err(stuck) => Err(Error {
+            major: 0,
+            minor: 0,
+            text: format!("the Kerberos library: {stuck:?}"),
         }
+        .into()),
     }
 }
 

@@ -20,7 +20,19 @@ pub const MAX_BYTES: usize = 128 << 20;
 /// How a connection begins.
 pub fn preamble(with_sasl: bool) -> [u8; 7] {
     let [h, r, p, c] = *b"hrpc";
-    [h, r, p, c, 9, 0, if with_sasl { (-33i8).cast_unsigned() } else { 0 }]
+    [
+        h,
+        r,
+        p,
+        c,
+        9,
+        0,
+        if with_sasl {
+            (-33i8).cast_unsigned()
+        } else {
+            0
+        },
+    ]
 }
 
 /// A frame of some messages behind a header.
@@ -53,12 +65,16 @@ pub fn sasl(message: &Sasl) -> Vec<u8> {
 /// # Errors
 /// A length that no frame has.
 pub fn cut(buffer: &mut Vec<u8>) -> Result<Option<Bytes>, RpcError> {
-    let Some((length, rest)) = buffer.split_first_chunk::<4>() else { return Ok(None) };
+    let Some((length, rest)) = buffer.split_first_chunk::<4>() else {
+        return Ok(None);
+    };
     let length = u32::from_be_bytes(*length) as usize;
     if length > MAX_BYTES {
         return Err(RpcError::protocol(format!("a frame of {length} bytes")));
     }
-    let Some(frame) = rest.get(..length) else { return Ok(None) };
+    let Some(frame) = rest.get(..length) else {
+        return Ok(None);
+    };
     let frame = Bytes::copy_from_slice(frame);
     buffer.drain(..4 + length);
     Ok(Some(frame))
@@ -84,9 +100,15 @@ impl Answer {
         if header.status != SUCCESS {
             let class = header.exception.unwrap_or_default();
             let message = header.error.unwrap_or_default();
-            return Err(RpcError::Remote { message: first_line(&message, &class), class });
+            return Err(RpcError::Remote {
+                message: first_line(&message, &class),
+                class,
+            });
         }
-        Ok(Answer { call_id: header.call_id.cast_signed(), body: frame })
+        Ok(Answer {
+            call_id: header.call_id.cast_signed(),
+            body: frame,
+        })
     }
 
     /// Its message, where it belongs to SASL.
@@ -107,8 +129,14 @@ impl Answer {
 /// What the exception says, without the stack below it or the class before it.
 fn first_line(message: &str, class: &str) -> String {
     let line = message.lines().next().unwrap_or_default().trim();
-    let line = line.strip_prefix(class).map_or(line, |rest| rest.trim_start_matches([':', ' ']));
-    if line.is_empty() { class.to_string() } else { line.to_string() }
+    let line = line
+        .strip_prefix(class)
+        .map_or(line, |rest| rest.trim_start_matches([':', ' ']));
+    if line.is_empty() {
+        class.to_string()
+    } else {
+        line.to_string()
+    }
 }
 
 #[cfg(test)]
@@ -146,7 +174,10 @@ pub(crate) mod tests {
     fn requests_have_hadoops_bytes() {
         assert_eq!(preamble(true), [0x68, 0x72, 0x70, 0x63, 9, 0, 0xdf]);
         assert_eq!(preamble(false)[6], 0);
-        let negotiate = Sasl { state: state::NEGOTIATE, ..Sasl::default() };
+        let negotiate = Sasl {
+            state: state::NEGOTIATE,
+            ..Sasl::default()
+        };
         // kind 2, operation 0, call -33 as zigzag 65, no client id, retry -1; state 1.
         let expected = [0, 0, 0, 14, 10, 8, 2, 16, 0, 24, 65, 34, 0, 40, 1, 2, 16, 1];
         assert_eq!(sasl(&negotiate), expected);
@@ -154,9 +185,17 @@ pub(crate) mod tests {
 
     #[test]
     fn answers_are_cut_and_told_apart() {
-        let message = Sasl { state: state::CHALLENGE, token: Some(vec![1, 2]), ..Sasl::default() };
+        let message = Sasl {
+            state: state::CHALLENGE,
+            token: Some(vec![1, 2]),
+            ..Sasl::default()
+        };
         let mut buffer = answer(SASL_CALL, &message.encode_length_delimited_to_vec());
-        buffer.extend(exception(CONTEXT_CALL, "a.B", "a.B: not allowed\n\tat a.b.C(D.java:1)"));
+        buffer.extend(exception(
+            CONTEXT_CALL,
+            "a.B",
+            "a.B: not allowed\n\tat a.b.C(D.java:1)",
+        ));
         let mut incomplete = buffer[..10].to_vec();
         assert_eq!(cut(&mut incomplete).unwrap(), None);
         let first = Answer::decode(cut(&mut buffer).unwrap().unwrap()).unwrap();
@@ -175,7 +214,11 @@ pub(crate) mod tests {
     /// The fuzz target goes further.
     #[test]
     fn any_bytes_are_an_answer_or_refused() {
-        let message = Sasl { state: state::NEGOTIATE, auths: vec![Default::default(); 3], ..Sasl::default() };
+        let message = Sasl {
+            state: state::NEGOTIATE,
+            auths: vec![Default::default(); 3],
+            ..Sasl::default()
+        };
         let whole = answer(SASL_CALL, &message.encode_length_delimited_to_vec());
         for seed in 0..2000 {
             let mut random = fastrand::Rng::with_seed(seed);

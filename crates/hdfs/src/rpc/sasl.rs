@@ -94,9 +94,17 @@ enum Stage {
     /// NEGOTIATE was sent.
     Asked(Opener),
     /// Tokens go back and forth.
-    Authenticating { mechanism: Box<dyn Mechanism>, ready: bool, server: String },
+    Authenticating {
+        mechanism: Box<dyn Mechanism>,
+        ready: bool,
+        server: String,
+    },
     /// The protection was chosen; SUCCESS is to come.
-    Chosen { mechanism: Box<dyn Mechanism>, protection: Protection, server: String },
+    Chosen {
+        mechanism: Box<dyn Mechanism>,
+        protection: Protection,
+        server: String,
+    },
     /// Over.
     #[default]
     Done,
@@ -123,8 +131,17 @@ pub struct Agreement {
 impl Negotiation {
     /// With the message to send first.
     pub fn begin(demands: Demands, open: Opener) -> (Negotiation, Sasl) {
-        let first = Sasl { state: state::NEGOTIATE, ..Sasl::default() };
-        (Negotiation { demands, stage: Stage::Asked(open) }, first)
+        let first = Sasl {
+            state: state::NEGOTIATE,
+            ..Sasl::default()
+        };
+        (
+            Negotiation {
+                demands,
+                stage: Stage::Asked(open),
+            },
+            first,
+        )
     }
 
     /// Takes the server's next message. May ask the KDC, and block.
@@ -136,17 +153,40 @@ impl Negotiation {
         match (std::mem::take(&mut self.stage), message.state) {
             (Stage::Asked(_), state::SUCCESS) => self.simple("nothing but SIMPLE"),
             (Stage::Asked(open), state::NEGOTIATE) => self.choose(open, &message.auths),
-            (Stage::Authenticating { mechanism, ready: false, server }, state::CHALLENGE) => {
-                self.authenticate(mechanism, server, token)
-            }
-            (Stage::Authenticating { mechanism, ready: true, server }, state::CHALLENGE) => {
-                self.protect(mechanism, server, token)
-            }
-            (Stage::Chosen { mechanism, protection, server }, state::SUCCESS) => {
+            (
+                Stage::Authenticating {
+                    mechanism,
+                    ready: false,
+                    server,
+                },
+                state::CHALLENGE,
+            ) => self.authenticate(mechanism, server, token),
+            (
+                Stage::Authenticating {
+                    mechanism,
+                    ready: true,
+                    server,
+                },
+                state::CHALLENGE,
+            ) => self.protect(mechanism, server, token),
+            (
+                Stage::Chosen {
+                    mechanism,
+                    protection,
+                    server,
+                },
+                state::SUCCESS,
+            ) => {
                 let layer = (protection > Protection::Authentication).then_some(mechanism);
-                Ok(Next::Agreed(Agreement { server: Some(server), protection, layer }))
+                Ok(Next::Agreed(Agreement {
+                    server: Some(server),
+                    protection,
+                    layer,
+                }))
             }
-            (_, state) => Err(RpcError::protocol(format!("a SASL message of state {state} out of turn"))),
+            (_, state) => Err(RpcError::protocol(format!(
+                "a SASL message of state {state} out of turn"
+            ))),
         }
     }
 
@@ -154,20 +194,27 @@ impl Negotiation {
         if !self.demands.simple_will_do {
             return Err(Refusal::NoKerberos(offered.into()).into());
         }
-        Ok(Next::Agreed(Agreement { server: None, protection: Protection::Authentication, layer: None }))
+        Ok(Next::Agreed(Agreement {
+            server: None,
+            protection: Protection::Authentication,
+            layer: None,
+        }))
     }
 
     fn choose(&mut self, open: Opener, auths: &[SaslAuth]) -> Result<Next, RpcError> {
-        let Some(auth) = auths.iter().find(|auth| auth.method == "KERBEROS" && auth.mechanism == "GSSAPI")
+        let Some(auth) = auths
+            .iter()
+            .find(|auth| auth.method == "KERBEROS" && auth.mechanism == "GSSAPI")
         else {
             let offered: Vec<_> = auths.iter().map(|auth| auth.method.as_str()).collect();
-            return match offered.contains(&"SIMPLE") {
-                true => self.simple(&offered.join(", ")),
-                false => Err(Refusal::NoKerberos(offered.join(", ")).into()),
+            return if offered.contains(&"SIMPLE") {
+                self.simple(&offered.join(", "))
+            } else {
+                Err(Refusal::NoKerberos(offered.join(", ")).into())
             };
         };
-        let (protocol, host) =
-            (auth.protocol.as_deref().unwrap_or_default(), auth.server_id.as_deref().unwrap_or_default());
+        let protocol = auth.protocol.as_deref().unwrap_or_default();
+        let host = auth.server_id.as_deref().unwrap_or_default();
         let service = self.service(protocol, host)?;
         let most = self.demands.protection.iter().max();
         let flags = Flags {
@@ -181,8 +228,15 @@ impl Negotiation {
             Service::Principal(name) => name,
             Service::OnHost(_) => format!("{protocol}/{host}"),
         };
-        self.stage = Stage::Authenticating { mechanism, ready: step.ready, server };
-        let chosen = SaslAuth { challenge: None, ..auth.clone() };
+        self.stage = Stage::Authenticating {
+            mechanism,
+            ready: step.ready,
+            server,
+        };
+        let chosen = SaslAuth {
+            challenge: None,
+            ..auth.clone()
+        };
         Ok(Next::Send(Sasl {
             state: state::INITIATE,
             token: Some(step.token),
@@ -195,17 +249,22 @@ impl Negotiation {
     fn service(&self, protocol: &str, host: &str) -> Result<Service, Refusal> {
         let is = format!("{protocol}/{host}");
         let (name, realm) = match self.demands.server.as_deref() {
-            Some(wanted) => {
-                wanted.rsplit_once('@').map_or((wanted, None), |(name, realm)| (name, Some(realm)))
-            }
+            Some(wanted) => wanted
+                .rsplit_once('@')
+                .map_or((wanted, None), |(name, realm)| (name, Some(realm))),
             None => (is.as_str(), None),
         };
         if let Some(pattern) = &self.demands.server_pattern {
             let full = realm.map_or_else(|| is.clone(), |realm| format!("{is}@{realm}"));
-            let pattern_name = pattern.rsplit_once('@').map_or(pattern.as_str(), |(name, _)| name);
+            let pattern_name = pattern
+                .rsplit_once('@')
+                .map_or(pattern.as_str(), |(name, _)| name);
             let fits = matches(pattern, &full) || (realm.is_none() && matches(pattern_name, &is));
             if !fits {
-                return Err(Refusal::WrongServer { is: full, wanted: pattern.clone() });
+                return Err(Refusal::WrongServer {
+                    is: full,
+                    wanted: pattern.clone(),
+                });
             }
         } else if name != is {
             let wanted = self.demands.server.clone().unwrap_or_default();
@@ -224,7 +283,11 @@ impl Negotiation {
         token: &[u8],
     ) -> Result<Next, RpcError> {
         let step = mechanism.step(token)?;
-        self.stage = Stage::Authenticating { mechanism, ready: step.ready, server };
+        self.stage = Stage::Authenticating {
+            mechanism,
+            ready: step.ready,
+            server,
+        };
         Ok(respond(step.token))
     }
 
@@ -237,26 +300,48 @@ impl Negotiation {
     ) -> Result<Next, RpcError> {
         let (offer, _) = mechanism.unwrap(token)?;
         let &[offered, high, middle, low] = &offer[..] else {
-            return Err(RpcError::protocol(format!("an offer of {} bytes of protections", offer.len())));
+            return Err(RpcError::protocol(format!(
+                "an offer of {} bytes of protections",
+                offer.len()
+            )));
         };
         let protection = self.pick(offered)?;
-        let largest = if protection == Protection::Authentication { [0; 3] } else { [high, middle, low] };
+        let largest = if protection == Protection::Authentication {
+            [0; 3]
+        } else {
+            [high, middle, low]
+        };
         let choice = [&[layer(protection)][..], &largest].concat();
         let answer = mechanism.wrap(&choice, false)?;
-        self.stage = Stage::Chosen { mechanism, protection, server };
+        self.stage = Stage::Chosen {
+            mechanism,
+            protection,
+            server,
+        };
         Ok(respond(answer))
     }
 
     /// The first demand that is offered; more than any demand rather than nothing; never less.
     fn pick(&self, offered: u8) -> Result<Protection, Refusal> {
-        let all = [Protection::Authentication, Protection::Integrity, Protection::Privacy];
+        let all = [
+            Protection::Authentication,
+            Protection::Integrity,
+            Protection::Privacy,
+        ];
         let is_offered = |protection: &&Protection| offered & layer(**protection) != 0;
         let demanded = &self.demands.protection;
         if let Some(protection) = demanded.iter().find(is_offered) {
             return Ok(*protection);
         }
-        let least = demanded.iter().min().copied().unwrap_or(Protection::Authentication);
-        let more = all.iter().filter(is_offered).find(|protection| **protection > least);
+        let least = demanded
+            .iter()
+            .min()
+            .copied()
+            .unwrap_or(Protection::Authentication);
+        let more = all
+            .iter()
+            .filter(is_offered)
+            .find(|protection| **protection > least);
         more.copied().ok_or_else(|| Refusal::TooWeak {
             offered: list(all.iter().filter(is_offered)),
             demanded: list(demanded.iter()),
@@ -265,7 +350,9 @@ impl Negotiation {
 }
 
 /// The credential that a context is opened with; `None`: the user's own tickets.
-pub(crate) fn opener(credential: impl FnOnce() -> Result<Credential, Error> + Send + 'static) -> Opener {
+pub(crate) fn opener(
+    credential: impl FnOnce() -> Result<Credential, Error> + Send + 'static,
+) -> Opener {
     Box::new(move |service, flags| {
         let context = Context::initiate(credential()?, service, flags)?;
         Ok(Box::new(context))
@@ -273,7 +360,11 @@ pub(crate) fn opener(credential: impl FnOnce() -> Result<Credential, Error> + Se
 }
 
 fn respond(token: Vec<u8>) -> Next {
-    Next::Send(Sasl { state: state::RESPONSE, token: Some(token), ..Sasl::default() })
+    Next::Send(Sasl {
+        state: state::RESPONSE,
+        token: Some(token),
+        ..Sasl::default()
+    })
 }
 
 fn layer(protection: Protection) -> u8 {
@@ -286,14 +377,20 @@ fn layer(protection: Protection) -> u8 {
 
 fn list<'a>(protections: impl Iterator<Item = &'a Protection>) -> String {
     let names: Vec<_> = protections.map(ToString::to_string).collect();
-    if names.is_empty() { "no protection".into() } else { names.join(", ") }
+    if names.is_empty() {
+        "no protection".into()
+    } else {
+        names.join(", ")
+    }
 }
 
 /// Whether a pattern with `*` and `?` matches the whole text.
 fn matches(pattern: &str, text: &str) -> bool {
     let (pattern, text): (Vec<_>, Vec<_>) = (pattern.chars().collect(), text.chars().collect());
     // Where to go on when what follows the last star does not fit.
-    let (mut p, mut t, mut retry) = (0, 0, None);
+    let mut p = 0;
+    let mut t = 0;
+    let mut retry = None;
     while t < text.len() {
         match pattern.get(p) {
             Some('*') => {

@@ -73,7 +73,9 @@ pub(super) struct Taken {
 
 impl Bucket {
     pub(super) fn new(key: &str, directory: String, prefix: String, shared: &Shared) -> Self {
-        let now = SystemTime::UNIX_EPOCH.elapsed().map_or(0, |now| now.as_millis() as u64);
+        let now = SystemTime::UNIX_EPOCH
+            .elapsed()
+            .map_or(0, |now| now.as_millis() as u64);
         Bucket {
             key: key.into(),
             directory,
@@ -109,19 +111,30 @@ impl Bucket {
         taken
     }
 
-    async fn try_take(&mut self, shared: &Shared, batch: &[Event], taken: &mut Taken) -> Result<(), FsError> {
+    async fn try_take(
+        &mut self,
+        shared: &Shared,
+        batch: &[Event],
+        taken: &mut Taken,
+    ) -> Result<(), FsError> {
         if self.short_of_replicas(shared) {
             self.complete(shared).await?;
         }
         // One document that cannot be read is enough to wait for.
         let mut lacking: Option<String> = None;
         for place in 0..self.events.len() {
-            if self.file.as_ref().is_some_and(|file| file.full(&shared.roll)) {
+            if self
+                .file
+                .as_ref()
+                .is_some_and(|file| file.full(&shared.roll))
+            {
                 self.complete(shared).await?;
                 taken.safe = place;
             }
             let index = self.events[place];
-            let Some(event) = batch.get(index) else { continue };
+            let Some(event) = batch.get(index) else {
+                continue;
+            };
             let file = match &mut self.file {
                 Some(file) => file,
                 none => none.insert(Current::begin(shared)?),
@@ -132,14 +145,22 @@ impl Bucket {
                     continue;
                 }
                 let mut documents = shared.documents.lock().await;
-                if let Err(reason) = documents.provide(&mut *file.serializer, event, &*shared.fs).await {
+                if let Err(reason) = documents
+                    .provide(&mut *file.serializer, event, &*shared.fs)
+                    .await
+                {
                     taken.refused.push((index, Cause::NotNow, reason.clone()));
                     lacking = Some(reason);
                     continue;
                 }
             }
             if file.buffer.capacity() == file.buffer.len() {
-                file.reserve(&shared.roll, self.events[place..].iter().filter_map(|&index| batch.get(index)));
+                file.reserve(
+                    &shared.roll,
+                    self.events[place..]
+                        .iter()
+                        .filter_map(|&index| batch.get(index)),
+                );
             }
             if let Err(reason) = file.add(event) {
                 taken.refused.push((index, Cause::Malformed, reason));
@@ -160,7 +181,9 @@ impl Bucket {
 
     /// Makes everything that was added safe.
     async fn flush(&mut self, shared: &Shared) -> Result<(), FsError> {
-        let Some(file) = &mut self.file else { return Ok(()) };
+        let Some(file) = &mut self.file else {
+            return Ok(());
+        };
         if file.created.is_none() && file.events == 0 {
             // Every event was refused: there is no file for nothing.
             self.file = None;
@@ -183,13 +206,24 @@ impl Bucket {
 
     /// Writes what was serialized; creates the file first, if it is not there.
     async fn write(&mut self, shared: &Shared) -> Result<(), FsError> {
-        if self.file.as_ref().is_some_and(|file| file.created.is_none()) {
+        if self
+            .file
+            .as_ref()
+            .is_some_and(|file| file.created.is_none())
+        {
             let created = self.create(shared).await?;
             if let Some(file) = &mut self.file {
                 file.created = Some(created);
             }
         }
-        let Some(Current { buffer, created: Some(created), .. }) = &mut self.file else { return Ok(()) };
+        let Some(Current {
+            buffer,
+            created: Some(created),
+            ..
+        }) = &mut self.file
+        else {
+            return Ok(());
+        };
         if buffer.is_empty() {
             return Ok(());
         }
@@ -211,18 +245,29 @@ impl Bucket {
             match shared.fs.create(&names.in_use).await {
                 Ok(out) => {
                     shared.counters.created.add(1);
-                    let (number, opened) = (self.next, Instant::now());
+                    let number = self.next;
+                    let opened = Instant::now();
                     (self.next, self.doubtful) = (number + 1, false);
                     shared.highest.fetch_max(number, Relaxed);
                     let held = shared.counters.open.hold();
-                    return Ok(Created { out, names, number, opened, flushed: opened, held });
+                    return Ok(Created {
+                        out,
+                        names,
+                        number,
+                        opened,
+                        flushed: opened,
+                        held,
+                    });
                 }
                 Err(error) if error.kind == FsErrorKind::Exists && tries < MOST_NAMES => {
-                    match std::mem::take(&mut self.doubtful) {
-                        true => self.retired.push(Closing::left(names)),
-                        false => shared.finished(&names),
+                    if std::mem::take(&mut self.doubtful) {
+                        self.retired.push(Closing::left(names))
+                    } else {
+                        shared.finished(&names)
                     }
-                    let now = SystemTime::UNIX_EPOCH.elapsed().map_or(0, |now| now.as_millis() as u64);
+                    let now = SystemTime::UNIX_EPOCH
+                        .elapsed()
+                        .map_or(0, |now| now.as_millis() as u64);
                     self.next = now.max(self.next) + 1;
                 }
                 // Nothing is there, unless an earlier call of this name has made it.
@@ -239,28 +284,60 @@ impl Bucket {
     }
 
     fn names(&self, shared: &Shared, number: u64) -> Names {
-        let Affixes { suffix, in_use_prefix, in_use_suffix } = &shared.affixes;
-        let target = format!("{}/{}.{number}{suffix}", self.directory.trim_end_matches('/'), self.prefix);
+        let Affixes {
+            suffix,
+            in_use_prefix,
+            in_use_suffix,
+        } = &shared.affixes;
+        let target = format!(
+            "{}/{}.{number}{suffix}",
+            self.directory.trim_end_matches('/'),
+            self.prefix
+        );
         // The prefix may name directories: a rename makes none.
         let (directory, name) = target.rsplit_once('/').unwrap_or(("", &target));
-        Names { in_use: format!("{directory}/{in_use_prefix}{name}{in_use_suffix}"), target }
+        Names {
+            in_use: format!("{directory}/{in_use_prefix}{name}{in_use_suffix}"),
+            target,
+        }
     }
 
     /// Moves a file whose content is flushed to the closer.
     pub(super) fn retire(&mut self) {
-        let Some(Current { mut serializer, mut buffer, created: Some(created), .. }) = self.file.take()
+        let Some(Current {
+            mut serializer,
+            mut buffer,
+            created: Some(created),
+            ..
+        }) = self.file.take()
         else {
             return;
         };
         serializer.end(&mut buffer);
-        let Created { out, names, number, held, .. } = created;
-        self.retired.push(Closing::complete(out, buffer.into(), names, number, held));
+        let Created {
+            out,
+            names,
+            number,
+            held,
+            ..
+        } = created;
+        self.retired
+            .push(Closing::complete(out, buffer.into(), names, number, held));
     }
 
     /// Moves a file in an unknown state to the closer.
     fn give_up(&mut self) {
-        if let Some(Current { created: Some(Created { out, names, number, held, .. }), .. }) =
-            self.file.take()
+        if let Some(Current {
+            created:
+                Some(Created {
+                    out,
+                    names,
+                    number,
+                    held,
+                    ..
+                }),
+            ..
+        }) = self.file.take()
         {
             let (closing, fence) = Closing::given_up(out, names, number, held);
             self.retired.push(closing);
@@ -269,17 +346,36 @@ impl Bucket {
     }
 
     fn fail(&mut self, error: &FsError) {
-        let attempts = self.failing.as_ref().map_or(1, |failing| failing.attempts + 1);
+        let attempts = self
+            .failing
+            .as_ref()
+            .map_or(1, |failing| failing.attempts + 1);
         let pause = (FIRST_PAUSE * (1 << (attempts - 1).min(8))).min(LONGEST_PAUSE);
         let reason = flume_core::with_causes(error);
-        self.failing = Some(Failing { attempts, until: Instant::now() + pause, reason });
+        self.failing = Some(Failing {
+            attempts,
+            until: Instant::now() + pause,
+            reason,
+        });
     }
 
     /// Whether the file should be completed because its block has lost replicas. More than some in a row are of no use.
     fn short_of_replicas(&mut self, shared: &Shared) -> bool {
-        let Some(Current { created: Some(created), events: 1.., .. }) = &self.file else { return false };
-        let least = shared.roll.min_replicas.unwrap_or_else(|| shared.fs.replication());
-        let Some(live) = created.out.live_replicas() else { return false };
+        let Some(Current {
+            created: Some(created),
+            events: 1..,
+            ..
+        }) = &self.file
+        else {
+            return false;
+        };
+        let least = shared
+            .roll
+            .min_replicas
+            .unwrap_or_else(|| shared.fs.replication());
+        let Some(live) = created.out.live_replicas() else {
+            return false;
+        };
         if live >= least {
             self.short_rolls = 0;
             return false;
@@ -297,7 +393,11 @@ impl Bucket {
 
     /// When it is to be looked at; `None`: never.
     pub(super) fn deadline(&self, roll: &Roll) -> Option<Instant> {
-        let Some(Current { created: Some(created), .. }) = &self.file else {
+        let Some(Current {
+            created: Some(created),
+            ..
+        }) = &self.file
+        else {
             return self.failing.as_ref().map(|failing| failing.until + FORGET);
         };
         let rolled = roll.interval.map(|interval| created.opened + interval);
@@ -320,18 +420,23 @@ impl Bucket {
         self.retire();
         self.failing = None;
         if std::mem::take(&mut self.doubtful) {
-            self.retired.push(Closing::left(self.names(shared, self.next)));
+            self.retired
+                .push(Closing::left(self.names(shared, self.next)));
         }
     }
 
     /// Whether a file that was given up may still change: its events must not go elsewhere meanwhile.
     pub(super) fn fencing(&self, now: Instant) -> bool {
-        self.fence.as_ref().is_some_and(|(fence, until)| !fence.is_up() && *until > now)
+        self.fence
+            .as_ref()
+            .is_some_and(|(fence, until)| !fence.is_up() && *until > now)
     }
 
     /// Whether it is left alone for now.
     pub(super) fn pausing(&self, now: Instant) -> bool {
-        self.failing.as_ref().is_some_and(|failing| failing.until > now)
+        self.failing
+            .as_ref()
+            .is_some_and(|failing| failing.until > now)
     }
 
     /// Where its files are.

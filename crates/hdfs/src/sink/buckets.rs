@@ -31,7 +31,9 @@ impl Buckets {
 
     /// Notes an event for the bucket at `place`; whether it is its first of this batch.
     pub(super) fn add(&mut self, place: usize, index: usize) -> bool {
-        let Some(bucket) = self.all.get_mut(place) else { return false };
+        let Some(bucket) = self.all.get_mut(place) else {
+            return false;
+        };
         bucket.events.push(index);
         bucket.used = self.batch;
         bucket.events.len() == 1
@@ -43,11 +45,16 @@ impl Buckets {
 
     /// The buckets at `places`, which ascend.
     pub(super) fn pick(&mut self, places: &[usize]) -> Vec<&mut Bucket> {
-        let (mut rest, mut passed) = (&mut self.all[..], 0);
+        let mut rest = &mut self.all[..];
+        let mut passed = 0;
         let mut picked = Vec::with_capacity(places.len());
         for place in places {
-            let Some((_, from)) = rest.split_at_mut_checked(place - passed) else { break };
-            let Some((bucket, after)) = from.split_first_mut() else { break };
+            let Some((_, from)) = rest.split_at_mut_checked(place - passed) else {
+                break;
+            };
+            let Some((bucket, after)) = from.split_first_mut() else {
+                break;
+            };
             picked.push(bucket);
             (rest, passed) = (after, place + 1);
         }
@@ -58,7 +65,8 @@ impl Buckets {
     /// the rest.
     pub(super) fn make_room(&mut self, places: &[usize], most: usize) {
         let outside = |(place, bucket): (usize, &Bucket)| {
-            (bucket.is_open() && places.binary_search(&place).is_err()).then_some((bucket.used, place))
+            (bucket.is_open() && places.binary_search(&place).is_err())
+                .then_some((bucket.used, place))
         };
         if self.all.len() <= most {
             return;
@@ -77,11 +85,18 @@ impl Buckets {
     pub(super) fn sweep(&mut self, shared: &Shared, now: Instant, retired: &mut Vec<Closing>) {
         let due = self.next_deadline.is_some_and(|deadline| deadline <= now);
         for bucket in self.all.iter_mut().filter(|_| due) {
-            if bucket.deadline(&shared.roll).is_some_and(|deadline| deadline <= now) {
+            if bucket
+                .deadline(&shared.roll)
+                .is_some_and(|deadline| deadline <= now)
+            {
                 bucket.end(shared);
             }
         }
-        self.next_deadline = self.all.iter().filter_map(|bucket| bucket.deadline(&shared.roll)).min();
+        self.next_deadline = self
+            .all
+            .iter()
+            .filter_map(|bucket| bucket.deadline(&shared.roll))
+            .min();
         for bucket in &mut self.all {
             retired.append(&mut bucket.retired);
         }
@@ -118,6 +133,9 @@ impl Buckets {
     pub(super) fn failing(&self) -> (usize, Option<&str>) {
         let mut failing = self.all.iter().filter_map(|bucket| bucket.failing.as_ref());
         let first = failing.next();
-        (failing.count() + usize::from(first.is_some()), first.map(|failing| failing.reason.as_str()))
+        (
+            failing.count() + usize::from(first.is_some()),
+            first.map(|failing| failing.reason.as_str()),
+        )
     }
 }

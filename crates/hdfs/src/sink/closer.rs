@@ -99,20 +99,48 @@ impl Closing {
         number: u64,
         held: Held,
     ) -> Self {
-        Closing { state: Stream::Complete(out, trailer), names, number, held: Some(held), unfenced: None }
+        Closing {
+            state: Stream::Complete(out, trailer),
+            names,
+            number,
+            held: Some(held),
+            unfenced: None,
+        }
     }
 
-    pub(super) fn given_up(out: Box<dyn OpenFile>, names: Names, number: u64, held: Held) -> (Self, Fence) {
+    pub(super) fn given_up(
+        out: Box<dyn OpenFile>,
+        names: Names,
+        number: u64,
+        held: Held,
+    ) -> (Self, Fence) {
         let unfenced = Arc::new(());
         let fence = Fence(Arc::downgrade(&unfenced));
-        let (state, held, unfenced) = (Stream::GivenUp(out), Some(held), Some(unfenced));
-        (Closing { state, names, number, held, unfenced }, fence)
+        let state = Stream::GivenUp(out);
+        let held = Some(held);
+        let unfenced = Some(unfenced);
+        (
+            Closing {
+                state,
+                names,
+                number,
+                held,
+                unfenced,
+            },
+            fence,
+        )
     }
 
     /// A file that nobody writes any more: its writer is gone, or never knew that it was created.
     pub(super) fn left(names: Names) -> Self {
         let number = number_in(&names.target);
-        Closing { state: Stream::Left, names, number, held: None, unfenced: None }
+        Closing {
+            state: Stream::Left,
+            names,
+            number,
+            held: None,
+            unfenced: None,
+        }
     }
 
     /// The number in its name.
@@ -124,7 +152,10 @@ impl Closing {
 /// The number in a name: milliseconds, of 13 digits since 2001. 0: there is none.
 fn number_in(name: &str) -> u64 {
     let digits = |part: &&str| part.len() >= 13 && part.bytes().all(|byte| byte.is_ascii_digit());
-    name.rsplit('.').find(digits).and_then(|digits| digits.parse().ok()).unwrap_or(0)
+    name.rsplit('.')
+        .find(digits)
+        .and_then(|digits| digits.parse().ok())
+        .unwrap_or(0)
 }
 
 impl Closer {
@@ -141,13 +172,24 @@ impl Closer {
             abandoned: metrics.counter("FilesAbandonedCount"),
             pending: metrics.gauge("FilesPendingCount"),
         };
-        let work = Work { fs, journal, file_system, retries, counters };
-        Closer { tasks: JoinSet::new(), work, hurry: watch::channel(false).0 }
+        let work = Work {
+            fs,
+            journal,
+            file_system,
+            retries,
+            counters,
+        };
+        Closer {
+            tasks: JoinSet::new(),
+            work,
+            hurry: watch::channel(false).0,
+        }
     }
 
     /// Takes a file over.
     pub(super) fn spawn(&mut self, closing: Closing) {
-        let (work, hurry) = (self.work.clone(), self.hurry.subscribe());
+        let work = self.work.clone();
+        let hurry = self.hurry.subscribe();
         let pending = work.counters.pending.hold();
         self.tasks.spawn(async move {
             let _pending = pending;
@@ -197,7 +239,8 @@ impl Work {
             };
             tries += 1;
             self.counters.failed.add(1);
-            let (error, name) = (flume_core::with_causes(&error), &closing.names.in_use);
+            let error = flume_core::with_causes(&error);
+            let name = &closing.names.in_use;
             if last || tries >= self.retries.tries {
                 self.counters.abandoned.add(1);
                 tracing::error!(
@@ -207,7 +250,9 @@ impl Work {
             }
             if tries == 1 {
                 let every = self.retries.interval;
-                tracing::warn!("{name} is not finished, which is tried again every {every:?}: {error}");
+                tracing::warn!(
+                    "{name} is not finished, which is tried again every {every:?}: {error}"
+                );
             }
             tokio::select! {
                 () = sleep(self.retries.interval) => {}
@@ -217,12 +262,18 @@ impl Work {
     }
 
     /// Closes and renames, from wherever the last attempt has come to.
-    async fn attempt(&self, closing: &mut Closing, hurry: &watch::Receiver<bool>) -> Result<(), FsError> {
+    async fn attempt(
+        &self,
+        closing: &mut Closing,
+        hurry: &watch::Receiver<bool>,
+    ) -> Result<(), FsError> {
         let in_use = closing.names.in_use.clone();
         match std::mem::replace(&mut closing.state, Stream::Left) {
             Stream::Complete(out, trailer) => {
                 if self.close(out, trailer).await {
-                    closing.state = Stream::Closed { perhaps_empty: false };
+                    closing.state = Stream::Closed {
+                        perhaps_empty: false,
+                    };
                 }
             }
             Stream::GivenUp(out) => out.abort().await,
@@ -234,10 +285,17 @@ impl Work {
             if !self.recover(&in_use, hurry).await? {
                 return Ok(());
             }
-            closing.state = Stream::Closed { perhaps_empty: true };
+            closing.state = Stream::Closed {
+                perhaps_empty: true,
+            };
         }
         (closing.held, closing.unfenced) = (None, None);
-        if matches!(closing.state, Stream::Closed { perhaps_empty: true }) {
+        if matches!(
+            closing.state,
+            Stream::Closed {
+                perhaps_empty: true
+            }
+        ) {
             match self.fs.length(&in_use).await? {
                 None => return Ok(()),
                 Some(0) => return self.fs.remove(&in_use).await,
@@ -260,7 +318,10 @@ impl Work {
             return true;
         };
         self.counters.failed.add(1);
-        tracing::warn!("a file's lease is recovered, as closing failed: {}", flume_core::with_causes(&error));
+        tracing::warn!(
+            "a file's lease is recovered, as closing failed: {}",
+            flume_core::with_causes(&error)
+        );
         out.abort().await;
         false
     }
@@ -268,7 +329,8 @@ impl Work {
     /// Asks until the file is closed, as long as an attempt lasts; one in a hurry does not wait for a file system that
     /// is away. `false`: there is no such file.
     async fn recover(&self, path: &str, hurry: &watch::Receiver<bool>) -> Result<bool, FsError> {
-        let (start, mut pause) = (Instant::now(), FIRST_POLL);
+        let start = Instant::now();
+        let mut pause = FIRST_POLL;
         loop {
             let error = match self.fs.recover_lease(path).await {
                 Ok(true) => return Ok(true),
@@ -290,7 +352,11 @@ impl Work {
 
     /// Renames; where there is a file of that name, to the next number.
     async fn rename(&self, closing: &mut Closing) -> Result<(), FsError> {
-        let Closing { names: Names { in_use, target }, number, .. } = closing;
+        let Closing {
+            names: Names { in_use, target },
+            number,
+            ..
+        } = closing;
         for _ in 0..MOST_NAMES {
             if in_use == target {
                 return Ok(());
@@ -298,21 +364,27 @@ impl Work {
             match self.fs.rename(in_use, target).await {
                 Ok(()) => return Ok(()),
                 Err(error) if error.kind == FsErrorKind::Exists => {
-                    let (taken, next) = (format!(".{number}"), *number + 1);
+                    let taken = format!(".{number}");
+                    let next = *number + 1;
                     let (before, after) = target.rsplit_once(&taken).unwrap_or((target, ""));
                     let free = format!("{before}.{next}{after}");
                     tracing::warn!("there is a {target} already: {in_use} becomes {free}");
                     (*target, *number) = (free, next);
                 }
                 // An attempt that seemed to fail has succeeded, or somebody else has taken it away.
-                Err(error) if error.kind == FsErrorKind::Gone && self.fs.length(in_use).await?.is_none() => {
+                Err(error)
+                    if error.kind == FsErrorKind::Gone
+                        && self.fs.length(in_use).await?.is_none() =>
+                {
                     return Ok(());
                 }
                 Err(error) => return Err(error),
             }
         }
-        Err(FsError::at(FsErrorKind::Exists, format!("rename {in_use}"))(format!(
-            "{MOST_NAMES} names are taken"
-        )))
+        Err(
+            FsError::at(FsErrorKind::Exists, format!("rename {in_use}"))(format!(
+                "{MOST_NAMES} names are taken"
+            )),
+        )
     }
 }

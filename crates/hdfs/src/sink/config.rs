@@ -193,9 +193,15 @@ impl HdfsConfig {
     pub(super) fn paths(&self) -> Result<Paths, BuildError> {
         let url = Url::split(&self.path);
         if url.file_system.contains('%') {
-            return Err(BuildError::at("hdfs.path", "the file system cannot vary from event to event"));
+            return Err(BuildError::at(
+                "hdfs.path",
+                "the file system cannot vary from event to event",
+            ));
         }
-        if !FILE_SYSTEMS.iter().any(|known| known.eq_ignore_ascii_case(url.scheme())) {
+        if !FILE_SYSTEMS
+            .iter()
+            .any(|known| known.eq_ignore_ascii_case(url.scheme()))
+        {
             let text = format!(
                 "`{}` is no file system that can be written to: hdfs, viewfs and file are",
                 url.scheme()
@@ -203,16 +209,33 @@ impl HdfsConfig {
             return Err(BuildError::at("hdfs.path", text));
         }
         if url.path.is_empty() {
-            return Err(BuildError::at("hdfs.path", "a directory must follow the file system"));
+            return Err(BuildError::at(
+                "hdfs.path",
+                "a directory must follow the file system",
+            ));
         }
         let values = self.header_values;
         let at = |key: &'static str| move |text: String| BuildError::at(key, text);
         let directory = Template::parse(url.path, values).map_err(at("hdfs.path"))?;
         let prefix = Template::parse(&self.file_prefix, values).map_err(at("hdfs.filePrefix"))?;
-        let zone = self.time_zone.clone().map_or_else(TimeZone::system, |Zone(zone)| zone);
-        let clock = Clock { zone, rounding: self.rounding()?, local: self.use_local_time_stamp };
+        let zone = self
+            .time_zone
+            .clone()
+            .map_or_else(TimeZone::system, |Zone(zone)| zone);
+        let clock = Clock {
+            zone,
+            rounding: self.rounding()?,
+            local: self.use_local_time_stamp,
+        };
         let fixed = url.path.find('%').unwrap_or(url.path.len());
-        Ok(Paths { file_system: url.file_system.into(), directory, prefix, clock, values, fixed })
+        Ok(Paths {
+            file_system: url.file_system.into(),
+            directory,
+            prefix,
+            clock,
+            values,
+            fixed,
+        })
     }
 
     fn rounding(&self) -> Result<Option<Rounding>, BuildError> {
@@ -220,9 +243,18 @@ impl HdfsConfig {
         if !self.round || unit == RoundUnit::Unknown {
             return Ok(None);
         }
-        let value = i8::try_from(self.round_value).ok().filter(|value| (1..=unit.most()).contains(value));
-        let wrong = || BuildError::at("hdfs.roundValue", format!("must be from 1 to {}", unit.most()));
-        value.map(|value| Some(Rounding { unit, value })).ok_or_else(wrong)
+        let value = i8::try_from(self.round_value)
+            .ok()
+            .filter(|value| (1..=unit.most()).contains(value));
+        let wrong = || {
+            BuildError::at(
+                "hdfs.roundValue",
+                format!("must be from 1 to {}", unit.most()),
+            )
+        };
+        value
+            .map(|value| Some(Rounding { unit, value }))
+            .ok_or_else(wrong)
     }
 
     /// Whether files are as small as Flume makes them unless it is told otherwise.
@@ -242,8 +274,16 @@ impl HdfsConfig {
 
     /// `extension`: what names end with unless the user says otherwise.
     pub(super) fn affixes(&self, extension: &str) -> Affixes {
-        let in_use_suffix = if self.empty_in_use_suffix { "" } else { &self.in_use_suffix };
-        let suffix = if self.file_suffix.is_empty() { extension } else { &self.file_suffix };
+        let in_use_suffix = if self.empty_in_use_suffix {
+            ""
+        } else {
+            &self.in_use_suffix
+        };
+        let suffix = if self.file_suffix.is_empty() {
+            extension
+        } else {
+            &self.file_suffix
+        };
         Affixes {
             suffix: suffix.into(),
             in_use_prefix: self.in_use_prefix.clone(),
@@ -252,10 +292,16 @@ impl HdfsConfig {
     }
 
     pub(super) fn retries(&self) -> Retries {
-        let tries = u32::try_from(self.close_tries).ok().filter(|tries| *tries > 0).unwrap_or(u32::MAX);
+        let tries = u32::try_from(self.close_tries)
+            .ok()
+            .filter(|tries| *tries > 0)
+            .unwrap_or(u32::MAX);
         match seconds(self.retry_interval) {
             Some(interval) => Retries { tries, interval },
-            None => Retries { tries: 1, interval: Duration::ZERO },
+            None => Retries {
+                tries: 1,
+                interval: Duration::ZERO,
+            },
         }
     }
 
@@ -275,14 +321,20 @@ impl HdfsConfig {
 
     /// As whom files are written.
     pub(super) fn identity(&self) -> Result<Identity, BuildError> {
-        let (principal, keytab) = (self.principal.as_deref(), self.keytab.as_deref());
+        let principal = self.principal.as_deref();
+        let keytab = self.keytab.as_deref();
         Identity::new(principal, keytab, self.proxy_user.as_deref())
             .map_err(|misfit| BuildError::at(&format!("hdfs.{}", misfit.property), misfit.text))
     }
 
     /// What files hold.
     pub(super) fn format(&self) -> Result<Format, BuildError> {
-        Format::new(self.file_type, self.codec, self.write_format, self.serializer.clone())
+        Format::new(
+            self.file_type,
+            self.codec,
+            self.write_format,
+            self.serializer.clone(),
+        )
     }
 }
 
@@ -295,5 +347,8 @@ fn seconds(text: i64) -> Option<Duration> {
 }
 
 fn limit(text: i64) -> u64 {
-    u64::try_from(text).ok().filter(|limit| *limit > 0).unwrap_or(u64::MAX)
+    u64::try_from(text)
+        .ok()
+        .filter(|limit| *limit > 0)
+        .unwrap_or(u64::MAX)
 }

@@ -46,22 +46,43 @@ pub(super) struct Outcome {
 
 impl Default for Outcome {
     fn default() -> Self {
-        Outcome { rejected: vec![], failure: None, all: true }
+        Outcome {
+            rejected: vec![],
+            failure: None,
+            all: true,
+        }
     }
 }
 
 impl Outcome {
     fn add(&mut self, bucket: &mut Bucket, taken: Taken) {
-        let Taken { refused, safe, failure } = taken;
+        let Taken {
+            refused,
+            safe,
+            failure,
+        } = taken;
         self.all &= failure.is_some() && safe == 0;
         let known: BTreeSet<_> = refused.iter().map(|(index, ..)| *index).collect();
-        self.rejected.extend(refused.into_iter().map(|(index, cause, reason)| reject(index, cause, reason)));
+        self.rejected.extend(
+            refused
+                .into_iter()
+                .map(|(index, cause, reason)| reject(index, cause, reason)),
+        );
         if let Some(failure) = failure {
             let reason = flume_core::with_causes(&failure);
             // A name that can never be is the fault of what the events have in them.
-            let cause = if failure.kind == FsErrorKind::Name { Cause::Malformed } else { Cause::NotNow };
-            let again = bucket.events.iter().skip(safe).filter(|index| !known.contains(index));
-            self.rejected.extend(again.map(|index| reject(*index, cause, reason.clone())));
+            let cause = if failure.kind == FsErrorKind::Name {
+                Cause::Malformed
+            } else {
+                Cause::NotNow
+            };
+            let again = bucket
+                .events
+                .iter()
+                .skip(safe)
+                .filter(|index| !known.contains(index));
+            self.rejected
+                .extend(again.map(|index| reject(*index, cause, reason.clone())));
             self.failure = Some(failure);
         }
         bucket.events.clear();
@@ -69,7 +90,11 @@ impl Outcome {
 }
 
 fn reject(index: usize, cause: Cause, reason: String) -> Rejected {
-    Rejected { index, cause, reason }
+    Rejected {
+        index,
+        cause,
+        reason,
+    }
 }
 
 impl Paths {
@@ -98,8 +123,11 @@ impl Open {
         rejected: &mut Vec<Rejected>,
     ) -> Vec<usize> {
         self.buckets.begin_batch();
-        let (now, constant) = (Timestamp::now(), paths.is_constant());
-        let (mut places, mut last, mut key) = (vec![], None, String::new());
+        let now = Timestamp::now();
+        let constant = paths.is_constant();
+        let mut places = vec![];
+        let mut last = None;
+        let mut key = String::new();
         for (index, event) in batch.iter().enumerate() {
             let place = match last {
                 Some(place) if constant => place,
@@ -131,15 +159,29 @@ impl Open {
 
     /// The place of the bucket of `self.key`, whose directory has so many bytes.
     fn place(&mut self, paths: &Paths, directory: usize) -> usize {
-        let (key, shared) = (&self.key, &self.shared);
+        let key = &self.key;
+        let shared = &self.shared;
         self.buckets.place(key, || {
             let (directory, prefix) = key.split_at(directory);
             let absolute = key.starts_with('/') && !paths.is_led_by_events();
-            let home = if absolute { String::new() } else { shared.fs.home() + "/" };
-            let directory = normal(&format!("{home}{directory}"), home.len() + paths.fixed, paths.values);
+            let home = if absolute {
+                String::new()
+            } else {
+                shared.fs.home() + "/"
+            };
+            let directory = normal(
+                &format!("{home}{directory}"),
+                home.len() + paths.fixed,
+                paths.values,
+            );
             // A prefix may name directories, too.
             let prefix = normal(prefix, 0, paths.values);
-            Bucket::new(key, directory, prefix.trim_start_matches('/').into(), shared)
+            Bucket::new(
+                key,
+                directory,
+                prefix.trim_start_matches('/').into(),
+                shared,
+            )
         })
     }
 
@@ -152,14 +194,26 @@ impl Open {
         patient: bool,
         outcome: &mut Outcome,
     ) {
-        let (shared, now) = (&self.shared, Instant::now());
+        let shared = &self.shared;
+        let now = Instant::now();
         let (pausing, mut ready): (Vec<_>, Vec<_>) = (self.buckets.pick(places).into_iter())
             .partition(|bucket| bucket.fencing(now) || (patient && bucket.pausing(now)));
         for bucket in pausing {
-            let reason = bucket.failing.as_ref().map_or_else(String::new, |failing| failing.reason.clone());
-            let failure =
-                FsError::at(FsErrorKind::Retry, format!("write to {} before", bucket.directory()))(reason);
-            outcome.add(bucket, Taken { failure: Some(failure), ..Taken::default() });
+            let reason = bucket
+                .failing
+                .as_ref()
+                .map_or_else(String::new, |failing| failing.reason.clone());
+            let failure = FsError::at(
+                FsErrorKind::Retry,
+                format!("write to {} before", bucket.directory()),
+            )(reason);
+            outcome.add(
+                bucket,
+                Taken {
+                    failure: Some(failure),
+                    ..Taken::default()
+                },
+            );
         }
         // Most sinks have one bucket at a time, which needs no bookkeeping.
         if let [bucket] = &mut ready[..] {
@@ -167,8 +221,10 @@ impl Open {
             outcome.add(bucket, taken);
             return;
         }
-        let mut all: FuturesUnordered<_> =
-            ready.into_iter().map(|bucket| taken_by(bucket, shared, batch)).collect();
+        let mut all: FuturesUnordered<_> = ready
+            .into_iter()
+            .map(|bucket| taken_by(bucket, shared, batch))
+            .collect();
         while let Some((bucket, taken)) = all.next().await {
             outcome.add(bucket, taken);
         }
@@ -182,7 +238,9 @@ impl Open {
         self.closer.next(CLOSER_WAIT).await;
         match self.closer.pending() {
             pending if pending < most => Ok(()),
-            pending => Err(SinkError::at("open more files")(format!("{pending} wait to be closed"))),
+            pending => Err(SinkError::at("open more files")(format!(
+                "{pending} wait to be closed"
+            ))),
         }
     }
 
@@ -199,19 +257,26 @@ impl Open {
 
     pub(super) fn sweep(&mut self) {
         let mut retired = vec![];
-        self.buckets.sweep(&self.shared, Instant::now(), &mut retired);
+        self.buckets
+            .sweep(&self.shared, Instant::now(), &mut retired);
         for closing in retired {
             self.closer.spawn(closing);
         }
     }
 }
 
-async fn taken_by<'a>(bucket: &'a mut Bucket, shared: &Shared, batch: &[Event]) -> (&'a mut Bucket, Taken) {
+async fn taken_by<'a>(
+    bucket: &'a mut Bucket,
+    shared: &Shared,
+    batch: &[Event],
+) -> (&'a mut Bucket, Taken) {
     let taken = bucket.take(shared, batch).await;
     (bucket, taken)
 }
 
 /// Whether a file system does not answer at all.
 pub(super) async fn is_down(fs: Arc<dyn FileSystem>) -> bool {
-    fs.length("/").await.is_err_and(|error| error.kind == FsErrorKind::Retry)
+    fs.length("/")
+        .await
+        .is_err_and(|error| error.kind == FsErrorKind::Retry)
 }

@@ -38,13 +38,22 @@ impl Current {
         let mut serializer = shared.format.start(&shared.cx).map_err(unsupported)?;
         let mut buffer = vec![];
         serializer.begin(&mut buffer);
-        Ok(Current { serializer, buffer, created: None, events: 0, bytes: 0 })
+        Ok(Current {
+            serializer,
+            buffer,
+            created: None,
+            events: 0,
+            bytes: 0,
+        })
     }
 
     /// Makes room for what is to come, rather than growing step by step.
     pub(super) fn reserve<'a>(&mut self, roll: &Roll, events: impl Iterator<Item = &'a Event>) {
         let left = usize::try_from(roll.events - self.events).unwrap_or(usize::MAX);
-        let bytes = events.take(left).map(|event| event.body.len() + ADDED_BYTES).sum::<usize>();
+        let bytes = events
+            .take(left)
+            .map(|event| event.body.len() + ADDED_BYTES)
+            .sum::<usize>();
         self.buffer.reserve(bytes.clamp(1, PIECE_BYTES));
     }
 

@@ -69,8 +69,18 @@ impl Journal {
             Err(error) => return Err(error),
         };
         let (file, bytes) = write_anew(path, &lines(&unfinished))?;
-        let inner = Inner { file, bytes, unfinished, unsynced: false, failing: false };
-        Ok(Journal { path: path.into(), _lock: locked, inner: Mutex::new(inner) })
+        let inner = Inner {
+            file,
+            bytes,
+            unfinished,
+            unsynced: false,
+            failing: false,
+        };
+        Ok(Journal {
+            path: path.into(),
+            _lock: locked,
+            inner: Mutex::new(inner),
+        })
     }
 
     /// What was begun and not finished.
@@ -81,7 +91,10 @@ impl Journal {
     /// A file is about to be created.
     pub(crate) fn begin(&self, file_system: &str, names: &Names) {
         let mut inner = self.inner.lock();
-        inner.unfinished.insert((file_system.into(), names.in_use.clone()), names.target.clone());
+        inner.unfinished.insert(
+            (file_system.into(), names.in_use.clone()),
+            names.target.clone(),
+        );
         inner.unsynced = true;
         inner.append(&line(&["+", file_system, &names.in_use, &names.target]));
     }
@@ -89,7 +102,11 @@ impl Journal {
     /// A file is complete, or was never created.
     pub(crate) fn finish(&self, file_system: &str, in_use: &str) {
         let mut inner = self.inner.lock();
-        if inner.unfinished.remove(&(file_system.into(), in_use.into())).is_some() {
+        if inner
+            .unfinished
+            .remove(&(file_system.into(), in_use.into()))
+            .is_some()
+        {
             inner.append(&line(&["-", file_system, in_use]));
         }
     }
@@ -97,7 +114,11 @@ impl Journal {
     /// Waits until the disk has every file that was begun. Blocks; does nothing when nothing was begun.
     pub(crate) fn sync(&self) -> io::Result<()> {
         let mut inner = self.inner.lock();
-        if std::mem::take(&mut inner.unsynced) { inner.file.sync_data() } else { Ok(()) }
+        if std::mem::take(&mut inner.unsynced) {
+            inner.file.sync_data()
+        } else {
+            Ok(())
+        }
     }
 
     /// Whether files were begun since the last sync.
@@ -165,7 +186,11 @@ fn lock(file: &File) -> io::Result<()> {
 
 fn line(fields: &[&str]) -> String {
     let escape = |field: &&str| {
-        field.replace('\\', "\\\\").replace('\t', "\\t").replace('\n', "\\n").replace('\r', "\\r")
+        field
+            .replace('\\', "\\\\")
+            .replace('\t', "\\t")
+            .replace('\n', "\\n")
+            .replace('\r', "\\r")
     };
     fields.iter().map(escape).collect::<Vec<_>>().join("\t") + "\n"
 }
@@ -174,7 +199,10 @@ fn line(fields: &[&str]) -> String {
 fn parse(bytes: &[u8]) -> Unfinished {
     let mut unfinished = Unfinished::new();
     let text = String::from_utf8_lossy(bytes);
-    for line in text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n')) {
+    for line in text
+        .split_inclusive('\n')
+        .filter_map(|line| line.strip_suffix('\n'))
+    {
         let fields: Vec<_> = line.split('\t').map(unescape).collect();
         match &fields[..] {
             [plus, file_system, in_use, target] if plus == "+" => {
@@ -210,11 +238,17 @@ mod tests {
     use super::*;
 
     fn names(in_use: &str) -> Names {
-        Names { in_use: in_use.into(), target: format!("{in_use}.done") }
+        Names {
+            in_use: in_use.into(),
+            target: format!("{in_use}.done"),
+        }
     }
 
     fn in_use(unfinished: &Unfinished) -> Vec<&str> {
-        unfinished.keys().map(|(_, in_use)| in_use.as_str()).collect()
+        unfinished
+            .keys()
+            .map(|(_, in_use)| in_use.as_str())
+            .collect()
     }
 
     #[test]
@@ -230,11 +264,20 @@ mod tests {
         journal.finish("hdfs://nn", "/never");
         journal.sync().unwrap();
         assert!(!journal.unsynced());
-        assert!(Journal::open(&path).err().unwrap().to_string().contains("has it open"));
+        assert!(
+            Journal::open(&path)
+                .err()
+                .unwrap()
+                .to_string()
+                .contains("has it open")
+        );
         drop(journal);
         let journal = Journal::open(&path).unwrap();
         assert_eq!(in_use(&journal.unfinished()), ["/a", "/b\t\\n\n\r", "/c"]);
-        assert_eq!(journal.unfinished()[&("hdfs://nn".into(), "/c".into())], "/c.done");
+        assert_eq!(
+            journal.unfinished()[&("hdfs://nn".into(), "/c".into())],
+            "/c.done"
+        );
     }
 
     #[test]
@@ -254,7 +297,10 @@ mod tests {
         assert!(fs::metadata(&path).unwrap().len() <= COMPACT_BYTES);
         journal.begin("file:", &names("/last"));
         drop(journal);
-        assert_eq!(in_use(&Journal::open(&path).unwrap().unfinished()), ["/kept", "/last"]);
+        assert_eq!(
+            in_use(&Journal::open(&path).unwrap().unfinished()),
+            ["/kept", "/last"]
+        );
     }
 
     /// A full disk takes a part of a line, and has room again for the next.
@@ -264,22 +310,35 @@ mod tests {
         let path = dir.path().join("k1.journal");
         let journal = Journal::open(&path).unwrap();
         journal.begin("file:", &names("/whole"));
-        let mut writable = std::mem::replace(&mut journal.inner.lock().file, File::open(&path).unwrap());
+        let mut writable =
+            std::mem::replace(&mut journal.inner.lock().file, File::open(&path).unwrap());
         journal.begin("file:", &names("/torn-and-long"));
         writable.seek(SeekFrom::End(0)).unwrap();
-        writable.write_all(b"+\tfile:\t/torn-and-long\t/torn-an").unwrap();
+        writable
+            .write_all(b"+\tfile:\t/torn-and-long\t/torn-an")
+            .unwrap();
         journal.inner.lock().file = writable;
         journal.begin("file:", &names("/next"));
         drop(journal);
-        assert_eq!(in_use(&Journal::open(&path).unwrap().unfinished()), ["/next", "/whole"]);
+        assert_eq!(
+            in_use(&Journal::open(&path).unwrap().unfinished()),
+            ["/next", "/whole"]
+        );
     }
 
     /// A crash tears the last line; a disk may turn the rest into anything.
     #[test]
     fn every_beginning_and_anything_at_all_can_be_read() {
-        let whole = line(&["+", "f", "/a", "/b"]) + &line(&["+", "f", "/c", "/d"]) + &line(&["-", "f", "/a"]);
-        let counts: Vec<_> = (0..=whole.len()).map(|end| parse(&whole.as_bytes()[..end]).len()).collect();
-        assert!(counts.is_sorted_by(|a, b| a <= b || *b == 1) && counts.last() == Some(&1), "{counts:?}");
+        let whole = line(&["+", "f", "/a", "/b"])
+            + &line(&["+", "f", "/c", "/d"])
+            + &line(&["-", "f", "/a"]);
+        let counts: Vec<_> = (0..=whole.len())
+            .map(|end| parse(&whole.as_bytes()[..end]).len())
+            .collect();
+        assert!(
+            counts.is_sorted_by(|a, b| a <= b || *b == 1) && counts.last() == Some(&1),
+            "{counts:?}"
+        );
         let mut random = 1_u32;
         for _ in 0..10_000 {
             let bytes: Vec<u8> = (0..40)

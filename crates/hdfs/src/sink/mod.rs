@@ -76,7 +76,8 @@ pub(crate) struct HdfsSink {
 impl Component for HdfsSink {
     type Config = HdfsConfig;
     fn build(config: HdfsConfig, cx: &Context) -> Result<Self, BuildError> {
-        let (paths, format) = (config.paths()?, config.format()?);
+        let paths = config.paths()?;
+        let format = config.format()?;
         // What is wrong with the serializer shows now, not at the first file.
         format.start(cx)?;
         let admission = Admission::new(cx, config.path(), config.identity()?);
@@ -85,7 +86,8 @@ impl Component for HdfsSink {
             let seeker = seeker.clone();
             Box::pin(async move { connect(seeker.seek().await?) })
         });
-        let (failing, failure) = (cx.metrics.gauge("BucketsFailing"), cx.metrics.text("BucketFailure"));
+        let failing = cx.metrics.gauge("BucketsFailing");
+        let failure = cx.metrics.text("BucketFailure");
         Ok(HdfsSink {
             config,
             cx: cx.clone(),
@@ -106,7 +108,10 @@ impl Sink for HdfsSink {
     fn want(&self) -> Want {
         let batch = self.config.batch_size.get();
         match self.spread {
-            ..=1 => Want { linger: LINGER, ..Want::events(batch) },
+            ..=1 => Want {
+                linger: LINGER,
+                ..Want::events(batch)
+            },
             spread => Want::events(batch.saturating_mul(spread.min(MOST_SPREAD))),
         }
     }
@@ -119,9 +124,16 @@ impl Sink for HdfsSink {
                         files; hdfs.rollInterval, hdfs.rollSize and hdfs.rollCount are the limits";
             remark("", text);
         }
-        let Paths { directory, prefix, clock, .. } = &self.paths;
+        let Paths {
+            directory,
+            prefix,
+            clock,
+            ..
+        } = &self.paths;
         let timed = [(directory, "hdfs.path"), (prefix, "hdfs.filePrefix")];
-        let timed = timed.into_iter().find(|(template, _)| template.timed() && !clock.local);
+        let timed = timed
+            .into_iter()
+            .find(|(template, _)| template.timed() && !clock.local);
         if let Some((_, key)) = timed.filter(|_| !may_have("timestamp")) {
             let text = "its escapes of time need a header `timestamp`, which no source of the channel sets: every \
                         event is malformed; add a timestamp interceptor, or set hdfs.useLocalTimeStamp";
@@ -136,12 +148,16 @@ impl Sink for HdfsSink {
     }
 
     async fn open(&mut self) -> Result<(), SinkError> {
-        let fs = (self.connect)().await.map_err(SinkError::at("open the file system of hdfs.path"))?;
+        let fs = (self.connect)()
+            .await
+            .map_err(SinkError::at("open the file system of hdfs.path"))?;
         let fs = bounded(fs, self.config.call_timeout());
         self.fill_in_host().await?;
         let journal = open_journal(self.cx.clone()).await?;
-        let (config, left) =
-            (&self.config, journal.as_deref().map_or_else(Vec::new, |journal| self.left(journal)));
+        let config = &self.config;
+        let left = journal
+            .as_deref()
+            .map_or_else(Vec::new, |journal| self.left(journal));
         let shared = Shared {
             fs: fs.clone(),
             journal: journal.clone(),
@@ -156,10 +172,12 @@ impl Sink for HdfsSink {
             highest: AtomicU64::new(left.iter().map(Closing::number).max().unwrap_or(0)),
             counters: Counters::new(&self.cx.metrics),
         };
-        let (retries, file_system) = (self.config.retries(), shared.file_system.clone());
+        let retries = self.config.retries();
+        let file_system = shared.file_system.clone();
         let mut closer = Closer::new(fs, journal.clone(), file_system, retries, &self.cx.metrics);
         left.into_iter().for_each(|closing| closer.spawn(closing));
-        let outlives_host = self.config.sync_on_commit || !self.paths.file_system.starts_with("file:");
+        let outlives_host =
+            self.config.sync_on_commit || !self.paths.file_system.starts_with("file:");
         self.open = Some(Open {
             shared,
             buckets: Buckets::default(),
@@ -174,11 +192,17 @@ impl Sink for HdfsSink {
     async fn deliver(&mut self, batch: &[Event]) -> Result<Delivered, SinkError> {
         let most_files = self.config.max_open_files.get();
         let constant = self.paths.is_constant();
-        let Some(open) = &mut self.open else { return Err(SinkError::at("deliver")("the sink is not open")) };
+        let Some(open) = &mut self.open else {
+            return Err(SinkError::at("deliver")("the sink is not open"));
+        };
         open.wait_for_closer(most_files).await?;
         let mut rejected = vec![];
         let places = open.group(&mut self.paths, batch, &mut rejected);
-        self.spread = if batch.len() < self.config.batch_size.get() { 1 } else { places.len() };
+        self.spread = if batch.len() < self.config.batch_size.get() {
+            1
+        } else {
+            places.len()
+        };
         let mut outcome = Outcome::default();
         for places in places.chunks(most_files) {
             open.buckets.make_room(places, most_files);
@@ -192,17 +216,23 @@ impl Sink for HdfsSink {
         }
         if let Some(failure) = outcome.failure
             && outcome.all
-            && (constant || (failure.kind == FsErrorKind::Retry && is_down(open.shared.fs.clone()).await))
+            && (constant
+                || (failure.kind == FsErrorKind::Retry && is_down(open.shared.fs.clone()).await))
         {
             return Err(SinkError::at("write a batch")(failure));
         }
         rejected.append(&mut outcome.rejected);
-        Ok(Delivered { pause: false, rejected })
+        Ok(Delivered {
+            pause: false,
+            rejected,
+        })
     }
 
     async fn tick(&mut self) -> Result<(), SinkError> {
         self.admission.tick();
-        let Some(open) = &mut self.open else { return Ok(()) };
+        let Some(open) = &mut self.open else {
+            return Ok(());
+        };
         if open.buckets.is_due(Instant::now()) {
             open.sweep();
         }
@@ -216,13 +246,21 @@ impl Sink for HdfsSink {
     }
 
     async fn close(&mut self) -> Result<(), SinkError> {
-        let Some(mut open) = self.open.take() else { return Ok(()) };
+        let Some(mut open) = self.open.take() else {
+            return Ok(());
+        };
         for closing in open.buckets.end(&open.shared) {
             open.closer.spawn(closing);
         }
-        let left = open.closer.finish(Instant::now() + self.config.stop_timeout()).await;
+        let left = open
+            .closer
+            .finish(Instant::now() + self.config.stop_timeout())
+            .await;
         if left > 0 {
-            tracing::warn!("{}: {left} files are not finished; they are at the next start", self.cx.name);
+            tracing::warn!(
+                "{}: {left} files are not finished; they are at the next start",
+                self.cx.name
+            );
         }
         Ok(())
     }
@@ -235,13 +273,24 @@ impl Sink for HdfsSink {
 impl HdfsSink {
     /// Looks up what the templates say of the host.
     async fn fill_in_host(&mut self) -> Result<(), SinkError> {
-        if self.paths.directory.host_parts().chain(self.paths.prefix.host_parts()).next().is_none() {
+        if self
+            .paths
+            .directory
+            .host_parts()
+            .chain(self.paths.prefix.host_parts())
+            .next()
+            .is_none()
+        {
             return Ok(());
         }
         let failed = SinkError::at("look up this host's name for hdfs.path");
         let host = match timeout(HOST_TIMEOUT, spawn_blocking(Host::look_up)).await {
             Ok(Ok(host)) => host,
-            Ok(Err(error)) => return Err(failed(Box::<dyn std::error::Error + Send + Sync>::from(error))),
+            Ok(Err(error)) => {
+                return Err(failed(Box::<dyn std::error::Error + Send + Sync>::from(
+                    error,
+                )));
+            }
             Err(_) => return Err(failed(format!("no answer within {HOST_TIMEOUT:?}").into())),
         };
         self.paths.directory.fill_in(&host);
@@ -274,10 +323,14 @@ async fn open_journal(cx: Context) -> Result<Option<Arc<Journal>>, SinkError> {
     if state.as_os_str().is_empty() {
         return Ok(None);
     }
-    let path = state.join("hdfs").join(format!("{}.journal", cx.name.replace('/', "_")));
+    let path = state
+        .join("hdfs")
+        .join(format!("{}.journal", cx.name.replace('/', "_")));
     let doing = format!("open the journal {}", path.display());
     let opened = spawn_blocking(move || Journal::open(&path)).await;
-    let journal = opened.map_err(SinkError::at(doing.clone()))?.map_err(SinkError::at(doing))?;
+    let journal = opened
+        .map_err(SinkError::at(doing.clone()))?
+        .map_err(SinkError::at(doing))?;
     Ok(Some(Arc::new(journal)))
 }
 

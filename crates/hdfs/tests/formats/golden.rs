@@ -16,8 +16,14 @@ fn golden(name: &str) -> Vec<u8> {
 
 /// The last body is longer than a block of Snappy or LZ4 in the compressed files, and short in the others.
 fn golden_batches(last: usize) -> Vec<Vec<Event>> {
-    let few = vec![event(1_700_000_000_000, "hello"), event(-1, ""), event(0, b"\xff\xfe\x00\n".to_vec())];
-    let many = (0..200).map(|number| event(number, format!("line {number}"))).collect();
+    let few = vec![
+        event(1_700_000_000_000, "hello"),
+        event(-1, ""),
+        event(0, b"\xff\xfe\x00\n".to_vec()),
+    ];
+    let many = (0..200)
+        .map(|number| event(number, format!("line {number}")))
+        .collect();
     let large = [52_000, 52_000, last].map(|length| event(i64::MAX, vec![b'a'; length]));
     vec![few, many, large.into()]
 }
@@ -34,13 +40,17 @@ fn name(codec: Codec) -> &'static str {
 
 /// Those that Hadoop has without its native library.
 fn codecs() -> impl Iterator<Item = Codec> {
-    Codec::ALL.iter().copied().filter(|codec| *codec != Codec::Zstd)
+    Codec::ALL
+        .iter()
+        .copied()
+        .filter(|codec| *codec != Codec::Zstd)
 }
 
 /// The sync marker is random; it ends the header.
 fn with_marker(bytes: &[u8], header: usize, marker: &[u8]) -> Vec<u8> {
     let old = &bytes[header - 16..header];
-    let (mut out, mut at) = (vec![], 0);
+    let mut out = vec![];
+    let mut at = 0;
     while at < bytes.len() {
         let found = bytes[at..].starts_with(old);
         out.extend_from_slice(if found { marker } else { &bytes[at..=at] });
@@ -53,8 +63,14 @@ fn with_marker(bytes: &[u8], header: usize, marker: &[u8]) -> Vec<u8> {
 fn records_are_written_byte_by_byte_as_by_hadoop() {
     for (write_format, header) in [("Writable", 0x5f), ("Text", 0x56)] {
         let golden = golden(&format!("{write_format}.seq"));
-        let ours = ours(&format!("hdfs.writeFormat = {write_format}"), &golden_batches(1000));
-        assert!(with_marker(&golden, header, &ours[header - 16..header]) == ours, "{write_format}");
+        let ours = ours(
+            &format!("hdfs.writeFormat = {write_format}"),
+            &golden_batches(1000),
+        );
+        assert!(
+            with_marker(&golden, header, &ours[header - 16..header]) == ours,
+            "{write_format}"
+        );
         let file = sequence_file(&golden, None);
         assert_eq!(file.syncs, 4, "one a flush, and one after 100 KiB");
     }
@@ -65,7 +81,10 @@ fn blocks_are_those_of_hadoop_apart_from_how_well_they_are_compressed() {
     let batches = golden_batches(300_000);
     for codec in codecs() {
         let golden = sequence_file(&golden(&format!("{}.seq", name(codec))), Some(codec));
-        let ours = sequence_file(&ours(&format!("hdfs.codeC = {}", codec.class()), &batches), Some(codec));
+        let ours = sequence_file(
+            &ours(&format!("hdfs.codeC = {}", codec.class()), &batches),
+            Some(codec),
+        );
         assert_eq!(golden.codec_class, ours.codec_class);
         assert_eq!(golden.value_class, ours.value_class);
         assert!(golden.records == ours.records, "{codec:?}");
@@ -77,12 +96,20 @@ fn blocks_are_those_of_hadoop_apart_from_how_well_they_are_compressed() {
 #[test]
 fn streams_decode_to_the_same() {
     let batches = golden_batches(300_000);
-    let bodies: Vec<u8> =
-        batches.iter().flatten().flat_map(|event| [&event.body[..], b"\n"].concat()).collect();
+    let bodies: Vec<u8> = batches
+        .iter()
+        .flatten()
+        .flat_map(|event| [&event.body[..], b"\n"].concat())
+        .collect();
     for codec in codecs() {
         let golden = golden(&format!("{}.stream", name(codec)));
-        let ours =
-            ours(&format!("hdfs.fileType = CompressedStream\nhdfs.codeC = {}", codec.class()), &batches);
+        let ours = ours(
+            &format!(
+                "hdfs.fileType = CompressedStream\nhdfs.codeC = {}",
+                codec.class()
+            ),
+            &batches,
+        );
         assert!(decode(codec, &golden) == bodies, "Flume's, {codec:?}");
         assert!(decode(codec, &ours) == bodies, "ours, {codec:?}");
     }

@@ -31,7 +31,12 @@ fn try_format(text: &str) -> Result<Format, String> {
     let (config, problems) = read::<FormatConfig>(&REGISTRY, "a1.sinks.k1", text);
     let config = config.ok_or_else(|| problems.join("\n"))?;
     assert!(problems.is_empty(), "{problems:?}");
-    let format = Format::new(config.file_type, config.codec, config.write_format, config.serializer);
+    let format = Format::new(
+        config.file_type,
+        config.codec,
+        config.write_format,
+        config.serializer,
+    );
     format.map_err(|error: BuildError| error.to_string())
 }
 
@@ -40,7 +45,9 @@ fn format(text: &str) -> Format {
 }
 
 fn start(format: &Format) -> Box<dyn EventSerializer> {
-    format.start(&Context::new("a1.sinks.k1", &["c1"])).unwrap_or_else(|error| panic!("{error}"))
+    format
+        .start(&Context::new("a1.sinks.k1", &["c1"]))
+        .unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// What a file holds after each of `batches`, as each flush leaves it, and at last after its end.
@@ -51,7 +58,9 @@ fn file_of(format: &Format, batches: &[&[Event]]) -> Vec<Vec<u8>> {
     let mut stages = vec![];
     for batch in batches {
         for event in *batch {
-            serializer.write(event, &mut out).unwrap_or_else(|reason| panic!("{reason}"));
+            serializer
+                .write(event, &mut out)
+                .unwrap_or_else(|reason| panic!("{reason}"));
         }
         serializer.flush(&mut out);
         stages.push(out.clone());
@@ -63,7 +72,9 @@ fn file_of(format: &Format, batches: &[&[Event]]) -> Vec<Vec<u8>> {
 
 fn event(timestamp: i64, body: impl Into<Vec<u8>>) -> Event {
     let mut event = Event::from(body.into());
-    event.headers.set("timestamp".into(), timestamp.to_string().into());
+    event
+        .headers
+        .set("timestamp".into(), timestamp.to_string().into());
     event
 }
 
@@ -73,18 +84,33 @@ fn properties_that_do_not_go_together_are_refused() {
         let error = try_format(text).err().unwrap_or_default();
         assert!(error.contains(part), "{text}: {error}");
     };
-    refused("hdfs.fileType = DataStream\nhdfs.codeC = gzip", "a DataStream is not compressed");
-    refused("hdfs.fileType = CompressedStream", "needs a codec, one of `gzip`");
+    refused(
+        "hdfs.fileType = DataStream\nhdfs.codeC = gzip",
+        "a DataStream is not compressed",
+    );
+    refused(
+        "hdfs.fileType = CompressedStream",
+        "needs a codec, one of `gzip`",
+    );
     refused("hdfs.fileType = Parquet", "expected one of `SequenceFile`");
     refused("hdfs.codeC = lzop", "LZO");
-    refused("hdfs.writeFormat = com.example.Mine$Builder", "Java classes cannot be loaded");
+    refused(
+        "hdfs.writeFormat = com.example.Mine$Builder",
+        "Java classes cannot be loaded",
+    );
 }
 
 #[test]
 fn extensions_are_those_of_the_codec() {
     let extension = |text: &str| format(text).extension();
     assert_eq!(extension(""), "");
-    assert_eq!(extension("hdfs.codeC = org.apache.hadoop.io.compress.BZip2Codec"), ".bz2");
-    assert_eq!(extension("hdfs.fileType = compressedstream\nhdfs.codeC = DEFAULTCODEC"), ".deflate");
+    assert_eq!(
+        extension("hdfs.codeC = org.apache.hadoop.io.compress.BZip2Codec"),
+        ".bz2"
+    );
+    assert_eq!(
+        extension("hdfs.fileType = compressedstream\nhdfs.codeC = DEFAULTCODEC"),
+        ".deflate"
+    );
     assert_eq!(extension("hdfs.fileType = datastream"), "");
 }

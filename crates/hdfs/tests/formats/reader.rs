@@ -9,9 +9,22 @@ use flume_hdfs::formats::Codec;
 pub(crate) fn decode(codec: Codec, bytes: &[u8]) -> Vec<u8> {
     let mut raw = vec![];
     match codec {
-        Codec::Gzip => drop(flate2::read::MultiGzDecoder::new(bytes).read_to_end(&mut raw).expect("gzip")),
-        Codec::Bzip2 => drop(bzip2::read::MultiBzDecoder::new(bytes).read_to_end(&mut raw).expect("bzip2")),
-        Codec::Zstd => drop(zstd::Decoder::new(bytes).expect("zstd").read_to_end(&mut raw).expect("zstd")),
+        Codec::Gzip => drop(
+            flate2::read::MultiGzDecoder::new(bytes)
+                .read_to_end(&mut raw)
+                .expect("gzip"),
+        ),
+        Codec::Bzip2 => drop(
+            bzip2::read::MultiBzDecoder::new(bytes)
+                .read_to_end(&mut raw)
+                .expect("bzip2"),
+        ),
+        Codec::Zstd => drop(
+            zstd::Decoder::new(bytes)
+                .expect("zstd")
+                .read_to_end(&mut raw)
+                .expect("zstd"),
+        ),
         Codec::Default | Codec::Deflate => {
             let mut rest = bytes;
             while !rest.is_empty() {
@@ -21,11 +34,13 @@ pub(crate) fn decode(codec: Codec, bytes: &[u8]) -> Vec<u8> {
             }
         }
         Codec::Snappy => blocks(bytes, &mut raw, |chunk, _| {
-            snap::raw::Decoder::new().decompress_vec(chunk).expect("snappy")
+            snap::raw::Decoder::new()
+                .decompress_vec(chunk)
+                .expect("snappy")
         }),
-        Codec::Lz4 => {
-            blocks(bytes, &mut raw, |chunk, most| lz4_flex::block::decompress(chunk, most).expect("lz4"))
-        }
+        Codec::Lz4 => blocks(bytes, &mut raw, |chunk, most| {
+            lz4_flex::block::decompress(chunk, most).expect("lz4")
+        }),
     }
     raw
 }
@@ -36,7 +51,10 @@ fn blocks(bytes: &[u8], raw: &mut Vec<u8>, decompress: impl Fn(&[u8], usize) -> 
     let mut bytes = Bytes(bytes);
     while !bytes.0.is_empty() {
         let end = raw.len() + bytes.u32() as usize;
-        assert!(end > raw.len() || bytes.0.is_empty(), "an empty block ends a file");
+        assert!(
+            end > raw.len() || bytes.0.is_empty(),
+            "an empty block ends a file"
+        );
         while raw.len() < end {
             let length = bytes.u32() as usize;
             let chunk = decompress(bytes.take(length), end - raw.len());
@@ -67,7 +85,12 @@ pub(crate) fn sequence_file(bytes: &[u8], codec: Option<Codec>) -> SequenceFile 
     let codec_class = codec.map(|_| bytes.text());
     assert_eq!(bytes.u32(), 0, "metadata");
     let marker = bytes.take(16);
-    let mut file = SequenceFile { value_class, codec_class, records: vec![], syncs: 0 };
+    let mut file = SequenceFile {
+        value_class,
+        codec_class,
+        records: vec![],
+        syncs: 0,
+    };
     while !bytes.0.is_empty() {
         let length = bytes.u32();
         if length == u32::MAX {
@@ -82,16 +105,19 @@ pub(crate) fn sequence_file(bytes: &[u8], codec: Option<Codec>) -> SequenceFile 
             let [mut key_lengths, mut keys, mut value_lengths, mut values] =
                 parts.each_mut().map(|part| Bytes(part));
             for _ in 0..count {
-                let (key, value) = (key_lengths.vlong() as usize, value_lengths.vlong() as usize);
+                let key = key_lengths.vlong() as usize;
+                let value = value_lengths.vlong() as usize;
                 let record = (keys.take(key), values.take(value));
-                file.records.push(read_record(record.0, record.1, &file.value_class));
+                file.records
+                    .push(read_record(record.0, record.1, &file.value_class));
             }
             let rests = [key_lengths, keys, value_lengths, values].map(|part| part.0.len());
             assert_eq!(rests, [0; 4]);
         } else {
             assert!(codec.is_none(), "blocks begin with a sync marker");
             let mut record = Bytes(bytes.take_after_length(length));
-            file.records.push(read_record(record.take(8), record.0, &file.value_class));
+            file.records
+                .push(read_record(record.take(8), record.0, &file.value_class));
         }
     }
     file
@@ -100,7 +126,11 @@ pub(crate) fn sequence_file(bytes: &[u8], codec: Option<Codec>) -> SequenceFile 
 fn read_record(key: &[u8], value: &[u8], class: &str) -> (i64, Vec<u8>) {
     let key = i64::from_be_bytes(key.try_into().expect("eight bytes"));
     let mut value = Bytes(value);
-    let length = if class.ends_with("Text") { value.vlong() as usize } else { value.u32() as usize };
+    let length = if class.ends_with("Text") {
+        value.vlong() as usize
+    } else {
+        value.u32() as usize
+    };
     assert_eq!(length, value.0.len());
     (key, value.0.to_vec())
 }
@@ -136,7 +166,10 @@ impl<'a> Bytes<'a> {
             -120..=-113 => (-112 - first, false),
             _ => (-120 - first, true),
         };
-        let number = self.take(length as usize).iter().fold(0, |number, byte| number << 8 | i64::from(*byte));
+        let number = self
+            .take(length as usize)
+            .iter()
+            .fold(0, |number, byte| number << 8 | i64::from(*byte));
         if negative { !number } else { number }
     }
 }

@@ -10,8 +10,8 @@ use std::{
 use async_trait::async_trait;
 use flume_conf::{Document, Plan};
 use flume_core::{
-    AgentInfo, BuildError, Component, Config, Context, Delivered, Event, Registration, Registry, Sink,
-    SinkError, Source, SourceContext, SourceError, Want,
+    AgentInfo, BuildError, Component, Config, Context, Delivered, Event, Registration, Registry,
+    Sink, SinkError, Source, SourceContext, SourceError, Want,
 };
 use flume_runtime::{Agent, check};
 use parking_lot::Mutex;
@@ -58,7 +58,11 @@ impl Component for Count {
 #[async_trait]
 impl Source for Count {
     async fn run(&mut self, cx: &SourceContext) -> Result<(), SourceError> {
-        let run = if self.0.fail + self.0.panics > 0 { attempt(&self.0.text) } else { usize::MAX };
+        let run = if self.0.fail + self.0.panics > 0 {
+            attempt(&self.0.text)
+        } else {
+            usize::MAX
+        };
         assert!(run >= self.0.panics, "scripted panic {run}");
         if run < self.0.panics + self.0.fail {
             return Err(SourceError::at("do its work")("scripted"));
@@ -66,7 +70,10 @@ impl Source for Count {
         cx.ready(None);
         for number in 0..std::mem::take(&mut self.0.events) {
             let event = Event::from(format!("{}{number}", self.0.text));
-            cx.out.put(vec![event]).await.map_err(SourceError::at("put an event"))?;
+            cx.out
+                .put(vec![event])
+                .await
+                .map_err(SourceError::at("put an event"))?;
         }
         cx.stop.requested().await;
         Ok(())
@@ -119,8 +126,12 @@ impl Sink for Note {
                 return Err(SinkError::at("deliver")("scripted"));
             }
         }
-        let bodies = batch.iter().map(|event| String::from_utf8_lossy(&event.body).into_owned());
-        DELIVERED.lock().extend(bodies.map(|body| (self.0.log.clone(), body)));
+        let bodies = batch
+            .iter()
+            .map(|event| String::from_utf8_lossy(&event.body).into_owned());
+        DELIVERED
+            .lock()
+            .extend(bodies.map(|body| (self.0.log.clone(), body)));
         Ok(Delivered::default())
     }
 
@@ -141,7 +152,10 @@ pub(crate) static REGISTRY: Registry = Registry {
 };
 
 pub(crate) fn info() -> Arc<AgentInfo> {
-    Arc::new(AgentInfo { name: "a1".into(), ..AgentInfo::default() })
+    Arc::new(AgentInfo {
+        name: "a1".into(),
+        ..AgentInfo::default()
+    })
 }
 
 /// The plan of `a1` in a text whose keys may leave the agent's name out.
@@ -166,9 +180,16 @@ pub(crate) async fn start(text: &str) -> Agent {
 pub(crate) async fn delivered(log: &str, count: usize) -> Vec<String> {
     let seen = || -> Vec<String> {
         let delivered = DELIVERED.lock();
-        delivered.iter().filter(|(to, _)| to == log).map(|(_, body)| body.clone()).collect()
+        delivered
+            .iter()
+            .filter(|(to, _)| to == log)
+            .map(|(_, body)| body.clone())
+            .collect()
     };
-    wait_for(&format!("{count} events under {log}"), || Some(seen()).filter(|seen| seen.len() >= count)).await
+    wait_for(&format!("{count} events under {log}"), || {
+        Some(seen()).filter(|seen| seen.len() >= count)
+    })
+    .await
 }
 
 /// Looks until there is an answer; the components run on threads and clocks of their own.

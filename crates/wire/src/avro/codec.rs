@@ -22,8 +22,13 @@ const NEVER_FAILS: &str = "compression in memory takes any bytes";
 
 impl Codec {
     /// Every codec.
-    pub const ALL: &'static [Codec] =
-        &[Codec::Null, Codec::Deflate, Codec::Snappy, Codec::Bzip2, Codec::Zstandard];
+    pub const ALL: &'static [Codec] = &[
+        Codec::Null,
+        Codec::Deflate,
+        Codec::Snappy,
+        Codec::Bzip2,
+        Codec::Zstandard,
+    ];
 
     /// Its name in a file's header.
     pub fn name(self) -> &'static str {
@@ -41,17 +46,23 @@ impl Codec {
         match self {
             Codec::Null => out.extend_from_slice(raw),
             Codec::Deflate => {
-                let encoder = flate2::read::DeflateEncoder::new(raw, flate2::Compression::default());
+                let encoder =
+                    flate2::read::DeflateEncoder::new(raw, flate2::Compression::default());
                 read_all(encoder, out);
             }
             Codec::Snappy => {
                 let start = out.len();
                 out.resize(start + snap::raw::max_compress_len(raw.len()), 0);
-                let length = snap::raw::Encoder::new().compress(raw, &mut out[start..]).expect(NEVER_FAILS);
+                let length = snap::raw::Encoder::new()
+                    .compress(raw, &mut out[start..])
+                    .expect(NEVER_FAILS);
                 out.truncate(start + length);
                 out.extend_from_slice(&crc32fast::hash(raw).to_be_bytes());
             }
-            Codec::Bzip2 => read_all(bzip2::read::BzEncoder::new(raw, bzip2::Compression::best()), out),
+            Codec::Bzip2 => read_all(
+                bzip2::read::BzEncoder::new(raw, bzip2::Compression::best()),
+                out,
+            ),
             Codec::Zstandard => {
                 let mut encoder = zstd::Encoder::new(out, 3).expect(NEVER_FAILS);
                 encoder.write_all(raw).expect(NEVER_FAILS);

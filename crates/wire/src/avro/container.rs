@@ -31,13 +31,23 @@ impl ContainerWriter {
 
     /// The same with a known sync marker, which is random otherwise.
     pub fn with_sync(codec: Codec, sync_interval: usize, sync: [u8; 16]) -> Self {
-        ContainerWriter { codec, sync_interval, sync, block: vec![], values: 0, compressed: vec![] }
+        ContainerWriter {
+            codec,
+            sync_interval,
+            sync,
+            block: vec![],
+            values: 0,
+            compressed: vec![],
+        }
     }
 
     /// What a file begins with.
     pub fn header(&self, schema: &Schema, out: &mut Vec<u8>) {
         out.extend_from_slice(b"Obj\x01");
-        let metadata = [("avro.schema", schema.text()), ("avro.codec", self.codec.name())];
+        let metadata = [
+            ("avro.schema", schema.text()),
+            ("avro.codec", self.codec.name()),
+        ];
         write_long(metadata.len() as i64, out);
         for (name, value) in metadata {
             write_bytes(name.as_bytes(), out);

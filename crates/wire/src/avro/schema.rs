@@ -24,10 +24,14 @@ impl Schema {
     /// # Errors
     /// What readers would not take, as a fragment.
     pub fn parse(text: &str) -> Result<Schema, String> {
-        let json: Value = serde_json::from_str(text).map_err(|error| format!("it is not JSON: {error}"))?;
+        let json: Value =
+            serde_json::from_str(text).map_err(|error| format!("it is not JSON: {error}"))?;
         let mut walk = Walk::default();
         walk.schema(&json, "")?;
-        Ok(Schema { text: text.trim().into(), canonical: walk.canonical })
+        Ok(Schema {
+            text: text.trim().into(),
+            canonical: walk.canonical,
+        })
     }
 
     /// The text as it was given.
@@ -41,7 +45,9 @@ impl Schema {
     }
 }
 
-const PRIMITIVES: [&str; 8] = ["null", "boolean", "int", "long", "float", "double", "bytes", "string"];
+const PRIMITIVES: [&str; 8] = [
+    "null", "boolean", "int", "long", "float", "double", "bytes", "string",
+];
 
 /// Goes through a schema in order, so that a name is defined before it is used.
 #[derive(Default)]
@@ -111,14 +117,21 @@ impl Walk {
         part: &str,
         namespace: &str,
     ) -> Result<(), String> {
-        let inner = object.get(part).ok_or_else(|| format!("an {ty} has no `{part}`"))?;
+        let inner = object
+            .get(part)
+            .ok_or_else(|| format!("an {ty} has no `{part}`"))?;
         self.canonical += &format!(r#"{{"type":"{ty}","{part}":"#);
         self.schema(inner, namespace)?;
         self.canonical.push('}');
         Ok(())
     }
 
-    fn named(&mut self, object: &Map<String, Value>, ty: &str, namespace: &str) -> Result<(), String> {
+    fn named(
+        &mut self,
+        object: &Map<String, Value>,
+        ty: &str,
+        namespace: &str,
+    ) -> Result<(), String> {
         let name = text(object, "name").ok_or_else(|| format!("a type `{ty}` has no name"))?;
         let namespace = text(object, "namespace").unwrap_or(namespace);
         let full = full_name(name, namespace);
@@ -148,9 +161,12 @@ impl Walk {
         let mut seen = BTreeSet::new();
         self.canonical += r#""symbols":["#;
         for (place, symbol) in symbols.iter().enumerate() {
-            let symbol = symbol.as_str().filter(|symbol| is_name(symbol) && seen.insert(*symbol));
-            let symbol =
-                symbol.ok_or_else(|| format!("a symbol of the enum `{full}` is no name, or twice there"))?;
+            let symbol = symbol
+                .as_str()
+                .filter(|symbol| is_name(symbol) && seen.insert(*symbol));
+            let symbol = symbol.ok_or_else(|| {
+                format!("a symbol of the enum `{full}` is no name, or twice there")
+            })?;
             if place > 0 {
                 self.canonical.push(',');
             }
@@ -167,12 +183,18 @@ impl Walk {
         let mut seen = BTreeSet::new();
         self.canonical += r#""fields":["#;
         for (place, field) in fields.iter().enumerate() {
-            let name = field.get("name").and_then(Value::as_str).filter(|name| is_name(name));
-            let name = name.ok_or_else(|| format!("a field of `{full}` has no name, or one that is none"))?;
+            let name = field
+                .get("name")
+                .and_then(Value::as_str)
+                .filter(|name| is_name(name));
+            let name = name
+                .ok_or_else(|| format!("a field of `{full}` has no name, or one that is none"))?;
             if !seen.insert(name) {
                 return Err(format!("`{full}` has two fields `{name}`"));
             }
-            let ty = field.get("type").ok_or_else(|| format!("the field `{full}.{name}` has no type"))?;
+            let ty = field
+                .get("type")
+                .ok_or_else(|| format!("the field `{full}.{name}` has no type"))?;
             if place > 0 {
                 self.canonical.push(',');
             }
@@ -194,12 +216,18 @@ fn text<'a>(object: &'a Map<String, Value>, key: &str) -> Option<&'a str> {
 }
 
 fn full_name(name: &str, namespace: &str) -> String {
-    if name.contains('.') || namespace.is_empty() { name.into() } else { format!("{namespace}.{name}") }
+    if name.contains('.') || namespace.is_empty() {
+        name.into()
+    } else {
+        format!("{namespace}.{name}")
+    }
 }
 
 fn is_name(name: &str) -> bool {
     let mut letters = name.chars();
-    letters.next().is_some_and(|first| first.is_ascii_alphabetic() || first == '_')
+    letters
+        .next()
+        .is_some_and(|first| first.is_ascii_alphabetic() || first == '_')
         && letters.all(|letter| letter.is_ascii_alphanumeric() || letter == '_')
 }
 
@@ -239,15 +267,18 @@ mod tests {
             {"name":"g","type":{"items":"R","type":"array"}},
             {"name":"e","type":{"type":"enum","name":"E","symbols":["X","Y"],"default":"X"}},{"name":"x","type":"a.E"},
             {"name":"h","type":{"type":"fixed","name":"b.H","size":16,"aliases":["c.H"]}}]}"#;
-        let (plain, decorated) =
-            (Schema::parse(plain).expect("plain"), Schema::parse(decorated).expect("decorated"));
+        let plain = Schema::parse(plain).expect("plain");
+        let decorated = Schema::parse(decorated).expect("decorated");
         assert_eq!(plain, decorated);
         assert_eq!(
             plain.canonical(),
             r#"{"name":"a.R","type":"record","fields":[{"name":"f","type":["null","string"]},{"name":"g","type":{"type":"array","items":"a.R"}},{"name":"e","type":{"name":"a.E","type":"enum","symbols":["X","Y"]}},{"name":"x","type":"a.E"},{"name":"h","type":{"name":"b.H","type":"fixed","size":16}}]}"#
         );
         assert_ne!(plain, Schema::parse(r#""string""#).expect("a primitive"));
-        assert_ne!(Schema::parse(r#"["null","int"]"#), Schema::parse(r#"["int","null"]"#));
+        assert_ne!(
+            Schema::parse(r#"["null","int"]"#),
+            Schema::parse(r#"["int","null"]"#)
+        );
     }
 
     #[test]
@@ -257,8 +288,14 @@ mod tests {
         refused(r#""strin""#, "`strin` is not defined");
         refused(r#"{"type":"record","fields":[]}"#, "no name");
         refused(r#"{"type":"record","name":"R"}"#, "no `fields`");
-        refused(r#"{"type":"record","name":"R-1","fields":[]}"#, "`R-1` is no name");
-        refused(r#"{"type":"record","name":"R","fields":[{"name":"f"}]}"#, "no type");
+        refused(
+            r#"{"type":"record","name":"R-1","fields":[]}"#,
+            "`R-1` is no name",
+        );
+        refused(
+            r#"{"type":"record","name":"R","fields":[{"name":"f"}]}"#,
+            "no type",
+        );
         refused(r#"{"type":"enum","name":"E","symbols":["A","A"]}"#, "twice");
         refused(r#"{"type":"fixed","name":"F"}"#, "no `size`");
         refused(r#"{"type":"array"}"#, "no `items`");
@@ -270,10 +307,24 @@ mod tests {
     #[test]
     fn any_text_at_all_is_answered() {
         let mut random = fastrand::Rng::with_seed(11);
-        let words =
-            ["{", "}", "[", "]", ",", ":", "\"type\"", "\"record\"", "\"name\"", "\"R\"", "\"fields\"", "1"];
+        let words = [
+            "{",
+            "}",
+            "[",
+            "]",
+            ",",
+            ":",
+            "\"type\"",
+            "\"record\"",
+            "\"name\"",
+            "\"R\"",
+            "\"fields\"",
+            "1",
+        ];
         for _ in 0..20_000 {
-            let text: String = (0..random.usize(..30)).map(|_| words[random.usize(..words.len())]).collect();
+            let text: String = (0..random.usize(..30))
+                .map(|_| words[random.usize(..words.len())])
+                .collect();
             let _ = Schema::parse(&text);
         }
         let deep = "[".repeat(100_000);

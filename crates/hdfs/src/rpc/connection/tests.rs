@@ -9,8 +9,15 @@ use crate::rpc::{
 };
 
 fn settings(user: User) -> Settings {
-    let demands = Demands { protection: vec![Protection::Authentication], ..Demands::default() };
-    Settings { user, proxy_user: Some("carol".into()), demands }
+    let demands = Demands {
+        protection: vec![Protection::Authentication],
+        ..Demands::default()
+    };
+    Settings {
+        user,
+        proxy_user: Some("carol".into()),
+        demands,
+    }
 }
 
 /// A server that sends this once it has read so many bytes, and hangs up.
@@ -22,15 +29,25 @@ async fn server(reads: usize, says: Vec<u8>) -> NameNode {
         stream.read_exact(&mut vec![0; reads]).await.unwrap();
         stream.write_all(&says).await.unwrap();
         // So that hanging up does not reset what was sent.
-        let _ = tokio::time::timeout(Duration::from_millis(200), stream.read_to_end(&mut vec![])).await;
+        let _ =
+            tokio::time::timeout(Duration::from_millis(200), stream.read_to_end(&mut vec![])).await;
     });
-    NameNode { host: "127.0.0.1".into(), port }
+    NameNode {
+        host: "127.0.0.1".into(),
+        port,
+    }
 }
 
 async fn ask(namenode: NameNode, user: User, seconds: u64) -> Result<Bytes, RpcError> {
     let deadline = Instant::now() + Duration::from_secs(seconds);
     let mut connection = Connection::open(&namenode, settings(user), deadline).await?;
-    connection.call("getFileInfo", &GetFileInfoRequest { path: "/".into() }, deadline).await
+    connection
+        .call(
+            "getFileInfo",
+            &GetFileInfoRequest { path: "/".into() },
+            deadline,
+        )
+        .await
 }
 
 fn simple() -> User {
@@ -40,7 +57,10 @@ fn simple() -> User {
 #[tokio::test]
 async fn an_answer_is_that_of_the_call() {
     let says = [answer(7, b"another's"), answer(0, b"ours")].concat();
-    assert_eq!(ask(server(7, says).await, simple(), 10).await.unwrap(), &b"ours"[..]);
+    assert_eq!(
+        ask(server(7, says).await, simple(), 10).await.unwrap(),
+        &b"ours"[..]
+    );
 }
 
 #[tokio::test]
@@ -54,7 +74,10 @@ async fn a_refused_context_is_the_answer_to_the_call() {
         Err(RpcError::Remote { class, message }) => {
             assert_eq!(
                 (&*class, &*message),
-                ("a.AuthorizationException", "User: flume is not allowed to impersonate carol")
+                (
+                    "a.AuthorizationException",
+                    "User: flume is not allowed to impersonate carol"
+                )
             );
         }
         other => panic!("{other:?}"),
@@ -64,26 +87,50 @@ async fn a_refused_context_is_the_answer_to_the_call() {
 #[tokio::test]
 async fn what_is_no_namenode_is_said() {
     let http = b"HTTP/1.1 404 Not Found\r\n\r\n".to_vec();
-    assert!(matches!(ask(server(7, http).await, simple(), 10).await, Err(RpcError::Protocol(_))));
-    assert!(matches!(ask(server(7, vec![]).await, simple(), 10).await, Err(RpcError::Network(_))));
-    let nobody = NameNode { host: "127.0.0.1".into(), port: 1 };
-    assert!(matches!(ask(nobody, simple(), 10).await, Err(RpcError::Network(_))));
+    assert!(matches!(
+        ask(server(7, http).await, simple(), 10).await,
+        Err(RpcError::Protocol(_))
+    ));
+    assert!(matches!(
+        ask(server(7, vec![]).await, simple(), 10).await,
+        Err(RpcError::Network(_))
+    ));
+    let nobody = NameNode {
+        host: "127.0.0.1".into(),
+        port: 1,
+    };
+    assert!(matches!(
+        ask(nobody, simple(), 10).await,
+        Err(RpcError::Network(_))
+    ));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_silent_server_has_a_deadline() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let namenode = NameNode { host: "127.0.0.1".into(), port: listener.local_addr().unwrap().port() };
-    assert!(matches!(ask(namenode, User::Tickets, 5).await, Err(RpcError::TimedOut(5))));
+    let namenode = NameNode {
+        host: "127.0.0.1".into(),
+        port: listener.local_addr().unwrap().port(),
+    };
+    assert!(matches!(
+        ask(namenode, User::Tickets, 5).await,
+        Err(RpcError::TimedOut(5))
+    ));
 }
 
 #[tokio::test]
 async fn a_server_without_kerberos_is_refused() {
     let simple = Sasl {
         state: state::NEGOTIATE,
-        auths: vec![SaslAuth { method: "SIMPLE".into(), ..SaslAuth::default() }],
+        auths: vec![SaslAuth {
+            method: "SIMPLE".into(),
+            ..SaslAuth::default()
+        }],
         ..Sasl::default()
     };
     let says = answer(frame::SASL_CALL, &simple.encode_length_delimited_to_vec());
-    assert!(matches!(ask(server(7, says).await, User::Tickets, 10).await, Err(RpcError::Negotiation(_))));
+    assert!(matches!(
+        ask(server(7, says).await, User::Tickets, 10).await,
+        Err(RpcError::Negotiation(_))
+    ));
 }

@@ -10,9 +10,16 @@ struct Fake {
 impl Mechanism for Fake {
     fn step(&mut self, token: &[u8]) -> Result<Step, Error> {
         self.steps += 1;
-        let reply = if self.steps == 1 { b"hello".to_vec() } else { vec![] };
+        let reply = if self.steps == 1 {
+            b"hello".to_vec()
+        } else {
+            vec![]
+        };
         assert_eq!(token.is_empty(), self.steps == 1);
-        Ok(Step { token: reply, ready: self.steps == 2 })
+        Ok(Step {
+            token: reply,
+            ready: self.steps == 2,
+        })
     }
 
     fn wrap(&mut self, message: &[u8], encrypt: bool) -> Result<Vec<u8>, Error> {
@@ -22,7 +29,11 @@ impl Mechanism for Fake {
     fn unwrap(&mut self, message: &[u8]) -> Result<(Vec<u8>, bool), Error> {
         match message {
             [first, rest @ ..] => Ok((rest.to_vec(), *first == 1)),
-            [] => Err(Error { major: 1, minor: 1, text: "empty".into() }),
+            [] => Err(Error {
+                major: 1,
+                minor: 1,
+                text: "empty".into(),
+            }),
         }
     }
 }
@@ -45,15 +56,24 @@ fn kerberos() -> Sasl {
         challenge: None,
     };
     let auths = vec![auth("TOKEN", "DIGEST-MD5"), auth("KERBEROS", "GSSAPI")];
-    Sasl { state: state::NEGOTIATE, auths, ..Sasl::default() }
+    Sasl {
+        state: state::NEGOTIATE,
+        auths,
+        ..Sasl::default()
+    }
 }
 
 fn message(state: i32, token: &[u8]) -> Sasl {
-    Sasl { state, token: Some(token.to_vec()), ..Sasl::default() }
+    Sasl {
+        state,
+        token: Some(token.to_vec()),
+        ..Sasl::default()
+    }
 }
 
 fn begin(demands: Demands) -> Negotiation {
-    let (negotiation, first) = Negotiation::begin(demands, Box::new(|_, _| Ok(Box::new(Fake { steps: 0 }))));
+    let (negotiation, first) =
+        Negotiation::begin(demands, Box::new(|_, _| Ok(Box::new(Fake { steps: 0 }))));
     assert_eq!(first.state, state::NEGOTIATE);
     negotiation
 }
@@ -74,7 +94,11 @@ fn negotiate(demands: Demands, offered: u8) -> Result<Agreement, RpcError> {
             Next::Agreed(agreement) => {
                 assert_eq!(sent[0], (state::INITIATE, b"hello".to_vec()));
                 assert_eq!(sent[1], (state::RESPONSE, vec![]));
-                let largest = if agreement.layer.is_some() { [1, 0, 0] } else { [0; 3] };
+                let largest = if agreement.layer.is_some() {
+                    [1, 0, 0]
+                } else {
+                    [0; 3]
+                };
                 let choice = [&[0, layer(agreement.protection)][..], &largest].concat();
                 assert_eq!(sent[2], (state::RESPONSE, choice));
                 return Ok(agreement);
@@ -91,18 +115,32 @@ fn the_first_demand_that_is_offered_is_picked() {
         let agreed = negotiate(demands(demanded), offered);
         let seen = agreed.map(|agreement| {
             assert_eq!(agreement.server.as_deref(), Some("hdfs/nn.example.com@R"));
-            assert_eq!(agreement.layer.is_some(), agreement.protection != Authentication);
+            assert_eq!(
+                agreement.layer.is_some(),
+                agreement.protection != Authentication
+            );
             agreement.protection
         });
-        assert_eq!(seen.map_err(|error| error.to_string()), expected.map_err(String::from));
+        assert_eq!(
+            seen.map_err(|error| error.to_string()),
+            expected.map_err(String::from)
+        );
     };
     check(&[Authentication], 1, Ok(Authentication));
     check(&[Authentication, Privacy], 7, Ok(Authentication));
     check(&[Privacy, Integrity, Authentication], 3, Ok(Integrity));
     check(&[Authentication], 4, Ok(Privacy));
     check(&[Integrity], 4, Ok(Privacy));
-    check(&[Privacy], 3, Err("the server offers authentication, integrity, and the client demands privacy"));
-    check(&[Integrity], 0, Err("the server offers no protection, and the client demands integrity"));
+    check(
+        &[Privacy],
+        3,
+        Err("the server offers authentication, integrity, and the client demands privacy"),
+    );
+    check(
+        &[Integrity],
+        0,
+        Err("the server offers no protection, and the client demands integrity"),
+    );
 }
 
 #[test]
@@ -120,7 +158,11 @@ fn the_server_is_who_it_must_be() {
     check(None, None, Ok("hdfs/nn.example.com"));
     let other = "the server is hdfs/nn.example.com, and must be nn/nn.example.com@R";
     check(Some("nn/nn.example.com@R"), None, Err(other));
-    check(Some("x/y@R"), Some("hdfs/*.example.com@R"), Ok("hdfs/nn.example.com@R"));
+    check(
+        Some("x/y@R"),
+        Some("hdfs/*.example.com@R"),
+        Ok("hdfs/nn.example.com@R"),
+    );
     check(None, Some("hdfs/n?.*@OTHER"), Ok("hdfs/nn.example.com"));
     let other = "the server is hdfs/nn.example.com@R, and must be hdfs/a*";
     check(Some("x/y@R"), Some("hdfs/a*"), Err(other));
@@ -130,25 +172,53 @@ fn the_server_is_who_it_must_be() {
 fn a_server_without_kerberos_is_refused_or_will_do() {
     let simple = Sasl {
         state: state::NEGOTIATE,
-        auths: vec![SaslAuth { method: "SIMPLE".into(), ..SaslAuth::default() }],
+        auths: vec![SaslAuth {
+            method: "SIMPLE".into(),
+            ..SaslAuth::default()
+        }],
         ..Sasl::default()
     };
     for reply in [message(state::SUCCESS, &[]), simple] {
-        let strict = begin(demands(&[Protection::Authentication])).take(&reply).err().unwrap().to_string();
+        let strict = begin(demands(&[Protection::Authentication]))
+            .take(&reply)
+            .err()
+            .unwrap()
+            .to_string();
         assert!(strict.contains("SIMPLE, and no Kerberos"), "{strict}");
-        let lenient = Demands { simple_will_do: true, ..demands(&[Protection::Privacy]) };
+        let lenient = Demands {
+            simple_will_do: true,
+            ..demands(&[Protection::Privacy])
+        };
         let next = begin(lenient).take(&reply);
-        assert!(matches!(next, Ok(Next::Agreed(Agreement { server: None, layer: None, .. }))));
+        assert!(matches!(
+            next,
+            Ok(Next::Agreed(Agreement {
+                server: None,
+                layer: None,
+                ..
+            }))
+        ));
     }
-    let token = SaslAuth { method: "TOKEN".into(), ..SaslAuth::default() };
-    let reply = Sasl { state: state::NEGOTIATE, auths: vec![token], ..Sasl::default() };
+    let token = SaslAuth {
+        method: "TOKEN".into(),
+        ..SaslAuth::default()
+    };
+    let reply = Sasl {
+        state: state::NEGOTIATE,
+        auths: vec![token],
+        ..Sasl::default()
+    };
     let error = begin(demands(&[])).take(&reply).err().unwrap().to_string();
     assert_eq!(error, "the server offers TOKEN, and no Kerberos");
 }
 
 #[test]
 fn messages_out_of_turn_are_refused() {
-    for first in [message(state::CHALLENGE, b"x"), message(state::WRAP, b"x"), message(77, b"")] {
+    for first in [
+        message(state::CHALLENGE, b"x"),
+        message(state::WRAP, b"x"),
+        message(77, b""),
+    ] {
         assert!(begin(demands(&[])).take(&first).is_err());
     }
     let mut negotiation = begin(demands(&[Protection::Authentication]));
@@ -159,7 +229,11 @@ fn messages_out_of_turn_are_refused() {
     for reply in [kerberos(), message(state::CHALLENGE, b"proof")] {
         assert!(matches!(negotiation.take(&reply), Ok(Next::Send(_))));
     }
-    assert!(negotiation.take(&message(state::CHALLENGE, &[0, 1, 2])).is_err());
+    assert!(
+        negotiation
+            .take(&message(state::CHALLENGE, &[0, 1, 2]))
+            .is_err()
+    );
 }
 
 #[test]

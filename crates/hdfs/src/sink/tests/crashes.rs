@@ -13,7 +13,11 @@ use super::{
 const BATCHES: &[&str] = &["1:a 2:b 1:c", "1:d", "2:e 1:f 1:g 1:h", "1:i 2:j"];
 
 pub(super) fn context(state: &std::path::Path) -> Context {
-    let agent = AgentInfo { name: "a1".into(), state_dir: state.into(), ..AgentInfo::default() };
+    let agent = AgentInfo {
+        name: "a1".into(),
+        state_dir: state.into(),
+        ..AgentInfo::default()
+    };
     Context::of_agent("a1.sinks.k1", vec!["c1".into()], Arc::new(agent))
 }
 
@@ -41,15 +45,24 @@ async fn run_until_crash(model: &Model, cx: &Context, committed: &mut usize) -> 
 }
 
 async fn crash_at(crash: Crash, kept: bool) -> bool {
-    let (model, state) = (Model::default(), tempfile::tempdir().unwrap());
-    let (cx, mut committed) = (context(state.path()), 0);
+    let model = Model::default();
+    let state = tempfile::tempdir().unwrap();
+    let cx = context(state.path());
+    let mut committed = 0;
     model.crash(crash);
     let crashed = run_until_crash(&model, &cx, &mut committed).await;
     model.restart(kept);
     let what = format!("{crash:?}, unflushed bytes kept: {kept}, {committed} batches committed");
     // What readers can see, or can once the lease is recovered.
-    let found: String = model.files().into_iter().map(|(_, text)| text + " ").collect();
-    for word in BATCHES[..committed].iter().flat_map(|batch| batch.split_whitespace()) {
+    let found: String = model
+        .files()
+        .into_iter()
+        .map(|(_, text)| text + " ")
+        .collect();
+    for word in BATCHES[..committed]
+        .iter()
+        .flat_map(|batch| batch.split_whitespace())
+    {
         let body = word.split_once(':').unwrap().1;
         assert!(
             found.split_whitespace().any(|found| found == body),
@@ -61,7 +74,11 @@ async fn crash_at(crash: Crash, kept: bool) -> bool {
     sleep(Duration::from_millis(1)).await;
     assert!(!run_until_crash(&model, &cx, &mut committed).await);
     check(&model, &BATCHES.join(" "), &what);
-    assert!(model.files().iter().all(|(_, text)| !text.is_empty()), "{what}: {:?}", model.files());
+    assert!(
+        model.files().iter().all(|(_, text)| !text.is_empty()),
+        "{what}: {:?}",
+        model.files()
+    );
     crashed
 }
 
@@ -79,8 +96,10 @@ async fn whenever_the_process_dies_nothing_committed_is_lost_and_every_file_is_f
 
 #[tokio::test(start_paused = true)]
 async fn files_left_may_be_only_reported() {
-    let (model, state) = (Model::default(), tempfile::tempdir().unwrap());
-    let (cx, mut committed) = (context(state.path()), 0);
+    let model = Model::default();
+    let state = tempfile::tempdir().unwrap();
+    let cx = context(state.path());
+    let mut committed = 0;
     model.crash(Crash::Before(12));
     assert!(run_until_crash(&model, &cx, &mut committed).await);
     model.restart(false);

@@ -22,7 +22,10 @@ const KINDS: &[FsErrorKind] = &[
 ];
 
 pub(super) fn on(model: &Model, text: &str, cx: &Context) -> HdfsSink {
-    let mut sink = sink(&format!("hdfs.path = file:/x/%{{h}}\nhdfs.fileType = DataStream\n{text}"), cx);
+    let mut sink = sink(
+        &format!("hdfs.path = file:/x/%{{h}}\nhdfs.fileType = DataStream\n{text}"),
+        cx,
+    );
     let model = model.clone();
     sink.connect = Box::new(move || {
         let fs: Arc<dyn FileSystem> = Arc::new(model.clone());
@@ -38,7 +41,10 @@ async fn deliver_all(sink: &mut HdfsSink, words: &str) {
         sink.tick().await.unwrap();
         match sink.deliver(&batch).await {
             Ok(delivered) => {
-                let again = delivered.rejected.iter().map(|rejected| batch[rejected.index].clone());
+                let again = delivered
+                    .rejected
+                    .iter()
+                    .map(|rejected| batch[rejected.index].clone());
                 batch = again.collect();
                 if batch.is_empty() {
                     return;
@@ -54,13 +60,27 @@ async fn deliver_all(sink: &mut HdfsSink, words: &str) {
 /// All files without the digits of their names.
 fn shown(model: &Model) -> Vec<String> {
     let files = model.files();
-    let plain = |name: &str| name.chars().filter(|c| !c.is_ascii_digit()).collect::<String>();
-    files.iter().map(|(name, text)| format!("{}={text}", plain(name))).collect()
+    let plain = |name: &str| {
+        name.chars()
+            .filter(|c| !c.is_ascii_digit())
+            .collect::<String>()
+    };
+    files
+        .iter()
+        .map(|(name, text)| format!("{}={text}", plain(name)))
+        .collect()
 }
 
 fn words_in(model: &Model) -> Vec<String> {
     let files = model.files();
-    files.iter().flat_map(|(_, text)| text.split_whitespace().map(String::from).collect::<Vec<_>>()).collect()
+    files
+        .iter()
+        .flat_map(|(_, text)| {
+            text.split_whitespace()
+                .map(String::from)
+                .collect::<Vec<_>>()
+        })
+        .collect()
 }
 
 /// Whether each word is there, and all files are closed under their final names.
@@ -68,23 +88,35 @@ pub(super) fn check(model: &Model, expected: &str, what: &str) {
     let found = words_in(model);
     for word in expected.split_whitespace() {
         let body = word.split_once(':').map_or(word, |(_, body)| body);
-        assert!(found.iter().any(|found| found == body), "{what}: {body} is lost: {:?}", model.files());
+        assert!(
+            found.iter().any(|found| found == body),
+            "{what}: {body} is lost: {:?}",
+            model.files()
+        );
     }
-    let unfinished =
-        model.files().into_iter().find(|(name, _)| name.contains(".tmp") || name.contains("(open)"));
+    let unfinished = model
+        .files()
+        .into_iter()
+        .find(|(name, _)| name.contains(".tmp") || name.contains("(open)"));
     assert_eq!(unfinished, None, "{what}: {:?}", model.files());
 }
 
 #[tokio::test(start_paused = true)]
 async fn whatever_fails_once_or_more_nothing_is_lost() {
     for call in CALLS {
-        let failures = KINDS.iter().flat_map(|kind| [Fault::Fail(*kind), Fault::FailAfter(*kind)]);
+        let failures = KINDS
+            .iter()
+            .flat_map(|kind| [Fault::Fail(*kind), Fault::FailAfter(*kind)]);
         // A file system that refuses a file has made none.
         let possible = |fault: &Fault| !matches!(fault, Fault::FailAfter(kind) if *call == "create" && kind.is_refusal());
-        for fault in failures.filter(possible).chain([Fault::Hang, Fault::HangAfter]) {
+        for fault in failures
+            .filter(possible)
+            .chain([Fault::Hang, Fault::HangAfter])
+        {
             for times in [1, 3] {
                 let what = format!("{call} {fault:?} {times} times");
-                let (model, cx) = (Model::default(), Context::new("a1.sinks.k1", &["c1"]));
+                let model = Model::default();
+                let cx = Context::new("a1.sinks.k1", &["c1"]);
                 let mut sink = on(&model, "hdfs.rollCount = 2\nhdfs.stopTimeout = 100000", &cx);
                 sink.open().await.unwrap();
                 deliver_all(&mut sink, "1:a 2:b 1:c").await;
@@ -110,23 +142,39 @@ async fn one_bad_bucket_of_a_hundred_stops_no_other() {
         ("write", Fault::Fail(FsErrorKind::Retry)),
         ("hflush", Fault::Hang),
     ] {
-        let (model, cx) = (Model::default(), Context::new("a1.sinks.k1", &["c1"]));
-        let mut sink = on(&model, "hdfs.rollCount = 0\nhdfs.rollSize = 0\nhdfs.rollInterval = 0", &cx);
+        let model = Model::default();
+        let cx = Context::new("a1.sinks.k1", &["c1"]);
+        let mut sink = on(
+            &model,
+            "hdfs.rollCount = 0\nhdfs.rollSize = 0\nhdfs.rollInterval = 0",
+            &cx,
+        );
         sink.open().await.unwrap();
         model.fault(call, "/x/bad", fault, usize::MAX);
         let mut again = events("");
         for round in 0..20 {
-            let words: Vec<_> = (1..100).map(|bucket| format!("b{bucket}:{bucket}-{round}")).collect();
+            let words: Vec<_> = (1..100)
+                .map(|bucket| format!("b{bucket}:{bucket}-{round}"))
+                .collect();
             let batch = events(&format!("bad:bad-{round} {}", words.join(" ")));
             let delivered = sink.deliver(&batch).await.unwrap();
-            let [rejected] = &delivered.rejected[..] else { panic!("{call}: {:?}", delivered.rejected) };
-            assert_eq!((rejected.index, rejected.cause), (0, Cause::NotNow), "{call}");
+            let [rejected] = &delivered.rejected[..] else {
+                panic!("{call}: {:?}", delivered.rejected)
+            };
+            assert_eq!(
+                (rejected.index, rejected.cause),
+                (0, Cause::NotNow),
+                "{call}"
+            );
             again.push(batch[0].clone());
             assert_eq!(cx.metrics.number("BucketsFailing"), 1);
             sleep(Duration::from_secs(1)).await;
         }
         // Each good event once: nothing was written again for the bad one's sake.
-        let good = words_in(&model).into_iter().filter(|word| !word.starts_with("bad")).count();
+        let good = words_in(&model)
+            .into_iter()
+            .filter(|word| !word.starts_with("bad"))
+            .count();
         assert_eq!(good, 99 * 20, "{call}");
         assert!(
             model.calls(&format!("{call} /x/bad")).len() <= 6,
@@ -134,10 +182,17 @@ async fn one_bad_bucket_of_a_hundred_stops_no_other() {
             model.calls("create /x/bad")
         );
         // A batch of its events alone: the others are known to flow, so it does not hold them up.
-        assert_eq!(sink.deliver(&again).await.unwrap().rejected.len(), 20, "{call}");
+        assert_eq!(
+            sink.deliver(&again).await.unwrap().rejected.len(),
+            20,
+            "{call}"
+        );
         model.heal();
         sleep(Duration::from_secs(20)).await;
-        assert!(sink.deliver(&again).await.unwrap().rejected.is_empty(), "{call}");
+        assert!(
+            sink.deliver(&again).await.unwrap().rejected.is_empty(),
+            "{call}"
+        );
         assert_eq!(cx.metrics.number("BucketsFailing"), 0);
         sleep(Duration::from_secs(1000)).await;
         sink.close().await.unwrap();
@@ -147,7 +202,8 @@ async fn one_bad_bucket_of_a_hundred_stops_no_other() {
 
 #[tokio::test(start_paused = true)]
 async fn a_file_system_that_is_down_makes_the_sink_fail_and_no_names() {
-    let (model, cx) = (Model::default(), Context::new("a1.sinks.k1", &["c1"]));
+    let model = Model::default();
+    let cx = Context::new("a1.sinks.k1", &["c1"]);
     let mut sink = on(&model, "", &cx);
     sink.open().await.unwrap();
     for call in ["create", "length"] {
@@ -170,12 +226,16 @@ async fn a_file_system_that_is_down_makes_the_sink_fail_and_no_names() {
 
 #[tokio::test(start_paused = true)]
 async fn a_single_bucket_that_fails_is_the_sinks_failure() {
-    let (model, cx) = (Model::default(), Context::new("a1.sinks.k1", &["c1"]));
+    let model = Model::default();
+    let cx = Context::new("a1.sinks.k1", &["c1"]);
     let mut sink = on(&model, "hdfs.path = file:/x", &cx);
     sink.open().await.unwrap();
     model.fault("create", "/x", Fault::Fail(FsErrorKind::Permission), 1);
     let error = flume_core::with_causes(&sink.deliver(&events("a")).await.unwrap_err());
-    assert!(error.contains("write a batch: failed to create /x/FlumeData."), "{error}");
+    assert!(
+        error.contains("write a batch: failed to create /x/FlumeData."),
+        "{error}"
+    );
     deliver_all(&mut sink, "a").await;
     sink.close().await.unwrap();
     assert_eq!(shown(&model), ["/x/FlumeData.=a"]);
@@ -183,7 +243,8 @@ async fn a_single_bucket_that_fails_is_the_sinks_failure() {
 
 #[tokio::test(start_paused = true)]
 async fn names_that_are_taken_are_left_alone() {
-    let (model, cx) = (Model::default(), Context::new("a1.sinks.k1", &["c1"]));
+    let model = Model::default();
+    let cx = Context::new("a1.sinks.k1", &["c1"]);
     let mut sink = on(&model, "hdfs.fileSuffix = .log", &cx);
     sink.open().await.unwrap();
     deliver_all(&mut sink, "1:a").await;
@@ -194,7 +255,10 @@ async fn names_that_are_taken_are_left_alone() {
     assert_eq!(model.files()[0], (name.to_string(), "other".to_string()));
     let number = |name: &str| name.split('.').nth(1).unwrap().parse::<u64>().unwrap();
     assert_eq!(number(&model.files()[1].0), number(name) + 1);
-    assert_eq!(shown(&model), ["/x//FlumeData..log=other", "/x//FlumeData..log=a"]);
+    assert_eq!(
+        shown(&model),
+        ["/x//FlumeData..log=other", "/x//FlumeData..log=a"]
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -204,24 +268,40 @@ async fn attempts_to_finish_a_file_are_counted_and_spaced() {
         ("hdfs.closeTries = 5\nhdfs.retryInterval = 0", 1, 0),
         ("hdfs.closeTries = 1", 1, 0),
     ] {
-        let (model, cx) = (Model::default(), Context::new("a1.sinks.k1", &["c1"]));
+        let model = Model::default();
+        let cx = Context::new("a1.sinks.k1", &["c1"]);
         let mut sink = on(&model, &format!("hdfs.rollCount = 1\n{text}"), &cx);
         sink.open().await.unwrap();
-        model.fault("rename", "/x/1", Fault::Fail(FsErrorKind::Retry), usize::MAX);
+        model.fault(
+            "rename",
+            "/x/1",
+            Fault::Fail(FsErrorKind::Retry),
+            usize::MAX,
+        );
         deliver_all(&mut sink, "1:a 1:b").await;
         let start = Instant::now();
         while cx.metrics.number("FilesPendingCount") > 0 {
-            sink.open.as_mut().unwrap().closer.next(Duration::from_secs(1)).await;
+            sink.open
+                .as_mut()
+                .unwrap()
+                .closer
+                .next(Duration::from_secs(1))
+                .await;
         }
         let took = start.elapsed().as_secs();
-        assert_eq!((model.calls("rename").len(), took), (attempts, seconds), "{text}");
+        assert_eq!(
+            (model.calls("rename").len(), took),
+            (attempts, seconds),
+            "{text}"
+        );
         assert_eq!(cx.metrics.number("FilesAbandonedCount"), 1);
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_lease_is_asked_for_until_it_is_recovered() {
-    let (model, cx) = (Model::default(), Context::new("a1.sinks.k1", &["c1"]));
+    let model = Model::default();
+    let cx = Context::new("a1.sinks.k1", &["c1"]);
     let mut sink = on(&model, "hdfs.rollCount = 0", &cx);
     sink.open().await.unwrap();
     deliver_all(&mut sink, "1:a").await;
@@ -238,7 +318,8 @@ async fn a_lease_is_asked_for_until_it_is_recovered() {
 /// Three minutes are the pause between attempts.
 #[tokio::test(start_paused = true)]
 async fn a_file_system_that_was_away_is_asked_again_within_seconds() {
-    let (model, cx) = (Model::default(), Context::new("a1.sinks.k1", &["c1"]));
+    let model = Model::default();
+    let cx = Context::new("a1.sinks.k1", &["c1"]);
     let mut sink = on(&model, "hdfs.rollCount = 0", &cx);
     sink.open().await.unwrap();
     deliver_all(&mut sink, "1:a").await;
@@ -246,27 +327,55 @@ async fn a_file_system_that_was_away_is_asked_again_within_seconds() {
     model.fault("hflush", "/x/1", Fault::Fail(FsErrorKind::Retry), 1);
     deliver_all(&mut sink, "1:b").await;
     sleep(Duration::from_secs(5)).await;
-    assert_eq!(shown(&model), ["/x//FlumeData.=a", "/x//FlumeData..tmp (open)=b"]);
+    assert_eq!(
+        shown(&model),
+        ["/x//FlumeData.=a", "/x//FlumeData..tmp (open)=b"]
+    );
     // A stop does not wait for one that is still away.
     model.fault("close", "/x/1", Fault::Fail(FsErrorKind::Retry), 1);
-    model.fault("recover", "/x/1", Fault::Fail(FsErrorKind::Retry), usize::MAX);
+    model.fault(
+        "recover",
+        "/x/1",
+        Fault::Fail(FsErrorKind::Retry),
+        usize::MAX,
+    );
     let start = Instant::now();
     sink.close().await.unwrap();
-    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+    assert!(
+        start.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        start.elapsed()
+    );
     assert_eq!(cx.metrics.number("FilesAbandonedCount"), 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_file_that_was_refused_is_not_looked_for() {
-    for kind in [FsErrorKind::Permission, FsErrorKind::Quota, FsErrorKind::Name] {
-        let (state, model) = (tempfile::tempdir().unwrap(), Model::default());
+    for kind in [
+        FsErrorKind::Permission,
+        FsErrorKind::Quota,
+        FsErrorKind::Name,
+    ] {
+        let state = tempfile::tempdir().unwrap();
+        let model = Model::default();
         let cx = crashes::context(state.path());
         let mut sink = on(&model, "", &cx);
         sink.open().await.unwrap();
         model.fault("create", "/x/bad", Fault::Fail(kind), usize::MAX);
         model.fault("recover", "/x/bad", Fault::Fail(kind), usize::MAX);
         sink.deliver(&events("good:a bad:b")).await.unwrap();
-        assert_eq!(sink.open.as_ref().unwrap().journal.as_ref().unwrap().unfinished().len(), 1, "{kind:?}");
+        assert_eq!(
+            sink.open
+                .as_ref()
+                .unwrap()
+                .journal
+                .as_ref()
+                .unwrap()
+                .unfinished()
+                .len(),
+            1,
+            "{kind:?}"
+        );
         sink.close().await.unwrap();
         assert_eq!(model.calls("recover"), Vec::<String>::new(), "{kind:?}");
         assert_eq!(cx.metrics.number("FilesAbandonedCount"), 0, "{kind:?}");
@@ -277,21 +386,33 @@ async fn a_file_that_was_refused_is_not_looked_for() {
 /// The answer to the first call was lost: whatever the next ones bring, that file is looked after.
 #[tokio::test(start_paused = true)]
 async fn a_file_in_doubt_is_looked_for_although_it_was_refused_later() {
-    let (model, cx) = (Model::default(), Context::new("a1.sinks.k1", &["c1"]));
+    let model = Model::default();
+    let cx = Context::new("a1.sinks.k1", &["c1"]);
     let mut sink = on(&model, "", &cx);
     sink.open().await.unwrap();
     model.fault("create", "/x/1", Fault::FailAfter(FsErrorKind::Retry), 1);
     model.fault("create", "/x/1", Fault::Fail(FsErrorKind::Permission), 1);
     for _ in 0..2 {
-        assert_eq!(sink.deliver(&events("1:a 2:b")).await.unwrap().rejected.len(), 1);
+        assert_eq!(
+            sink.deliver(&events("1:a 2:b"))
+                .await
+                .unwrap()
+                .rejected
+                .len(),
+            1
+        );
         sleep(Duration::from_secs(20)).await;
     }
     deliver_all(&mut sink, "1:a").await;
     sleep(Duration::from_secs(100)).await;
     sink.close().await.unwrap();
     check(&model, "a", "in doubt");
-    let names: Vec<_> =
-        model.files().into_iter().map(|(name, _)| name).filter(|name| name.contains("/1/")).collect();
+    let names: Vec<_> = model
+        .files()
+        .into_iter()
+        .map(|(name, _)| name)
+        .filter(|name| name.contains("/1/"))
+        .collect();
     assert_eq!(names.len(), 1, "{names:?}");
 }
 
@@ -303,11 +424,18 @@ async fn a_header_in_front_makes_no_path_absolute() {
         ("NAME", "/home/%Fetc/x/FlumeData..tmp"),
         ("ANY", "/etc/x/FlumeData..tmp"),
     ] {
-        let (model, cx) = (Model::default(), Context::new("a1.sinks.k1", &["c1"]));
+        let model = Model::default();
+        let cx = Context::new("a1.sinks.k1", &["c1"]);
         let text = format!("hdfs.path = file:%{{h}}/x\nhdfs.headerValues = {values}");
         let mut sink = on(&model, &text, &cx);
         sink.open().await.unwrap();
-        assert!(sink.deliver(&events("/etc:a")).await.unwrap().rejected.is_empty());
+        assert!(
+            sink.deliver(&events("/etc:a"))
+                .await
+                .unwrap()
+                .rejected
+                .is_empty()
+        );
         assert_eq!(shown(&model), [format!("{expected} (open)=a")], "{values}");
         sink.close().await.unwrap();
     }
@@ -318,21 +446,41 @@ async fn a_header_in_front_makes_no_path_absolute() {
 async fn events_go_elsewhere_when_the_file_they_were_for_is_closed_or_half_a_minute_after() {
     for path in ["file:/x/%{h}", "file:/x/1"] {
         for (recovery, waits) in [(0, 0), (4, 3), (usize::MAX, 30)] {
-            let (model, cx) = (Model::default(), Context::new("a1.sinks.k1", &["c1"]));
-            let mut sink = on(&model, &format!("hdfs.path = {path}\nhdfs.rollCount = 0"), &cx);
+            let model = Model::default();
+            let cx = Context::new("a1.sinks.k1", &["c1"]);
+            let mut sink = on(
+                &model,
+                &format!("hdfs.path = {path}\nhdfs.rollCount = 0"),
+                &cx,
+            );
             sink.open().await.unwrap();
             deliver_all(&mut sink, "1:a").await;
             model.set_slow_recoveries(recovery);
             model.fault("hflush", "/x/1", Fault::Fail(FsErrorKind::Retry), 1);
             let start = Instant::now();
-            while sink.deliver(&events("1:b")).await.map_or(true, |done| !done.rejected.is_empty()) {
-                assert_eq!(model.calls("create").len(), 1, "{path}: a new file beside one that is open");
+            while sink
+                .deliver(&events("1:b"))
+                .await
+                .map_or(true, |done| !done.rejected.is_empty())
+            {
+                assert_eq!(
+                    model.calls("create").len(),
+                    1,
+                    "{path}: a new file beside one that is open"
+                );
                 sleep(Duration::from_millis(100)).await;
             }
             let waited = start.elapsed();
             assert!(waited >= Duration::from_secs(waits), "{path}: {waited:?}");
-            assert!(waited <= Duration::from_secs(waits + 2), "{path}: {waited:?}");
-            assert_eq!(model.files()[0].0.ends_with("(open)"), waits == 30, "{path}");
+            assert!(
+                waited <= Duration::from_secs(waits + 2),
+                "{path}: {waited:?}"
+            );
+            assert_eq!(
+                model.files()[0].0.ends_with("(open)"),
+                waits == 30,
+                "{path}"
+            );
             model.set_slow_recoveries(0);
             sleep(Duration::from_secs(100)).await;
             sink.close().await.unwrap();
@@ -349,7 +497,8 @@ async fn the_longest_times_are_no_overflow() {
         "hdfs.rollInterval = {longest}\nhdfs.idleTimeout = {longest}\nhdfs.retryInterval = {longest}
          hdfs.callTimeout = {longest}\nhdfs.stopTimeout = {longest}"
     );
-    let (model, cx) = (Model::default(), Context::new("a1.sinks.k1", &["c1"]));
+    let model = Model::default();
+    let cx = Context::new("a1.sinks.k1", &["c1"]);
     let mut sink = on(&model, &text, &cx);
     sink.open().await.unwrap();
     deliver_all(&mut sink, "1:a").await;
@@ -360,30 +509,57 @@ async fn the_longest_times_are_no_overflow() {
 
 #[tokio::test(start_paused = true)]
 async fn events_with_a_name_that_no_file_can_have_are_malformed() {
-    for (kind, cause) in [(FsErrorKind::Name, Cause::Malformed), (FsErrorKind::Unsupported, Cause::NotNow)] {
-        let (model, cx) = (Model::default(), Context::new("a1.sinks.k1", &["c1"]));
+    for (kind, cause) in [
+        (FsErrorKind::Name, Cause::Malformed),
+        (FsErrorKind::Unsupported, Cause::NotNow),
+    ] {
+        let model = Model::default();
+        let cx = Context::new("a1.sinks.k1", &["c1"]);
         let mut sink = on(&model, "", &cx);
         sink.open().await.unwrap();
         model.fault("create", "/x/bad", Fault::Fail(kind), usize::MAX);
-        let rejected = sink.deliver(&events("good:a bad:b")).await.unwrap().rejected;
-        assert_eq!(rejected.iter().map(|event| (event.index, event.cause)).collect::<Vec<_>>(), [(1, cause)]);
+        let rejected = sink
+            .deliver(&events("good:a bad:b"))
+            .await
+            .unwrap()
+            .rejected;
+        assert_eq!(
+            rejected
+                .iter()
+                .map(|event| (event.index, event.cause))
+                .collect::<Vec<_>>(),
+            [(1, cause)]
+        );
         sink.close().await.unwrap();
         check(&model, "a", "a good one");
     }
     let long = "n".repeat(300);
-    let (dir, cx) = (tempfile::tempdir().unwrap(), Context::new("a1.sinks.k1", &["c1"]));
-    let path = format!("hdfs.path = file:{}/%{{h}}\nhdfs.fileType = DataStream", dir.path().display());
+    let dir = tempfile::tempdir().unwrap();
+    let cx = Context::new("a1.sinks.k1", &["c1"]);
+    let path = format!(
+        "hdfs.path = file:{}/%{{h}}\nhdfs.fileType = DataStream",
+        dir.path().display()
+    );
     let mut sink = sink(&path, &cx);
     sink.open().await.unwrap();
-    let rejected = sink.deliver(&events(&format!("{long}:a z\0ro:b c:c"))).await.unwrap().rejected;
+    let rejected = sink
+        .deliver(&events(&format!("{long}:a z\0ro:b c:c")))
+        .await
+        .unwrap()
+        .rejected;
     assert_eq!(rejected.len(), 2, "{rejected:?}");
-    assert!(rejected.iter().all(|event| event.cause == Cause::Malformed), "{rejected:?}");
+    assert!(
+        rejected.iter().all(|event| event.cause == Cause::Malformed),
+        "{rejected:?}"
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn lost_replicas_complete_files_thirty_times_and_other_limits_hold_on() {
-    let (model, cx) = (Model::default(), Context::new("a1.sinks.k1", &["c1"]));
-    let text = "hdfs.minBlockReplicas = 2\nhdfs.rollCount = 5\nhdfs.rollSize = 0\nhdfs.rollInterval = 0";
+    let model = Model::default();
+    let cx = Context::new("a1.sinks.k1", &["c1"]);
+    let text =
+        "hdfs.minBlockReplicas = 2\nhdfs.rollCount = 5\nhdfs.rollSize = 0\nhdfs.rollInterval = 0";
     let mut sink = on(&model, text, &cx);
     sink.open().await.unwrap();
     model.set_live_replicas(1);
@@ -407,27 +583,48 @@ async fn a_stop_is_bounded() {
         ("close", Fault::Hang, 0),
         ("rename", Fault::Fail(FsErrorKind::Retry), 3),
     ] {
-        let (model, cx) = (Model::default(), Context::new("a1.sinks.k1", &["c1"]));
-        let mut sink = on(&model, "hdfs.stopTimeout = 40\nhdfs.callTimeout = 30000", &cx);
+        let model = Model::default();
+        let cx = Context::new("a1.sinks.k1", &["c1"]);
+        let mut sink = on(
+            &model,
+            "hdfs.stopTimeout = 40\nhdfs.callTimeout = 30000",
+            &cx,
+        );
         sink.open().await.unwrap();
         deliver_all(&mut sink, "1:a 2:b 3:c").await;
         model.fault(call, "/x", fault, usize::MAX);
         let start = Instant::now();
         sink.close().await.unwrap();
-        assert!(start.elapsed() <= Duration::from_secs(41), "{call} {fault:?}: {:?}", start.elapsed());
-        assert_eq!(cx.metrics.number("FilesAbandonedCount"), left, "{call} {fault:?}");
+        assert!(
+            start.elapsed() <= Duration::from_secs(41),
+            "{call} {fault:?}: {:?}",
+            start.elapsed()
+        );
+        assert_eq!(
+            cx.metrics.number("FilesAbandonedCount"),
+            left,
+            "{call} {fault:?}"
+        );
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn files_that_cannot_be_closed_do_not_pile_up() {
-    let (model, cx) = (Model::default(), Context::new("a1.sinks.k1", &["c1"]));
-    let mut sink = on(&model, "hdfs.rollCount = 1\nhdfs.maxOpenFiles = 10\nhdfs.retryInterval = 10", &cx);
+    let model = Model::default();
+    let cx = Context::new("a1.sinks.k1", &["c1"]);
+    let mut sink = on(
+        &model,
+        "hdfs.rollCount = 1\nhdfs.maxOpenFiles = 10\nhdfs.retryInterval = 10",
+        &cx,
+    );
     sink.open().await.unwrap();
     model.fault("rename", "/x", Fault::Fail(FsErrorKind::Retry), usize::MAX);
     deliver_all(&mut sink, "1:a 1:b 1:c 1:d 1:e 1:f 1:g 1:h 1:i 1:j 1:k 1:l").await;
     let error = flume_core::with_causes(&sink.deliver(&events("1:m")).await.unwrap_err());
-    assert!(error.contains("open more files: 11 wait to be closed"), "{error}");
+    assert!(
+        error.contains("open more files: 11 wait to be closed"),
+        "{error}"
+    );
     model.heal();
     sleep(Duration::from_secs(20)).await;
     deliver_all(&mut sink, "1:m").await;

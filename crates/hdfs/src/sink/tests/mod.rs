@@ -11,7 +11,10 @@ use flume_testkit::parts;
 
 use super::*;
 
-const REGISTRY: Registry = Registry { sinks: &[crate::SINKS], ..flume_components::REGISTRY };
+const REGISTRY: Registry = Registry {
+    sinks: &[crate::SINKS],
+    ..flume_components::REGISTRY
+};
 
 /// A sink of `key = value` lines.
 fn sink(text: &str, cx: &Context) -> HdfsSink {
@@ -24,7 +27,11 @@ fn sink(text: &str, cx: &Context) -> HdfsSink {
 fn wrong(text: &str) -> String {
     let cx = Context::new("a1.sinks.k1", &["c1"]);
     let (config, mut wrong) = parts::read::<HdfsConfig>(&REGISTRY, &cx.name, text);
-    wrong.extend(config.and_then(|config| HdfsSink::build(config, &cx).err()).map(|error| error.to_string()));
+    wrong.extend(
+        config
+            .and_then(|config| HdfsSink::build(config, &cx).err())
+            .map(|error| error.to_string()),
+    );
     wrong.join("\n")
 }
 

@@ -65,7 +65,11 @@ struct File {
 impl Model {
     /// The next `times` calls `call` of a path that contains `part` go wrong.
     pub(super) fn fault(&self, call: &'static str, part: &str, fault: Fault, times: usize) {
-        self.0.state.lock().faults.push((call, part.into(), fault, times));
+        self.0
+            .state
+            .lock()
+            .faults
+            .push((call, part.into(), fault, times));
     }
 
     pub(super) fn heal(&self) {
@@ -108,21 +112,40 @@ impl Model {
     }
 
     pub(super) fn put(&self, path: &str, text: &str) {
-        let file = File { flushed: text.into(), ..File::default() };
+        let file = File {
+            flushed: text.into(),
+            ..File::default()
+        };
         self.0.state.lock().files.insert(path.into(), file);
     }
 
     /// Calls so far that begin with `call`.
     pub(super) fn calls(&self, call: &str) -> Vec<String> {
-        self.0.state.lock().calls.iter().filter(|made| made.starts_with(call)).cloned().collect()
+        self.0
+            .state
+            .lock()
+            .calls
+            .iter()
+            .filter(|made| made.starts_with(call))
+            .cloned()
+            .collect()
     }
 
     /// Each file with what readers see; `(open)` behind those that are.
     pub(super) fn files(&self) -> Vec<(String, String)> {
         let state = self.0.state.lock();
-        let text = |file: &File| String::from_utf8_lossy(&file.flushed).trim_end().replace('\n', " ");
-        let name = |path: &str, file: &File| format!("{path}{}", if file.open { " (open)" } else { "" });
-        state.files.iter().map(|(path, file)| (name(path, file), text(file))).collect()
+        let text = |file: &File| {
+            String::from_utf8_lossy(&file.flushed)
+                .trim_end()
+                .replace('\n', " ")
+        };
+        let name =
+            |path: &str, file: &File| format!("{path}{}", if file.open { " (open)" } else { "" });
+        state
+            .files
+            .iter()
+            .map(|(path, file)| (name(path, file), text(file)))
+            .collect()
     }
 
     /// `effect` happens, unless the call goes wrong.
@@ -194,11 +217,20 @@ impl FileSystem for Model {
             if state.files.contains_key(path) {
                 return Err(FsErrorKind::Exists);
             }
-            state.files.insert(path.into(), File { open: true, ..File::default() });
+            state.files.insert(
+                path.into(),
+                File {
+                    open: true,
+                    ..File::default()
+                },
+            );
             Ok(())
         })
         .await?;
-        Ok(Box::new(ModelFile { model: self.clone(), path: path.into() }))
+        Ok(Box::new(ModelFile {
+            model: self.clone(),
+            path: path.into(),
+        }))
     }
 
     async fn append(&self, _: &str) -> Result<Box<dyn OpenFile>, FsError> {
@@ -219,8 +251,10 @@ impl FileSystem for Model {
     }
 
     async fn length(&self, path: &str) -> Result<Option<u64>, FsError> {
-        self.call("length", path, |state| Ok(state.files.get(path).map(|file| file.flushed.len() as u64)))
-            .await
+        self.call("length", path, |state| {
+            Ok(state.files.get(path).map(|file| file.flushed.len() as u64))
+        })
+        .await
     }
 
     async fn recover_lease(&self, path: &str) -> Result<bool, FsError> {
@@ -238,7 +272,11 @@ impl FileSystem for Model {
 
     async fn read(&self, path: &str) -> Result<Bytes, FsError> {
         self.call("read", path, |state| {
-            state.files.get(path).map(|file| file.flushed.clone().into()).ok_or(FsErrorKind::Gone)
+            state
+                .files
+                .get(path)
+                .map(|file| file.flushed.clone().into())
+                .ok_or(FsErrorKind::Gone)
         })
         .await
     }
