@@ -1,6 +1,7 @@
 //! The vocabulary of the agent: events, the traits components implement, and how a component
 //! declares its configuration. No file, socket or thread is touched in this crate.
 
+mod back_off;
 mod channel;
 pub mod component;
 pub mod config;
@@ -20,6 +21,7 @@ mod stop;
 // The derive names this crate by its outside name.
 extern crate self as flume_core;
 
+pub use back_off::BackOff;
 pub use channel::{Channel, ChannelError, ChannelStats, Settled, Take, Want, extract};
 pub use component::{AgentInfo, BuildError, Component, Context, Registration, Registry};
 pub use config::Config;

@@ -4,14 +4,11 @@ use std::{any::Any, collections::BTreeMap, sync::Arc, time::Duration};
 
 use flume_conf::SourcePlan;
 use flume_core::{
-    AgentInfo, BuildError, ChannelHandle, Context, Outlet, Phase, Source, SourceContext,
-    SourceError, Stop, Switch, Wiring,
+    AgentInfo, BackOff, BuildError, ChannelHandle, Context, Outlet, Phase, Source, SourceContext,
+    SourceError, State, Stop, Switch, Wiring,
     component::{Constructor, panic_text},
 };
-use tokio::{
-    task::JoinHandle,
-    time::{Instant, sleep},
-};
+use tokio::{task::JoinHandle, time::Instant};
 
 use crate::{
     board::{Entry, Live},
@@ -21,7 +18,8 @@ use crate::{
 
 /// Bytes that a source may be receiving at any moment, over all its connections.
 const BUDGET_BYTES: usize = 64 << 20;
-const RETRY_MAX: Duration = Duration::from_secs(5);
+/// The pauses of a source that fails.
+const RETRY: BackOff = BackOff::linear(Duration::from_secs(1), Duration::from_secs(5));
 
 /// A source of the running agent.
 pub(crate) struct RunningSource {
@@ -151,7 +149,7 @@ async fn supervise(
         }
     }
     let mut source = None;
-    let mut failures = 0;
+    let mut back_off = RETRY;
     loop {
         let next = match source.take() {
             Some(source) => Ok(source),
@@ -170,16 +168,12 @@ async fn supervise(
         if source_cx.stop.is_requested() {
             return cx.state.failing(&error, Duration::ZERO);
         }
-        failures = if cx.state.get().0 == flume_core::State::Running {
-            1
-        } else {
-            failures + 1
-        };
-        let pause = (Duration::from_secs(1) * failures).min(RETRY_MAX);
-        cx.state.failing(&error, pause);
-        tokio::select! {
-            () = sleep(pause) => {}
-            () = source_cx.stop.requested() => return,
+        if cx.state.get().0 == State::Running {
+            back_off.reset();
+        }
+        source_cx.pause_after(&error, &mut back_off).await;
+        if source_cx.stop.is_requested() {
+            return;
         }
     }
 }
