@@ -156,7 +156,7 @@ async fn supervise(
             None => build(&cx),
         };
         let (outcome, instance) = match next {
-            Err(error) => (Err(SourceError::at("be built")(error)), None),
+            Err(error) => (Err(SourceError::new("be built", error)), None),
             Ok(instance) => run_once(instance, source_cx.clone()).await,
         };
         source = instance;
@@ -192,10 +192,10 @@ async fn run_once(
     match (&mut task.0).await {
         Ok((outcome, source)) => (outcome, Some(source)),
         Err(error) if error.is_panic() => (
-            Err(SourceError::at("run")(Panicked::new(error.into_panic()))),
+            Err(SourceError::new("run", Panicked::new(error.into_panic()))),
             None,
         ),
-        Err(error) => (Err(SourceError::at("run")(error)), None),
+        Err(error) => (Err(SourceError::new("run", error)), None),
     }
 }
 
