@@ -11,7 +11,13 @@ const MAX_FILE_LINES: usize = 640;
 /// Share of types, in percent, that may have the name of another type.
 const MAX_SHARED_NAMES_PERCENT: usize = 30;
 /// Words that would tie the sources to the machine or the people that made them.
-const FOREIGN_WORDS: &[&str] = &["/work/", "crates.io", "repo1.maven", "deb.debian", "pypi.org"];
+const FOREIGN_WORDS: &[&str] = &[
+    "/work/",
+    "crates.io",
+    "repo1.maven",
+    "deb.debian",
+    "pypi.org",
+];
 
 #[test]
 fn no_values_are_packed_into_a_tuple_to_save_lines() {
@@ -22,13 +28,23 @@ fn no_values_are_packed_into_a_tuple_to_save_lines() {
         let Some((names, value)) = rest.split_once(") = ") else {
             return false;
         };
-        let plain = names.chars().all(|c| c.is_alphanumeric() || " ,_".contains(c));
-        let swap = value.trim_end_matches(';').trim_matches(['(', ')']).split(", ").count() == 2
+        let plain = names
+            .chars()
+            .all(|c| c.is_alphanumeric() || " ,_".contains(c));
+        let swap = value
+            .trim_end_matches(';')
+            .trim_matches(['(', ')'])
+            .split(", ")
+            .count()
+            == 2
             && value.len() < 20;
         let packs = value.starts_with('(') && (value.ends_with(");") || next.contains(','));
         plain && packs && !swap
     });
-    assert!(packed.len() <= 10, "give each value its own `let`: {packed:#?}");
+    assert!(
+        packed.len() <= 10,
+        "give each value its own `let`: {packed:#?}"
+    );
 }
 
 #[test]
@@ -37,7 +53,10 @@ fn a_condition_is_an_if() {
         let line = line.trim_start();
         line.starts_with("true => ") || line.starts_with("false => ")
     });
-    assert!(arms.len() <= 10, "write `if`, not `match` on a bool: {arms:#?}");
+    assert!(
+        arms.len() <= 10,
+        "write `if`, not `match` on a bool: {arms:#?}"
+    );
 }
 
 #[test]
@@ -62,16 +81,23 @@ fn types_have_names_of_their_own() {
     let all: usize = files.values().map(Vec::len).sum();
     let shared: Vec<_> = files.iter().filter(|(_, files)| files.len() > 1).collect();
     let share = 100 * shared.iter().map(|(_, files)| files.len()).sum::<usize>() / all;
-    let names: Vec<_> = shared.iter().map(|(name, files)| (name, files.len())).collect();
-    assert!(share <= MAX_SHARED_NAMES_PERCENT, "{share} % share a name: {names:?}");
+    let names: Vec<_> = shared
+        .iter()
+        .map(|(name, files)| (name, files.len()))
+        .collect();
+    assert!(
+        share <= MAX_SHARED_NAMES_PERCENT,
+        "{share} % share a name: {names:?}"
+    );
 }
 
 #[test]
 fn the_sources_name_no_machine() {
     let this_file = Path::new(file!()).file_name().expect("a file name");
-    let named = lines_in(rust_files().filter(|path| path.file_name() != Some(this_file)), |line, _| {
-        FOREIGN_WORDS.iter().any(|word| line.contains(word))
-    });
+    let named = lines_in(
+        rust_files().filter(|path| path.file_name() != Some(this_file)),
+        |line, _| FOREIGN_WORDS.iter().any(|word| line.contains(word)),
+    );
     assert!(named.is_empty(), "{named:#?}");
 }
 
@@ -84,7 +110,8 @@ fn declared_type(line: &str) -> Option<&str> {
     }
     let declares = ["struct", "enum", "trait", "union"].contains(&word);
     let name = words.next().filter(|_| declares)?;
-    name.split(|c: char| !c.is_alphanumeric() && c != '_').next()
+    name.split(|c: char| !c.is_alphanumeric() && c != '_')
+        .next()
 }
 
 /// Places, as `file:line: text`, whose line and the line after it fulfil `found`.
@@ -103,7 +130,12 @@ fn lines_in(
         for (number, line) in lines.iter().enumerate() {
             let next = lines.get(number + 1).copied().unwrap_or_default();
             if found(line, next) {
-                places.push(format!("{}:{}: {}", path.display(), number + 1, line.trim()));
+                places.push(format!(
+                    "{}:{}: {}",
+                    path.display(),
+                    number + 1,
+                    line.trim()
+                ));
             }
         }
     }
@@ -122,7 +154,14 @@ fn code(path: &Path) -> String {
 fn production() -> impl Iterator<Item = PathBuf> {
     rust_files().filter(|path| {
         let path = path.to_string_lossy();
-        let for_tests = ["/tests/", "/tests.rs", "/testkit/", "/cluster/", "/rig/", "/examples/"];
+        let for_tests = [
+            "/tests/",
+            "/tests.rs",
+            "/testkit/",
+            "/cluster/",
+            "/rig/",
+            "/examples/",
+        ];
         !for_tests.iter().any(|part| path.contains(part))
     })
 }
