@@ -39,7 +39,6 @@ pub(crate) struct Program {
     environment: Environment,
     input: String,
     limit: Duration,
-    cleans_up: bool,
 }
 
 impl Program {
@@ -51,7 +50,6 @@ impl Program {
             environment: Environment::minimal().keeping(KEPT_VARIABLES),
             input: String::new(),
             limit: child::DEFAULT_LIMIT,
-            cleans_up: false,
         }
     }
 
@@ -73,12 +71,6 @@ impl Program {
         self
     }
 
-    /// It runs even after this process was asked to stop.
-    pub(crate) fn cleans_up(mut self) -> Program {
-        self.cleans_up = true;
-        self
-    }
-
     /// Runs it to its end.
     ///
     /// # Errors
@@ -86,13 +78,11 @@ impl Program {
     /// here.
     pub(crate) fn run(self) -> Result<Ended, Fault> {
         let path = find(self.name).ok_or_else(|| missing(self.name))?;
-        let mut program = child::Program::new(&path, &self.arguments)
+        let program = child::Program::new(&path, &self.arguments)
             .environment(self.environment)
             .input(self.input)
-            .limit(self.limit);
-        if !self.cleans_up {
-            program = program.until_interrupted();
-        }
+            .limit(self.limit)
+            .until_interrupted();
         program.run().map_err(|error| match error {
             ChildError::Io { doing, path, cause } => Fault::io(doing, &path)(cause),
             ChildError::Late { limit, .. } => Fault::new(

@@ -305,7 +305,7 @@ impl SafeDirectory {
         let file = self.open_file(name, &[geteuid().as_raw()])?;
         let file = file.ok_or_else(|| self.failed("open", name, Errno::NOENT))?;
         give_descriptor(&file, wanted)
-            .and_then(|()| Ok(file.sync_all()?))
+            .and_then(|()| file.sync_all())
             .map_err(|error| self.failed("change the owner of", name, error))?;
         renameat(&self.fd, name, &directory.fd, target)
             .map_err(|error| directory.failed("replace", target, error))?;
@@ -322,7 +322,7 @@ impl SafeDirectory {
 
     fn place(&self, draft: &OsStr, file: &File, name: &OsStr, wanted: Ownership) -> Result<()> {
         give_descriptor(file, wanted)
-            .and_then(|()| Ok(file.sync_all()?))
+            .and_then(|()| file.sync_all())
             .map_err(|error| self.failed("change the owner of", name, error))?;
         renameat(&self.fd, draft, &self.fd, name)
             .map_err(|error| self.failed("replace", name, error))?;

@@ -5,7 +5,7 @@ use std::{
     io::{self, ErrorKind, Write},
     num::NonZeroUsize,
     path::PathBuf,
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 use async_trait::async_trait;
