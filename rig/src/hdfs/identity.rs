@@ -9,7 +9,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use flume_cluster::{Cluster, Kdc, Layout, Protection, need};
+use flume_cluster::{Cluster, Kdc, need};
 use flume_testkit::agent::{Agent, component};
 
 use crate::{agents::program, report::Report};
