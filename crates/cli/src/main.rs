@@ -23,7 +23,7 @@ mod validate;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ! {
-    let code = match environment::leave_out_tokens() {
+    let code = match environment::clean() {
         Ok(()) => {
             let arguments = std::env::args_os()
                 .skip(1)

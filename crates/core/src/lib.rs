@@ -13,6 +13,7 @@ pub mod metrics;
 mod outlet;
 pub mod props;
 mod runner;
+pub mod secrets;
 mod sink;
 mod source;
 mod state;

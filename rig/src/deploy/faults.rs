@@ -98,7 +98,7 @@ pub const TROUBLES: &[Trouble] = &[
     trouble("realm not in krb5.conf", "", "echo '{krb5_client: {realm: \"FLUME.TSET\"}}' >/tmp/wrong.json; /usr/bin/flume-ng provision --config /tmp/wrong.json configure",
         &["the realm `FLUME.TSET` is not in", "did you mean `FLUME.TEST`?"], ""),
     trouble("no package and no repository", "rm /usr/bin/flume-ng", "$PROVISION_BUILT install",
-        &["FAIL  install: package flume is not installed, and no repository of this host has it; give --package FILE.deb, or --from-self"],
+        &["FAIL  install: package flume-ng is not installed, and no repository of this host has it; give --package FILE.deb, or --from-self"],
         "$PROVISION_BUILT --from-self install"),
     trouble("directory of another owner", "chown root:root /var/lib/flume", "$PROVISION --from-self install",
         &["OK    install: give /var/lib/flume to flume:flume, mode 0750"], ""),

@@ -12,7 +12,7 @@ use flume_hdfs::{
 use tokio::{runtime::Runtime, time::Instant};
 
 use super::{
-    agent::{Agent, Sink, lines},
+    agent::{CheckAgent, CheckSink, lines},
     messages::{Delete, Done, Entry, GetListing, Listing, SetOwner},
 };
 use crate::{Site, fault::Fault};
@@ -170,7 +170,7 @@ impl Cluster<'_> {
             .enumerate()
             .map(|(at, writer)| self.sink(at, writer))
             .collect();
-        let mut agent = Agent::start(self.site, &sinks)?;
+        let mut agent = CheckAgent::start(self.site, |_| sinks)?;
         agent.pass_lines()?;
         agent.stop()?;
         let mut found = vec![];
@@ -187,7 +187,7 @@ impl Cluster<'_> {
         Ok(found)
     }
 
-    fn sink(&self, at: usize, writer: &Writer) -> Sink {
+    fn sink(&self, at: usize, writer: &Writer) -> CheckSink {
         let property = |key: &str, value: &str| (key.to_string(), value.to_string());
         let mut properties = vec![
             property("type", "hdfs"),
@@ -215,7 +215,7 @@ impl Cluster<'_> {
         if let Some(user) = &writer.identity.proxy_user {
             properties.push(property("hdfs.proxyUser", user));
         }
-        Sink {
+        CheckSink {
             name: format!("k{at}"),
             properties,
         }

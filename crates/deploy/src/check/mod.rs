@@ -5,11 +5,7 @@ mod hdfs;
 mod local;
 mod messages;
 
-use std::{
-    cell::OnceCell,
-    path::{Path, PathBuf},
-    rc::Rc,
-};
+use std::{cell::OnceCell, path::Path, rc::Rc};
 
 use flume_hdfs::{
     hadoop::{ClientSettings, Hadoop, HadoopError, Target},
@@ -19,22 +15,23 @@ use flume_hdfs::{
 use crate::{
     Site,
     fault::Fault,
-    files::{Rights, check_file, put},
-    install::STATE_DIR,
+    files::{Rights, check_file, put, read_of_root},
     step::{Found, Task},
 };
 
-/// Under the directory of agents' state: what was found to work.
-const RECORD: &str = "provision-check";
+/// What was found to work. It lies in a directory of root's, because root reads it back.
+const RECORD: &str = "/etc/flume/last-check";
+const MAX_RECORD_BYTES: u64 = 64 << 10;
 
 /// What was found to work when the check last succeeded.
-pub(crate) fn recorded() -> Option<String> {
-    let text = std::fs::read_to_string(record()).ok()?;
-    Some(text.trim_end().replace('\n', "; "))
-}
-
-fn record() -> PathBuf {
-    Path::new(STATE_DIR).join(RECORD)
+pub(crate) fn recorded() -> Result<Option<String>, Fault> {
+    let bytes = read_of_root(Path::new(RECORD), MAX_RECORD_BYTES)?;
+    let text = bytes.map(|bytes| {
+        String::from_utf8_lossy(&bytes)
+            .trim_end()
+            .replace('\n', "; ")
+    });
+    Ok(text)
 }
 
 /// Hadoop's configuration, as an agent of this host finds it.
@@ -69,7 +66,7 @@ pub(crate) fn tasks(site: &Site) -> Result<Vec<Task<'_>>, Fault> {
             }
             let found = ran.get_or_init(|| run(site)).clone()?;
             let record = check_file(
-                &record(),
+                Path::new(RECORD),
                 &Rights::root(0o644),
                 Some(text(&found).as_bytes()),
             )?;
@@ -80,7 +77,11 @@ pub(crate) fn tasks(site: &Site) -> Result<Vec<Task<'_>>, Fault> {
         }),
         act: Box::new(move || {
             let found = again.get().cloned().transpose()?.unwrap_or_default();
-            put(&record(), &Rights::root(0o644), text(&found).as_bytes())
+            put(
+                Path::new(RECORD),
+                &Rights::root(0o644),
+                text(&found).as_bytes(),
+            )
         }),
     }])
 }
