@@ -27,6 +27,13 @@ const WRONG_KEY: &[&str] = &[
     "Decrypt integrity",
 ];
 
+/// What it says when the KDC has no such principal.
+const UNKNOWN: &str = "not found in Kerberos database";
+
+fn is_wrong_key(said: &Ended) -> bool {
+    WRONG_KEY.iter().any(|word| said.err.contains(word))
+}
+
 /// What is the matter with a keytab.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum KeytabState {
@@ -156,10 +163,8 @@ impl Attempt<'_> {
         if said.ok() {
             return Ok(KeytabState::Works(self.describe(login)?));
         }
-        if said.err.contains("not found in Kerberos database") {
-            return Ok(KeytabState::Unknown);
-        }
-        if !WRONG_KEY.iter().any(|word| said.err.contains(word)) {
+        let mut unknown = said.err.contains(UNKNOWN);
+        if !unknown && !is_wrong_key(&said) {
             let at = super::kdcs_shown(site);
             return Err(faults::fault(&said, "kinit", self.principal, &at));
         }
@@ -167,7 +172,9 @@ impl Attempt<'_> {
         let servers = servers_alone(site);
         for server in &servers {
             self.ask_first(site, server)?;
-            if self.login()?.ok() {
+            let said = self.login()?;
+            unknown &= !is_wrong_key(&said);
+            if said.ok() {
                 let behind = servers.first().filter(|first| *first != server);
                 let behind = behind
                     .cloned()
@@ -179,7 +186,11 @@ impl Attempt<'_> {
                 return Ok(KeytabState::Works(self.describe(login)?));
             }
         }
-        Ok(KeytabState::Refused(kvno))
+        Ok(if unknown {
+            KeytabState::Unknown
+        } else {
+            KeytabState::Refused(kvno)
+        })
     }
 
     fn cache(&self) -> String {
