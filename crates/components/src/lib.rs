@@ -1,7 +1,5 @@
 //! The components that need nothing beyond the standard library and tokio.
 
-mod charset;
-
 pub mod channels;
 pub mod interceptors;
 pub mod processors;
@@ -11,6 +9,7 @@ pub mod sinks;
 pub mod sources;
 
 use flume_core::Registry;
+use flume_java::charset;
 
 /// Every component in this crate; the binary adds those of the other crates.
 pub const REGISTRY: Registry = Registry {
