@@ -244,6 +244,7 @@ impl Stock {
     ) -> Result<(), ChannelError> {
         let mut until = None;
         let mut linger_until = None;
+        let mut looked_again = false;
         loop {
             // Made before the look, so that a close between look and wait is not missed.
             let news = self.news.notified();
@@ -259,8 +260,11 @@ impl Stock {
                 linger_until = None;
                 (&mut until, wait)
             };
-            if deadline.is_none() && !length.is_zero() && self.came_soon() {
-                continue;
+            if !looked_again && !length.is_zero() {
+                looked_again = true;
+                if self.came_soon() {
+                    continue;
+                }
             }
             let deadline = *deadline.get_or_insert_with(|| Instant::now() + patience(length));
             if timeout_at(deadline, news).await.is_err() {
