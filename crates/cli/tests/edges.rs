@@ -13,9 +13,13 @@ const EDGES: &[(&str, &[&str])] = &[
     ("flume-components", &["flume-core", "flume-wire"]),
     ("flume-wire", &[]),
     ("flume-file-channel", &["flume-core"]),
-    ("flume-gss", &[]),
-    ("flume-hdfs", &["flume-core", "flume-gss", "flume-wire"]),
-    ("flume-deploy", &["flume-core", "flume-hdfs"]),
+    ("flume-kerberos", &["flume-core"]),
+    ("flume-hadoop", &["flume-core", "flume-kerberos"]),
+    ("flume-hdfs", &["flume-core", "flume-hadoop", "flume-wire"]),
+    (
+        "flume-deploy",
+        &["flume-core", "flume-hadoop", "flume-kerberos"],
+    ),
     (
         "flume-ng",
         &[
@@ -24,7 +28,9 @@ const EDGES: &[(&str, &[&str])] = &[
             "flume-core",
             "flume-deploy",
             "flume-file-channel",
+            "flume-hadoop",
             "flume-hdfs",
+            "flume-kerberos",
             "flume-runtime",
         ],
     ),
