@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use flume_components::REGISTRY;
 use flume_core::{
     Channel, ChannelHandle, Context, Delivered, Event, Phase, RunnerConfig, Sink, SinkError,
-    SinkProcessor, SinkRunner, State, Step, Stop, Switch, Want, run_sinks,
+    SinkProcessor, SinkRunner, SinkStep, State, Stop, Switch, Want, run_sinks,
 };
 use flume_testkit::parts::{build, events, read, try_build, words};
 use parking_lot::Mutex;
@@ -115,7 +115,7 @@ impl Group {
         self.channels[0].put(events(words)).await.unwrap();
     }
 
-    async fn step(&mut self) -> Result<Step, SinkError> {
+    async fn step(&mut self) -> Result<SinkStep, SinkError> {
         self.processor.step(&mut self.runners, IDLE).await
     }
 
@@ -219,7 +219,7 @@ async fn a_failed_sink_with_an_idle_channel_of_its_own_holds_nothing_up() {
     take.commit().await.unwrap();
     advance(Duration::from_secs(2)).await;
     let start = Instant::now();
-    assert_eq!(group.step().await.unwrap(), Step::Delivered);
+    assert_eq!(group.step().await.unwrap(), SinkStep::Delivered);
     assert_eq!(group.delivered(0), "a b");
     assert_eq!(start.elapsed(), Duration::ZERO);
 }

@@ -4,13 +4,14 @@ use std::{collections::BTreeMap, time::Duration};
 
 use async_trait::async_trait;
 use flume_core::{
-    BuildError, Component, Config, Context, Severity, SinkError, SinkProcessor, SinkRunner, Step,
-    config::{Millis, OrDefault, Property, Scalar, Value},
+    BackOff, BuildError, Component, Config, Context, Severity, SinkError, SinkProcessor,
+    SinkRunner, SinkStep,
+    config::{Millis, OrDefault, Property, PropertyValue, Scalar},
     props::Props,
 };
 use tokio::time::Instant;
 
-use super::penalty;
+use super::penalties;
 
 /// Lets the sink with the highest priority deliver. When it fails, the next takes over at once; the failed one is tried
 /// again after a pause that doubles with each failure, and delivers again as soon as it can.
@@ -29,7 +30,7 @@ pub(super) struct FailoverConfig {
 #[derive(Clone, Debug, Default)]
 struct Priorities(BTreeMap<String, i32>);
 
-impl Value for Priorities {
+impl PropertyValue for Priorities {
     const TYPE: &'static str = "map";
     const OPTIONAL: bool = true;
 
@@ -53,7 +54,7 @@ impl Value for Priorities {
 }
 
 pub(super) struct FailoverProcessor {
-    max_penalty: Duration,
+    penalties: BackOff,
     /// Best first.
     members: Vec<FailoverMember>,
     /// Names with a priority that are no sinks of the group, until they were warned of.
@@ -100,7 +101,7 @@ impl Component for FailoverProcessor {
         // A stable sort: of equal priorities the first stays first.
         members.sort_by_key(|member| std::cmp::Reverse(member.priority));
         Ok(FailoverProcessor {
-            max_penalty: config.max_penalty.0.0,
+            penalties: penalties(config.max_penalty.0.0),
             members,
             strangers: given.into_keys().collect(),
         })
@@ -110,7 +111,11 @@ impl Component for FailoverProcessor {
 #[async_trait]
 impl SinkProcessor for FailoverProcessor {
     /// First the failed sinks whose time has come, then the active one, then the next best.
-    async fn step(&mut self, sinks: &mut [SinkRunner], wait: Duration) -> Result<Step, SinkError> {
+    async fn step(
+        &mut self,
+        sinks: &mut [SinkRunner],
+        wait: Duration,
+    ) -> Result<SinkStep, SinkError> {
         for stranger in self.strangers.drain(..) {
             tracing::warn!("`priority.{stranger}` has no effect: the group has no such sink");
         }
@@ -118,8 +123,8 @@ impl SinkProcessor for FailoverProcessor {
             let wait = self.probation_wait(place, sinks, wait);
             match self.step_one(place, sinks, wait).await {
                 // Nothing came that it could have been tried with.
-                Ok(Step::Idle) if wait.is_zero() => break,
-                Ok(Step::Idle) => return Ok(Step::Idle),
+                Ok(SinkStep::Idle) if wait.is_zero() => break,
+                Ok(SinkStep::Idle) => return Ok(SinkStep::Idle),
                 Ok(step) => {
                     self.recovered(place);
                     return Ok(step);
@@ -133,10 +138,10 @@ impl SinkProcessor for FailoverProcessor {
                 return Ok(step);
             }
         }
-        Err(SinkError::at("deliver")(format!(
-            "every sink of the group has failed: {}",
-            self.names()
-        )))
+        Err(SinkError::new(
+            "deliver",
+            format!("every sink of the group has failed: {}", self.names()),
+        ))
     }
 }
 
@@ -176,13 +181,13 @@ impl FailoverProcessor {
         place: usize,
         sinks: &mut [SinkRunner],
         wait: Duration,
-    ) -> Result<Step, SinkError> {
+    ) -> Result<SinkStep, SinkError> {
         let member = &mut self.members[place];
         let failures = member
             .penalty
             .map_or(0, |penalty| penalty.failures)
             .saturating_add(1);
-        let pause = penalty(failures, self.max_penalty);
+        let pause = self.penalties.after(failures);
         let sink = &mut sinks[member.index];
         let outcome = sink.step_or_pause(wait, pause).await;
         if outcome.is_err() {

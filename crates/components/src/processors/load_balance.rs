@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use flume_core::{
-    BuildError, Component, Config, Context, SinkError, SinkProcessor, SinkRunner, Step,
+    BackOff, BuildError, Component, Config, Context, SinkError, SinkProcessor, SinkRunner,
+    SinkStep,
     config::{Choice, Millis},
 };
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use tokio::time::Instant;
 
-use super::penalty;
+use super::penalties;
 
 /// How long the sinks of a round go on; one that failed is tried again in the next.
 const ROUND: Duration = Duration::from_secs(1);
@@ -53,8 +54,8 @@ impl Choice for OrderChoice {
 
 pub(super) struct LoadBalanceProcessor {
     order: OrderChoice,
-    /// Longest time a failed sink is left out; `None`: it never is.
-    max_pause: Option<Duration>,
+    /// How long a failed sink is left out; `None`: it never is.
+    pauses: Option<BackOff>,
     /// Where the next round begins.
     head: usize,
     /// By place among the runners.
@@ -78,13 +79,13 @@ impl Component for LoadBalanceProcessor {
             let text = format!("balances between at least two sinks, the group has {sinks}");
             return Err(BuildError::at("type", text));
         }
-        let max_pause = match config.max_time_out.0 {
+        let longest = match config.max_time_out.0 {
             Duration::ZERO => MAX_PAUSE,
             pause => pause,
         };
         Ok(LoadBalanceProcessor {
             order: config.selector,
-            max_pause: config.backoff.then_some(max_pause),
+            pauses: config.backoff.then(|| penalties(longest)),
             head: 0,
             members: vec![BalanceMember::default(); sinks],
         })
@@ -95,7 +96,11 @@ impl Component for LoadBalanceProcessor {
 impl SinkProcessor for LoadBalanceProcessor {
     /// One round: all sinks make steps at the same time, each one after the other, for a second. While one of them has
     /// not even finished its first step the others go on, so none waits for the slowest.
-    async fn step(&mut self, sinks: &mut [SinkRunner], wait: Duration) -> Result<Step, SinkError> {
+    async fn step(
+        &mut self,
+        sinks: &mut [SinkRunner],
+        wait: Duration,
+    ) -> Result<SinkStep, SinkError> {
         let begin = Instant::now();
         let order = self.order(begin);
         let mut first_steps = order.len();
@@ -117,7 +122,7 @@ impl SinkProcessor for LoadBalanceProcessor {
                 Ok(step) => {
                     outcome = Some(better(outcome, step));
                     let time_left = first_steps > 0 || begin.elapsed() < ROUND;
-                    if step == Step::Delivered && time_left && !stepped.sink.is_stopping() {
+                    if step == SinkStep::Delivered && time_left && !stepped.sink.is_stopping() {
                         let pause = self.pause(stepped.index);
                         under_way.push(step_one(stepped.index, stepped.sink, false, wait, pause));
                     }
@@ -125,7 +130,10 @@ impl SinkProcessor for LoadBalanceProcessor {
             }
         }
         outcome.ok_or_else(|| {
-            SinkError::at("deliver")("every sink of the group has failed or is left out for now")
+            SinkError::new(
+                "deliver",
+                "every sink of the group has failed or is left out for now",
+            )
         })
     }
 }
@@ -136,7 +144,7 @@ struct Stepped<'a> {
     sink: &'a mut SinkRunner,
     /// Whether it was the first of this round.
     first: bool,
-    outcome: Result<Step, SinkError>,
+    outcome: Result<SinkStep, SinkError>,
 }
 
 async fn step_one(
@@ -156,11 +164,11 @@ async fn step_one(
 }
 
 /// A round in which anything was delivered goes on at once; a wish for a pause counts more than having nothing to do.
-fn better(so_far: Option<Step>, step: Step) -> Step {
+fn better(so_far: Option<SinkStep>, step: SinkStep) -> SinkStep {
     match (so_far, step) {
-        (Some(Step::Delivered), _) | (_, Step::Delivered) => Step::Delivered,
-        (Some(Step::Pause), _) | (_, Step::Pause) => Step::Pause,
-        _ => Step::Idle,
+        (Some(SinkStep::Delivered), _) | (_, SinkStep::Delivered) => SinkStep::Delivered,
+        (Some(SinkStep::Pause), _) | (_, SinkStep::Pause) => SinkStep::Pause,
+        _ => SinkStep::Idle,
     }
 }
 
@@ -188,16 +196,16 @@ impl LoadBalanceProcessor {
 
     /// How long a sink would be left out if it failed now.
     fn pause(&self, index: usize) -> Duration {
-        match self.max_pause {
+        match &self.pauses {
             None => Duration::ZERO,
-            Some(max) => penalty(self.failures_with_one_more(index, max), max),
+            Some(pauses) => pauses.after(self.failures_with_one_more(index, pauses)),
         }
     }
 
     /// Failures add up unless the last one is long ago; a success in between forgives nothing, as in Flume.
-    fn failures_with_one_more(&self, index: usize, max: Duration) -> u32 {
+    fn failures_with_one_more(&self, index: usize, pauses: &BackOff) -> u32 {
         let member = &self.members[index];
-        let window = penalty(member.failures, max) + FORGIVEN_AFTER;
+        let window = pauses.after(member.failures) + FORGIVEN_AFTER;
         let recent = member
             .last_failure
             .is_some_and(|last| last.elapsed() < window);
@@ -209,15 +217,15 @@ impl LoadBalanceProcessor {
     }
 
     fn failed(&mut self, index: usize) {
-        let Some(max) = self.max_pause else {
+        let Some(pauses) = &self.pauses else {
             return;
         };
-        let failures = self.failures_with_one_more(index, max);
+        let failures = self.failures_with_one_more(index, pauses);
         let now = Instant::now();
         self.members[index] = BalanceMember {
             failures,
             last_failure: Some(now),
-            blocked_until: Some(now + penalty(failures, max)),
+            blocked_until: Some(now + pauses.after(failures)),
         };
     }
 }

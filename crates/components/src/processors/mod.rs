@@ -6,7 +6,7 @@ mod load_balance;
 
 use std::time::Duration;
 
-use flume_core::{Registration, SinkProcessor};
+use flume_core::{BackOff, Registration, SinkProcessor};
 
 /// Every sink processor in this crate. Order is the order of the reference manual.
 #[rustfmt::skip]
@@ -16,8 +16,7 @@ pub const PROCESSORS: &[Registration<dyn SinkProcessor>] = &[
     Registration::processor::<load_balance::LoadBalanceProcessor>("load_balance", "org.apache.flume.sink.LoadBalancingSinkProcessor"),
 ];
 
-/// The pause after so many failures in a row: 2 s, 4 s, 8 s and so on, at most `max`.
-fn penalty(failures: u32, max: Duration) -> Duration {
-    let doubled = 1000u64.saturating_mul(2u64.saturating_pow(failures));
-    Duration::from_millis(doubled).min(max)
+/// The pauses of a sink that fails: 2 s, 4 s, 8 s and so on, at most `longest`.
+fn penalties(longest: Duration) -> BackOff {
+    BackOff::doubling(Duration::from_secs(2), longest)
 }
