@@ -10,12 +10,16 @@ const EDGES: &[(&str, &[&str])] = &[
     ("flume-core", &["flume-derive"]),
     ("flume-conf", &["flume-core"]),
     ("flume-runtime", &["flume-conf", "flume-core"]),
-    ("flume-components", &["flume-core", "flume-wire"]),
+    (
+        "flume-components",
+        &["flume-core", "flume-host", "flume-wire"],
+    ),
     ("flume-wire", &[]),
-    ("flume-file-channel", &["flume-core"]),
+    ("flume-host", &[]),
+    ("flume-file-channel", &["flume-core", "flume-host"]),
     ("flume-gss", &[]),
     ("flume-hdfs", &["flume-core", "flume-gss", "flume-wire"]),
-    ("flume-deploy", &["flume-core", "flume-hdfs"]),
+    ("flume-deploy", &["flume-core", "flume-hdfs", "flume-host"]),
     (
         "flume-ng",
         &[
@@ -25,6 +29,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "flume-deploy",
             "flume-file-channel",
             "flume-hdfs",
+            "flume-host",
             "flume-runtime",
         ],
     ),
