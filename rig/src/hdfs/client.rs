@@ -19,7 +19,7 @@ use flume_hadoop::fs::{
 use flume_kerberos::Login;
 use serde_json::{Value, json};
 
-use crate::show::Report;
+use crate::report::Report;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
