@@ -17,9 +17,13 @@ const EDGES: &[(&str, &[&str])] = &[
     ("flume-wire", &["flume-core"]),
     ("flume-host", &[]),
     ("flume-file-channel", &["flume-core", "flume-host"]),
-    ("flume-gss", &[]),
-    ("flume-hdfs", &["flume-core", "flume-gss", "flume-wire"]),
-    ("flume-deploy", &["flume-core", "flume-hdfs", "flume-host"]),
+    ("flume-kerberos", &["flume-core"]),
+    ("flume-hadoop", &["flume-core", "flume-kerberos"]),
+    ("flume-hdfs", &["flume-core", "flume-hadoop", "flume-wire"]),
+    (
+        "flume-deploy",
+        &["flume-core", "flume-hadoop", "flume-host", "flume-kerberos"],
+    ),
     (
         "flume-ng",
         &[
@@ -28,7 +32,9 @@ const EDGES: &[(&str, &[&str])] = &[
             "flume-core",
             "flume-deploy",
             "flume-file-channel",
+            "flume-hadoop",
             "flume-hdfs",
+            "flume-kerberos",
             "flume-host",
             "flume-runtime",
         ],
