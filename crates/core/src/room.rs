@@ -359,7 +359,10 @@ mod tests {
             .keep();
         let told = std::cell::Cell::new(false);
         let large = room.reserve(2, 0, Duration::from_secs(3), || {
-            assert!(room.is_full(), "it stands in line when it says that it waits");
+            assert!(
+                room.is_full(),
+                "it stands in line when it says that it waits"
+            );
             told.set(true);
         });
         let (large, small) = tokio::join!(large, async {

@@ -10,8 +10,8 @@ use std::{
 
 use async_trait::async_trait;
 use flume_core::{
-    BuildError, Channel, ChannelError, ChannelStats, Component, Config, Context, Event, Room, Settled,
-    StateHandle, Take, Want,
+    BuildError, Channel, ChannelError, ChannelStats, Component, Config, Context, Event, Room,
+    Settled, StateHandle, Take, Want,
     config::{Ignored, Millis, OrDefault, Seconds},
     metrics::{Gauge, Metrics},
 };

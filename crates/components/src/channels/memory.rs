@@ -38,10 +38,7 @@ impl Component for MemoryChannel {
         }
         let max = Room::MAX_EVENTS;
         if events > max {
-            return Err(BuildError::at(
-                "capacity",
-                format!("must not exceed {max}"),
-            ));
+            return Err(BuildError::at("capacity", format!("must not exceed {max}")));
         }
         let keep_alive = config.keep_alive.0;
         let bytes = config.bytes;

@@ -16,8 +16,7 @@ const SECOND: Duration = Duration::from_secs(1);
 /// So many events fit into memory, so many onto the disk, which is a memory channel here.
 fn channel(memory: usize, disk: usize) -> SpillableChannel {
     let registry = flume_components::REGISTRY;
-    let bytes =
-        ByteLimit::parse(&mut Props::new(&registry, Section::default())).expect("no limit");
+    let bytes = ByteLimit::parse(&mut Props::new(&registry, Section::default())).expect("no limit");
     let limits = QueueLimits {
         events: memory,
         transaction: memory,
