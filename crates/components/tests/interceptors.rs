@@ -81,9 +81,14 @@ fn a_host_is_an_address_or_a_name() {
 fn bodies(name: &str, text: &str, bodies: &[&str], counter: &str) -> (Vec<String>, u64) {
     let cx = Context::new("a1.sources.r1", &["c1"]);
     let interceptor: Box<dyn Interceptor> = build(&REGISTRY, name, text, &cx);
-    let mut batch: Vec<_> = bodies.iter().map(|body| Event::from(body.to_string())).collect();
+    let mut batch: Vec<_> = bodies
+        .iter()
+        .map(|body| Event::from(body.to_string()))
+        .collect();
     interceptor.intercept(&mut batch).unwrap();
-    let left = batch.iter().map(|event| String::from_utf8_lossy(&event.body).into_owned());
+    let left = batch
+        .iter()
+        .map(|event| String::from_utf8_lossy(&event.body).into_owned());
     (left.collect(), cx.metrics.number(counter))
 }
 
@@ -115,13 +120,26 @@ fn matches_in_bodies_are_replaced() {
         let (left, _) = bodies("search_replace", text, &["card 1234-5678, card 9"], "");
         assert_eq!(left, [expected], "{text}");
     };
-    check(r"searchPattern = \d{4}-(\d{4})" , "card , card 9");
-    check("searchPattern = \\d{4}-(\\d{4})\nreplaceString = X-$1", "card X-5678, card 9");
-    check("searchPattern = ^card\nreplaceString = \\$", "$ 1234-5678, card 9");
-    check("searchPattern = nothing\nreplaceString = x", "card 1234-5678, card 9");
+    check(r"searchPattern = \d{4}-(\d{4})", "card , card 9");
+    check(
+        "searchPattern = \\d{4}-(\\d{4})\nreplaceString = X-$1",
+        "card X-5678, card 9",
+    );
+    check(
+        "searchPattern = ^card\nreplaceString = \\$",
+        "$ 1234-5678, card 9",
+    );
+    check(
+        "searchPattern = nothing\nreplaceString = x",
+        "card 1234-5678, card 9",
+    );
     let latin = "searchPattern = \u{e9}\nreplaceString = e\ncharset = ISO-8859-1";
-    let interceptor: Box<dyn Interceptor> =
-        build(&REGISTRY, "search_replace", latin, &Context::new("a1.sources.r1", &["c1"]));
+    let interceptor: Box<dyn Interceptor> = build(
+        &REGISTRY,
+        "search_replace",
+        latin,
+        &Context::new("a1.sources.r1", &["c1"]),
+    );
     let mut batch = vec![Event::from(b"caf\xe9 \xff".to_vec())];
     interceptor.intercept(&mut batch).unwrap();
     assert_eq!(batch[0].body, &b"cafe \xff"[..]);
@@ -134,25 +152,35 @@ fn extracted(text: &str, body: &str) -> Vec<(String, String)> {
     let mut batch = vec![Event::from(body.to_string())];
     interceptor.intercept(&mut batch).unwrap();
     let headers = batch[0].headers.iter();
-    headers.map(|(name, value)| (name.to_string(), value.to_string())).collect()
+    headers
+        .map(|(name, value)| (name.to_string(), value.to_string()))
+        .collect()
 }
 
 #[test]
 fn groups_become_headers() {
     let check = |text: &str, body: &str, expected: &[(&str, &str)]| {
         let seen = extracted(text, body);
-        let seen: Vec<_> = seen.iter().map(|(name, value)| (&name[..], &value[..])).collect();
+        let seen: Vec<_> = seen
+            .iter()
+            .map(|(name, value)| (&name[..], &value[..]))
+            .collect();
         assert_eq!(seen, expected, "{text} on {body}");
     };
     let three = "regex = (\\d):(\\d)(:\\d)?\nserializers = a b\nserializers.a.name = one\nserializers.b.name = two";
     check(three, "1:2:3.4foobar5", &[("one", "1"), ("two", "2")]);
     check(three, "none", &[]);
-    let optional = "regex = (x)?y\nserializers = a\nserializers.a.name = one\nserializers.a.type = default";
+    let optional =
+        "regex = (x)?y\nserializers = a\nserializers.a.name = one\nserializers.a.type = default";
     check(optional, "y", &[]);
     let date = "regex = ^(\\S+ \\S+)\nserializers = t\nserializers.t.name = timestamp\n\
         serializers.t.type = org.apache.flume.interceptor.RegexExtractorInterceptorMillisSerializer\n\
         serializers.t.pattern = yyyy-MM-dd HH:mmZ";
-    check(date, "2012-10-17 14:34+0000 line", &[("timestamp", "1350484440000")]);
+    check(
+        date,
+        "2012-10-17 14:34+0000 line",
+        &[("timestamp", "1350484440000")],
+    );
     check(date, "yesterday at noon", &[]);
 }
 
@@ -161,14 +189,29 @@ fn what_an_extractor_lacks_is_named() {
     let check = |text: &str, expected: &str| {
         let cx = Context::new("a1.sources.r1", &["c1"]);
         let built = try_build::<dyn Interceptor>(&REGISTRY, "regex_extractor", text, &cx);
-        let error = built.err().unwrap_or_else(|| panic!("{text} builds")).to_string();
+        let error = built
+            .err()
+            .unwrap_or_else(|| panic!("{text} builds"))
+            .to_string();
         assert!(error.starts_with(expected), "{error}");
     };
-    check("regex = a\nserializers = s\nserializers.s.name = h", "regex: it has no group");
+    check(
+        "regex = a\nserializers = s\nserializers.s.name = h",
+        "regex: it has no group",
+    );
     check("regex = (a)\nserializers = s", "serializers.s.name: ");
-    check("regex = (a)\nserializers = s\nserializers.s.name = h\nserializers.s.typ = x", "serializers.s.typ: ");
-    check("regex = (a)\nserializers = s\nserializers.s.name = h\nserializers.s.type = x", "serializers.s.type: ");
-    check("regex = (a)\nserializers = s t\nserializers.s.name = h\nserializers.t.name = i", "serializers: there are 2 for 1");
+    check(
+        "regex = (a)\nserializers = s\nserializers.s.name = h\nserializers.s.typ = x",
+        "serializers.s.typ: ",
+    );
+    check(
+        "regex = (a)\nserializers = s\nserializers.s.name = h\nserializers.s.type = x",
+        "serializers.s.type: ",
+    );
+    check(
+        "regex = (a)\nserializers = s t\nserializers.s.name = h\nserializers.t.name = i",
+        "serializers: there are 2 for 1",
+    );
 }
 
 #[test]
@@ -181,7 +224,11 @@ fn headers_are_removed_by_name_list_and_pattern() {
             batch[0].headers.set(name.into(), "1".into());
         }
         interceptor.intercept(&mut batch).unwrap();
-        let names: Vec<_> = batch[0].headers.iter().map(|(name, _)| name.to_string()).collect();
+        let names: Vec<_> = batch[0]
+            .headers
+            .iter()
+            .map(|(name, _)| name.to_string())
+            .collect();
         assert_eq!(names.join(" "), expected, "{text}");
     };
     check("", "a b c1 c2");
@@ -200,5 +247,10 @@ fn every_event_gets_a_uuid_of_its_own() {
     assert!(seen[0].1.starts_with("x-"));
     assert_ne!(seen[0].1, headers("uuid", "prefix = x-")[0].1);
     check("uuid", "headerName = old", &[("old", "1")]);
-    assert_eq!(headers("uuid", "headerName = old\npreserveExisting = false")[0].1.len(), 36);
+    assert_eq!(
+        headers("uuid", "headerName = old\npreserveExisting = false")[0]
+            .1
+            .len(),
+        36
+    );
 }

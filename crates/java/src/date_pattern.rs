@@ -401,7 +401,7 @@ fn strip_prefix_any_case<'t>(text: &'t str, prefix: &str) -> Option<&'t str> {
         rest.next()
             .is_some_and(|c| c == wanted || c.to_uppercase().eq(wanted.to_uppercase()))
     });
-    same.then(|| rest.as_str())
+    same.then_some(rest.as_str())
 }
 
 /// At most so many digits, at least one.

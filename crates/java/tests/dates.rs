@@ -19,7 +19,9 @@ fn a_date_means_what_joda_time_means() {
             panic!("{line}")
         };
         let seen = match DatePattern::new(pattern, zone.clone()) {
-            Ok(date) => date.millis(text).map_or("none".into(), |millis| millis.to_string()),
+            Ok(date) => date
+                .millis(text)
+                .map_or("none".into(), |millis| millis.to_string()),
             Err(_) if expected == "error" => continue,
             Err(_) => {
                 refused.insert(pattern);

@@ -15,10 +15,8 @@ use super::{
     journal::Journal,
     shared::Shared,
 };
-use crate::{
-    fs::{FileSystem, FsError, FsErrorKind},
-    path::normal,
-};
+use crate::path::normal;
+use flume_hadoop::fs::{FileSystem, FsError, FsErrorKind};
 
 /// How long a batch waits for a file to be closed, when too many are not.
 const CLOSER_WAIT: Duration = Duration::from_secs(5);
@@ -238,9 +236,10 @@ impl Open {
         self.closer.next(CLOSER_WAIT).await;
         match self.closer.pending() {
             pending if pending < most => Ok(()),
-            pending => Err(SinkError::at("open more files")(format!(
-                "{pending} wait to be closed"
-            ))),
+            pending => Err(SinkError::new(
+                "open more files",
+                format!("{pending} wait to be closed"),
+            )),
         }
     }
 

@@ -37,11 +37,10 @@ use self::{
     journal::{Journal, Names},
     shared::{Counters, Shared},
 };
-use crate::{
-    admission::Admission,
-    formats::Format,
+use crate::{formats::Format, path::Host};
+use flume_hadoop::{
+    Admission,
     fs::{FileSystem, FsError, FsErrorKind, bounded, connect},
-    path::Host,
 };
 
 /// How long a batch may wait to fill: large batches make few flushes.
@@ -84,7 +83,7 @@ impl Component for HdfsSink {
         let seeker = admission.clone();
         let connect: Connect = Box::new(move || {
             let seeker = seeker.clone();
-            Box::pin(async move { connect(seeker.seek().await?) })
+            Box::pin(async move { Ok(connect(seeker.seek().await?)) })
         });
         let failing = cx.metrics.gauge("BucketsFailing");
         let failure = cx.metrics.text("BucketFailure");
@@ -193,7 +192,7 @@ impl Sink for HdfsSink {
         let most_files = self.config.max_open_files.get();
         let constant = self.paths.is_constant();
         let Some(open) = &mut self.open else {
-            return Err(SinkError::at("deliver")("the sink is not open"));
+            return Err(SinkError::new("deliver", "the sink is not open"));
         };
         open.wait_for_closer(most_files).await?;
         let mut rejected = vec![];
@@ -219,7 +218,7 @@ impl Sink for HdfsSink {
             && (constant
                 || (failure.kind == FsErrorKind::Retry && is_down(open.shared.fs.clone()).await))
         {
-            return Err(SinkError::at("write a batch")(failure));
+            return Err(SinkError::new("write a batch", failure));
         }
         rejected.append(&mut outcome.rejected);
         Ok(Delivered {

@@ -158,13 +158,13 @@ impl JavaRegex {
     fn is_simple(&self, text: &str) -> bool {
         let Engine::ByText {
             ascii, one_line, ..
-        } = &self.0.engine
+        } = self.0.engine
         else {
             return false;
         };
-        let lines =
-            || text.is_empty() || text.contains(['\n', '\r', '\u{85}', '\u{2028}', '\u{2029}']);
-        !(*ascii && !text.is_ascii()) && !(*one_line && lines())
+        let ends_lines = ['\n', '\r', '\u{85}', '\u{2028}', '\u{2029}'];
+        let is_one_line = || !text.is_empty() && !text.contains(ends_lines);
+        (!ascii || text.is_ascii()) && (!one_line || is_one_line())
     }
 }
 
