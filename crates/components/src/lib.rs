@@ -2,24 +2,24 @@
 
 mod charset;
 
-pub mod channels;
-pub mod interceptors;
-pub mod processors;
-pub mod selectors;
-pub mod serializers;
-pub mod sinks;
-pub mod sources;
+mod channels;
+mod interceptors;
+mod processors;
+mod selectors;
+mod serializers;
+mod sinks;
+mod sources;
 
 use flume_core::Registry;
 
-/// Every component in this crate; the binary adds those of the other crates.
-pub const REGISTRY: Registry = Registry {
-    sources: &[sources::SOURCES],
-    channels: &[channels::CHANNELS],
-    sinks: &[sinks::SINKS],
-    interceptors: &[interceptors::INTERCEPTORS],
-    selectors: &[selectors::SELECTORS],
-    serializers: &[serializers::SERIALIZERS],
-    processors: &[processors::PROCESSORS],
-    known: &[],
+/// Every component in this crate.
+pub static REGISTRY: Registry = Registry {
+    sources: sources::SOURCES,
+    channels: channels::CHANNELS,
+    sinks: sinks::SINKS,
+    interceptors: interceptors::INTERCEPTORS,
+    selectors: selectors::SELECTORS,
+    serializers: serializers::SERIALIZERS,
+    processors: processors::PROCESSORS,
+    ..Registry::EMPTY
 };

@@ -32,11 +32,16 @@ mod tests;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use flume_core::{Channel, Registration};
+use flume_core::{Channel, Registration, Registry};
 
-/// Every channel in this crate.
+/// Every component in this crate.
+pub static REGISTRY: Registry = Registry {
+    channels: CHANNELS,
+    ..Registry::EMPTY
+};
+
 #[rustfmt::skip]
-pub const CHANNELS: &[Registration<dyn Channel>] = &[
+const CHANNELS: &[Registration<dyn Channel>] = &[
     Registration::channel::<file::FileChannel>("file", "org.apache.flume.channel.file.FileChannel"),
     Registration::channel::<spillable::SpillableChannel>("spillablememory", "org.apache.flume.channel.SpillableMemoryChannel"),
 ];

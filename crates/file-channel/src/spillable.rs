@@ -623,7 +623,7 @@ impl Take for Nothing {
 #[cfg(test)]
 mod tests {
     use flume_core::{
-        ByteLimit, Config, Context, QueueLimits,
+        ByteLimit, Config, Context, QueueLimits, Registry,
         props::{Props, Section},
     };
     use flume_testkit::{
@@ -637,9 +637,8 @@ mod tests {
 
     /// So many events fit into memory, so many onto the disk, which is a memory channel here.
     fn channel(memory: usize, disk: usize) -> SpillableChannel {
-        let registry = flume_components::REGISTRY;
-        let bytes =
-            ByteLimit::parse(&mut Props::new(&registry, Section::default())).expect("no limit");
+        let bytes = ByteLimit::parse(&mut Props::new(&Registry::EMPTY, Section::default()))
+            .expect("no limit");
         let limits = QueueLimits {
             events: memory,
             transaction: memory,
@@ -654,7 +653,8 @@ mod tests {
         let cx = Context::new("a1.channels.c1", &[]);
         SpillableChannel::new(Parts {
             memory: (memory > 0).then_some((queue, memory)),
-            disk: (disk > 0).then(|| build(&registry, "memory", &properties, &cx)),
+            disk: (disk > 0)
+                .then(|| build(&flume_components::REGISTRY, "memory", &properties, &cx)),
             disk_events: disk,
             transaction: 8,
             patience: 3 * SECOND,

@@ -6,6 +6,6 @@ use flume_core::{Registration, SinkProcessor};
 
 /// Every sink processor in this crate. Order is the order of the reference manual.
 #[rustfmt::skip]
-pub const PROCESSORS: &[Registration<dyn SinkProcessor>] = &[
+pub(crate) const PROCESSORS: &[Registration<dyn SinkProcessor>] = &[
     Registration::processor::<default::DefaultProcessor>("default", "org.apache.flume.sink.DefaultSinkProcessor"),
 ];
