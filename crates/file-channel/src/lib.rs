@@ -30,9 +30,8 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use flume_core::{Channel, Registration, Registry};
+use flume_host::clock::now_ms;
 
 /// Every component in this crate.
 pub static REGISTRY: Registry = Registry {
@@ -45,10 +44,3 @@ const CHANNELS: &[Registration<dyn Channel>] = &[
     Registration::channel::<file::FileChannel>("file", "org.apache.flume.channel.file.FileChannel"),
     Registration::channel::<spillable::SpillableChannel>("spillablememory", "org.apache.flume.channel.SpillableMemoryChannel"),
 ];
-
-/// Milliseconds since 1970.
-fn now_ms() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.as_millis() as u64)
-}
