@@ -14,7 +14,7 @@ const EDGES: &[(&str, &[&str])] = &[
         "flume-components",
         &["flume-core", "flume-host", "flume-wire"],
     ),
-    ("flume-wire", &[]),
+    ("flume-wire", &["flume-core"]),
     ("flume-host", &[]),
     ("flume-file-channel", &["flume-core", "flume-host"]),
     ("flume-kerberos", &["flume-core"]),
