@@ -14,7 +14,7 @@ use flume_core::{Event, Headers, Interceptor, Registration, Str};
 
 /// Every interceptor in this crate. Order is the order of the reference manual.
 #[rustfmt::skip]
-pub const INTERCEPTORS: &[Registration<dyn Interceptor>] = &[
+pub(crate) const INTERCEPTORS: &[Registration<dyn Interceptor>] = &[
     Registration::interceptor::<timestamp::TimestampInterceptor>("timestamp", "org.apache.flume.interceptor.TimestampInterceptor$Builder"),
     Registration::interceptor::<host::HostInterceptor>("host", "org.apache.flume.interceptor.HostInterceptor$Builder"),
     Registration::interceptor::<r#static::StaticInterceptor>("static", "org.apache.flume.interceptor.StaticInterceptor$Builder"),
