@@ -9,9 +9,9 @@ use flume_runtime::{Options, RunError};
 use crate::{
     args::Args,
     configuration::Files,
-    environment::guard_memory,
     logging,
     outcome::{ExitCode, Failure},
+    process::guard_memory,
     state_dir,
 };
 

@@ -12,8 +12,8 @@ use serde_json::json;
 
 use crate::{
     args::Args,
-    environment::{self, PASSWORD_STDIN, guard_memory, read_password},
     outcome::{ExitCode, Failure, print},
+    process::{self, PASSWORD_STDIN, guard_memory, read_password},
 };
 
 const UMASK: u32 = 0o022;
@@ -108,7 +108,7 @@ pub(crate) fn node(
     // Kerberos' library and tools take their configuration from the environment. The process begins anew with it before
     // it reads anything from standard input.
     if let Some(files) = Node::read(&name, &text, &around).krb5_config() {
-        environment::have("KRB5_CONFIG", files).context("failed to use krb5_client.krb5_config")?;
+        process::have("KRB5_CONFIG", files).context("failed to use krb5_client.krb5_config")?;
     }
     let around = with_password(around, password_on_stdin)?;
     let node = Node::read(&name, &text, &around);

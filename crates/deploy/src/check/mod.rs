@@ -3,12 +3,11 @@
 mod agent;
 mod hdfs;
 mod local;
-mod messages;
 
 use std::{cell::OnceCell, path::Path, rc::Rc};
 
-use flume_hdfs::{
-    hadoop::{ClientSettings, Hadoop, HadoopError, Target},
+use flume_hadoop::{
+    conf::{ClientSettings, Hadoop, HadoopError, Target},
     probe,
 };
 

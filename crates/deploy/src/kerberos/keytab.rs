@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use flume_hdfs::identity::Keytab;
+use flume_kerberos::Keytab;
 
 use super::faults;
 use crate::{
