@@ -11,7 +11,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::{
     io::{AsyncRead, AsyncReadExt},
     process::{Child, Command},
-    time::{Instant, sleep, sleep_until, timeout},
+    time::{Instant, sleep_until, timeout},
 };
 
 use super::{hold::Hold, java_lines::JavaLines};
@@ -90,11 +90,11 @@ impl Source for ExecSource {
             }
             let throttle = self.config.restart_throttle.0;
             cx.state.waiting(&format!(
-                "the command ended with {ended}, it is started again after {throttle:?}"
+                "the command ended with {ended}; starting it again in {throttle:?}"
             ));
-            tokio::select! {
-                () = sleep(throttle) => {}
-                () = cx.stop.requested() => return Ok(()),
+            cx.stop.sleep(throttle).await;
+            if cx.stop.is_requested() {
+                return Ok(());
             }
         }
     }
