@@ -1,1 +1,53 @@
-//! Kafka.
+//! Kafka: the source, the sink and the channel, on librdkafka.
+//!
+//! | module | what belongs there |
+//! |---|---|
+//! | `source`, `sink`, `channel` | the three components, with their properties |
+//! | `settings` | `kafka.consumer.*` and `kafka.producer.*` of Java's clients, for librdkafka |
+//! | `intake` | reading as a member of a group: what the source and the channel's takes share |
+//! | `publisher`, `outgoing` | writing and waiting for acknowledgements: what the sink and the channel's puts share |
+//! | `record` | the bytes of an event in Flume's format |
+//! | `watch` | what a client says about itself, as state and metrics |
+//!
+//! librdkafka's clients have threads of their own; beside them an intake has two and a publisher one. All of them block,
+//! none of them belongs to the runtime.
+
+mod bad_records;
+mod channel;
+mod intake;
+mod outgoing;
+mod publisher;
+pub mod record;
+mod settings;
+mod sink;
+mod source;
+mod watch;
+
+use flume_core::{Channel, Registration, Registry, Sink, Source};
+
+/// Every component in this crate.
+pub const REGISTRY: Registry = Registry {
+    sources: &[SOURCES],
+    channels: &[CHANNELS],
+    sinks: &[SINKS],
+    interceptors: &[],
+    selectors: &[],
+    serializers: &[],
+    processors: &[],
+    known: &[],
+};
+
+/// Its sources.
+#[rustfmt::skip]
+pub const SOURCES: &[Registration<dyn Source>] =
+    &[Registration::source::<source::KafkaSource>("", "org.apache.flume.source.kafka.KafkaSource")];
+
+/// Its channels.
+#[rustfmt::skip]
+pub const CHANNELS: &[Registration<dyn Channel>] =
+    &[Registration::channel::<channel::KafkaChannel>("", "org.apache.flume.channel.kafka.KafkaChannel")];
+
+/// Its sinks.
+#[rustfmt::skip]
+pub const SINKS: &[Registration<dyn Sink>] =
+    &[Registration::sink::<sink::KafkaSink>("", "org.apache.flume.sink.kafka.KafkaSink")];

@@ -10,17 +10,13 @@ use std::{
 use rdkafka::{
     Offset, TopicPartitionList,
     consumer::{CommitMode, Consumer},
-    error::{KafkaError, KafkaResult},
+    error::{KafkaError, KafkaResult, RDKafkaErrorCode},
 };
 
-use super::{
-    Shared,
-    pool::Partition,
-    pump::GroupMember,
-};
+use super::{Shared, pool::Partition, pump::GroupMember};
 
 /// The pause after a commit that failed.
-const RETRY_PAUSE: Duration = Duration::from_secs(1);
+const RETRY_PAUSE: Duration = Duration::from_millis(500);
 
 pub(super) fn spawn(consumer: Arc<GroupMember>, shared: Arc<Shared>) -> io::Result<JoinHandle<()>> {
     let thread = std::thread::Builder::new().name("kafka-commit".into());
@@ -41,7 +37,7 @@ pub(super) fn spawn(consumer: Arc<GroupMember>, shared: Arc<Shared>) -> io::Resu
                     return;
                 }
             }
-            if shared.commit(&consumer).is_err() {
+            if shared.commit(&consumer, false).is_err() {
                 not_before = Instant::now() + RETRY_PAUSE;
             }
         }
@@ -49,8 +45,10 @@ pub(super) fn spawn(consumer: Arc<GroupMember>, shared: Arc<Shared>) -> io::Resu
 }
 
 impl Shared {
-    /// Commits what was delivered and waits for the broker. Those who wait for a commit hear of it.
-    pub(super) fn commit(&self, consumer: &impl Committing) -> KafkaResult<()> {
+    /// Commits what was delivered and waits for the broker. Those who wait for a commit hear of it. `for_good`: it is
+    /// the last before partitions go; otherwise a commit that a rebalance got in the way of is repeated, and nobody
+    /// hears of it.
+    pub(super) fn commit(&self, consumer: &GroupMember, for_good: bool) -> KafkaResult<()> {
         let _turn = self.committing.lock();
         let (offsets, number) = {
             let mut inner = self.pool.lock();
@@ -59,6 +57,12 @@ impl Shared {
             (inner.pool.to_commit(), number)
         };
         let outcome = if offsets.is_empty() { Ok(()) } else { self.commit_offsets(consumer, &offsets) };
+        if !for_good && outcome.as_ref().is_err_and(is_passing) {
+            return outcome;
+        }
+        if let Err(error) = &outcome {
+            self.refused(&offsets, error);
+        }
         self.commits.send_modify(|commits| {
             commits.ended = number;
             match &outcome {
@@ -69,7 +73,7 @@ impl Shared {
         outcome
     }
 
-    fn commit_offsets(&self, consumer: &impl Committing, offsets: &[(Partition, i64)]) -> KafkaResult<()> {
+    fn commit_offsets(&self, consumer: &GroupMember, offsets: &[(Partition, i64)]) -> KafkaResult<()> {
         let mut list = TopicPartitionList::with_capacity(offsets.len());
         for (partition, offset) in offsets {
             let mut element = list.add_partition(&partition.topic, partition.number);
@@ -77,35 +81,24 @@ impl Shared {
             element.set_metadata(&*self.name);
         }
         let began = Instant::now();
-        let outcome = consumer.commit_now(&list).and_then(|()| first_refusal(&list));
+        let outcome = consumer.commit(&list, CommitMode::Sync);
         let took = began.elapsed();
         self.metrics.commit_time.observe(took);
         self.metrics.commit_millis.add(took.as_millis() as usize);
-        match &outcome {
-            Ok(()) => self.pool.lock().pool.committed(offsets),
-            Err(error) => {
-                self.metrics.commit_failures.add(1);
-                let texts: Vec<_> =
-                    offsets.iter().map(|(partition, offset)| format!("{partition} at {offset}")).collect();
-                tracing::warn!("{}: the group did not take the offsets {}: {error}", self.name, texts.join(", "));
-            }
+        if outcome.is_ok() {
+            self.pool.lock().pool.committed(offsets);
         }
         outcome
     }
-}
 
-/// What commits and waits.
-pub(super) trait Committing {
-    fn commit_now(&self, list: &TopicPartitionList) -> KafkaResult<()>;
-}
-
-impl Committing for GroupMember {
-    fn commit_now(&self, list: &TopicPartitionList) -> KafkaResult<()> {
-        self.commit(list, CommitMode::Sync)
+    fn refused(&self, offsets: &[(Partition, i64)], error: &KafkaError) {
+        self.metrics.commit_failures.add(1);
+        let texts: Vec<_> = offsets.iter().map(|(partition, offset)| format!("{partition} at {offset}")).collect();
+        tracing::warn!("{}: the group did not take the offsets {}: {error}", self.name, texts.join(", "));
     }
 }
 
-/// A commit may be taken for some partitions and refused for others.
-fn first_refusal(list: &TopicPartitionList) -> Result<(), KafkaError> {
-    list.elements().iter().try_for_each(|element| element.error())
+/// The group is between two generations: the commit may be taken a moment later.
+fn is_passing(error: &KafkaError) -> bool {
+    error.rdkafka_error_code() == Some(RDKafkaErrorCode::RebalanceInProgress)
 }

@@ -34,7 +34,7 @@ use tokio::sync::{Notify, oneshot, watch};
 use pool::{Pool, Position};
 pub(crate) use pump::Topics;
 
-use crate::{bad_records::BadRecords, watch::ClientWatch};
+use crate::{bad_records::Disposal, watch::ClientWatch};
 
 /// Most events that are read ahead of the batches.
 const MAX_POOL_EVENTS: usize = 20_000;
@@ -46,7 +46,7 @@ pub(crate) struct Subscription {
     pub(crate) config: ClientConfig,
     pub(crate) topics: Topics,
     pub(crate) decode: Decode,
-    pub(crate) bad_records: BadRecords,
+    pub(crate) disposal: Disposal,
     /// How long a rebalance waits for open batches.
     pub(crate) patience: Duration,
     /// How often new topics are looked for.
@@ -240,8 +240,7 @@ impl IntakeBatch {
         &self.events
     }
 
-    /// The events, for somebody who keeps them until they are delivered; the batch has none then and can only be
-    /// settled or given back with them.
+    /// Moves the events at `indices` (ascending) into a batch of their own.
     pub(crate) fn split_off(&mut self, indices: &[usize]) -> IntakeBatch {
         let mut wanted = indices.iter().copied().peekable();
         let mut place = 0;

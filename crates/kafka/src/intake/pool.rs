@@ -15,6 +15,12 @@ pub(crate) struct Partition {
     pub(crate) number: i32,
 }
 
+impl Partition {
+    pub(crate) fn of(topic: &str, number: i32) -> Partition {
+        Partition { topic: topic.into(), number }
+    }
+}
+
 impl std::fmt::Display for Partition {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}-{}", self.topic, self.number)
@@ -147,7 +153,7 @@ impl Pool {
         {
             return Some(*slot);
         }
-        let partition = Partition { topic: topic.into(), number };
+        let partition = Partition::of(topic, number);
         let slot = *self.slots.get(&partition)?;
         self.last = Some((partition, slot));
         Some(slot)
@@ -430,7 +436,7 @@ mod tests {
                 match random.u8(..6) {
                     0 | 1 => {
                         let number = random.usize(..2);
-                        let offset = ends[number] + random.i64(..3);
+                        let offset = ends[number] + random.i64(0..3);
                         ends[number] = offset + 1;
                         read(&mut pool, number as i32, [offset]);
                     }
