@@ -37,5 +37,5 @@ fn main() -> ! {
         }
     };
     // A thread may stand in a login that nobody waits for any more.
-    flume_hdfs::exit(code.0)
+    flume_kerberos::gss::exit(code.0)
 }

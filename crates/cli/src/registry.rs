@@ -11,10 +11,6 @@ pub(crate) const REGISTRY: Registry = Registry {
         flume_file_channel::CHANNELS,
     ],
     sinks: &[flume_components::sinks::SINKS, flume_hdfs::SINKS],
-    serializers: &[
-        flume_components::serializers::SERIALIZERS,
-        flume_hdfs::SERIALIZERS,
-    ],
     known: KNOWN,
     ..flume_components::REGISTRY
 };
