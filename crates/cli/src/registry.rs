@@ -9,8 +9,20 @@ pub(crate) const REGISTRY: Registry = Registry {
     channels: &[
         flume_components::channels::CHANNELS,
         flume_file_channel::CHANNELS,
+        #[cfg(feature = "kafka")]
+        flume_kafka::CHANNELS,
     ],
-    sinks: &[flume_components::sinks::SINKS, flume_hdfs::SINKS],
+    sources: &[
+        flume_components::sources::SOURCES,
+        #[cfg(feature = "kafka")]
+        flume_kafka::SOURCES,
+    ],
+    sinks: &[
+        flume_components::sinks::SINKS,
+        flume_hdfs::SINKS,
+        #[cfg(feature = "kafka")]
+        flume_kafka::SINKS,
+    ],
     known: KNOWN,
     ..flume_components::REGISTRY
 };

@@ -20,6 +20,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("flume-kerberos", &["flume-core"]),
     ("flume-hadoop", &["flume-core", "flume-kerberos"]),
     ("flume-hdfs", &["flume-core", "flume-hadoop", "flume-wire"]),
+    ("flume-kafka", &["flume-core", "flume-wire"]),
     (
         "flume-deploy",
         &["flume-core", "flume-hadoop", "flume-host", "flume-kerberos"],
@@ -34,6 +35,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "flume-file-channel",
             "flume-hadoop",
             "flume-hdfs",
+            "flume-kafka",
             "flume-kerberos",
             "flume-host",
             "flume-runtime",

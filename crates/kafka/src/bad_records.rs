@@ -60,11 +60,20 @@ pub(crate) enum Disposed {
 
 impl Disposal {
     pub(crate) fn new(policy: BadRecords, config: ClientConfig, cx: &Context) -> Self {
-        Disposal { policy, config, publisher: None, cx: cx.clone() }
+        Disposal {
+            policy,
+            config,
+            publisher: None,
+            cx: cx.clone(),
+        }
     }
 
     /// Blocks until a dead letter is acknowledged; `Err` says why it is not.
-    pub(crate) fn dispose(&mut self, message: &BorrowedMessage<'_>, reason: &str) -> Result<Disposed, String> {
+    pub(crate) fn dispose(
+        &mut self,
+        message: &BorrowedMessage<'_>,
+        reason: &str,
+    ) -> Result<Disposed, String> {
         let topic = match &self.policy {
             BadRecords::Stop => return Ok(Disposed::Kept),
             BadRecords::Drop => return Ok(Disposed::Dropped),
@@ -77,11 +86,24 @@ impl Disposal {
                 none.insert(made.map_err(|error| error.to_string())?)
             }
         };
-        let origin = format!("{}-{}@{}", message.topic(), message.partition(), message.offset());
-        let headers = message.headers().map_or_else(OwnedHeaders::new, |headers| headers.detach());
+        let origin = format!(
+            "{}-{}@{}",
+            message.topic(),
+            message.partition(),
+            message.offset()
+        );
+        let headers = message
+            .headers()
+            .map_or_else(OwnedHeaders::new, |headers| headers.detach());
         let headers = headers
-            .insert(Header { key: ORIGIN_HEADER, value: Some(&origin) })
-            .insert(Header { key: ERROR_HEADER, value: Some(reason) });
+            .insert(Header {
+                key: ORIGIN_HEADER,
+                value: Some(&origin),
+            })
+            .insert(Header {
+                key: ERROR_HEADER,
+                value: Some(reason),
+            });
         let mut record = OutgoingRecord {
             topic: &topic,
             key: message.key(),
@@ -91,7 +113,9 @@ impl Disposal {
             ..OutgoingRecord::default()
         };
         let sending = publisher.begin();
-        sending.try_add(0, &mut record).map_err(|error| error.to_string())?;
+        sending
+            .try_add(0, &mut record)
+            .map_err(|error| error.to_string())?;
         match sending.finish_blocking().pop() {
             None => Ok(Disposed::Buried(topic)),
             Some(undelivered) => Err(undelivered.text),
@@ -107,7 +131,10 @@ mod tests {
     fn three_ways() {
         assert_eq!(BadRecords::parse("STOP"), Ok(BadRecords::Stop));
         assert_eq!(BadRecords::parse("drop"), Ok(BadRecords::Drop));
-        assert_eq!(BadRecords::parse("topic: dead"), Ok(BadRecords::Topic("dead".into())));
+        assert_eq!(
+            BadRecords::parse("topic: dead"),
+            Ok(BadRecords::Topic("dead".into()))
+        );
         for wrong in ["", "topic:", "dead", "keep"] {
             assert!(BadRecords::parse(wrong).is_err(), "{wrong}");
         }

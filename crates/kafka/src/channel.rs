@@ -3,15 +3,11 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use flume_core::{
-    BuildError, Channel, ChannelError, ChannelStats, Component, Config, Context, Event, Settled, Take,
-    Want,
-    config::Ignored,
-    metrics::Counter,
+    BuildError, Channel, ChannelError, ChannelStats, Component, Config, Context, Event, Settled,
+    Take, Want, config::Ignored, metrics::Counter,
 };
 use parking_lot::Mutex;
-use rdkafka::Message;
 
 use crate::{
     bad_records::{BadRecords, Disposal},
@@ -20,13 +16,15 @@ use crate::{
     publisher::{OutgoingRecord, Publisher, Undelivered},
     record::{self, KEY_HEADER},
     settings::{ConsumerSettings, ProducerSettings, SecurityError},
-    source::no_event,
 };
 
 /// Keeps events in a topic of Kafka. A put returns when every replica in sync has them; a take is committed in the
 /// group, so that agents share the events of the topic.
 #[derive(Clone, Config)]
-#[expect(dead_code, reason = "ignored properties are declared to be known, not to be read")]
+#[expect(
+    dead_code,
+    reason = "ignored properties are declared to be known, not to be read"
+)]
 pub(crate) struct KafkaChannelConfig {
     /// Brokers to begin with, as `host:port`, separated by commas.
     #[prop("kafka.bootstrap.servers", alias = "brokerList")]
@@ -134,8 +132,14 @@ impl Channel for KafkaChannel {
 
     async fn put(&self, batch: Vec<Event>) -> Result<(), ChannelError> {
         let undelivered = self.publish(&batch).await?;
-        let Some(first) = undelivered.first() else { return Ok(()) };
-        Err(storage(NotAcknowledged { count: undelivered.len(), total: batch.len(), first: first.text.clone() }))
+        let Some(first) = undelivered.first() else {
+            return Ok(());
+        };
+        Err(storage(NotAcknowledged {
+            count: undelivered.len(),
+            total: batch.len(),
+            first: first.text.clone(),
+        }))
     }
 
     async fn take(&self, want: Want, wait: Duration) -> Result<Box<dyn Take>, ChannelError> {
@@ -151,12 +155,19 @@ impl Channel for KafkaChannel {
             }
         };
         self.wait_millis.add(began.elapsed().as_millis() as usize);
-        Ok(Box::new(KafkaTake { batch: Some(batch), rollbacks: self.rollbacks.clone() }))
+        Ok(Box::new(KafkaTake {
+            batch: Some(batch),
+            rollbacks: self.rollbacks.clone(),
+        }))
     }
 
     /// What was read ahead of the sinks; the rest of the topic is the lag of the group.
     fn stats(&self) -> ChannelStats {
-        let (events, bytes, in_flight) = self.seen.lock().as_ref().map_or((0, 0, 0), |intake| intake.held());
+        let (events, bytes, in_flight) = self
+            .seen
+            .lock()
+            .as_ref()
+            .map_or((0, 0, 0), |intake| intake.held());
         ChannelStats {
             events,
             bytes,
@@ -183,10 +194,15 @@ impl Channel for KafkaChannel {
 impl KafkaChannel {
     fn make_publisher(&self) -> Result<Publisher, ChannelError> {
         let settings = &self.config.producer.0;
-        let config = settings.producer(&self.config.servers, &self.cx).map_err(storage)?;
+        let config = settings
+            .producer(&self.config.servers, &self.cx)
+            .map_err(storage)?;
         let acks = settings.acks();
         if !matches!(acks, "all" | "-1") {
-            tracing::warn!("{}: with acks={acks} a broker that fails loses events that were put", self.cx.name);
+            tracing::warn!(
+                "{}: with acks={acks} a broker that fails loses events that were put",
+                self.cx.name
+            );
         }
         Publisher::new(&config, settings.max_block(), &self.cx).map_err(storage)
     }
@@ -194,13 +210,18 @@ impl KafkaChannel {
     /// Sends all and waits for all acknowledgements; a partition that is none fails the batch before anything is sent.
     async fn publish(&self, batch: &[Event]) -> Result<Vec<Undelivered>, ChannelError> {
         let publisher = self.working_publisher()?;
-        let partitions: Result<Vec<_>, _> = batch.iter().map(|event| self.placement.of(event)).collect();
+        let partitions: Result<Vec<_>, _> =
+            batch.iter().map(|event| self.placement.of(event)).collect();
         let partitions = partitions.map_err(storage)?;
         let sending = publisher.begin();
         let mut value = vec![];
         for (index, (event, partition)) in batch.iter().zip(partitions).enumerate() {
             let topic = self.config.topic.as_str();
-            let record = OutgoingRecord { topic, partition, ..self.form.record(event, &mut value) };
+            let record = OutgoingRecord {
+                topic,
+                partition,
+                ..self.form.record(event, &mut value)
+            };
             sending.add(index, record).await.map_err(storage)?;
         }
         Ok(sending.finish().await)
@@ -225,7 +246,11 @@ impl KafkaChannel {
             return Ok(intake.clone());
         }
         let subscription = self.subscription().map_err(storage)?;
-        let joined = Arc::new(Intake::open(subscription, &self.cx).await.map_err(storage)?);
+        let joined = Arc::new(
+            Intake::open(subscription, &self.cx)
+                .await
+                .map_err(storage)?,
+        );
         *intake = Some(joined.clone());
         *self.seen.lock() = Some(joined.clone());
         Ok(joined)
@@ -242,8 +267,15 @@ impl KafkaChannel {
     fn subscription(&self) -> Result<Subscription, SecurityError> {
         let config = &self.config;
         let settings = &config.consumer.0;
-        let group = settings.native("group.id").or(config.old_group.as_deref()).unwrap_or("flume");
-        let reset = if config.read_smallest == Some(false) { "latest" } else { "earliest" };
+        let group = settings
+            .native("group.id")
+            .or(config.old_group.as_deref())
+            .unwrap_or("flume");
+        let reset = if config.read_smallest == Some(false) {
+            "latest"
+        } else {
+            "earliest"
+        };
         let dead_letters = settings.dead_letters(&config.servers, &self.cx)?;
         Ok(Subscription {
             config: settings.consumer(&config.servers, group, reset, &self.cx)?,
@@ -273,7 +305,10 @@ impl Take for KafkaTake {
 
     fn split_off(&mut self, indices: &[usize]) -> Box<dyn Take> {
         let batch = self.batch.as_mut().map(|batch| batch.split_off(indices));
-        Box::new(KafkaTake { batch, rollbacks: self.rollbacks.clone() })
+        Box::new(KafkaTake {
+            batch,
+            rollbacks: self.rollbacks.clone(),
+        })
     }
 }
 
@@ -288,14 +323,9 @@ impl Drop for KafkaTake {
 /// The event of a record. Its key, if it has one, is the header `key`.
 fn decoder(flume_format: bool) -> Decode {
     Box::new(move |message| {
-        let value = message.payload().map(Bytes::copy_from_slice);
-        let mut event = match (flume_format, value) {
-            (false, value) => Event::from(value.unwrap_or_default()),
-            (true, Some(value)) => record::read_flume_event(value).map_err(no_event)?,
-            (true, None) => return Err("its value is null, and that is no Flume event".into()),
-        };
-        if let Some(key) = message.key() {
-            event.headers.set(KEY_HEADER.into(), record::text(Bytes::copy_from_slice(key)));
+        let mut event = record::event_of(message, flume_format)?;
+        if let Some(key) = record::key_of(message) {
+            event.headers.set(KEY_HEADER.into(), key);
         }
         Ok(event)
     })

@@ -6,7 +6,7 @@
 //! | `settings` | `kafka.consumer.*` and `kafka.producer.*` of Java's clients, for librdkafka |
 //! | `intake` | reading as a member of a group: what the source and the channel's takes share |
 //! | `publisher`, `outgoing` | writing and waiting for acknowledgements: what the sink and the channel's puts share |
-//! | `record` | the bytes of an event in Flume's format |
+//! | `record` | from a record's value and key to an event |
 //! | `watch` | what a client says about itself, as state and metrics |
 //!
 //! librdkafka's clients have threads of their own; beside them an intake has two and a publisher one. All of them block,
@@ -17,7 +17,7 @@ mod channel;
 mod intake;
 mod outgoing;
 mod publisher;
-pub mod record;
+mod record;
 mod settings;
 mod sink;
 mod source;

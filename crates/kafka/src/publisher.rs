@@ -94,7 +94,11 @@ struct Outstanding {
 
 impl Publisher {
     /// Nobody is asked yet: brokers are looked for in the background.
-    pub(crate) fn new(config: &ClientConfig, max_block: Duration, cx: &Context) -> Result<Self, KafkaError> {
+    pub(crate) fn new(
+        config: &ClientConfig,
+        max_block: Duration,
+        cx: &Context,
+    ) -> Result<Self, KafkaError> {
         let metrics = PublisherMetrics {
             failures: cx.metrics.counter("KafkaDeliveryFailureCount"),
             causes: Causes::new(cx.metrics.text("KafkaDeliveryFailures")),
@@ -102,8 +106,12 @@ impl Publisher {
             send_time: cx.metrics.histogram("KafkaSendTime"),
         };
         let watch = ClientWatch::new(&cx.metrics, &cx.state);
-        let producer = ThreadedProducer::from_config_and_context(config, Reports { watch, metrics })?;
-        Ok(Publisher { producer, max_block })
+        let producer =
+            ThreadedProducer::from_config_and_context(config, Reports { watch, metrics })?;
+        Ok(Publisher {
+            producer,
+            max_block,
+        })
     }
 
     /// Begins a batch.
@@ -115,7 +123,12 @@ impl Publisher {
             undelivered: Mutex::default(),
             done: Mutex::new(Some(done)),
         };
-        Sending { publisher: self, outstanding: Arc::new(outstanding), done: all_reported, began: Instant::now() }
+        Sending {
+            publisher: self,
+            outstanding: Arc::new(outstanding),
+            done: all_reported,
+            began: Instant::now(),
+        }
     }
 
     /// Whether it can do no more: an idempotent producer that lost count of what it sent.
@@ -129,7 +142,11 @@ impl Sending<'_> {
     ///
     /// # Errors
     /// A queue that stays full.
-    pub(crate) async fn add(&self, index: usize, mut record: OutgoingRecord<'_>) -> Result<(), KafkaError> {
+    pub(crate) async fn add(
+        &self,
+        index: usize,
+        mut record: OutgoingRecord<'_>,
+    ) -> Result<(), KafkaError> {
         while let Err(error) = self.try_add(index, &mut record) {
             if self.began.elapsed() > self.publisher.max_block {
                 return Err(error);
@@ -140,10 +157,18 @@ impl Sending<'_> {
     }
 
     /// The same, without waiting.
-    pub(crate) fn try_add(&self, index: usize, record: &mut OutgoingRecord<'_>) -> Result<(), KafkaError> {
+    pub(crate) fn try_add(
+        &self,
+        index: usize,
+        record: &mut OutgoingRecord<'_>,
+    ) -> Result<(), KafkaError> {
         self.outstanding.left.fetch_add(1, AcqRel);
-        let receipt = Box::new(Receipt { outstanding: self.outstanding.clone(), index });
-        let mut sent = BaseRecord::<[u8], [u8], Box<Receipt>>::with_opaque_to(record.topic, receipt);
+        let receipt = Box::new(Receipt {
+            outstanding: self.outstanding.clone(),
+            index,
+        });
+        let mut sent =
+            BaseRecord::<[u8], [u8], Box<Receipt>>::with_opaque_to(record.topic, receipt);
         sent.partition = record.partition;
         sent.key = record.key;
         sent.payload = record.value;
@@ -157,7 +182,10 @@ impl Sending<'_> {
                 Err(KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull))
             }
             Err((error, sent)) => {
-                self.publisher.producer.context().undelivered(&error, *sent.delivery_opaque);
+                self.publisher
+                    .producer
+                    .context()
+                    .undelivered(&error, *sent.delivery_opaque);
                 Ok(())
             }
         }
@@ -209,7 +237,11 @@ impl Reports {
         let text = code.map_or_else(|| error.to_string(), |code| code.to_string());
         self.metrics.failures.add(1);
         self.metrics.causes.count(&text);
-        receipt.outstanding.end(Some(Undelivered { index: receipt.index, code, text }));
+        receipt.outstanding.end(Some(Undelivered {
+            index: receipt.index,
+            code,
+            text,
+        }));
     }
 }
 

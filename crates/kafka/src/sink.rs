@@ -4,7 +4,8 @@ use std::num::NonZeroUsize;
 
 use async_trait::async_trait;
 use flume_core::{
-    BuildError, Cause, Component, Config, Context, Delivered, Event, Rejected, Sink, SinkError, Want,
+    BuildError, Cause, Component, Config, Context, Delivered, Event, Rejected, Sink, SinkError,
+    Want,
     config::{Ignored, Prefix},
     metrics::Counter,
 };
@@ -23,7 +24,10 @@ use crate::{
 /// Writes events into topics of Kafka. A batch is committed when the brokers have acknowledged all of it: every replica
 /// in sync, unless `kafka.producer.acks` says otherwise.
 #[derive(Clone, Config)]
-#[expect(dead_code, reason = "ignored properties are declared to be known, not to be read")]
+#[expect(
+    dead_code,
+    reason = "ignored properties are declared to be known, not to be read"
+)]
 pub(crate) struct KafkaSinkConfig {
     /// Brokers to begin with, as `host:port`, separated by commas.
     #[prop("kafka.bootstrap.servers", alias = "brokerList")]
@@ -89,14 +93,19 @@ impl Component for KafkaSink {
     type Config = KafkaSinkConfig;
     fn build(mut config: KafkaSinkConfig, cx: &Context) -> Result<Self, BuildError> {
         let topic = if config.topic_override {
-            TopicTemplate::parse(&config.topic).map_err(|text| BuildError::at("kafka.topic", text))?
+            TopicTemplate::parse(&config.topic)
+                .map_err(|text| BuildError::at("kafka.topic", text))?
         } else {
             TopicTemplate::plain(&config.topic)
         };
         if let Some(acks) = &config.old_acks {
             config.producer.0.set_old_acks(acks);
         }
-        let form = RecordForm::new(config.flume_format, &config.headers.0, config.timestamp_header.as_deref());
+        let form = RecordForm::new(
+            config.flume_format,
+            &config.headers.0,
+            config.timestamp_header.as_deref(),
+        );
         let placement = Placement::new(config.partition, config.partition_header.as_deref())
             .map_err(|text| BuildError::at("defaultPartitionId", text))?;
         Ok(KafkaSink {
@@ -120,7 +129,9 @@ impl Sink for KafkaSink {
 
     async fn open(&mut self) -> Result<(), SinkError> {
         let settings = &self.config.producer.0;
-        let config = settings.producer(&self.config.servers, &self.cx).map_err(SinkError::at("secure the producer"))?;
+        let config = settings
+            .producer(&self.config.servers, &self.cx)
+            .map_err(SinkError::at("secure the producer"))?;
         let name = &self.cx.name;
         match settings.ours("acks") {
             None => tracing::info!(
@@ -128,7 +139,9 @@ impl Sink for KafkaSink {
                 settings.is_idempotent()
             ),
             Some("all" | "-1") => {}
-            Some(acks) => tracing::warn!("{name}: with acks={acks} a broker that fails loses acknowledged events"),
+            Some(acks) => tracing::warn!(
+                "{name}: with acks={acks} a broker that fails loses acknowledged events"
+            ),
         }
         let publisher = Publisher::new(&config, settings.max_block(), &self.cx);
         self.publisher = Some(publisher.map_err(SinkError::at("set up the producer"))?);
@@ -140,15 +153,25 @@ impl Sink for KafkaSink {
             self.open().await?;
         }
         let mut rejected = vec![];
-        let undelivered = self.send(batch, &mut rejected).await.map_err(SinkError::at("send a batch"))?;
+        let undelivered = self
+            .send(batch, &mut rejected)
+            .await
+            .map_err(SinkError::at("send a batch"))?;
         for record in undelivered {
             match verdict(record.code) {
-                Some(cause) => rejected.push(Rejected { index: record.index, cause, reason: record.text }),
+                Some(cause) => rejected.push(Rejected {
+                    index: record.index,
+                    cause,
+                    reason: record.text,
+                }),
                 None => return Err(SinkError::new("deliver a batch", NotAcknowledged(record))),
             }
         }
         let rejected = self.dispose(batch, rejected).await?;
-        Ok(Delivered { rejected, ..Delivered::default() })
+        Ok(Delivered {
+            rejected,
+            ..Delivered::default()
+        })
     }
 
     async fn close(&mut self) -> Result<(), SinkError> {
@@ -166,9 +189,8 @@ struct NotAcknowledged(Undelivered);
 fn verdict(code: Option<RDKafkaErrorCode>) -> Option<Cause> {
     use RDKafkaErrorCode::*;
     match code? {
-        MessageSizeTooLarge | UnknownPartition | InvalidTopic | InvalidTimestamp | InvalidRecord | InvalidMessage => {
-            Some(Cause::Malformed)
-        }
+        MessageSizeTooLarge | UnknownPartition | InvalidTopic | InvalidTimestamp
+        | InvalidRecord | InvalidMessage => Some(Cause::Malformed),
         // The topic may be made yet, and access granted.
         UnknownTopic | UnknownTopicOrPartition | TopicAuthorizationFailed => Some(Cause::NotNow),
         _ => None,
@@ -178,8 +200,14 @@ fn verdict(code: Option<RDKafkaErrorCode>) -> Option<Cause> {
 impl KafkaSink {
     /// Sends the batch and waits for all reports. Events that make no record are rejected; returned is what the brokers
     /// do not have.
-    async fn send(&mut self, batch: &[Event], rejected: &mut Vec<Rejected>) -> Result<Vec<Undelivered>, KafkaError> {
-        let Some(publisher) = &self.publisher else { return Ok(vec![]) };
+    async fn send(
+        &mut self,
+        batch: &[Event],
+        rejected: &mut Vec<Rejected>,
+    ) -> Result<Vec<Undelivered>, KafkaError> {
+        let Some(publisher) = &self.publisher else {
+            return Ok(vec![]);
+        };
         let sending = publisher.begin();
         let mut value = vec![];
         let mut expanded = String::new();
@@ -187,47 +215,89 @@ impl KafkaSink {
             let partition = match self.placement.of(event) {
                 Ok(partition) => partition,
                 Err(reason) => {
-                    rejected.push(Rejected { index, cause: Cause::Malformed, reason });
+                    rejected.push(Rejected {
+                        index,
+                        cause: Cause::Malformed,
+                        reason,
+                    });
                     continue;
                 }
             };
-            let own = event.headers.get(&self.config.topic_header).filter(|_| self.config.topic_override);
+            let own = event
+                .headers
+                .get(&self.config.topic_header)
+                .filter(|_| self.config.topic_override);
             let topic = match own {
                 Some(topic) => topic,
                 None => self.topic.expand(event, &mut expanded),
             };
-            let record = OutgoingRecord { topic, partition, ..self.form.record(event, &mut value) };
+            let record = OutgoingRecord {
+                topic,
+                partition,
+                ..self.form.record(event, &mut value)
+            };
             sending.add(index, record).await?;
         }
         Ok(sending.finish().await)
     }
 
     /// Does with malformed events what `badRecords` says; returns those that stay.
-    async fn dispose(&mut self, batch: &[Event], rejected: Vec<Rejected>) -> Result<Vec<Rejected>, SinkError> {
-        let (bad, mut kept): (Vec<_>, Vec<_>) =
-            rejected.into_iter().partition(|event| event.cause == Cause::Malformed);
-        let Some(first) = bad.first() else { return Ok(kept) };
+    async fn dispose(
+        &mut self,
+        batch: &[Event],
+        rejected: Vec<Rejected>,
+    ) -> Result<Vec<Rejected>, SinkError> {
+        let (bad, mut kept): (Vec<_>, Vec<_>) = rejected
+            .into_iter()
+            .partition(|event| event.cause == Cause::Malformed);
+        let Some(first) = bad.first() else {
+            return Ok(kept);
+        };
         match (&self.config.bad_records, &self.publisher) {
             (BadRecords::Drop, _) => {
-                tracing::warn!("{}: {} events are dropped, the first: {}", self.cx.name, bad.len(), first.reason);
+                tracing::warn!(
+                    "{}: {} events are dropped, the first: {}",
+                    self.cx.name,
+                    bad.len(),
+                    first.reason
+                );
                 self.dropped.add(bad.len());
             }
             (BadRecords::Topic(topic), Some(publisher)) => {
                 let sending = publisher.begin();
                 for event in &bad {
                     let headers = OwnedHeaders::new()
-                        .insert(Header { key: ORIGIN_HEADER, value: Some(&*self.cx.name) })
-                        .insert(Header { key: ERROR_HEADER, value: Some(&event.reason) });
+                        .insert(Header {
+                            key: ORIGIN_HEADER,
+                            value: Some(&*self.cx.name),
+                        })
+                        .insert(Header {
+                            key: ERROR_HEADER,
+                            value: Some(&event.reason),
+                        });
                     let mut value = vec![];
                     let record = self.form.record(&batch[event.index], &mut value);
-                    let record = OutgoingRecord { topic, headers: Some(headers), ..record };
-                    sending.add(event.index, record).await.map_err(SinkError::at("send a dead letter"))?;
+                    let record = OutgoingRecord {
+                        topic,
+                        headers: Some(headers),
+                        ..record
+                    };
+                    sending
+                        .add(event.index, record)
+                        .await
+                        .map_err(SinkError::at("send a dead letter"))?;
                 }
                 let failed = sending.finish().await;
                 self.dead_letters.add(bad.len() - failed.len());
-                tracing::warn!("{}: {} events are put into {topic}, the first: {}", self.cx.name, bad.len(), first.reason);
+                tracing::warn!(
+                    "{}: {} events are put into {topic}, the first: {}",
+                    self.cx.name,
+                    bad.len(),
+                    first.reason
+                );
                 // What does not even fit there stays.
-                let stays = |event: &Rejected| failed.iter().any(|record| record.index == event.index);
+                let stays =
+                    |event: &Rejected| failed.iter().any(|record| record.index == event.index);
                 kept.extend(bad.into_iter().filter(stays));
             }
             _ => kept.extend(bad),

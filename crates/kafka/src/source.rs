@@ -8,11 +8,11 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use flume_core::{
-    BackOff, BuildError, Component, Config, Context, Event, Source, SourceContext, SourceError, Str,
-    Want,
+    BackOff, BuildError, Component, Config, Context, Source, SourceContext, SourceError, Str, Want,
     config::{Ignored, Millis, Prefix},
     metrics::{Counter, Metrics},
 };
+use flume_wire::avro::text;
 use rdkafka::{
     Message,
     message::{BorrowedMessage, Headers as _},
@@ -32,7 +32,10 @@ const IDLE: Duration = Duration::from_secs(1);
 /// Reads topics of Kafka as a member of a consumer group. Offsets are committed after the channel has committed the
 /// events, and before partitions are given to another member.
 #[derive(Clone, Config)]
-#[expect(dead_code, reason = "ignored properties are declared to be known, not to be read")]
+#[expect(
+    dead_code,
+    reason = "ignored properties are declared to be known, not to be read"
+)]
 pub(crate) struct KafkaSourceConfig {
     /// Brokers to begin with, as `host:port`, separated by commas.
     #[prop("kafka.bootstrap.servers")]
@@ -104,7 +107,12 @@ impl Component for KafkaSource {
     type Config = KafkaSourceConfig;
     fn build(config: KafkaSourceConfig, cx: &Context) -> Result<Self, BuildError> {
         let topics = topics(&config)?;
-        Ok(KafkaSource { topics, cx: cx.clone(), counters: SourceCounters::new(&cx.metrics), config })
+        Ok(KafkaSource {
+            topics,
+            cx: cx.clone(),
+            counters: SourceCounters::new(&cx.metrics),
+            config,
+        })
     }
 }
 
@@ -113,14 +121,27 @@ fn topics(config: &KafkaSourceConfig) -> Result<Topics, BuildError> {
         // Java matches the whole name.
         let pattern = Regex::new(&format!("^(?:{pattern})$"));
         return pattern.map(Topics::Matching).map_err(|error| {
-            let text = format!("this is no regular expression, or one that only Java understands: {error}");
+            let text = format!(
+                "this is no regular expression, or one that only Java understands: {error}"
+            );
             BuildError::at("kafka.topics.regex", text)
         });
     }
-    let names = config.topics.as_deref().unwrap_or_default().split(',').map(str::trim);
-    let names: Vec<_> = names.filter(|name| !name.is_empty()).map(String::from).collect();
+    let names = config
+        .topics
+        .as_deref()
+        .unwrap_or_default()
+        .split(',')
+        .map(str::trim);
+    let names: Vec<_> = names
+        .filter(|name| !name.is_empty())
+        .map(String::from)
+        .collect();
     if names.is_empty() {
-        return Err(BuildError::at("kafka.topics", "required but not set, unless there is `kafka.topics.regex`"));
+        return Err(BuildError::at(
+            "kafka.topics",
+            "required but not set, unless there is `kafka.topics.regex`",
+        ));
     }
     Ok(Topics::Named(names))
 }
@@ -129,7 +150,9 @@ fn topics(config: &KafkaSourceConfig) -> Result<Topics, BuildError> {
 impl Source for KafkaSource {
     async fn run(&mut self, cx: &SourceContext) -> Result<(), SourceError> {
         let failed = |error: IntakeError| SourceError::new("read from Kafka", error);
-        let subscription = self.subscription().map_err(SourceError::at("secure the consumer"))?;
+        let subscription = self
+            .subscription()
+            .map_err(SourceError::at("secure the consumer"))?;
         let intake = Intake::open(subscription, &self.cx).await.map_err(failed)?;
         cx.ready(None);
         let outcome = self.feed(&intake, cx).await.map_err(failed);
@@ -146,7 +169,10 @@ impl KafkaSource {
     fn subscription(&self) -> Result<Subscription, SecurityError> {
         let config = &self.config;
         let settings = &config.consumer.0;
-        let group = settings.native("group.id").or(config.old_group.as_deref()).unwrap_or("flume");
+        let group = settings
+            .native("group.id")
+            .or(config.old_group.as_deref())
+            .unwrap_or("flume");
         let dead_letters = settings.dead_letters(&config.servers, &self.cx)?;
         Ok(Subscription {
             // As Java's client, which has no default of Flume here.
@@ -161,8 +187,14 @@ impl KafkaSource {
 
     /// Puts batch after batch. The commit of one is under way while the next is put.
     async fn feed(&self, intake: &Intake, cx: &SourceContext) -> Result<(), IntakeError> {
-        let want = Want { linger: self.config.batch_duration.0, ..Want::events(self.batch_size()) };
-        let mut back_off = BackOff::linear(self.config.back_off_increment.0, self.config.back_off_most.0);
+        let want = Want {
+            linger: self.config.batch_duration.0,
+            ..Want::events(self.batch_size())
+        };
+        let mut back_off = BackOff::linear(
+            self.config.back_off_increment.0,
+            self.config.back_off_most.0,
+        );
         let mut committing = None;
         while !cx.stop.is_requested() {
             let began = Instant::now();
@@ -170,7 +202,9 @@ impl KafkaSource {
                 batch = intake.take(want, IDLE) => batch?,
                 () = cx.stop.requested() => break,
             };
-            self.counters.wait_millis.add(began.elapsed().as_millis() as usize);
+            self.counters
+                .wait_millis
+                .add(began.elapsed().as_millis() as usize);
             if batch.events().is_empty() {
                 self.counters.empty.add(1);
             } else if let Err(error) = cx.out.put(batch.events().to_vec()).await {
@@ -213,9 +247,15 @@ impl SourceCounters {
 /// The event of a record, with the headers that Flume gives it: the record's own come first.
 fn decoder(config: &KafkaSourceConfig) -> Decode {
     let flume_format = config.flume_format;
-    let topic_header = config.set_topic_header.then(|| Str::from(config.topic_header.as_str()));
-    let mapped: Vec<(Str, String)> =
-        config.headers.0.iter().map(|(event, record)| (event.as_str().into(), record.clone())).collect();
+    let topic_header = config
+        .set_topic_header
+        .then(|| Str::from(config.topic_header.as_str()));
+    let mapped: Vec<(Str, String)> = config
+        .headers
+        .0
+        .iter()
+        .map(|(event, record)| (event.as_str().into(), record.clone()))
+        .collect();
     let mut topics = Vec::<Str>::new();
     let topics = move |topic: &str| -> Str {
         match topics.iter().find(|known| ***known == *topic) {
@@ -228,12 +268,7 @@ fn decoder(config: &KafkaSourceConfig) -> Decode {
     };
     let topics = std::cell::RefCell::new(topics);
     Box::new(move |message| {
-        let value = message.payload().map(Bytes::copy_from_slice);
-        let mut event = match (flume_format, value) {
-            (false, value) => Event::from(value.unwrap_or_default()),
-            (true, Some(value)) => record::read_flume_event(value).map_err(no_event)?,
-            (true, None) => return Err("its value is null, and that is no Flume event".into()),
-        };
+        let mut event = record::event_of(message, flume_format)?;
         let headers = &mut event.headers;
         let mut set_if_absent = |name: Str, value: Str| {
             if headers.get(&name).is_none() {
@@ -249,19 +284,14 @@ fn decoder(config: &KafkaSourceConfig) -> Decode {
         set_if_absent("offset".into(), message.offset().to_string().into());
         for (name, wanted) in &mapped {
             if let Some(value) = last_header(message, wanted) {
-                headers.set(name.clone(), record::text(value));
+                headers.set(name.clone(), text(value));
             }
         }
-        if let Some(key) = message.key() {
-            headers.set(KEY_HEADER.into(), record::text(Bytes::copy_from_slice(key)));
+        if let Some(key) = record::key_of(message) {
+            headers.set(KEY_HEADER.into(), key);
         }
         Ok(event)
     })
-}
-
-/// Why a value in Flume's format is none.
-pub(crate) fn no_event(reason: String) -> String {
-    format!("its value is no Flume event: {reason}")
 }
 
 /// The last header of that name; none if its value is null.

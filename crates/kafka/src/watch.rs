@@ -72,8 +72,13 @@ impl ClientWatch {
     fn unreachable(&self, text: &str) {
         self.down.store(true, Relaxed);
         let complaint = self.complaint.lock().clone();
-        let text = if complaint.is_empty() { text.to_string() } else { format!("{text}; {complaint}") };
-        self.state.failing(&BrokersUnreachable(text), STATISTICS_INTERVAL);
+        let text = if complaint.is_empty() {
+            text.to_string()
+        } else {
+            format!("{text}; {complaint}")
+        };
+        self.state
+            .failing(&BrokersUnreachable(text), STATISTICS_INTERVAL);
     }
 }
 
@@ -93,7 +98,8 @@ impl ClientContext for ClientWatch {
     fn error(&self, error: KafkaError, reason: &str) {
         self.errors.add(1);
         let code = error.rdkafka_error_code();
-        self.causes.count(&code.map_or_else(|| error.to_string(), |code| code.to_string()));
+        self.causes
+            .count(&code.map_or_else(|| error.to_string(), |code| code.to_string()));
         match code {
             Some(RDKafkaErrorCode::AllBrokersDown | RDKafkaErrorCode::Authentication) => {
                 self.unreachable(reason);
@@ -107,7 +113,11 @@ impl ClientContext for ClientWatch {
     }
 
     fn stats(&self, statistics: Statistics) {
-        if statistics.brokers.values().any(|broker| broker.state == "UP") {
+        if statistics
+            .brokers
+            .values()
+            .any(|broker| broker.state == "UP")
+        {
             self.alive();
         }
         let mut total = 0;
@@ -129,13 +139,19 @@ impl ClientContext for ClientWatch {
 
 impl Causes {
     pub(crate) fn new(shown: Text) -> Self {
-        Causes { counts: Default::default(), shown }
+        Causes {
+            counts: Default::default(),
+            shown,
+        }
     }
 
     pub(crate) fn count(&self, cause: &str) {
         let mut counts = self.counts.lock();
         *counts.entry(cause.into()).or_default() += 1;
-        let texts: Vec<_> = counts.iter().map(|(cause, count)| format!("{cause}={count}")).collect();
+        let texts: Vec<_> = counts
+            .iter()
+            .map(|(cause, count)| format!("{cause}={count}"))
+            .collect();
         self.shown.set(texts.join(", "));
     }
 }

@@ -7,6 +7,7 @@ use std::{sync::Arc, time::Duration};
 use common::{Cluster, channel_context, drain, take, until};
 use flume_core::{Channel, ChannelError, Want};
 use flume_testkit::parts::{events, held};
+use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 
 async fn open(cluster: &Cluster, more: &str) -> Arc<dyn Channel> {
     let channel = cluster.channel(&channel_context(), more);
@@ -24,7 +25,10 @@ async fn events_come_in_order_with_headers_and_key() {
     channel.put(batch).await.unwrap();
     channel.put(events("d")).await.unwrap();
     let takes = take(&channel, 4).await;
-    let taken: Vec<_> = takes.iter().flat_map(|take| take.events().to_vec()).collect();
+    let taken: Vec<_> = takes
+        .iter()
+        .flat_map(|take| take.events().to_vec())
+        .collect();
     assert_eq!(flume_testkit::parts::words(&taken), "a b c d");
     assert_eq!(taken[1].headers.get("h").unwrap(), "ä");
     assert_eq!(taken[1].headers.get("key").unwrap(), "k");
@@ -60,7 +64,10 @@ async fn halves_settle_independently_and_the_position_waits_for_the_first() {
     assert_eq!(cluster.committed("flume", "t", 0), 1);
     drop(moved);
     assert_eq!(drain(&channel, 2).await, "b d");
-    until("all is committed", || cluster.committed("flume", "t", 0) == 4).await;
+    until("all is committed", || {
+        cluster.committed("flume", "t", 0) == 4
+    })
+    .await;
     channel.close().await.unwrap();
 }
 
@@ -70,8 +77,17 @@ async fn a_commit_needs_nobody_to_wait_for_it() {
     let channel = open(&cluster, "").await;
     channel.put(events("a b c")).await.unwrap();
     until_read(&channel, 3).await;
-    drop(channel.take(Want::events(2), Duration::ZERO).await.unwrap().commit());
-    until("it is committed", || cluster.committed("flume", "t", 0) == 2).await;
+    drop(
+        channel
+            .take(Want::events(2), Duration::ZERO)
+            .await
+            .unwrap()
+            .commit(),
+    );
+    until("it is committed", || {
+        cluster.committed("flume", "t", 0) == 2
+    })
+    .await;
     channel.close().await.unwrap();
 }
 
@@ -93,7 +109,14 @@ async fn a_restart_repeats_what_was_not_committed_and_nothing_else() {
 async fn an_empty_take_ends_and_a_put_wakes_one_that_waits() {
     let cluster = Cluster::new(1);
     let channel = open(&cluster, "").await;
-    assert!(channel.take(Want::events(1), Duration::from_millis(20)).await.unwrap().events().is_empty());
+    assert!(
+        channel
+            .take(Want::events(1), Duration::from_millis(20))
+            .await
+            .unwrap()
+            .events()
+            .is_empty()
+    );
     let waiting = {
         let channel = channel.clone();
         tokio::spawn(async move { drain(&channel, 1).await })
@@ -101,28 +124,75 @@ async fn an_empty_take_ends_and_a_put_wakes_one_that_waits() {
     channel.put(events("a")).await.unwrap();
     assert_eq!(waiting.await.unwrap(), "a");
     channel.close().await.unwrap();
-    assert!(matches!(channel.put(events("b")).await, Err(ChannelError::Closed)));
-    assert!(matches!(channel.take(Want::events(1), Duration::ZERO).await, Err(ChannelError::Closed)));
+    assert!(matches!(
+        channel.put(events("b")).await,
+        Err(ChannelError::Closed)
+    ));
+    assert!(matches!(
+        channel.take(Want::events(1), Duration::ZERO).await,
+        Err(ChannelError::Closed)
+    ));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn closing_ends_a_take_that_waits() {
     let cluster = Cluster::new(1);
     let channel = open(&cluster, "").await;
-    assert!(channel.take(Want::events(1), Duration::ZERO).await.unwrap().events().is_empty());
+    assert!(
+        channel
+            .take(Want::events(1), Duration::ZERO)
+            .await
+            .unwrap()
+            .events()
+            .is_empty()
+    );
     let waiting = {
         let channel = channel.clone();
-        tokio::spawn(async move { channel.take(Want::events(1), Duration::from_secs(3600)).await.map(|_| ()) })
+        tokio::spawn(async move {
+            channel
+                .take(Want::events(1), Duration::from_secs(3600))
+                .await
+                .map(|_| ())
+        })
     };
     tokio::task::yield_now().await;
     channel.close().await.unwrap();
     assert!(matches!(waiting.await.unwrap(), Err(ChannelError::Closed)));
 }
 
-/// The cluster in this process takes no commits while a second member joins, which real brokers do: what the first
-/// delivered is delivered again, and that is said.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_rebalance_waits_for_open_batches_and_a_refused_commit_is_seen() {
+async fn a_commit_that_the_group_refuses_is_an_error_and_is_counted() {
+    let cluster = Cluster::new(1);
+    let cx = channel_context();
+    let channel = cluster.channel(&cx, "");
+    channel.open().await.unwrap();
+    channel.put(events("a b")).await.unwrap();
+    let open = take(&channel, 2).await;
+    let refusals = [RDKafkaRespErr::RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED];
+    cluster
+        .mock
+        .request_errors(RDKafkaApiKey::OffsetCommit, &refusals);
+    let mut refused = vec![];
+    for take in open {
+        refused.extend(take.commit().await.err());
+    }
+    assert!(
+        flume_core::with_causes(&refused[0]).contains("failed to commit offsets"),
+        "{refused:?}"
+    );
+    assert_eq!(cx.metrics.number("KafkaCommitFailureCount"), 1);
+    // It is tried again by itself.
+    until("it is committed", || {
+        cluster.committed("flume", "t", 0) == 2
+    })
+    .await;
+    channel.close().await.unwrap();
+}
+
+/// Two agents share the topic; the first gives partitions away only when its open batch is delivered. (The cluster in
+/// this process may refuse commits while a member joins, which real ones do not; so what is repeated is not judged.)
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rebalance_waits_for_open_batches() {
     let cluster = Cluster::new(2);
     let fast = "kafka.consumer.session.timeout.ms = 6000\nkafka.consumer.heartbeat.interval.ms = 500\n\
                 defaultPartitionId = 1";
@@ -135,16 +205,21 @@ async fn a_rebalance_waits_for_open_batches_and_a_refused_commit_is_seen() {
     let second = cluster.channel(&second_cx, fast);
     second.open().await.unwrap();
     drop(second.take(Want::events(9), Duration::ZERO).await.unwrap());
-    until("the rebalance has begun", || first_cx.metrics.number("KafkaRebalanceCount") > 0).await;
+    until("the rebalance has begun", || {
+        first_cx.metrics.number("KafkaRebalanceCount") > 0
+    })
+    .await;
     assert_eq!(first_cx.metrics.number("KafkaPartitions"), 2);
-    let mut refused = 0;
     for take in open {
-        refused += usize::from(take.commit().await.is_err());
+        let _ = take.commit().await;
     }
-    assert!(refused > 0 && first_cx.metrics.number("KafkaCommitFailureCount") > 0);
-    let both = || first_cx.metrics.number("KafkaPartitions") == 1 && second_cx.metrics.number("KafkaPartitions") == 1;
+    let both = || {
+        first_cx.metrics.number("KafkaPartitions") == 1
+            && second_cx.metrics.number("KafkaPartitions") == 1
+    };
     until("each has its share", both).await;
-    until("one of them reads on", || first.stats().events + second.stats().events == 4).await;
+    let rest = || first.stats().events + second.stats().events;
+    until("one of them reads on", || matches!(rest(), 2 | 4)).await;
     first.close().await.unwrap();
     second.close().await.unwrap();
 }
@@ -155,7 +230,10 @@ async fn a_put_with_a_partition_that_is_none_fails_before_anything_is_sent() {
     let channel = open(&cluster, "partitionIdHeader = p").await;
     let mut batch = events("a b");
     batch[1].headers.set("p".into(), "x".into());
-    assert!(matches!(channel.put(batch).await, Err(ChannelError::Storage(_))));
+    assert!(matches!(
+        channel.put(batch).await,
+        Err(ChannelError::Storage(_))
+    ));
     channel.put(events("c")).await.unwrap();
     assert_eq!(drain(&channel, 1).await, "c");
     channel.close().await.unwrap();

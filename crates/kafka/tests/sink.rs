@@ -16,8 +16,13 @@ fn context() -> Context {
 }
 
 fn event(pairs: &[(&'static str, &'static str)], body: &'static str) -> Event {
-    let headers = pairs.iter().map(|(name, value)| ((*name).into(), (*value).into()));
-    Event { headers: headers.collect(), body: body.into() }
+    let headers = pairs
+        .iter()
+        .map(|(name, value)| ((*name).into(), (*value).into()));
+    Event {
+        headers: headers.collect(),
+        body: body.into(),
+    }
 }
 
 fn under_test() -> SinkUnderTest {
@@ -25,7 +30,12 @@ fn under_test() -> SinkUnderTest {
     let cx = context();
     let sink = cluster.sink(&cx, "");
     // The contract looks at the end only, so a record more or less would show there.
-    SinkUnderTest { sink, cx, delivered: None, holds: Box::new(cluster) }
+    SinkUnderTest {
+        sink,
+        cx,
+        delivered: None,
+        holds: Box::new(cluster),
+    }
 }
 
 mod contract {
@@ -39,7 +49,13 @@ async fn a_batch_is_written_in_order() {
     let mut sink = cluster.sink(&cx, "");
     sink.open().await.unwrap();
     for batch in ["a b c", "d", "e f"] {
-        assert!(sink.deliver(&events(batch)).await.unwrap().rejected.is_empty());
+        assert!(
+            sink.deliver(&events(batch))
+                .await
+                .unwrap()
+                .rejected
+                .is_empty()
+        );
     }
     let seen: Vec<_> = cluster.read("t", 1, 6).iter().map(Seen::text).collect();
     assert_eq!(seen, ["a", "b", "c", "d", "e", "f"]);
@@ -50,11 +66,29 @@ async fn a_batch_is_written_in_order() {
 async fn records_have_the_bytes_of_java_flume() {
     let cluster = Cluster::new(2);
     let cx = context();
-    let b = || event(&[("key", "k1"), ("a", "ä"), ("timestamp", "1700000000123"), ("p", "1")], "wörld");
-    let mut raw = cluster.sink(&cx, "timestampHeader = timestamp\nheader.a = kafka-a\npartitionIdHeader = p");
-    raw.deliver(&[event(&[("p", "0")], "hello"), b()]).await.unwrap();
+    let b = || {
+        event(
+            &[
+                ("key", "k1"),
+                ("a", "ä"),
+                ("timestamp", "1700000000123"),
+                ("p", "1"),
+            ],
+            "wörld",
+        )
+    };
+    let mut raw = cluster.sink(
+        &cx,
+        "timestampHeader = timestamp\nheader.a = kafka-a\npartitionIdHeader = p",
+    );
+    raw.deliver(&[event(&[("p", "0")], "hello"), b()])
+        .await
+        .unwrap();
     let seen = cluster.read("t", 2, 2);
-    assert_eq!((seen[0].partition, seen[0].key.as_deref(), seen[0].text()), (0, None, "hello".into()));
+    assert_eq!(
+        (seen[0].partition, seen[0].key.as_deref(), seen[0].text()),
+        (0, None, "hello".into())
+    );
     assert!(seen[0].headers.is_empty());
     let expected = Seen {
         partition: 1,
@@ -66,10 +100,19 @@ async fn records_have_the_bytes_of_java_flume() {
     assert_eq!(seen[1], expected);
 
     cluster.create("f", 1);
-    let mut flume = cluster.sink(&cx, "useFlumeEventFormat = true\nallowTopicOverride = true\ntopicHeader = to");
-    flume.deliver(&[event(&[("key", "k1"), ("to", "f")], "hello")]).await.unwrap();
+    let mut flume = cluster.sink(
+        &cx,
+        "useFlumeEventFormat = true\nallowTopicOverride = true\ntopicHeader = to",
+    );
+    flume
+        .deliver(&[event(&[("key", "k1"), ("to", "f")], "hello")])
+        .await
+        .unwrap();
     let seen = &cluster.read("f", 1, 1)[0];
-    assert_eq!(seen.value.as_deref().unwrap(), b"\x04\x06key\x04k1\x04to\x02f\x00\x0ahello");
+    assert_eq!(
+        seen.value.as_deref().unwrap(),
+        b"\x04\x06key\x04k1\x04to\x02f\x00\x0ahello"
+    );
 }
 
 #[tokio::test]
@@ -79,13 +122,24 @@ async fn topics_come_from_headers_unless_that_is_forbidden() {
     for topic in ["x-1", "y"] {
         cluster.create(topic, 1);
     }
-    let text = format!("kafka.bootstrap.servers = {}\nkafka.topic = x-%{{n}}", cluster.servers);
+    let text = format!(
+        "kafka.bootstrap.servers = {}\nkafka.topic = x-%{{n}}",
+        cluster.servers
+    );
     let mut sink = try_build::<dyn flume_core::Sink>(&REGISTRY, common::SINK, &text, &cx).unwrap();
-    sink.deliver(&[event(&[("n", "1")], "by template"), event(&[("topic", "y")], "by header")]).await.unwrap();
+    sink.deliver(&[
+        event(&[("n", "1")], "by template"),
+        event(&[("topic", "y")], "by header"),
+    ])
+    .await
+    .unwrap();
     assert_eq!(cluster.read("x-1", 1, 1)[0].text(), "by template");
     assert_eq!(cluster.read("y", 1, 1)[0].text(), "by header");
     let mut strict = cluster.sink(&cx, "allowTopicOverride = false");
-    strict.deliver(&[event(&[("topic", "y")], "here")]).await.unwrap();
+    strict
+        .deliver(&[event(&[("topic", "y")], "here")])
+        .await
+        .unwrap();
     assert_eq!(cluster.read("t", 1, 1)[0].text(), "here");
 }
 
@@ -93,13 +147,33 @@ async fn topics_come_from_headers_unless_that_is_forbidden() {
 async fn impossible_events_are_rejected_and_the_others_written() {
     let cluster = Cluster::new(1);
     let cx = context();
-    let mut sink = cluster.sink(&cx, "kafka.producer.max.request.size = 2000\npartitionIdHeader = p");
+    let mut sink = cluster.sink(
+        &cx,
+        "kafka.producer.max.request.size = 2000\npartitionIdHeader = p",
+    );
     let large = Event::from(vec![b'x'; 3000]);
-    let batch = [event(&[], "a"), large, event(&[("p", "one")], "b"), event(&[("p", "7")], "c"), event(&[], "d")];
+    let batch = [
+        event(&[], "a"),
+        large,
+        event(&[("p", "one")], "b"),
+        event(&[("p", "7")], "c"),
+        event(&[], "d"),
+    ];
     let delivered = sink.deliver(&batch).await.unwrap();
-    let mut rejected: Vec<_> = delivered.rejected.iter().map(|event| (event.index, event.cause)).collect();
+    let mut rejected: Vec<_> = delivered
+        .rejected
+        .iter()
+        .map(|event| (event.index, event.cause))
+        .collect();
     rejected.sort_by_key(|(index, _)| *index);
-    assert_eq!(rejected, [(1, Cause::Malformed), (2, Cause::Malformed), (3, Cause::Malformed)]);
+    assert_eq!(
+        rejected,
+        [
+            (1, Cause::Malformed),
+            (2, Cause::Malformed),
+            (3, Cause::Malformed)
+        ]
+    );
     let seen: Vec<_> = cluster.read("t", 1, 2).iter().map(Seen::text).collect();
     assert_eq!(seen, ["a", "d"]);
 }
@@ -116,7 +190,10 @@ async fn or_they_are_dropped_or_put_elsewhere() {
     let mut burying = cluster.sink(&cx, "partitionIdHeader = p\nbadRecords = topic:dead");
     assert!(burying.deliver(&batch).await.unwrap().rejected.is_empty());
     let dead = &cluster.read("dead", 1, 1)[0];
-    assert_eq!((dead.text(), dead.headers[0].0.as_str()), ("bad".into(), "flume.origin"));
+    assert_eq!(
+        (dead.text(), dead.headers[0].0.as_str()),
+        ("bad".into(), "flume.origin")
+    );
     assert_eq!(cluster.read("t", 1, 2).len(), 2);
 }
 
@@ -124,11 +201,17 @@ async fn or_they_are_dropped_or_put_elsewhere() {
 async fn a_batch_that_is_not_acknowledged_is_an_error() {
     let cluster = Cluster::new(1);
     let cx = context();
-    let mut sink = cluster.sink(&cx, "kafka.producer.delivery.timeout.ms = 1500\nkafka.producer.request.timeout.ms = 1000");
+    let mut sink = cluster.sink(
+        &cx,
+        "kafka.producer.delivery.timeout.ms = 1500\nkafka.producer.request.timeout.ms = 1000",
+    );
     sink.deliver(&events("a")).await.unwrap();
     cluster.mock.broker_down(1).unwrap();
     let error = sink.deliver(&events("b")).await.unwrap_err();
-    assert!(flume_core::with_causes(&error).contains("not acknowledged"), "{error:?}");
+    assert!(
+        flume_core::with_causes(&error).contains("not acknowledged"),
+        "{error:?}"
+    );
     assert!(cx.metrics.number("KafkaDeliveryFailureCount") >= 1);
     cluster.mock.broker_up(1).unwrap();
     let mut attempts = 0;
@@ -149,6 +232,12 @@ async fn a_broker_that_refuses_once_is_asked_again() {
         RDKafkaApiKey::Produce,
         &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS; 2],
     );
-    assert!(sink.deliver(&events("a b")).await.unwrap().rejected.is_empty());
+    assert!(
+        sink.deliver(&events("a b"))
+            .await
+            .unwrap()
+            .rejected
+            .is_empty()
+    );
     assert_eq!(cluster.read("t", 1, 2).len(), 2);
 }

@@ -25,7 +25,8 @@ pub(super) fn spawn(consumer: Arc<GroupMember>, shared: Arc<Shared>) -> io::Resu
         loop {
             {
                 let mut inner = shared.pool.lock();
-                while !inner.closing && (!inner.pool.is_commit_due() || Instant::now() < not_before) {
+                while !inner.closing && (!inner.pool.is_commit_due() || Instant::now() < not_before)
+                {
                     if inner.pool.is_commit_due() {
                         shared.changed.wait_until(&mut inner, not_before);
                     } else {
@@ -56,7 +57,11 @@ impl Shared {
             inner.next_commit += 1;
             (inner.pool.to_commit(), number)
         };
-        let outcome = if offsets.is_empty() { Ok(()) } else { self.commit_offsets(consumer, &offsets) };
+        let outcome = if offsets.is_empty() {
+            Ok(())
+        } else {
+            self.commit_offsets(consumer, &offsets)
+        };
         if !for_good && outcome.as_ref().is_err_and(is_passing) {
             return outcome;
         }
@@ -73,7 +78,11 @@ impl Shared {
         outcome
     }
 
-    fn commit_offsets(&self, consumer: &GroupMember, offsets: &[(Partition, i64)]) -> KafkaResult<()> {
+    fn commit_offsets(
+        &self,
+        consumer: &GroupMember,
+        offsets: &[(Partition, i64)],
+    ) -> KafkaResult<()> {
         let mut list = TopicPartitionList::with_capacity(offsets.len());
         for (partition, offset) in offsets {
             let mut element = list.add_partition(&partition.topic, partition.number);
@@ -93,8 +102,15 @@ impl Shared {
 
     fn refused(&self, offsets: &[(Partition, i64)], error: &KafkaError) {
         self.metrics.commit_failures.add(1);
-        let texts: Vec<_> = offsets.iter().map(|(partition, offset)| format!("{partition} at {offset}")).collect();
-        tracing::warn!("{}: the group did not take the offsets {}: {error}", self.name, texts.join(", "));
+        let texts: Vec<_> = offsets
+            .iter()
+            .map(|(partition, offset)| format!("{partition} at {offset}"))
+            .collect();
+        tracing::warn!(
+            "{}: the group did not take the offsets {}: {error}",
+            self.name,
+            texts.join(", ")
+        );
     }
 }
 

@@ -54,7 +54,8 @@ pub(crate) struct Subscription {
 }
 
 /// Makes an event of a record; `Err` says what is wrong with it.
-pub(crate) type Decode = Box<dyn Fn(&rdkafka::message::BorrowedMessage<'_>) -> Result<Event, String> + Send>;
+pub(crate) type Decode =
+    Box<dyn Fn(&rdkafka::message::BorrowedMessage<'_>) -> Result<Event, String> + Send>;
 
 /// A member of a group, with its threads.
 pub(crate) struct Intake {
@@ -130,7 +131,9 @@ pub(crate) enum IntakeError {
     Broken(String),
     #[error("failed to commit offsets: {0}")]
     Commit(String),
-    #[error("{0} of the events were delivered after their partitions had gone to another member, which delivers them again")]
+    #[error(
+        "{0} of the events were delivered after their partitions had gone to another member, which delivers them again"
+    )]
     Late(usize),
     #[error("the consumer is closed")]
     Closed,
@@ -138,7 +141,10 @@ pub(crate) enum IntakeError {
 
 impl Intake {
     /// Joins the group.
-    pub(crate) async fn open(subscription: Subscription, cx: &Context) -> Result<Intake, IntakeError> {
+    pub(crate) async fn open(
+        subscription: Subscription,
+        cx: &Context,
+    ) -> Result<Intake, IntakeError> {
         let shared = Arc::new(Shared::new(cx));
         let watch = ClientWatch::new(&cx.metrics, &cx.state);
         let (opened, outcome) = oneshot::channel();
@@ -152,7 +158,11 @@ impl Intake {
     }
 
     /// Waits at most `wait` for the first event, then at most `want.linger` for more. Empty: nothing came.
-    pub(crate) async fn take(&self, want: Want, wait: Duration) -> Result<IntakeBatch, IntakeError> {
+    pub(crate) async fn take(
+        &self,
+        want: Want,
+        wait: Duration,
+    ) -> Result<IntakeBatch, IntakeError> {
         let first_by = Instant::now().checked_add(wait);
         let mut full_by = None;
         loop {
@@ -175,7 +185,9 @@ impl Intake {
                 let deadline = if there > 0 { full_by } else { first_by };
                 let late = deadline.is_some_and(|deadline| deadline <= Instant::now());
                 // A pool that is full holds a batch that will not become larger.
-                let full = there >= want.events || there >= MAX_POOL_EVENTS || inner.pool.bytes() >= MAX_POOL_BYTES;
+                let full = there >= want.events
+                    || there >= MAX_POOL_EVENTS
+                    || inner.pool.bytes() >= MAX_POOL_BYTES;
                 if late || full {
                     return Ok(self.cut(&mut inner, want));
                 }
@@ -199,7 +211,11 @@ impl Intake {
         if inner.pool.len() > 0 {
             self.shared.arrived.notify_one();
         }
-        IntakeBatch { shared: self.shared.clone(), events, positions }
+        IntakeBatch {
+            shared: self.shared.clone(),
+            events,
+            positions,
+        }
     }
 
     /// Events and bytes that wait, and events in open batches.
@@ -244,10 +260,16 @@ impl IntakeBatch {
     pub(crate) fn split_off(&mut self, indices: &[usize]) -> IntakeBatch {
         let mut wanted = indices.iter().copied().peekable();
         let mut place = 0;
-        let mut moved = IntakeBatch { shared: self.shared.clone(), events: vec![], positions: vec![] };
+        let mut moved = IntakeBatch {
+            shared: self.shared.clone(),
+            events: vec![],
+            positions: vec![],
+        };
         let mut kept = Vec::with_capacity(self.positions.len());
         let mut kept_events = Vec::with_capacity(self.events.len());
-        let pairs = std::mem::take(&mut self.events).into_iter().zip(std::mem::take(&mut self.positions));
+        let pairs = std::mem::take(&mut self.events)
+            .into_iter()
+            .zip(std::mem::take(&mut self.positions));
         for (event, position) in pairs {
             if wanted.next_if_eq(&place).is_some() {
                 moved.events.push(event);
@@ -283,9 +305,15 @@ impl IntakeBatch {
             if !due {
                 return Ok(());
             }
-            let ended = commits.wait_for(|commits| commits.ended >= needed || commits.closed).await;
+            let ended = commits
+                .wait_for(|commits| commits.ended >= needed || commits.closed)
+                .await;
             let commits = ended.map_err(|_| IntakeError::Closed)?;
-            if commits.succeeded >= needed { Ok(()) } else { Err(IntakeError::Commit(commits.error.clone())) }
+            if commits.succeeded >= needed {
+                Ok(())
+            } else {
+                Err(IntakeError::Commit(commits.error.clone()))
+            }
         }
     }
 }
@@ -296,7 +324,11 @@ impl Drop for IntakeBatch {
             return;
         }
         let events = std::mem::take(&mut self.events);
-        self.shared.pool.lock().pool.give_back(events, &self.positions);
+        self.shared
+            .pool
+            .lock()
+            .pool
+            .give_back(events, &self.positions);
         self.shared.changed.notify_all();
         self.shared.arrived.notify_one();
     }

@@ -17,7 +17,10 @@ pub(crate) struct Partition {
 
 impl Partition {
     pub(crate) fn of(topic: &str, number: i32) -> Partition {
-        Partition { topic: topic.into(), number }
+        Partition {
+            topic: topic.into(),
+            number,
+        }
     }
 }
 
@@ -86,7 +89,10 @@ impl Pool {
             stopped: None,
         };
         self.last = None;
-        let free = self.trackers.iter().position(|tracker| !tracker.owned && tracker.open == 0);
+        let free = self
+            .trackers
+            .iter()
+            .position(|tracker| !tracker.owned && tracker.open == 0);
         let slot = free.unwrap_or(self.trackers.len());
         match self.trackers.get_mut(slot) {
             Some(tracker) => *tracker = fresh,
@@ -97,7 +103,9 @@ impl Pool {
 
     /// The partition is about to go: what waits of it will be read by its next owner.
     pub(crate) fn forget_waiting(&mut self, partition: &Partition) {
-        let Some(&slot) = self.slots.get(partition) else { return };
+        let Some(&slot) = self.slots.get(partition) else {
+            return;
+        };
         let mut bytes = 0;
         self.queue.retain(|(event, position)| {
             if position.slot == slot {
@@ -113,14 +121,18 @@ impl Pool {
     pub(crate) fn revoke(&mut self, partition: &Partition) -> usize {
         self.forget_waiting(partition);
         self.last = None;
-        let Some(slot) = self.slots.remove(partition) else { return 0 };
+        let Some(slot) = self.slots.remove(partition) else {
+            return 0;
+        };
         self.trackers[slot].owned = false;
         self.trackers[slot].open
     }
 
     /// Records of it in open batches.
     pub(crate) fn open_of(&self, partition: &Partition) -> usize {
-        self.slots.get(partition).map_or(0, |&slot| self.trackers[slot].open)
+        self.slots
+            .get(partition)
+            .map_or(0, |&slot| self.trackers[slot].open)
     }
 
     /// The place of the record at `offset`; none if nothing more is to be read of its partition.
@@ -143,7 +155,12 @@ impl Pool {
         let next = offset + 1;
         tracker.expected = Some(next);
         self.sequence += 1;
-        Some(Position { sequence: self.sequence, slot, from, next })
+        Some(Position {
+            sequence: self.sequence,
+            slot,
+            from,
+            next,
+        })
     }
 
     fn slot(&mut self, topic: &str, number: i32) -> Option<usize> {
@@ -182,13 +199,17 @@ impl Pool {
         let mut positions = Vec::with_capacity(most);
         let mut bytes = 0usize;
         while events.len() < most {
-            let Some((event, _)) = self.queue.front() else { break };
+            let Some((event, _)) = self.queue.front() else {
+                break;
+            };
             let size = event.size();
             if !events.is_empty() && bytes.saturating_add(size) > want.bytes {
                 break;
             }
             bytes += size;
-            let Some((event, position)) = self.queue.pop_front() else { break };
+            let Some((event, position)) = self.queue.pop_front() else {
+                break;
+            };
             self.trackers[position.slot].open += 1;
             events.push(event);
             positions.push(position);
@@ -203,7 +224,10 @@ impl Pool {
     pub(crate) fn give_back(&mut self, events: Vec<Event>, positions: &[Position]) {
         self.in_flight -= positions.len();
         let last = positions.last().map_or(0, |position| position.sequence);
-        let in_order = self.queue.front().is_none_or(|(_, first)| first.sequence > last);
+        let in_order = self
+            .queue
+            .front()
+            .is_none_or(|(_, first)| first.sequence > last);
         for (event, position) in events.into_iter().zip(positions).rev() {
             let tracker = &mut self.trackers[position.slot];
             tracker.open -= 1;
@@ -213,7 +237,9 @@ impl Pool {
             }
         }
         if !in_order {
-            self.queue.make_contiguous().sort_unstable_by_key(|(_, position)| position.sequence);
+            self.queue
+                .make_contiguous()
+                .sort_unstable_by_key(|(_, position)| position.sequence);
         }
     }
 
@@ -225,7 +251,9 @@ impl Pool {
         let mut rest = positions.iter().copied().peekable();
         while let Some(mut run) = rest.next() {
             let mut records = 1;
-            while let Some(next) = rest.next_if(|next| next.slot == run.slot && next.from == run.next) {
+            while let Some(next) =
+                rest.next_if(|next| next.slot == run.slot && next.from == run.next)
+            {
                 run.next = next.next;
                 records += 1;
             }
@@ -248,7 +276,8 @@ impl Pool {
     /// What the broker does not know yet.
     pub(crate) fn to_commit(&self) -> Vec<(Partition, i64)> {
         let due = self.trackers.iter().filter(|tracker| tracker.is_due());
-        due.map(|tracker| (tracker.partition.clone(), tracker.frontier)).collect()
+        due.map(|tracker| (tracker.partition.clone(), tracker.frontier))
+            .collect()
     }
 
     /// Whether there is something that the broker does not know yet.
@@ -290,7 +319,11 @@ impl Tracker {
             return;
         }
         self.frontier = self.frontier.max(next);
-        while let Some(first) = self.ahead.first_entry().filter(|first| *first.key() <= self.frontier) {
+        while let Some(first) = self
+            .ahead
+            .first_entry()
+            .filter(|first| *first.key() <= self.frontier)
+        {
             self.frontier = self.frontier.max(first.remove());
         }
     }
@@ -305,7 +338,10 @@ mod tests {
     use super::*;
 
     fn partition(number: i32) -> Partition {
-        Partition { topic: "t".into(), number }
+        Partition {
+            topic: "t".into(),
+            number,
+        }
     }
 
     /// Reads `offsets` of a partition; the bodies are `p:offset`.
@@ -321,7 +357,10 @@ mod tests {
     }
 
     fn due(pool: &Pool) -> Vec<(i32, i64)> {
-        pool.to_commit().into_iter().map(|(partition, offset)| (partition.number, offset)).collect()
+        pool.to_commit()
+            .into_iter()
+            .map(|(partition, offset)| (partition.number, offset))
+            .collect()
     }
 
     fn two_partitions() -> Pool {
@@ -339,7 +378,10 @@ mod tests {
         let mut pool = two_partitions();
         let (first, of_first) = pool.take(Want::events(2));
         let (second, of_second) = pool.take(Want::events(3));
-        assert_eq!((words(&first), words(&second)), ("0:10 0:11".into(), "0:12 1:5 1:6".into()));
+        assert_eq!(
+            (words(&first), words(&second)),
+            ("0:10 0:11".into(), "0:12 1:5 1:6".into())
+        );
         pool.settle(&of_second).unwrap();
         assert_eq!(due(&pool), [(1, 7)]);
         pool.settle(&of_first).unwrap();
@@ -358,7 +400,10 @@ mod tests {
         pool.give_back(first, &of_first);
         pool.give_back(second, &of_second);
         assert_eq!((pool.bytes(), pool.in_flight()), (bytes, 0));
-        assert_eq!(words(&pool.take(Want::events(9)).0), "0:10 0:11 0:12 1:5 1:6 0:13 0:14");
+        assert_eq!(
+            words(&pool.take(Want::events(9)).0),
+            "0:10 0:11 0:12 1:5 1:6 0:13 0:14"
+        );
         assert_eq!(pool.bytes(), 0);
     }
 
@@ -458,7 +503,10 @@ mod tests {
             for (_, positions) in open {
                 pool.settle(&positions).unwrap();
             }
-            let expected: Vec<_> = (0..2).filter(|at| ends[*at] > 0).map(|at| (at as i32, ends[at])).collect();
+            let expected: Vec<_> = (0..2)
+                .filter(|at| ends[*at] > 0)
+                .map(|at| (at as i32, ends[at]))
+                .collect();
             assert_eq!(due(&pool), expected);
             assert_eq!((pool.len(), pool.bytes(), pool.in_flight()), (0, 0, 0));
         }

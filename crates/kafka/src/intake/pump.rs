@@ -17,7 +17,10 @@ use rdkafka::{
 use regex::Regex;
 use tokio::sync::oneshot;
 
-use super::{IntakeError, MAX_POOL_BYTES, MAX_POOL_EVENTS, Shared, Subscription, pool::{Partition, Position}};
+use super::{
+    IntakeError, MAX_POOL_BYTES, MAX_POOL_EVENTS, Shared, Subscription,
+    pool::{Partition, Position},
+};
 use crate::{bad_records::Disposed, watch::ClientWatch};
 
 /// How long a poll waits, and so how late the end is noticed.
@@ -78,8 +81,16 @@ pub(super) fn spawn(
 }
 
 impl Pump {
-    fn new(subscription: Subscription, watch: ClientWatch, shared: Arc<Shared>) -> KafkaResult<Pump> {
-        let membership = Membership { watch, shared: shared.clone(), patience: subscription.patience };
+    fn new(
+        subscription: Subscription,
+        watch: ClientWatch,
+        shared: Arc<Shared>,
+    ) -> KafkaResult<Pump> {
+        let membership = Membership {
+            watch,
+            shared: shared.clone(),
+            patience: subscription.patience,
+        };
         let consumer: GroupMember = subscription.config.create_with_context(membership)?;
         Ok(Pump {
             consumer: Arc::new(consumer),
@@ -129,12 +140,16 @@ impl Pump {
             }
             std::thread::sleep(Duration::from_millis(1));
         }
-        self.shared.commits.send_modify(|commits| commits.closed = true);
+        self.shared
+            .commits
+            .send_modify(|commits| commits.closed = true);
     }
 
     /// Subscribes, and again when there are other topics.
     fn follow_topics(&mut self) -> KafkaResult<()> {
-        let due = self.looked_at.is_none_or(|at| at.elapsed() >= self.subscription.topics_interval);
+        let due = self
+            .looked_at
+            .is_none_or(|at| at.elapsed() >= self.subscription.topics_interval);
         let topics = match &self.subscription.topics {
             Topics::Named(topics) if self.looked_at.is_none() => topics.clone(),
             Topics::Matching(pattern) if due => self.matching(pattern)?,
@@ -142,11 +157,14 @@ impl Pump {
         };
         self.looked_at = Some(Instant::now());
         if topics.is_empty() {
-            self.shared.state.waiting("no topic matches kafka.topics.regex");
+            self.shared
+                .state
+                .waiting("no topic matches kafka.topics.regex");
             self.consumer.unsubscribe();
         } else if topics != self.topics {
             tracing::info!("{} subscribes to {}", self.shared.name, topics.join(", "));
-            self.consumer.subscribe(&topics.iter().map(String::as_str).collect::<Vec<_>>())?;
+            self.consumer
+                .subscribe(&topics.iter().map(String::as_str).collect::<Vec<_>>())?;
         }
         self.topics = topics;
         Ok(())
@@ -155,19 +173,23 @@ impl Pump {
     fn matching(&self, pattern: &Regex) -> KafkaResult<Vec<String>> {
         let metadata = self.consumer.fetch_metadata(None, TOPICS_LIMIT)?;
         let names = metadata.topics().iter().map(|topic| topic.name());
-        let mut topics: Vec<_> =
-            names.filter(|name| !name.starts_with("__") && pattern.is_match(name)).map(String::from).collect();
+        let mut topics: Vec<_> = names
+            .filter(|name| !name.starts_with("__") && pattern.is_match(name))
+            .map(String::from)
+            .collect();
         topics.sort();
         Ok(topics)
     }
 
     /// While batches leave no room: waits a little, then pauses all partitions, so that polling can go on.
     fn wait_for_room(&mut self) {
-        let full = |events: usize, bytes: usize| events >= MAX_POOL_EVENTS || bytes >= MAX_POOL_BYTES;
+        let full =
+            |events: usize, bytes: usize| events >= MAX_POOL_EVENTS || bytes >= MAX_POOL_BYTES;
         let mut inner = self.shared.pool.lock();
         let rebalances = self.shared.metrics.rebalances.get();
         if let Some(at) = self.paused {
-            let roomy = inner.pool.len() <= MAX_POOL_EVENTS / 2 && inner.pool.bytes() <= MAX_POOL_BYTES / 2;
+            let roomy =
+                inner.pool.len() <= MAX_POOL_EVENTS / 2 && inner.pool.bytes() <= MAX_POOL_BYTES / 2;
             if roomy {
                 drop(inner);
                 self.paused = None;
@@ -180,7 +202,12 @@ impl Pump {
         }
         let deadline = Instant::now() + PAUSE_AFTER;
         while full(inner.pool.len(), inner.pool.bytes()) && !inner.closing {
-            if self.shared.changed.wait_until(&mut inner, deadline).timed_out() {
+            if self
+                .shared
+                .changed
+                .wait_until(&mut inner, deadline)
+                .timed_out()
+            {
                 drop(inner);
                 self.paused = Some(rebalances);
                 self.pause();
@@ -191,7 +218,10 @@ impl Pump {
 
     fn pause(&self) {
         self.shared.metrics.pauses.add(1);
-        let paused = self.consumer.assignment().and_then(|all| self.consumer.pause(&all));
+        let paused = self
+            .consumer
+            .assignment()
+            .and_then(|all| self.consumer.pause(&all));
         if let Err(error) = paused {
             tracing::warn!("{} failed to pause: {error}", self.shared.name);
         }
@@ -200,7 +230,11 @@ impl Pump {
     fn resume(&self) {
         let outcome = self.consumer.assignment().and_then(|all| {
             let inner = self.shared.pool.lock();
-            let stopped: Vec<_> = inner.pool.stopped().map(|(partition, _)| partition.clone()).collect();
+            let stopped: Vec<_> = inner
+                .pool
+                .stopped()
+                .map(|(partition, _)| partition.clone())
+                .collect();
             drop(inner);
             let mut wanted = TopicPartitionList::new();
             for element in all.elements() {
@@ -220,7 +254,9 @@ impl Pump {
         self.consumer.context().watch.alive();
         let decoded = (self.subscription.decode)(message);
         let mut inner = self.shared.pool.lock();
-        let position = inner.pool.place(message.topic(), message.partition(), message.offset());
+        let position = inner
+            .pool
+            .place(message.topic(), message.partition(), message.offset());
         // Nothing more is to be read of its partition.
         let Some(position) = position else { return };
         match decoded {
@@ -251,11 +287,16 @@ impl Pump {
             }
             Ok(Disposed::Buried(topic)) => {
                 metrics.dead_letters.add(1);
-                tracing::warn!("{}: {place} is put into {topic}: {reason}", self.shared.name);
+                tracing::warn!(
+                    "{}: {place} is put into {topic}: {reason}",
+                    self.shared.name
+                );
                 None
             }
             Ok(Disposed::Kept) => Some(reason.to_string()),
-            Err(error) => Some(format!("{reason}, and it cannot be put among the dead letters: {error}")),
+            Err(error) => Some(format!(
+                "{reason}, and it cannot be put among the dead letters: {error}"
+            )),
         };
         let mut inner = self.shared.pool.lock();
         let Some(reason) = stop else {
@@ -265,8 +306,14 @@ impl Pump {
         };
         inner.pool.stop(position, reason.clone());
         drop(inner);
-        tracing::error!("{}: {place} cannot be read, {partition} stands still: {reason}", self.shared.name);
-        self.shared.state.waiting(&format!("{partition} stands still at offset {}: {reason}", message.offset()));
+        tracing::error!(
+            "{}: {place} cannot be read, {partition} stands still: {reason}",
+            self.shared.name
+        );
+        self.shared.state.waiting(&format!(
+            "{partition} stands still at offset {}: {reason}",
+            message.offset()
+        ));
         let mut list = TopicPartitionList::new();
         list.add_partition(message.topic(), message.partition());
         if let Err(error) = self.consumer.pause(&list) {
@@ -285,12 +332,20 @@ impl Membership {
             inner.pool.forget_waiting(partition);
         }
         let open = |inner: &super::Inner| -> usize {
-            partitions.iter().map(|partition| inner.pool.open_of(partition)).sum()
+            partitions
+                .iter()
+                .map(|partition| inner.pool.open_of(partition))
+                .sum()
         };
         let lost = consumer.assignment_lost();
         // Whoever is closing has nothing open any more, or it is given up.
         while open(&inner) > 0 && !lost && !inner.closing {
-            if self.shared.changed.wait_until(&mut inner, deadline).timed_out() {
+            if self
+                .shared
+                .changed
+                .wait_until(&mut inner, deadline)
+                .timed_out()
+            {
                 break;
             }
         }
@@ -304,13 +359,18 @@ impl Membership {
         for partition in &partitions {
             inner.pool.revoke(partition);
         }
-        self.shared.metrics.partitions.set(inner.pool.assigned().count());
+        self.shared
+            .metrics
+            .partitions
+            .set(inner.pool.assigned().count());
         drop(inner);
         let how = if lost { "lost" } else { "gave back" };
         tracing::info!("{} {how} {}", self.shared.name, shown(&partitions));
         if still_open > 0 {
             let name = &self.shared.name;
-            tracing::warn!("{name}: {still_open} events of them are with a sink, and come again from their next owner");
+            tracing::warn!(
+                "{name}: {still_open} events of them are with a sink, and come again from their next owner"
+            );
         }
     }
 
@@ -364,12 +424,19 @@ impl ClientContext for Membership {
 }
 
 fn partitions(list: &TopicPartitionList) -> Vec<Partition> {
-    list.elements().iter().map(|element| Partition::of(element.topic(), element.partition())).collect()
+    list.elements()
+        .iter()
+        .map(|element| Partition::of(element.topic(), element.partition()))
+        .collect()
 }
 
 fn shown(partitions: &[Partition]) -> String {
     if partitions.is_empty() {
         return "nothing".into();
     }
-    partitions.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+    partitions
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(", ")
 }

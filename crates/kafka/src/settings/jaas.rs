@@ -53,7 +53,9 @@ pub(super) fn parse_entry(text: &str, entry: &str) -> Result<Option<LoginModule>
             return Err(format!("expected `;` after the entry `{name}`"));
         }
         if name == entry {
-            return first.map(Some).ok_or_else(|| format!("the entry `{entry}` has no login module"));
+            return first
+                .map(Some)
+                .ok_or_else(|| format!("the entry `{entry}` has no login module"));
         }
     }
     Ok(None)
@@ -61,11 +63,16 @@ pub(super) fn parse_entry(text: &str, entry: &str) -> Result<Option<LoginModule>
 
 /// `class flag key=value … ;`; none at `}` or the end.
 fn module(tokens: &mut Tokens<'_>) -> Result<Option<LoginModule>, String> {
-    let Some(class) = tokens.next()?.filter(|token| token != "}") else { return Ok(None) };
+    let Some(class) = tokens.next()?.filter(|token| token != "}") else {
+        return Ok(None);
+    };
     let flag = tokens.next()?.unwrap_or_default();
     let flags = ["required", "requisite", "sufficient", "optional"];
     if !flags.iter().any(|known| known.eq_ignore_ascii_case(&flag)) {
-        return Err(format!("expected one of {} after `{class}`, found `{flag}`", flags.join(", ")));
+        return Err(format!(
+            "expected one of {} after `{class}`, found `{flag}`",
+            flags.join(", ")
+        ));
     }
     let mut options = BTreeMap::new();
     loop {
@@ -76,7 +83,9 @@ fn module(tokens: &mut Tokens<'_>) -> Result<Option<LoginModule>, String> {
                 if tokens.next()?.as_deref() != Some("=") {
                     return Err(format!("expected `=` after `{key}`"));
                 }
-                let value = tokens.next()?.ok_or_else(|| format!("`{key}` has no value"))?;
+                let value = tokens
+                    .next()?
+                    .ok_or_else(|| format!("`{key}` has no value"))?;
                 options.insert(key, value);
             }
         }
@@ -95,7 +104,9 @@ impl<'a> Tokens<'a> {
 
     fn next(&mut self) -> Result<Option<String>, String> {
         self.skip_blanks()?;
-        let Some(first) = self.rest.chars().next() else { return Ok(None) };
+        let Some(first) = self.rest.chars().next() else {
+            return Ok(None);
+        };
         if "{};=".contains(first) {
             self.rest = &self.rest[1..];
             return Ok(Some(first.into()));
@@ -103,7 +114,9 @@ impl<'a> Tokens<'a> {
         if first == '"' || first == '\'' {
             return self.quoted(first).map(Some);
         }
-        let end = self.rest.find(|c: char| c.is_whitespace() || "{};=\"".contains(c));
+        let end = self
+            .rest
+            .find(|c: char| c.is_whitespace() || "{};=\"".contains(c));
         let (word, rest) = self.rest.split_at(end.unwrap_or(self.rest.len()));
         self.rest = rest;
         Ok(Some(word.into()))
@@ -149,7 +162,10 @@ mod tests {
         let text = r#"org.apache.kafka.common.security.scram.ScramLoginModule required username="a\"b" password='p;w' x=1;"#;
         let module = parse_one(text).unwrap();
         assert_eq!(module.name(), "ScramLoginModule");
-        assert_eq!((module.option("username"), module.option("password")), (Some("a\"b"), Some("p;w")));
+        assert_eq!(
+            (module.option("username"), module.option("password")),
+            (Some("a\"b"), Some("p;w"))
+        );
         assert_eq!(module.option("x"), Some("1"));
     }
 
@@ -158,13 +174,25 @@ mod tests {
         let text = "// ours\nClient { a.B optional; };\n/* the\nother */ KafkaClient {\n  c.Krb5LoginModule required\n  \
                     useKeyTab=true keyTab=\"/k t\"\n  principal=\"f/h@R\";\n  d.E required;\n};\n";
         let module = parse_entry(text, "KafkaClient").unwrap().unwrap();
-        assert_eq!((module.name(), module.option("keyTab")), ("Krb5LoginModule", Some("/k t")));
+        assert_eq!(
+            (module.name(), module.option("keyTab")),
+            ("Krb5LoginModule", Some("/k t"))
+        );
         assert_eq!(parse_entry(text, "Server"), Ok(None));
     }
 
     #[test]
     fn what_is_wrong_is_said() {
-        for text in ["", "A", "A maybe;", "A required", "A required a;", "A required a=", "A required a=\"", "/*"] {
+        for text in [
+            "",
+            "A",
+            "A maybe;",
+            "A required",
+            "A required a;",
+            "A required a=",
+            "A required a=\"",
+            "/*",
+        ] {
             assert!(parse_one(text).is_err(), "{text}");
         }
         for text in ["E", "E {", "E { A required; }", "E { };"] {

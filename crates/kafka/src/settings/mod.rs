@@ -2,14 +2,12 @@
 //!
 //! Each is translated, done here, or named in a warning at its place in the configuration; none is dropped in silence.
 
+#[allow(dead_code, reason = "files of JAAS need the agent's system properties")]
 mod jaas;
 mod rules;
 mod security;
 
-use std::{
-    collections::BTreeMap,
-    time::Duration,
-};
+use std::{collections::BTreeMap, time::Duration};
 
 use flume_core::{
     Context, Severity,
@@ -83,14 +81,17 @@ impl ClientSettings {
 
     /// Takes a property of Java's.
     fn set(&mut self, key: &str, value: &str, table: &[(&str, Rule)]) -> Result<(), Misfit> {
-        let found = table.iter().chain(rules::COMMON).find(|(known, _)| *known == key);
+        let found = table
+            .iter()
+            .chain(rules::COMMON)
+            .find(|(known, _)| *known == key);
         let (name, value) = match found.map(|(_, rule)| *rule) {
             None => (key, value.to_string()),
             Some(Rule::Named(name)) => (name, value.to_string()),
             Some(Rule::Kilobytes(name)) => {
-                let bytes: u64 = value
-                    .parse()
-                    .map_err(|_| Misfit::Error(format!("expected a number of bytes, found `{value}`")))?;
+                let bytes: u64 = value.parse().map_err(|_| {
+                    Misfit::Error(format!("expected a number of bytes, found `{value}`"))
+                })?;
                 (name, bytes.div_ceil(1024).to_string())
             }
             Some(Rule::Spelled(name, spellings)) => (name, spelled(value, spellings).to_string()),
@@ -100,13 +101,18 @@ impl ClientSettings {
             }
             Some(Rule::Only(classes)) if classes.contains(&value) => return Ok(()),
             Some(Rule::Only(classes)) => {
-                return Err(Misfit::Error(format!("a Java class cannot be loaded; known is {}", classes.join(", "))));
+                return Err(Misfit::Error(format!(
+                    "a Java class cannot be loaded; known is {}",
+                    classes.join(", ")
+                )));
             }
             Some(Rule::Ours) => {
                 self.ours.insert(key.into(), value.into());
                 return Ok(());
             }
-            Some(Rule::NoEffect(why)) => return Err(Misfit::Warning(format!("has no effect: {why}"))),
+            Some(Rule::NoEffect(why)) => {
+                return Err(Misfit::Warning(format!("has no effect: {why}")));
+            }
             Some(Rule::Refused(why)) => return Err(Misfit::Error(why.into())),
         };
         check(name, &value)?;
@@ -129,7 +135,10 @@ impl ClientSettings {
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", servers);
         config.set("client.id", &*cx.name);
-        config.set("statistics.interval.ms", STATISTICS_INTERVAL.as_millis().to_string());
+        config.set(
+            "statistics.interval.ms",
+            STATISTICS_INTERVAL.as_millis().to_string(),
+        );
         // Brokers close idle connections; that is no error.
         config.set("log.connection.close", "false");
         // As Java's clients: the default waits up to ten seconds for a broker that is back.
@@ -139,7 +148,11 @@ impl ClientSettings {
     }
 
     /// A producer whose acknowledgement means that every replica in sync has the record.
-    pub(crate) fn producer(&self, servers: &str, cx: &Context) -> Result<ClientConfig, SecurityError> {
+    pub(crate) fn producer(
+        &self,
+        servers: &str,
+        cx: &Context,
+    ) -> Result<ClientConfig, SecurityError> {
         let mut config = self.common(servers, cx)?;
         let defaults = [
             // As Java's client chooses partitions.
@@ -168,7 +181,9 @@ impl ClientSettings {
 
     /// Takes the sink's former property, unless the present one is set.
     pub(crate) fn set_old_acks(&mut self, acks: &str) {
-        self.ours.entry("acks".into()).or_insert_with(|| acks.into());
+        self.ours
+            .entry("acks".into())
+            .or_insert_with(|| acks.into());
     }
 
     /// Whether records are written once and in order, whatever is sent again. It needs all acknowledgements.
@@ -225,23 +240,42 @@ impl ClientSettings {
     }
 
     /// The producer of dead letters beside a consumer: it has the consumer's security.
-    pub(crate) fn dead_letters(&self, servers: &str, cx: &Context) -> Result<ClientConfig, SecurityError> {
-        let same = ["security.protocol", "sasl.mechanism", "sasl.mechanisms", "sasl.kerberos.service.name"];
+    pub(crate) fn dead_letters(
+        &self,
+        servers: &str,
+        cx: &Context,
+    ) -> Result<ClientConfig, SecurityError> {
+        let same = [
+            "security.protocol",
+            "sasl.mechanism",
+            "sasl.mechanisms",
+            "sasl.kerberos.service.name",
+        ];
         let kept = |key: &String| same.contains(&key.as_str()) || key.starts_with("ssl.");
         let native = self.native.iter().filter(|(key, _)| kept(key));
-        let native = native.map(|(key, value)| (key.clone(), value.clone())).collect();
-        ClientSettings { native, ours: self.ours.clone() }.producer(servers, cx)
+        let native = native
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .collect();
+        ClientSettings {
+            native,
+            ours: self.ours.clone(),
+        }
+        .producer(servers, cx)
     }
 
     /// How often new topics are looked for.
     pub(crate) fn metadata_max_age(&self) -> Duration {
-        let millis = self.native("metadata.max.age.ms").and_then(|text| text.parse().ok());
+        let millis = self
+            .native("metadata.max.age.ms")
+            .and_then(|text| text.parse().ok());
         Duration::from_millis(millis.unwrap_or(300_000))
     }
 
     /// How long a rebalance waits for open batches: well below the time after which the group gives a member up.
     pub(crate) fn patience(&self) -> Duration {
-        let millis = self.native("max.poll.interval.ms").and_then(|text| text.parse().ok());
+        let millis = self
+            .native("max.poll.interval.ms")
+            .and_then(|text| text.parse().ok());
         Duration::from_millis(millis.unwrap_or(300_000u64) / 10)
     }
 
@@ -266,9 +300,9 @@ fn spelled<'a>(value: &'a str, spellings: &[(&'static str, &'static str)]) -> &'
 fn check(name: &str, value: &str) -> Result<(), Misfit> {
     match ClientConfig::new().set(name, value).create_native_config() {
         Ok(_) => Ok(()),
-        Err(KafkaError::ClientConfig(RDKafkaConfRes::RD_KAFKA_CONF_UNKNOWN, ..)) => {
-            Err(Misfit::Warning("has no effect: Kafka's clients have no such property".into()))
-        }
+        Err(KafkaError::ClientConfig(RDKafkaConfRes::RD_KAFKA_CONF_UNKNOWN, ..)) => Err(
+            Misfit::Warning("has no effect: Kafka's clients have no such property".into()),
+        ),
         Err(KafkaError::ClientConfig(_, said, ..)) => Err(Misfit::Error(said)),
         Err(error) => Err(Misfit::Error(error.to_string())),
     }

@@ -38,25 +38,46 @@ const JAVA_CLASS: Rule = Refused("a Java class cannot be loaded");
 /// Of all clients.
 pub(super) const COMMON: &[(&str, Rule)] = &[
     ("auto.include.jmx.reporter", JAVA_METRICS),
-    ("bootstrap.servers", NoEffect("`kafka.bootstrap.servers` is what counts, as in Flume")),
+    (
+        "bootstrap.servers",
+        NoEffect("`kafka.bootstrap.servers` is what counts, as in Flume"),
+    ),
     ("config.providers", NoEffect("values are taken as they are")),
-    ("default.api.timeout.ms", NoEffect("calls have their own limits here")),
-    ("interceptor.classes", NoEffect("a Java class cannot be loaded")),
+    (
+        "default.api.timeout.ms",
+        NoEffect("calls have their own limits here"),
+    ),
+    (
+        "interceptor.classes",
+        NoEffect("a Java class cannot be loaded"),
+    ),
     ("key.deserializer", STRING_OR_BYTES),
     ("key.serializer", STRING_OR_BYTES),
-    ("metadata.max.idle.ms", NoEffect("topics that are not used are forgotten after a time of the client's own")),
+    (
+        "metadata.max.idle.ms",
+        NoEffect("topics that are not used are forgotten after a time of the client's own"),
+    ),
     ("metric.reporters", JAVA_METRICS),
     ("metrics.num.samples", JAVA_METRICS),
     ("metrics.recording.level", JAVA_METRICS),
     ("metrics.sample.window.ms", JAVA_METRICS),
-    ("receive.buffer.bytes", Spelled("socket.receive.buffer.bytes", &[("-1", "0")])),
+    (
+        "receive.buffer.bytes",
+        Spelled("socket.receive.buffer.bytes", &[("-1", "0")]),
+    ),
     ("request.timeout.ms", Named("socket.timeout.ms")),
     ("sasl.client.callback.handler.class", JAVA_CLASS),
     ("sasl.jaas.config", Ours),
-    ("sasl.kerberos.kinit.cmd", NoEffect("no program is run to log in")),
+    (
+        "sasl.kerberos.kinit.cmd",
+        NoEffect("no program is run to log in"),
+    ),
     ("sasl.kerberos.min.time.before.relogin", JAVA_LOGIN),
     ("sasl.kerberos.ticket.renew.jitter", JAVA_LOGIN),
-    ("sasl.kerberos.ticket.renew.window.factor", NoEffect("tickets are renewed after four fifths of their life")),
+    (
+        "sasl.kerberos.ticket.renew.window.factor",
+        NoEffect("tickets are renewed after four fifths of their life"),
+    ),
     ("sasl.login.callback.handler.class", JAVA_CLASS),
     ("sasl.login.class", JAVA_CLASS),
     ("sasl.login.connect.timeout.ms", JAVA_LOGIN),
@@ -69,12 +90,24 @@ pub(super) const COMMON: &[(&str, Rule)] = &[
     ("sasl.login.retry.backoff.ms", JAVA_LOGIN),
     ("security.protocol", Ours),
     ("security.providers", JAVA_TLS),
-    ("send.buffer.bytes", Spelled("socket.send.buffer.bytes", &[("-1", "0")])),
-    ("socket.connection.setup.timeout.max.ms", NoEffect("every attempt to connect has the same limit")),
-    ("ssl.cipher.suites", NoEffect("suites have other names in OpenSSL, which chooses by itself")),
+    (
+        "send.buffer.bytes",
+        Spelled("socket.send.buffer.bytes", &[("-1", "0")]),
+    ),
+    (
+        "socket.connection.setup.timeout.max.ms",
+        NoEffect("every attempt to connect has the same limit"),
+    ),
+    (
+        "ssl.cipher.suites",
+        NoEffect("suites have other names in OpenSSL, which chooses by itself"),
+    ),
     ("ssl.disableTLSHostnameVerification", Ours),
     ("ssl.enabled.protocols", JAVA_TLS),
-    ("ssl.endpoint.identification.algorithm", Spelled("ssl.endpoint.identification.algorithm", &[("", "none")])),
+    (
+        "ssl.endpoint.identification.algorithm",
+        Spelled("ssl.endpoint.identification.algorithm", &[("", "none")]),
+    ),
     ("ssl.engine.factory.class", JAVA_CLASS),
     ("ssl.key.password", Ours),
     ("ssl.keymanager.algorithm", JAVA_TLS),
@@ -97,20 +130,41 @@ pub(super) const COMMON: &[(&str, Rule)] = &[
 
 /// Of consumers.
 pub(super) const CONSUMER: &[(&str, Rule)] = &[
-    ("auto.commit.interval.ms", NoEffect("offsets are committed after the events were delivered")),
-    ("auto.offset.reset", Spelled("auto.offset.reset", &[("none", "error")])),
-    ("enable.auto.commit", NoEffect("offsets are committed after the events were delivered, as in Flume")),
-    ("exclude.internal.topics", NoEffect("topics whose names begin with `__` match no pattern")),
+    (
+        "auto.commit.interval.ms",
+        NoEffect("offsets are committed after the events were delivered"),
+    ),
+    (
+        "auto.offset.reset",
+        Spelled("auto.offset.reset", &[("none", "error")]),
+    ),
+    (
+        "enable.auto.commit",
+        NoEffect("offsets are committed after the events were delivered, as in Flume"),
+    ),
+    (
+        "exclude.internal.topics",
+        NoEffect("topics whose names begin with `__` match no pattern"),
+    ),
     ("fetch.max.wait.ms", Named("fetch.wait.max.ms")),
-    ("max.poll.records", NoEffect("what is read ahead is bounded by its bytes")),
+    (
+        "max.poll.records",
+        NoEffect("what is read ahead is bounded by its bytes"),
+    ),
     (
         "partition.assignment.strategy",
         Classes(
             "partition.assignment.strategy",
             &[
                 ("org.apache.kafka.clients.consumer.RangeAssignor", "range"),
-                ("org.apache.kafka.clients.consumer.RoundRobinAssignor", "roundrobin"),
-                ("org.apache.kafka.clients.consumer.CooperativeStickyAssignor", "cooperative-sticky"),
+                (
+                    "org.apache.kafka.clients.consumer.RoundRobinAssignor",
+                    "roundrobin",
+                ),
+                (
+                    "org.apache.kafka.clients.consumer.CooperativeStickyAssignor",
+                    "cooperative-sticky",
+                ),
             ],
         ),
     ),
@@ -126,8 +180,14 @@ pub(super) const PRODUCER: &[(&str, Rule)] = &[
     ("enable.idempotence", Ours),
     ("max.block.ms", Ours),
     ("max.request.size", Named("message.max.bytes")),
-    ("partitioner.adaptive.partitioning.enable", NoEffect("records without a key are spread evenly")),
-    ("partitioner.availability.timeout.ms", NoEffect("records without a key are spread evenly")),
+    (
+        "partitioner.adaptive.partitioning.enable",
+        NoEffect("records without a key are spread evenly"),
+    ),
+    (
+        "partitioner.availability.timeout.ms",
+        NoEffect("records without a key are spread evenly"),
+    ),
     (
         "partitioner.class",
         Only(&[
@@ -135,10 +195,18 @@ pub(super) const PRODUCER: &[(&str, Rule)] = &[
             "org.apache.kafka.clients.producer.internals.BuiltInPartitioner",
         ]),
     ),
-    ("partitioner.ignore.keys", NoEffect("records with the same key go to the same partition")),
-    ("transaction.timeout.ms", NoEffect("there are no transactions, as in Flume 1.11")),
+    (
+        "partitioner.ignore.keys",
+        NoEffect("records with the same key go to the same partition"),
+    ),
+    (
+        "transaction.timeout.ms",
+        NoEffect("there are no transactions, as in Flume 1.11"),
+    ),
     (
         "transactional.id",
-        NoEffect("Flume 1.11 begins no transaction, so with it every send fails there; without it none does"),
+        NoEffect(
+            "Flume 1.11 begins no transaction, so with it every send fails there; without it none does",
+        ),
     ),
 ];

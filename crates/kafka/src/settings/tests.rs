@@ -21,14 +21,24 @@ fn parse(text: &str) -> (Option<BothConfig>, Vec<String>) {
 fn producer(text: &str) -> ClientConfig {
     let (config, found) = parse(text);
     assert_eq!(found, [""; 0]);
-    config.unwrap().producer.0.producer("h:1", &Context::new("a1.sinks.k1", &[])).unwrap()
+    config
+        .unwrap()
+        .producer
+        .0
+        .producer("h:1", &Context::new("a1.sinks.k1", &[]))
+        .unwrap()
 }
 
 fn consumer(text: &str) -> ClientConfig {
     let (config, found) = parse(text);
     assert_eq!(found, [""; 0]);
     let cx = Context::new("a1.sources.r1", &[]);
-    config.unwrap().consumer.0.consumer("h:1", "g", "latest", &cx).unwrap()
+    config
+        .unwrap()
+        .consumer
+        .0
+        .consumer("h:1", "g", "latest", &cx)
+        .unwrap()
 }
 
 #[test]
@@ -78,7 +88,12 @@ fn what_has_no_counterpart_is_named_once_at_its_place() {
     );
     assert!(config.is_some());
     assert_eq!(found.len(), 4, "{found:?}");
-    assert!(found.iter().all(|text| text.starts_with("warning: ") && text.contains("has no effect: ")), "{found:?}");
+    assert!(
+        found
+            .iter()
+            .all(|text| text.starts_with("warning: ") && text.contains("has no effect: ")),
+        "{found:?}"
+    );
 }
 
 #[test]
@@ -102,14 +117,23 @@ fn wrong_values_and_classes_are_errors() {
 fn nothing_said_means_all_acknowledgements_and_idempotence() {
     let facts = |text: &str| {
         let config = producer(text);
-        (config.get("acks").unwrap().to_string(), config.get("enable.idempotence").unwrap() == "true")
+        (
+            config.get("acks").unwrap().to_string(),
+            config.get("enable.idempotence").unwrap() == "true",
+        )
     };
     assert_eq!(facts(""), ("all".into(), true));
     assert_eq!(facts("kafka.producer.acks = -1"), ("-1".into(), true));
     assert_eq!(facts("kafka.producer.acks = 1"), ("1".into(), false));
-    assert_eq!(facts("kafka.producer.enable.idempotence = false"), ("all".into(), false));
+    assert_eq!(
+        facts("kafka.producer.enable.idempotence = false"),
+        ("all".into(), false)
+    );
     assert_eq!(facts("kafka.producer.retries = 0"), ("all".into(), false));
-    assert_eq!(facts("kafka.producer.max.in.flight.requests.per.connection = 9"), ("all".into(), false));
+    assert_eq!(
+        facts("kafka.producer.max.in.flight.requests.per.connection = 9"),
+        ("all".into(), false)
+    );
 }
 
 /// Whatever is not done here must be known to librdkafka, or clients could not be made.
