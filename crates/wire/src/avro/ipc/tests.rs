@@ -5,6 +5,7 @@ use flume_core::Event;
 use md5::{Digest, Md5};
 
 use super::*;
+use crate::Framing;
 
 const CLIENT: &str = include_str!("../../../tests/data/avro-rpc.txt");
 
