@@ -27,11 +27,11 @@ fuzz_target!(|input: (u8, &[u8])| {
     let mut requestor = Requestor::default();
     for frame in whole.0 {
         let _ = requestor.receive(frame.message.clone());
-        let Ok(call) = responder.receive(frame.message, &clients) else {
+        let Ok((call, head)) = responder.receive(frame.message, &clients) else {
             break;
         };
-        call.answer(frame.serial, CallOutcome::SystemError("no"), &mut vec![]);
-        let events = match call.call {
+        head.write(frame.serial, CallOutcome::SystemError("no"), &mut vec![]);
+        let events = match call {
             RemoteCall::Append(event) => vec![event],
             RemoteCall::AppendBatch(events) => events,
             RemoteCall::Nothing | RemoteCall::Impossible(_) => continue,
