@@ -23,31 +23,13 @@ mod sink;
 mod source;
 mod watch;
 
-use flume_core::{Channel, Registration, Registry, Sink, Source};
+use flume_core::{Registration, Registry};
 
 /// Every component in this crate.
-pub const REGISTRY: Registry = Registry {
-    sources: &[SOURCES],
-    channels: &[CHANNELS],
-    sinks: &[SINKS],
-    interceptors: &[],
-    selectors: &[],
-    serializers: &[],
-    processors: &[],
-    known: &[],
+#[rustfmt::skip]
+pub static REGISTRY: Registry = Registry {
+    sources: &[Registration::source::<source::KafkaSource>("", "org.apache.flume.source.kafka.KafkaSource")],
+    channels: &[Registration::channel::<channel::KafkaChannel>("", "org.apache.flume.channel.kafka.KafkaChannel")],
+    sinks: &[Registration::sink::<sink::KafkaSink>("", "org.apache.flume.sink.kafka.KafkaSink")],
+    ..Registry::EMPTY
 };
-
-/// Its sources.
-#[rustfmt::skip]
-pub const SOURCES: &[Registration<dyn Source>] =
-    &[Registration::source::<source::KafkaSource>("", "org.apache.flume.source.kafka.KafkaSource")];
-
-/// Its channels.
-#[rustfmt::skip]
-pub const CHANNELS: &[Registration<dyn Channel>] =
-    &[Registration::channel::<channel::KafkaChannel>("", "org.apache.flume.channel.kafka.KafkaChannel")];
-
-/// Its sinks.
-#[rustfmt::skip]
-pub const SINKS: &[Registration<dyn Sink>] =
-    &[Registration::sink::<sink::KafkaSink>("", "org.apache.flume.sink.kafka.KafkaSink")];

@@ -259,7 +259,6 @@ impl IntakeBatch {
     /// Moves the events at `indices` (ascending) into a batch of their own.
     pub(crate) fn split_off(&mut self, indices: &[usize]) -> IntakeBatch {
         let mut wanted = indices.iter().copied().peekable();
-        let mut place = 0;
         let mut moved = IntakeBatch {
             shared: self.shared.clone(),
             events: vec![],
@@ -270,7 +269,7 @@ impl IntakeBatch {
         let pairs = std::mem::take(&mut self.events)
             .into_iter()
             .zip(std::mem::take(&mut self.positions));
-        for (event, position) in pairs {
+        for (place, (event, position)) in pairs.enumerate() {
             if wanted.next_if_eq(&place).is_some() {
                 moved.events.push(event);
                 moved.positions.push(position);
@@ -278,7 +277,6 @@ impl IntakeBatch {
                 kept_events.push(event);
                 kept.push(position);
             }
-            place += 1;
         }
         self.events = kept_events;
         self.positions = kept;
