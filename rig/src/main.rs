@@ -42,6 +42,7 @@ fn run(words: &[&str]) -> Result<bool> {
         ["cluster", words @ ..] => hdfs::cluster::run(words),
         // Processes that demonstrations start.
         ["victim", dir, round, take_sync] => file_channel::victim(dir, round, take_sync).map(done),
+        ["watcher", victim] => deploy::watcher(victim).map(done),
         ["load", dir, events] => file_channel::load(dir, events).map(done),
         ["hdfs-client"] => hdfs::client::child(),
         _ => bail!(

@@ -1,6 +1,10 @@
 //! `flume-ng agent`: reads the command line, runs an agent, says what remained.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::{SocketAddr, ToSocketAddrs},
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::Context as _;
 use flume_core::AgentInfo;
@@ -135,7 +139,17 @@ fn monitoring(args: &Args) -> Result<Option<SocketAddr>, Failure> {
         .map_or(Ok(MONITORING_PORT), |text| text.parse());
     let port =
         port.map_err(|_| Failure::Usage("flume.monitoring.port takes a port number".into()))?;
-    Ok(Some(SocketAddr::from(([0, 0, 0, 0], port))))
+    let host = args.properties.get("flume.monitoring.host");
+    let Some(host) = host.filter(|host| !host.is_empty()) else {
+        return Ok(Some(SocketAddr::from(([0, 0, 0, 0], port))));
+    };
+    let found = (host.as_str(), port).to_socket_addrs();
+    let address = found.ok().and_then(|mut addresses| addresses.next());
+    address.map(Some).ok_or_else(|| {
+        Failure::Usage(format!(
+            "flume.monitoring.host takes an address of this host; `{host}` has none"
+        ))
+    })
 }
 
 fn monitoring_type(args: &Args) -> Option<&str> {

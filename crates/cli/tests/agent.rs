@@ -175,10 +175,10 @@ fn metrics_have_flumes_shape_and_more() {
         Some("irc")
     );
     assert_eq!(get(&port, "GET /healthz HTTP/1.1\r\nHost: x").1, "ok\n");
+    // A sink that does not work keeps nobody from sending: the channel is for that.
     let (head, body) = get(&port, "GET /readyz HTTP/1.1\r\nHost: x");
     assert!(
-        head.starts_with("http/1.1 503")
-            && body.contains("sink k2: refused: `irc` is a sink of Flume"),
+        head.starts_with("http/1.1 200") && body == "ready\n",
         "{head} {body}"
     );
     for (request, expected) in [

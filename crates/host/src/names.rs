@@ -53,6 +53,12 @@ pub fn canonical_name(host: &str) -> Option<String> {
     address_of(host).map(canonical_name_of_address)
 }
 
+/// This host's canonical name: what `_HOST` in a principal stands for. The plain name if that has no address.
+pub fn canonical_host_name() -> String {
+    let name = own_name();
+    canonical_name(&name).unwrap_or(name)
+}
+
 fn canonical_name_of_address(address: IpAddr) -> String {
     let leads_back = |name: &String| {
         dns_lookup::lookup_host(name).is_ok_and(|mut found| found.any(|found| found == address))

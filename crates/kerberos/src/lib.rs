@@ -8,7 +8,6 @@
 //! What a service demands of a client (quality of protection, its own principal) does not belong here: that is the
 //! protocol's business, as Hadoop's RPC has it in the crate `hadoop`.
 
-mod blocking;
 pub mod check;
 pub mod gss;
 mod identity;
@@ -18,11 +17,14 @@ mod principal;
 mod session;
 mod user;
 
-pub use blocking::{Stuck, on_thread};
+pub use flume_host::{
+    limited::{Stuck, on_thread},
+    names::canonical_host_name,
+};
 pub use identity::{Identity, IdentityError, IdentityMisfit, IdentityProblem, Login};
 pub use keytab::Keytab;
 pub use login::{Ticket, shown};
-pub use principal::{canonical_host_name, resolve_for, resolve_host};
+pub use principal::{resolve_for, resolve_host};
 pub use session::{KerberosSession, LOGIN_TIMEOUT, SessionTexts};
 pub use user::user_name;
 

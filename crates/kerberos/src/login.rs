@@ -9,7 +9,7 @@ use std::{
 use crate::gss::{GssCredential, GssError, code};
 
 use crate::{
-    IdentityError, IdentityProblem, Keytab, Login, blocking,
+    IdentityError, IdentityProblem, Keytab, Login, Stuck,
     check::{CheckedKeytab, check},
     on_thread,
 };
@@ -65,15 +65,15 @@ fn ask(login: &Login, keytab: &Keytab) -> Result<Ticket, IdentityError> {
     })
 }
 
-fn late(login: &Login, limit: Duration, stuck: blocking::Stuck) -> IdentityError {
+fn late(login: &Login, limit: Duration, stuck: Stuck) -> IdentityError {
     let principal = &login.principal;
     let seconds = limit.as_secs();
     let text = match stuck {
-        blocking::Stuck::Late => format!("the login of {principal} did not end within {seconds} s"),
-        blocking::Stuck::Full => {
+        Stuck::Late => format!("the login of {principal} did not end within {seconds} s"),
+        Stuck::Full => {
             format!("the login of {principal} waits: too many before it have not ended")
         }
-        blocking::Stuck::Failed => {
+        Stuck::Failed => {
             format!("the login of {principal} failed within the Kerberos library")
         }
     };

@@ -1,6 +1,6 @@
 //! `_HOST` in principals, as Hadoop's `SecurityUtil` has it.
 
-use std::net::IpAddr;
+use flume_host::names::{canonical_host_name, canonical_name};
 
 /// What stands for the host.
 const HOST_PLACEHOLDER: &str = "_HOST";
@@ -25,32 +25,6 @@ fn resolve_with(principal: &str, name: impl FnOnce() -> String) -> String {
         }
         _ => principal.to_string(),
     }
-}
-
-/// This host's name in full, as Java's `getCanonicalHostName` finds it: the name of the address of the host's name,
-/// if that name leads back to the address; the address itself otherwise. Blocks.
-pub fn canonical_host_name() -> String {
-    let name = gethostname::gethostname().to_string_lossy().into_owned();
-    canonical_name(&name).unwrap_or(name)
-}
-
-/// The canonical name of a host; `None` if it has no address. Blocks.
-fn canonical_name(host: &str) -> Option<String> {
-    let addresses: Vec<IpAddr> = dns_lookup::lookup_host(host).ok()?.collect();
-    // Java prefers IPv4, too.
-    let address = addresses
-        .iter()
-        .find(|address| address.is_ipv4())
-        .or(addresses.first())?;
-    let full = dns_lookup::lookup_addr(address).ok();
-    let leads_back = |full: &String| {
-        dns_lookup::lookup_host(full)
-            .is_ok_and(|mut addresses| addresses.any(|found| found == *address))
-    };
-    Some(
-        full.filter(leads_back)
-            .unwrap_or_else(|| address.to_string()),
-    )
 }
 
 #[cfg(test)]

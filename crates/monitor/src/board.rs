@@ -204,9 +204,11 @@ impl Board {
         });
     }
 
-    /// The components that are not ready to work, with the reason; one that has done all it had to do is.
+    /// The sources and channels that are not ready to take events, with the reason; one that has done all it had to do
+    /// is ready. Sinks do not count: while they cannot deliver, the channel keeps what the sources take.
     pub fn unready(&self) -> Vec<String> {
         let unready = |entry: &Arc<ComponentEntry>| match entry.state.get().0 {
+            _ if entry.kind == MonitoredKind::Sink => None,
             State::Running | State::Waiting { .. } | State::Stopped => None,
             state => Some(format!("{} {}: {state}", entry.kind.name(), entry.name)),
         };

@@ -1,12 +1,15 @@
 //! From a bare host to a checked service: `provision` twice, everything that can be wrong, both packages.
 
+mod adversary;
 mod cluster;
 mod faults;
 mod host;
+mod hosts;
 mod packages;
 
 use std::path::PathBuf;
 
+pub use adversary::watcher;
 use anyhow::{Context, Result};
 use faults::{TROUBLES, Trouble};
 use flume_cluster::{ADMIN, ADMIN_PASSWORD, Kdc, need};
@@ -62,6 +65,7 @@ type Part = (&'static str, fn() -> Result<Vec<Row>>);
 const PARTS: &[Part] = &[
     ("host", host_and_troubles),
     ("hdfs", cluster::show),
+    ("hosts", || hosts::show(false)),
     ("packages", packages::show),
 ];
 
@@ -81,6 +85,7 @@ pub fn show(report: &mut Report, names: &[&str]) -> Result<()> {
 pub fn slice(report: &mut Report) -> Result<()> {
     rows(report, host_and_troubles()?, false);
     rows(report, cluster::show()?, false);
+    rows(report, hosts::show(true)?, false);
     Ok(())
 }
 
@@ -106,6 +111,7 @@ fn host_and_troubles() -> Result<Vec<Row>> {
     for trouble in TROUBLES {
         rows.push(bench.try_out(trouble)?);
     }
+    rows.extend(adversary::show(&bench)?);
     Ok(rows)
 }
 

@@ -1,8 +1,6 @@
 //! SequenceFile, version 6: records, or blocks of compressed records, between sync markers by which a reader finds its
 //! way into the middle of a file. Written as Hadoop's `SequenceFile.Writer` does.
 
-use std::time::SystemTime;
-
 use flume_core::{Event, EventSerializer};
 
 use super::{Codec, Compressor, WriteFormat, pool::Pool};
@@ -222,9 +220,7 @@ impl WriteFormat {
 /// Milliseconds since 1970: the header `timestamp`, else now.
 fn key(event: &Event) -> Result<i64, String> {
     let Some(timestamp) = event.headers.get("timestamp") else {
-        return Ok(SystemTime::UNIX_EPOCH
-            .elapsed()
-            .map_or(0, |now| now.as_millis() as i64));
+        return Ok(flume_host::clock::now_ms() as i64);
     };
     timestamp
         .parse()

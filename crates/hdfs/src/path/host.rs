@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
+use flume_host::names::LocalHost;
+
 /// What is written of the host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum HostPart {
@@ -29,43 +31,16 @@ impl HostPart {
     }
 }
 
-/// The host, as `java.net.InetAddress` sees it.
-#[derive(Clone, Debug)]
-pub(crate) struct Host {
-    name: String,
-    address: String,
-    full_name: String,
-}
-
-impl Host {
-    /// Asks the system, which may ask a name server: blocks.
-    pub(crate) fn look_up() -> Host {
-        let name = gethostname::gethostname().to_string_lossy().into_owned();
-        let addresses = dns_lookup::lookup_host(&name)
-            .map(Iterator::collect::<Vec<_>>)
-            .unwrap_or_default();
-        // Java prefers IPv4, too.
-        let found = addresses
-            .iter()
-            .find(|address| address.is_ipv4())
-            .or(addresses.first())
-            .copied();
-        let address = found.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
-        let full_name = dns_lookup::lookup_addr(&address)
-            .ok()
-            .filter(|full| full.parse::<IpAddr>().is_err());
-        Host {
-            address: address.to_string(),
-            full_name: full_name.unwrap_or_else(|| name.clone()),
-            name,
-        }
-    }
-
-    pub(super) fn part(&self, part: HostPart) -> &str {
-        match part {
-            HostPart::Name => &self.name,
-            HostPart::Address => &self.address,
-            HostPart::FullName => &self.full_name,
+impl HostPart {
+    /// What is written for it.
+    pub(super) fn text(self, host: &LocalHost) -> String {
+        match self {
+            HostPart::Name => host.name.clone(),
+            HostPart::Address => {
+                let address = host.address.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
+                address.to_string()
+            }
+            HostPart::FullName => host.canonical_name.clone(),
         }
     }
 }

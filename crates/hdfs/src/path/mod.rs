@@ -8,9 +8,10 @@ mod time;
 mod zone;
 
 use flume_core::{Event, config::Choice};
+use flume_host::names::LocalHost;
 use jiff::Timestamp;
 
-pub(crate) use host::{Host, HostPart};
+pub(crate) use host::HostPart;
 use time::TimeText;
 pub(crate) use time::{Clock, RoundUnit, Rounding};
 pub(crate) use zone::Zone;
@@ -108,10 +109,10 @@ impl Template {
     }
 
     /// Fills in the host.
-    pub(crate) fn fill_in(&mut self, host: &Host) {
+    pub(crate) fn fill_in(&mut self, host: &LocalHost) {
         for segment in std::mem::take(&mut self.segments) {
             match segment {
-                Segment::Host(part) => self.push_text(host.part(part)),
+                Segment::Host(part) => self.push_text(&part.text(host)),
                 Segment::Text(text) => self.push_text(&text),
                 other => self.segments.push(other),
             }

@@ -195,7 +195,7 @@ fn times_before_1970_are_rounded_down() {
 fn the_host_is_filled_in() {
     let mut template = Template::parse("/%[LocalHost]/%[ip]/%[fqdn]", HeaderValues::Path).unwrap();
     assert_eq!(template.host_parts().count(), 3);
-    template.fill_in(&Host::look_up());
+    template.fill_in(&flume_host::names::LocalHost::look_up());
     let text = template.constant().unwrap();
     assert!(
         text.split('/').skip(1).all(|part| !part.is_empty()),

@@ -1,11 +1,9 @@
 //! One directory and prefix: the file that its events go into, and when that file is complete.
 
-use std::{
-    sync::atomic::Ordering::Relaxed,
-    time::{Duration, SystemTime},
-};
+use std::{sync::atomic::Ordering::Relaxed, time::Duration};
 
 use flume_core::{Cause, Event};
+use flume_host::clock::now_ms;
 use tokio::time::Instant;
 
 use super::{
@@ -73,9 +71,7 @@ pub(super) struct Taken {
 
 impl Bucket {
     pub(super) fn new(key: &str, directory: String, prefix: String, shared: &Shared) -> Self {
-        let now = SystemTime::UNIX_EPOCH
-            .elapsed()
-            .map_or(0, |now| now.as_millis() as u64);
+        let now = now_ms();
         Bucket {
             key: key.into(),
             directory,
@@ -265,10 +261,7 @@ impl Bucket {
                     } else {
                         shared.finished(&names)
                     }
-                    let now = SystemTime::UNIX_EPOCH
-                        .elapsed()
-                        .map_or(0, |now| now.as_millis() as u64);
-                    self.next = now.max(self.next) + 1;
+                    self.next = now_ms().max(self.next) + 1;
                 }
                 // Nothing is there, unless an earlier call of this name has made it.
                 Err(error) if error.kind.is_refusal() && !self.doubtful => {

@@ -13,16 +13,19 @@
 
 use std::{
     collections::BTreeMap,
-    fs::{self, File, TryLockError},
-    io::{self, ErrorKind, Write},
+    fs::{self, File},
+    io::{self, ErrorKind},
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
 };
 
+use flume_host::{lock::FileLock, replace::replace};
 use parking_lot::Mutex;
 
 /// A journal is written anew when it is larger than this and than what is unfinished.
 const COMPACT_BYTES: u64 = 1 << 20;
+/// It says what to rename and remove: nobody else has a say in it.
+const MODE: u32 = 0o640;
 
 /// The names of a file.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -40,7 +43,7 @@ pub(crate) type Unfinished = BTreeMap<(String, String), String>;
 pub(crate) struct Journal {
     path: PathBuf,
     /// Locked as long as the journal is open.
-    _lock: File,
+    _lock: FileLock,
     inner: Mutex<Inner>,
 }
 
@@ -61,8 +64,9 @@ impl Journal {
         if let Some(directory) = path.parent() {
             fs::create_dir_all(directory)?;
         }
-        let locked = File::create(path.with_extension("lock"))?;
-        lock(&locked)?;
+        let lock = FileLock::try_acquire(&path.with_extension("lock"))?.ok_or_else(|| {
+            io::Error::other("another agent, or this sink's predecessor, has it open")
+        })?;
         let unfinished = match fs::read(path) {
             Ok(bytes) => parse(&bytes),
             Err(error) if error.kind() == ErrorKind::NotFound => Unfinished::new(),
@@ -78,7 +82,7 @@ impl Journal {
         };
         Ok(Journal {
             path: path.into(),
-            _lock: locked,
+            _lock: lock,
             inner: Mutex::new(inner),
         })
     }
@@ -160,12 +164,7 @@ impl Inner {
 
 /// Puts a file of these lines in the place of the journal; the open file, and its bytes.
 fn write_anew(path: &Path, lines: &str) -> io::Result<(File, u64)> {
-    let fresh = path.with_extension("new");
-    let mut file = File::create(&fresh)?;
-    file.write_all(lines.as_bytes())?;
-    file.sync_data()?;
-    fs::rename(&fresh, path)?;
-    Ok((file, lines.len() as u64))
+    Ok((replace(path, lines.as_bytes(), MODE)?, lines.len() as u64))
 }
 
 fn lines(unfinished: &Unfinished) -> String {
@@ -173,15 +172,6 @@ fn lines(unfinished: &Unfinished) -> String {
         line(&["+", file_system, in_use, target])
     };
     unfinished.iter().map(begun).collect()
-}
-
-fn lock(file: &File) -> io::Result<()> {
-    file.try_lock().map_err(|error| match error {
-        TryLockError::WouldBlock => {
-            io::Error::other("another agent, or this sink's predecessor, has it open")
-        }
-        TryLockError::Error(error) => error,
-    })
 }
 
 fn line(fields: &[&str]) -> String {
@@ -233,7 +223,7 @@ fn unescape(field: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::io::{Seek, SeekFrom};
+    use std::io::{Seek, SeekFrom, Write};
 
     use super::*;
 

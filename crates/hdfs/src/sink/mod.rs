@@ -37,11 +37,12 @@ use self::{
     journal::{Journal, Names},
     shared::{Counters, Shared},
 };
-use crate::{formats::Format, path::Host};
+use crate::formats::Format;
 use flume_hadoop::{
     Admission,
     fs::{FileSystem, FsError, FsErrorKind, bounded, connect},
 };
+use flume_host::names::LocalHost;
 
 /// How long a batch may wait to fill: large batches make few flushes.
 const LINGER: Duration = Duration::from_secs(1);
@@ -283,7 +284,7 @@ impl HdfsSink {
             return Ok(());
         }
         let failed = SinkError::at("look up this host's name for hdfs.path");
-        let host = match timeout(HOST_TIMEOUT, spawn_blocking(Host::look_up)).await {
+        let host = match timeout(HOST_TIMEOUT, spawn_blocking(LocalHost::look_up)).await {
             Ok(Ok(host)) => host,
             Ok(Err(error)) => {
                 return Err(failed(Box::<dyn std::error::Error + Send + Sync>::from(
