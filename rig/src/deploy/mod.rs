@@ -85,7 +85,6 @@ pub fn show(report: &mut Report, names: &[&str]) -> Result<()> {
 pub fn slice(report: &mut Report) -> Result<()> {
     rows(report, host_and_troubles()?, false);
     rows(report, cluster::show()?, false);
-    rows(report, hosts::show(true)?, false);
     Ok(())
 }
 
