@@ -12,8 +12,9 @@ const EDGES: &[(&str, &[&str])] = &[
     ("flume-runtime", &["flume-conf", "flume-core"]),
     (
         "flume-components",
-        &["flume-core", "flume-host", "flume-wire"],
+        &["flume-core", "flume-host", "flume-java", "flume-wire"],
     ),
+    ("flume-java", &["flume-core"]),
     ("flume-wire", &["flume-core"]),
     ("flume-host", &[]),
     ("flume-file-channel", &["flume-core", "flume-host"]),

@@ -1,7 +1,5 @@
 //! The components that need nothing beyond the standard library and tokio.
 
-mod charset;
-
 mod channels;
 mod interceptors;
 mod processors;
@@ -11,6 +9,7 @@ mod sinks;
 mod sources;
 
 use flume_core::Registry;
+use flume_java::charset;
 
 /// Every component in this crate.
 pub static REGISTRY: Registry = Registry {

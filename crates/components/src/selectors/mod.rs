@@ -1,5 +1,6 @@
 //! Selectors. To add one: write its file, then add its two lines here.
 
+mod load_balancing;
 mod multiplexing;
 mod replicating;
 
@@ -10,6 +11,7 @@ use flume_core::{BuildError, ChannelSelector, Context, Registration};
 pub(crate) const SELECTORS: &[Registration<dyn ChannelSelector>] = &[
     Registration::selector::<replicating::ReplicatingSelector>("replicating", "org.apache.flume.channel.ReplicatingChannelSelector"),
     Registration::selector::<multiplexing::MultiplexingSelector>("multiplexing", "org.apache.flume.channel.MultiplexingChannelSelector"),
+    Registration::selector::<load_balancing::LoadBalancingSelector>("load_balancing", "org.apache.flume.channel.LoadBalancingChannelSelector"),
 ];
 
 /// The places of the channels that `names`, separated by spaces, stands for.
