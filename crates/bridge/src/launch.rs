@@ -4,9 +4,8 @@ use std::{
     collections::BTreeMap,
     ffi::OsString,
     fs,
-    os::unix::process::CommandExt,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::Child,
     sync::OnceLock,
 };
 
@@ -139,23 +138,14 @@ pub(crate) fn start() -> Result<Child, HostError> {
         environment = environment.with("FLUME_HOST_PLUGINS", plugins);
     }
     let conf = options.conf.unwrap_or_default();
-    let properties = options
-        .properties
-        .iter()
-        .map(|(key, value)| format!("-D{key}={value}"));
-    Command::new("/bin/sh")
-        .args(["-c", SCRIPT, "flume-jvm"])
-        .arg(conf)
-        .args(logging_properties())
-        .args(properties)
-        .args(options.options)
-        .env_clear()
-        .envs(environment.iter())
-        .process_group(0)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
+    let properties = options.properties.iter();
+    let properties = properties.map(|(key, value)| format!("-D{key}={value}").into());
+    let mut arguments: Vec<OsString> = vec!["-c".into(), SCRIPT.into(), "flume-jvm".into()];
+    arguments.push(conf.into());
+    arguments.extend(logging_properties().map(OsString::from));
+    arguments.extend(properties);
+    arguments.extend(options.options.into_iter().map(OsString::from));
+    child::spawn_piped("/bin/sh", &arguments, &environment)
         .map_err(|error| HostError::Gone(format!("failed to start /bin/sh for a JVM: {error}")))
 }
 

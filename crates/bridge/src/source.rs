@@ -36,7 +36,6 @@ impl<C: WorkerConfig> Source for ForeignSource<C> {
         let title = &self.worker.title;
         let opened = self.worker.open().await;
         let lane = opened.map_err(SourceError::at(format!("start {title}")))?;
-        cx.ready(None);
         let served = serve(lane, cx).await;
         served.map_err(SourceError::at(format!("run {title}")))
     }
@@ -85,6 +84,10 @@ fn take_put(
 ) -> Result<(), HostError> {
     match frame.kind {
         FrameKind::Put => {}
+        FrameKind::Ok => {
+            cx.ready(None);
+            return Ok(());
+        }
         FrameKind::Failed => return Err(HostError::Component(frame.text()?.to_string())),
         other => return Err(HostError::Protocol(format!("{other:?} from a source"))),
     }

@@ -1,18 +1,11 @@
 //! What components in other processes have in common: who runs them, as what, and how they begin and end.
 
-use std::{
-    collections::BTreeMap,
-    num::NonZeroUsize,
-    os::unix::process::CommandExt,
-    process::{Command, Stdio},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, num::NonZeroUsize, sync::Arc, time::Duration};
 
 use flume_core::{
     BuildError, Config, Context, config::Prefix, foreign::ForeignConfig, props::did_you_mean,
 };
-use flume_host::environment::Environment;
+use flume_host::{child, environment::Environment};
 
 use crate::{
     connection::{BlockingLane, HostConnection, HostError, Lane},
@@ -110,7 +103,7 @@ fn short_name(cx: &Context) -> String {
 }
 
 impl Worker {
-    /// Makes the component and starts it.
+    /// Makes the component and starts it. A source answers OK later, when it has started.
     ///
     /// # Errors
     /// There is no process, or the component fails.
@@ -123,7 +116,12 @@ impl Worker {
         let opened = lane.ask(request, FrameKind::Opened).await?;
         self.look_for_typos(opened);
         let start = lane.frame(FrameKind::Start);
-        lane.ask(start, FrameKind::Ok).await?;
+        if self.kind == WorkerKind::Source {
+            // Its first events may come before it says that it has started.
+            lane.send(start);
+        } else {
+            lane.ask(start, FrameKind::Ok).await?;
+        }
         Ok(lane)
     }
 
@@ -185,16 +183,7 @@ fn start_process(words: &[String]) -> Result<Arc<HostConnection>, HostError> {
     let (program, arguments) = words
         .split_first()
         .ok_or_else(|| HostError::Gone("there is no command".into()))?;
-    let environment = Environment::without_secrets();
-    let child = Command::new(program)
-        .args(arguments)
-        .env_clear()
-        .envs(environment.iter())
-        .process_group(0)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
+    let child = child::spawn_piped(program, arguments, &Environment::without_secrets())
         .map_err(|error| HostError::Gone(format!("failed to start {program}: {error}")))?;
     HostConnection::start(program, child)
 }

@@ -17,6 +17,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("flume-java", &["flume-core"]),
     ("flume-wire", &["flume-core"]),
     ("flume-host", &[]),
+    ("flume-bridge", &["flume-core", "flume-host"]),
     ("flume-file-channel", &["flume-core", "flume-host"]),
     ("flume-kerberos", &["flume-core"]),
     ("flume-hadoop", &["flume-core", "flume-kerberos"]),
@@ -28,6 +29,7 @@ const EDGES: &[(&str, &[&str])] = &[
     (
         "flume-ng",
         &[
+            "flume-bridge",
             "flume-components",
             "flume-conf",
             "flume-core",

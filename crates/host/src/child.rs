@@ -186,6 +186,27 @@ impl Program {
     }
 }
 
+/// Starts a program that lives beside this one and talks to it through pipes: its three standard streams. It leads a
+/// process group of its own, see [`kill_group`].
+///
+/// # Errors
+/// It could not be started.
+pub fn spawn_piped<A: AsRef<OsStr>>(
+    program: impl AsRef<OsStr>,
+    arguments: &[A],
+    environment: &Environment,
+) -> io::Result<Child> {
+    Command::new(program)
+        .args(arguments)
+        .env_clear()
+        .envs(environment.iter())
+        .process_group(0)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+}
+
 enum WaitEnd {
     Ended(ExitStatus),
     Late,
