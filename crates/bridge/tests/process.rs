@@ -127,7 +127,7 @@ async fn events_of_a_source_reach_the_channel() {
     let taken = source.take(3).await;
     let bodies: Vec<_> = taken.iter().map(|event| &event.body[..]).collect();
     assert_eq!(bodies, [b"0", b"1", b"2"]);
-    tokio::time::timeout(Duration::from_secs(60), source.stop())
+    let _ = tokio::time::timeout(Duration::from_secs(60), source.stop())
         .await
         .unwrap();
 }
