@@ -12,6 +12,7 @@ use crate::{
     configuration::Files,
     logging,
     outcome::{ExitCode, Failure},
+    process::guard_memory,
     state_dir,
 };
 
@@ -34,11 +35,13 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     if let (true, Some(text)) = (options.strict, &no_monitoring) {
         return Err(Failure::Usage(text.clone()));
     }
+    guard_memory();
+    let state_dir = state_dir::claim(args.get("state-dir"), name)?;
     logging::start(&args.properties).context("failed to open the log file")?;
     let info = Arc::new(AgentInfo {
         name: name.into(),
         conf_dir: args.get("conf").map(Into::into),
-        state_dir: state_dir::of_agent(args.get("state-dir"), name),
+        state_dir,
     });
     flume_bridge::set_java_options(java_options(args, info.state_dir.clone()));
     if let Some(text) = no_monitoring {

@@ -11,6 +11,8 @@ pub(crate) static REGISTRY: Registry = Registry {
         &flume_bridge::REGISTRY,
         &flume_file_channel::REGISTRY,
         &flume_hdfs::REGISTRY,
+        #[cfg(feature = "kafka")]
+        &flume_kafka::REGISTRY,
     ],
     known: KNOWN,
     ..Registry::EMPTY
