@@ -9,7 +9,7 @@ use std::{
     sync::OnceLock,
 };
 
-use flume_core::foreign::Hosting;
+use flume_core::{foreign::Hosting, secrets::is_secret_name};
 use flume_host::{child, environment::Environment, replace};
 
 use crate::connection::HostError;
@@ -128,7 +128,7 @@ pub(crate) fn start() -> Result<Child, HostError> {
         .map_err(|remedy| HostError::Gone(remedy.clone()))?;
     let options = OPTIONS.get().cloned().unwrap_or_default();
     let jar = write_jar(&options.state_dir)?;
-    let mut environment = Environment::without_secrets()
+    let mut environment = Environment::without(is_secret_name)
         .with("FLUME_HOST_HOME", home.as_os_str())
         .with("FLUME_HOST_JAR", jar.as_os_str());
     if let Some(class_path) = &options.class_path {

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, num::NonZeroUsize, sync::Arc, time::Duration};
 
 use flume_core::{
     BuildError, Config, Context, config::Prefix, foreign::ForeignConfig, props::did_you_mean,
+    secrets::is_secret_name,
 };
 use flume_host::{child, environment::Environment};
 
@@ -183,7 +184,7 @@ fn start_process(words: &[String]) -> Result<Arc<HostConnection>, HostError> {
     let (program, arguments) = words
         .split_first()
         .ok_or_else(|| HostError::Gone("there is no command".into()))?;
-    let child = child::spawn_piped(program, arguments, &Environment::without_secrets())
+    let child = child::spawn_piped(program, arguments, &Environment::without(is_secret_name))
         .map_err(|error| HostError::Gone(format!("failed to start {program}: {error}")))?;
     HostConnection::start(program, child)
 }

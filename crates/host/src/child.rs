@@ -309,7 +309,7 @@ fn wait_until(
 ///
 /// # Errors
 /// The child cannot be waited for.
-fn kill_group(child: &mut Child) -> io::Result<()> {
+pub fn kill_group(child: &mut Child) -> io::Result<()> {
     // An error means that all of it has ended.
     let _ = kill_process_group(Pid::from_child(child), Signal::KILL);
     child.wait().map(drop)
