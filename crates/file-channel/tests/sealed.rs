@@ -13,7 +13,7 @@ const REGISTRY: Registry = Registry {
     channels: &[flume_file_channel::CHANNELS],
     ..flume_components::REGISTRY
 };
-const STORE: &[u8] = include_bytes!("data/keys.jceks");
+const STORE: &[u8] = include_bytes!("../../keystore/tests/data/keys.jceks");
 const ENCRYPTION: &str = "
 encryption.keyProvider = JCEKSFILE
 encryption.keyProvider.keyStoreFile = @DIR@/keys.jceks

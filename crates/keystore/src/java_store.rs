@@ -8,13 +8,13 @@
 use std::collections::BTreeMap;
 
 use cbc::cipher::{BlockModeDecrypt, KeyIvInit, block_padding::Pkcs7};
-use flume_core::config::Secret;
 use md5::Md5;
 use sha1::{Digest, Sha1};
 use zeroize::Zeroizing;
 
-use super::{
-    input::{Input, Malformed},
+use crate::{
+    KeyStoreError, SecretKey,
+    java_input::{Input, Malformed},
     java_object::JavaObject,
 };
 
@@ -25,7 +25,7 @@ const DIGEST_BYTES: usize = 20;
 const WHITENER: &[u8] = b"Mighty Aphrodite";
 const ALGORITHM: &str = "PBEWithMD5AndTripleDES";
 /// As Java; more would be an attempt to keep us busy.
-const MOST_ITERATIONS: u32 = 5_000_000;
+const MAX_ITERATIONS: u32 = 5_000_000;
 
 const PRIVATE_KEY: u32 = 1;
 const CERTIFICATE: u32 = 2;
@@ -33,72 +33,25 @@ const SECRET_KEY: u32 = 3;
 
 /// A key store that was read and found whole. Its keys are still sealed.
 pub struct KeyStore {
-    entries: BTreeMap<String, Entry>,
+    entries: BTreeMap<String, StoreEntry>,
 }
 
 /// What an alias stands for.
-enum Entry {
-    Secret(Sealed),
+enum StoreEntry {
+    Secret(SealedSecret),
     /// A private key or a certificate.
     Other,
 }
 
-struct Sealed {
+struct SealedSecret {
     salt: [u8; 8],
     iterations: u32,
     content: Vec<u8>,
 }
 
-/// A key as it came out of a store.
-pub struct SecretKey {
-    /// Its algorithm as Java names it: `AES`.
-    pub algorithm: String,
-    /// Its bytes.
-    pub bytes: Zeroizing<Vec<u8>>,
-}
-
-/// Why a key store or a key in it cannot be read.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub enum KeyStoreError {
-    /// Another kind of file.
-    #[error("not a JCEKS key store; `keytool -genseckey -storetype JCEKS` makes one")]
-    Foreign,
-    /// A key store that cannot hold secret keys.
-    #[error(
-        "a JKS key store, which holds no secret keys; `keytool -genseckey -storetype JCEKS` makes a JCEKS one"
-    )]
-    Jks,
-    /// The digest at the end does not fit.
-    #[error("the key store's password is wrong, or the file is damaged")]
-    Digest,
-    /// The digest fits and the content is not understood.
-    #[error("the key store is malformed: {0}")]
-    Malformed(&'static str),
-    /// No such alias.
-    #[error("the key store has no key `{alias}`; it has {known}")]
-    Missing {
-        /// What was asked for.
-        alias: String,
-        /// What there is.
-        known: String,
-    },
-    /// A private key or a certificate.
-    #[error("`{0}` is not a secret key")]
-    NotSecret(String),
-    /// The key did not open.
-    #[error("the password of key `{0}` is wrong")]
-    Password(String),
-}
-
-impl From<Malformed> for KeyStoreError {
-    fn from(Malformed(what): Malformed) -> Self {
-        KeyStoreError::Malformed(what)
-    }
-}
-
 impl KeyStore {
     /// Reads a whole file and checks it against the password of the store.
-    pub fn read(bytes: &[u8], password: &Secret) -> Result<Self, KeyStoreError> {
+    pub fn read(bytes: &[u8], password: &str) -> Result<Self, KeyStoreError> {
         match Input(bytes).u32() {
             Ok(MAGIC) => {}
             Ok(MAGIC_OF_JKS) => return Err(KeyStoreError::Jks),
@@ -109,7 +62,6 @@ impl KeyStore {
             .ok_or(KeyStoreError::Malformed("it is too short"))?;
         let mut sum = Sha1::new();
         password
-            .0
             .encode_utf16()
             .for_each(|unit| sum.update(unit.to_be_bytes()));
         sum.update(WHITENER);
@@ -129,7 +81,7 @@ impl KeyStore {
             // Java compares aliases without case, and stores them so.
             let alias = input.text()?.to_lowercase();
             input.take(8)?;
-            entries.insert(alias, Entry::read(kind, version, &mut input)?);
+            entries.insert(alias, StoreEntry::read(kind, version, &mut input)?);
         }
         if !input.0.is_empty() {
             return Err(KeyStoreError::Malformed(
@@ -140,15 +92,15 @@ impl KeyStore {
     }
 
     /// Opens the secret key `alias` with its password.
-    pub fn secret(&self, alias: &str, password: &Secret) -> Result<SecretKey, KeyStoreError> {
+    pub fn secret(&self, alias: &str, password: &str) -> Result<SecretKey, KeyStoreError> {
         match self.entries.get(&alias.to_lowercase()) {
-            Some(Entry::Secret(sealed)) => sealed.open(alias, password),
-            Some(Entry::Other) => Err(KeyStoreError::NotSecret(alias.into())),
+            Some(StoreEntry::Secret(sealed)) => sealed.open(alias, password),
+            Some(StoreEntry::Other) => Err(KeyStoreError::NotSecret(alias.into())),
             None => {
                 let secrets = self
                     .entries
                     .iter()
-                    .filter(|(_, entry)| matches!(entry, Entry::Secret(_)));
+                    .filter(|(_, entry)| matches!(entry, StoreEntry::Secret(_)));
                 let known: Vec<_> = secrets.map(|(alias, _)| format!("`{alias}`")).collect();
                 let known = if known.is_empty() {
                     "none".into()
@@ -164,7 +116,7 @@ impl KeyStore {
     }
 }
 
-impl Entry {
+impl StoreEntry {
     fn read(kind: u32, version: u32, input: &mut Input<'_>) -> Result<Self, Malformed> {
         match kind {
             PRIVATE_KEY => {
@@ -173,13 +125,13 @@ impl Entry {
                 for _ in 0..input.u32()? {
                     skip_certificate(version, input)?;
                 }
-                Ok(Entry::Other)
+                Ok(StoreEntry::Other)
             }
             CERTIFICATE => {
                 skip_certificate(version, input)?;
-                Ok(Entry::Other)
+                Ok(StoreEntry::Other)
             }
-            SECRET_KEY => Sealed::read(input).map(Entry::Secret),
+            SECRET_KEY => SealedSecret::read(input).map(StoreEntry::Secret),
             _ => Err(Malformed("an entry of an unknown kind")),
         }
     }
@@ -193,7 +145,7 @@ fn skip_certificate(version: u32, input: &mut Input<'_>) -> Result<(), Malformed
     input.take(length).map(drop)
 }
 
-impl Sealed {
+impl SealedSecret {
     fn read(input: &mut Input<'_>) -> Result<Self, Malformed> {
         let object = JavaObject::read(input)?;
         if object.text("sealAlg") != Some(ALGORITHM) {
@@ -206,14 +158,14 @@ impl Sealed {
         let content = object
             .bytes("encryptedContent")
             .ok_or(Malformed("a sealed key without content"))?;
-        Ok(Sealed {
+        Ok(SealedSecret {
             salt,
             iterations,
             content: content.into(),
         })
     }
 
-    fn open(&self, alias: &str, password: &Secret) -> Result<SecretKey, KeyStoreError> {
+    fn open(&self, alias: &str, password: &str) -> Result<SecretKey, KeyStoreError> {
         let wrong = || KeyStoreError::Password(alias.into());
         let mut content = Zeroizing::new(self.content.clone());
         let plain = self.decrypt(password, &mut content).ok_or_else(wrong)?;
@@ -234,8 +186,8 @@ impl Sealed {
         })
     }
 
-    fn decrypt<'c>(&self, password: &Secret, content: &'c mut [u8]) -> Option<&'c [u8]> {
-        let derived = derive(&password.0, self.salt, self.iterations)?;
+    fn decrypt<'c>(&self, password: &str, content: &'c mut [u8]) -> Option<&'c [u8]> {
+        let derived = derive(password, self.salt, self.iterations)?;
         let (key, vector) = derived.split_at(24);
         let cipher = cbc::Decryptor::<des::TdesEde3>::new_from_slices(key, vector).ok()?;
         cipher.decrypt_padded::<Pkcs7>(content).ok()
@@ -268,7 +220,7 @@ fn read_parameters(der: &[u8]) -> Result<([u8; 8], u32), Malformed> {
     let iterations = digits
         .iter()
         .fold(0, |number, digit| number << 8 | u32::from(*digit));
-    if !(1..=MOST_ITERATIONS).contains(&iterations) {
+    if !(1..=MAX_ITERATIONS).contains(&iterations) {
         return Err(Malformed(
             "a sealed key asks for more than 5 million iterations",
         ));
@@ -321,14 +273,14 @@ mod tests {
             ),
         ];
         for (salt, content) in cases {
-            let sealed = Sealed {
+            let sealed = SealedSecret {
                 salt,
                 iterations: 10,
                 content: content.into(),
             };
             let mut content = sealed.content.clone();
             assert_eq!(
-                sealed.decrypt(&Secret("secret".into()), &mut content),
+                sealed.decrypt("secret", &mut content),
                 Some(&b"hello"[..]),
                 "{salt:?}"
             );
