@@ -8,6 +8,6 @@ use sha1::{Digest, Sha1};
 fuzz_target!(|entries: &[u8]| {
     let content = [b"\xce\xce\xce\xce\0\0\0\x02".as_slice(), entries].concat();
     let sum = Sha1::new().chain_update(b"\0pMighty Aphrodite").chain_update(&content).finalize();
-    let _ = KeyStore::read(&[content.as_slice(), &sum].concat(), "p");
-    let _ = KeyStore::read(entries, "p");
+    let _ = KeyStore::read(&[content.as_slice(), &sum].concat(), Some("p"));
+    let _ = KeyStore::read(entries, Some("p"));
 });

@@ -202,7 +202,8 @@ impl Encryption {
             cause,
         };
         let store_password = read_password(&self.store_password)?;
-        let store = KeyStore::read(&read(&self.store)?, &store_password.0).map_err(in_store)?;
+        let store =
+            KeyStore::read(&read(&self.store)?, Some(&store_password.0)).map_err(in_store)?;
         let mut keys = BTreeMap::new();
         for (alias, password_file) in &self.keys {
             let own = password_file.as_deref().map(read_password).transpose()?;
