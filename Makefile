@@ -27,10 +27,10 @@ bench: setup
 	$(CARGO) build --locked --release -p flume-ng -p flume-rig
 	$(TARGET)/release/flume-rig bench
 
-# Every claim, run: ITEM value want PASS|FAIL.
+# Every claim, run: ITEM value want PASS|FAIL; CLAIMS="flows deploy" for some of them.
 show: setup
 	$(CARGO) build --locked --release -p flume-ng -p flume-rig
-	$(TARGET)/release/flume-rig show
+	$(TARGET)/release/flume-rig show $(CLAIMS)
 
 soak: setup
 	$(CARGO) build --locked --release -p flume-ng -p flume-rig

@@ -293,3 +293,13 @@ fn get(port: u16, path: &str) -> Result<String> {
     ensure!(head.contains(" 200 "), "{head}");
     Ok(body.into())
 }
+
+/// Resident memory of a process.
+pub fn resident_mib(pid: u32) -> Result<f64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let kib = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))
+        .context("no VmRSS")?;
+    Ok(kib.trim().trim_end_matches("kB").trim().parse::<f64>()? / 1024.0)
+}

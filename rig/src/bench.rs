@@ -14,8 +14,9 @@ use std::{
 use anyhow::Result;
 
 use crate::{
-    agents::{Maker, Running, configuration, install_java},
-    netcat,
+    agents::{Maker, Running, configuration, install_java, scratch},
+    file_channel, netcat,
+    report::Report,
 };
 
 /// What is measured.
@@ -226,6 +227,19 @@ pub struct Effort {
     pub measured: Duration,
 }
 
+/// Figures to publish.
+pub const FULL: Effort = Effort {
+    rounds: 3,
+    warm_up: Duration::from_secs(5),
+    measured: Duration::from_secs(6),
+};
+/// A first look.
+pub const SHORT: Effort = Effort {
+    rounds: 1,
+    warm_up: Duration::from_secs(2),
+    measured: Duration::from_secs(2),
+};
+
 /// One run.
 #[derive(Clone, Copy, Debug)]
 pub struct Figures {
@@ -245,8 +259,50 @@ pub struct Row {
     pub java: Option<Figures>,
 }
 
+/// Judges each flow against what is claimed of it.
+pub fn show(report: &mut Report, effort: &Effort) -> Result<()> {
+    for row in run(effort)? {
+        let Some(java) = row.java else { continue };
+        let name = row.name;
+        let claims = row.claims;
+        report.at_least(
+            &format!("{name}: events/s against Java"),
+            row.ours.rate / java.rate,
+            claims.rate,
+        );
+        if let Some(most) = claims.cpu {
+            report.at_most(
+                &format!("{name}: CPU per event against Java"),
+                row.ours.cpu / java.cpu,
+                most,
+            );
+        }
+        report.at_most(
+            &format!("{name}: memory against Java"),
+            row.ours.rss / java.rss,
+            claims.memory,
+        );
+    }
+    let (ours, _) = start_up(5)?;
+    report.at_most("exec to open port, ms", ours, 50.0);
+    Ok(())
+}
+
+/// Two flows that are printed, not judged: the machine may be busy.
+pub fn slice(_: &mut Report) -> Result<()> {
+    run_some(&SHORT, &["memory, batch 100", "netcat, 1 client"]).map(drop)
+}
+
+/// All flows, the start, and the file channel beside the machine's own ceiling; not judged.
+pub fn everything() -> Result<()> {
+    run(&FULL)?;
+    let (ours, java) = start_up(5)?;
+    println!("exec to open port: {ours:.0} ms, Java {java:.0} ms");
+    file_channel::bench(&scratch()?)
+}
+
 /// Measures everything and prints a row each.
-pub fn run(effort: &Effort) -> Result<Vec<Row>> {
+fn run(effort: &Effort) -> Result<Vec<Row>> {
     run_some(
         effort,
         &FLOWS.iter().map(|flow| flow.name).collect::<Vec<_>>(),
@@ -289,7 +345,7 @@ pub fn run_some(effort: &Effort, names: &[&str]) -> Result<Vec<Row>> {
 }
 
 /// Milliseconds from exec to open port: ours, Java's; medians.
-pub fn start_up(rounds: usize) -> Result<(f64, f64)> {
+fn start_up(rounds: usize) -> Result<(f64, f64)> {
     let text = configuration("netcat.conf")?;
     let mut times = [vec![], vec![]];
     for _ in 0..rounds {

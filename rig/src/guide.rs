@@ -4,16 +4,72 @@ use std::{
     fs,
     path::Path,
     process::{Command, Stdio},
+    time::Instant,
 };
 
 use anyhow::{Context, Result, ensure};
 
-use crate::agents::target;
+use crate::{
+    agents::{root, target},
+    report::Report,
+};
 
 const GUIDE: &str = "docs/adding-a-component.md";
 
+/// Who follows the guide has a component that the program describes, and has touched two source files.
+pub fn show(report: &mut Report) -> Result<()> {
+    let Followed { page, touched } = follow(&root())?;
+    let described = page.contains("`batchSize`") && page.contains("`maxBytes`");
+    report.row(
+        "a sink added as the guide says, described",
+        described,
+        "true",
+        described,
+    );
+    let item = "source files touched to add a sink";
+    report.row(item, touched.len(), "2", touched.len() == 2);
+    Ok(())
+}
+
+/// How long a release build takes if nothing was built before; its dependencies are downloaded already.
+pub fn cold_build(report: &mut Report) -> Result<()> {
+    let directory = tempfile::tempdir_in(target())?;
+    let start = Instant::now();
+    let status = Command::new("cargo")
+        .args([
+            "build",
+            "--locked",
+            "--release",
+            "--quiet",
+            "-p",
+            "flume-ng",
+        ])
+        .env("CARGO_TARGET_DIR", directory.path())
+        .current_dir(root())
+        .status()?;
+    println!(
+        "cold build of the program: {:.0} s",
+        start.elapsed().as_secs_f64()
+    );
+    report.row(
+        "the program builds",
+        status.success(),
+        "true",
+        status.success(),
+    );
+    Ok(())
+}
+
+/// What came of following the guide.
+struct Followed {
+    /// What the program says of the new component.
+    page: String,
+    /// Source files that differ from the project's.
+    touched: Vec<String>,
+}
+
 /// Writes the file of step 1, adds the two lines of step 2, runs the first command of step 3: what that prints.
-pub fn follow(root: &Path) -> Result<String> {
+fn follow(root: &Path) -> Result<Followed> {
     let guide = fs::read_to_string(root.join(GUIDE))?;
     let [file, module, row] = blocks(&guide)?;
     let [new, table] = paths(&guide)?;
@@ -39,7 +95,21 @@ pub fn follow(root: &Path) -> Result<String> {
         output.status.success(),
         "`cargo {command}` failed in a copy that follows {GUIDE}"
     );
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    Ok(Followed {
+        page: String::from_utf8_lossy(&output.stdout).into_owned(),
+        touched: differing(root, copy.path())?,
+    })
+}
+
+/// Rust files of a copy of the project that are new or changed.
+fn differing(root: &Path, copy: &Path) -> Result<Vec<String>> {
+    let output = Command::new("git")
+        .args(["diff", "--no-index", "--name-only", "--"])
+        .args([root.join("crates"), copy.join("crates")])
+        .output()?;
+    let names = String::from_utf8(output.stdout)?;
+    let rust = names.lines().filter(|name| name.ends_with(".rs"));
+    Ok(rust.map(str::to_string).collect())
 }
 
 /// The first three pieces of Rust: the file, its `mod` line, its row.

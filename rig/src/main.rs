@@ -1,26 +1,18 @@
-//! `flume-rig bench|show|soak|slice|formats|hdfs|file-channel|deploy`: measurements and
-//! demonstrations beside the real peers.
+//! Measurements and demonstrations beside the real peers: `flume-rig show`, `slice`, `bench`, `soak`.
 
 mod agents;
 mod bench;
-mod cluster;
+mod claims;
 mod deploy;
 mod file_channel;
 mod flow;
+mod flows;
 mod guide;
-mod hdfs_agent;
-mod hdfs_bench;
-mod hdfs_client;
-mod hdfs_compare;
-mod hdfs_faults;
-mod hdfs_limits;
-mod hdfs_show;
-mod identity;
+mod hdfs;
 mod netcat;
-mod read_back;
-mod show;
-mod structure;
+mod report;
 mod transcripts;
+mod verdicts;
 
 use std::time::Duration;
 
@@ -39,54 +31,30 @@ fn main() -> ! {
 
 /// Whether everything passed.
 fn run(words: &[&str]) -> Result<bool> {
-    let seconds = Duration::from_secs;
-    let effort = bench::Effort {
-        rounds: 3,
-        warm_up: seconds(5),
-        measured: seconds(6),
-    };
+    let done = |()| true;
     match words {
-        ["bench"] => {
-            bench::run(&effort)?;
-            let (ours, java) = bench::start_up(5)?;
-            println!("exec to open port: {ours:.0} ms, Java {java:.0} ms");
-            file_channel::bench(&agents::scratch()?)?;
-            Ok(true)
-        }
-        ["bench", names @ ..] => bench::run_some(&effort, names).map(|_| true),
-        ["show"] => show::run(&effort),
-        ["slice"] => show::slice(),
-        ["formats"] => show::formats_alone(),
-        ["hdfs", names @ ..] => show::hdfs_alone(names),
-        ["file-channel"] => show::file_channel_alone(false),
-        ["file-channel", "slice"] => show::file_channel_alone(true),
-        ["deploy", parts @ ..] => show::deployment_alone(parts),
-        ["file-channel", "ceiling"] => file_channel::bench(&agents::scratch()?).map(|()| true),
-        ["file-channel", "kills"] => show::kills_alone(),
-        ["victim", dir, round, take_sync] => {
-            file_channel::victim(dir, round, take_sync).map(|()| true)
-        }
-        ["load", dir, events] => file_channel::load(dir, events).map(|()| true),
-        ["try", names @ ..] => bench::run_some(
-            &bench::Effort {
-                rounds: 1,
-                warm_up: seconds(3),
-                measured: seconds(3),
-            },
-            names,
-        )
-        .map(|_| true),
-        ["soak", minutes] => show::soak(
-            minutes
-                .parse::<u64>()
-                .map(|minutes| seconds(60 * minutes))?,
-        ),
-        ["hdfs-client"] => hdfs_client::child(),
-        ["secured", part] => show::secured(part),
-        ["identity"] => show::identity_alone(),
-        ["cluster", words @ ..] => cluster::run(words),
+        ["show", names @ ..] => claims::show(names),
+        ["slice", names @ ..] => claims::slice(names),
+        ["bench"] => bench::everything().map(done),
+        ["bench", names @ ..] => bench::run_some(&bench::FULL, names).map(|_| true),
+        ["try", names @ ..] => bench::run_some(&bench::SHORT, names).map(|_| true),
+        ["soak", minutes] => soak(Duration::from_secs(60 * minutes.parse::<u64>()?)),
+        ["cluster", words @ ..] => hdfs::cluster::run(words),
+        // Processes that demonstrations start.
+        ["victim", dir, round, take_sync] => file_channel::victim(dir, round, take_sync).map(done),
+        ["load", dir, events] => file_channel::load(dir, events).map(done),
+        ["hdfs-client"] => hdfs::client::child(),
         _ => bail!(
-            "usage: flume-rig bench [NAME...] | show | slice | formats | hdfs [NAME...] | file-channel | deploy [PART...] | soak MINUTES | identity | cluster MODE | secured PART"
+            "usage: flume-rig show [NAME...] | slice [NAME...] | bench [FLOW...] | try FLOW... | \
+             soak MINUTES | cluster MODE\nnames: {}",
+            claims::all_names()
         ),
     }
+}
+
+fn soak(duration: Duration) -> Result<bool> {
+    let mut report = report::Report::default();
+    flows::soak(&mut report, duration)?;
+    file_channel::soak(&mut report, &agents::scratch()?, duration)?;
+    Ok(report.done())
 }

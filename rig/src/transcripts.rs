@@ -23,19 +23,30 @@ use flume_testkit::agent::{Agent, component};
 use crate::{
     agents::program,
     flow::{FLOW, numbers, send_numbered},
+    report::Report,
 };
 
 /// One trouble.
-pub struct Transcript {
-    pub title: &'static str,
+struct Transcript {
+    title: &'static str,
     /// The agent's log and status.
-    pub text: String,
+    text: String,
     /// Whether it was said, and nothing was lost.
-    pub pass: bool,
+    pass: bool,
 }
 
-/// All of them.
-pub fn all() -> Result<Vec<Transcript>> {
+/// Each trouble is told, and costs nothing. The transcripts of those that fail are printed, or of all.
+pub fn show(report: &mut Report, print_all: bool) -> Result<()> {
+    for transcript in all()? {
+        if print_all || !transcript.pass {
+            println!("--- {}\n{}", transcript.title, transcript.text);
+        }
+        report.row(transcript.title, "", "as said", transcript.pass);
+    }
+    Ok(())
+}
+
+fn all() -> Result<Vec<Transcript>> {
     Ok(vec![
         port_in_use()?,
         directory_missing()?,

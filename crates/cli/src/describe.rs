@@ -4,7 +4,7 @@ use flume_conf::SourceFrame;
 use flume_core::{
     Channel, ChannelSelector, Config, EventSerializer, Interceptor, RunnerConfig, Sink,
     SinkProcessor, Source,
-    component::{Kind, Known},
+    component::{ComponentKind, Known},
     props::{nearest, reference},
 };
 
@@ -47,7 +47,7 @@ fn pages() -> Vec<Page> {
     pages
 }
 
-fn add<K: Kind + ?Sized + 'static>(pages: &mut Vec<Page>) {
+fn add<K: ComponentKind + ?Sized + 'static>(pages: &mut Vec<Page>) {
     pages.extend(K::tables(&REGISTRY).iter().copied().flatten().map(|row| {
         let title = row.title();
         let class = if row.name.is_empty() { "" } else { row.class };

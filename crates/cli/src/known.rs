@@ -18,7 +18,7 @@ const fn known(
     }
 }
 
-/// Kind, short name, class, how likely it is met, and the properties it cannot do without.
+/// ComponentKind, short name, class, how likely it is met, and the properties it cannot do without.
 #[rustfmt::skip]
 pub(crate) const KNOWN: &[Known] = &[
     known("source", "seq", "org.apache.flume.source.SequenceGeneratorSource", "core", &[]),

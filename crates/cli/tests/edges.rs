@@ -10,13 +10,21 @@ const EDGES: &[(&str, &[&str])] = &[
     ("flume-core", &["flume-derive"]),
     ("flume-conf", &["flume-core"]),
     ("flume-runtime", &["flume-conf", "flume-core"]),
-    ("flume-components", &["flume-core", "flume-wire"]),
+    (
+        "flume-components",
+        &["flume-core", "flume-host", "flume-net", "flume-wire"],
+    ),
     ("flume-wire", &[]),
-    ("flume-file-channel", &["flume-core", "flume-keystore"]),
+    ("flume-host", &[]),
     ("flume-keystore", &[]),
+    ("flume-net", &["flume-core", "flume-host", "flume-keystore"]),
+    (
+        "flume-file-channel",
+        &["flume-core", "flume-host", "flume-keystore"],
+    ),
     ("flume-gss", &[]),
     ("flume-hdfs", &["flume-core", "flume-gss", "flume-wire"]),
-    ("flume-deploy", &["flume-core", "flume-hdfs"]),
+    ("flume-deploy", &["flume-core", "flume-hdfs", "flume-host"]),
     (
         "flume-ng",
         &[
@@ -26,6 +34,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "flume-deploy",
             "flume-file-channel",
             "flume-hdfs",
+            "flume-host",
             "flume-runtime",
         ],
     ),

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use flume_components::REGISTRY;
 use flume_core::{
     Cause, Channel, ChannelHandle, Context, Delivered, Event, Phase, Rejected, RunnerConfig, Sink,
-    SinkError, SinkProcessor, SinkRunner, State, Step, Stop, Switch, Want, run_sinks,
+    SinkError, SinkProcessor, SinkRunner, SinkStep, State, Stop, Switch, Want, run_sinks,
 };
 use flume_testkit::parts::{build, events, held, read, words};
 use parking_lot::Mutex;
@@ -47,7 +47,7 @@ impl Sink for Scripted {
         let mut script = self.0.lock();
         script.attempts += 1;
         if script.down || script.down_without_pause {
-            let mut error = SinkError::at("deliver")("down");
+            let mut error = SinkError::new("deliver", "down");
             error.pause = script.down;
             return Err(error);
         }
@@ -79,7 +79,7 @@ impl Sink for Scripted {
         let mut script = self.0.lock();
         script.ticks += 1;
         if script.tick_down {
-            Err(SinkError::at("tick")("down"))
+            Err(SinkError::new("tick", "down"))
         } else {
             Ok(())
         }
@@ -140,7 +140,7 @@ impl Rig {
         self.sink.0.lock().delivered.join(" ")
     }
 
-    async fn step(&mut self) -> Step {
+    async fn step(&mut self) -> SinkStep {
         self.runner.step(IDLE).await.unwrap()
     }
 }
@@ -160,7 +160,7 @@ async fn an_error_rolls_back_and_shows_in_the_state() {
     rig.sink.0.lock().down = false;
     assert_eq!(
         (rig.step().await, rig.step().await, rig.step().await),
-        (Step::Delivered, Step::Delivered, Step::Idle)
+        (SinkStep::Delivered, SinkStep::Delivered, SinkStep::Idle)
     );
     assert_eq!(
         (rig.delivered(), rig.sink.0.lock().opens),
@@ -202,7 +202,7 @@ async fn too_many_parked_events_stop_the_taking() {
     rig.put("x y a").await;
     rig.step().await;
     rig.put("b").await;
-    assert_eq!(rig.step().await, Step::Idle);
+    assert_eq!(rig.step().await, SinkStep::Idle);
     assert!(matches!(rig.cx.state.get().0, State::Waiting { reason } if reason.contains("parked")));
     rig.reject(&[]);
     rig.step().await;
@@ -353,7 +353,10 @@ async fn an_idle_sink_ticks_every_second_and_wakes_on_the_put() {
         advance(Duration::from_millis(300)).await;
         channel.put(events("a")).await.unwrap();
     });
-    assert_eq!((step, start.elapsed().as_millis()), (Step::Delivered, 300));
+    assert_eq!(
+        (step, start.elapsed().as_millis()),
+        (SinkStep::Delivered, 300)
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,8 +1,8 @@
 //! What an agent is to run: every component parsed, nothing built.
 
 use flume_core::{
-    Channel, ChannelSelector, Config, Diagnostic, Interceptor, Place, RunnerConfig, Sink,
-    SinkProcessor, Source,
+    Channel, ChannelSelector, Config, Diagnostic, Interceptor, RunnerConfig, Sink, SinkProcessor,
+    Source, Span,
     component::Constructor,
     config::{Chain, Ignored, Names, Nested},
     props::Section,
@@ -119,7 +119,7 @@ pub struct Refused {
     /// Its type as the user wrote it; empty if there is none.
     pub type_name: String,
     /// Its first line.
-    pub place: Place,
+    pub place: Span,
     /// Why.
     pub reason: String,
 }

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use flume_core::{
-    Channel, Config, Diagnostic, Place, Registry, RunnerConfig, Severity, Sink, SinkProcessor,
-    Source,
-    component::{Constructor, Kind, find},
+    Channel, Config, Diagnostic, Registry, RunnerConfig, Severity, Sink, SinkProcessor, Source,
+    Span,
+    component::{ComponentKind, Constructor, find},
     config::{Names, Nested, Property},
     props::{Props, Section, nearest},
 };
@@ -85,7 +85,7 @@ impl Graph {
 }
 
 /// A sink, or what became of it.
-type PlannedSink = Result<SinkPlan, (String, Place)>;
+type PlannedSink = Result<SinkPlan, (String, Span)>;
 
 struct Planner<'a> {
     registry: &'a Registry,
@@ -296,7 +296,7 @@ impl Planner<'_> {
                 ..Section::default()
             };
             let row = Property::new::<Nested<dyn SinkProcessor>>("type", &[], "", Some(&"default"));
-            let processor = flume_core::config::Value::read(
+            let processor = flume_core::config::PropertyValue::read(
                 &mut Props::new(self.registry, section.clone()),
                 &row,
             );
@@ -315,7 +315,7 @@ impl Planner<'_> {
         }
     }
 
-    fn report(&mut self, severity: Severity, place: &Place, key: &str, text: &str) {
+    fn report(&mut self, severity: Severity, place: &Span, key: &str, text: &str) {
         let place = place.clone();
         let key = key.into();
         let text = text.into();
@@ -360,7 +360,7 @@ fn failed(props: &Props<'_>) -> bool {
 }
 
 /// Parses the component that `type` names; `frame` are the rows that others read from the same section.
-fn component<K: Kind + ?Sized + 'static>(
+fn component<K: ComponentKind + ?Sized + 'static>(
     props: &mut Props<'_>,
     frame: Vec<Property>,
 ) -> Option<Constructor<K>> {

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use flume_core::{Diagnostic, Place, Severity};
+use flume_core::{Diagnostic, Severity, Span};
 
 /// A key and its value, escapes resolved, as they stand in a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,9 +16,9 @@ pub struct Entry {
     /// The value.
     pub value: String,
     /// Where the key stands.
-    pub key_place: Place,
+    pub key_place: Span,
     /// Where the value stands; behind the key, if it is empty.
-    pub value_place: Place,
+    pub value_place: Span,
 }
 
 /// What a file holds.
@@ -35,7 +35,7 @@ pub struct Parsed {
 pub fn decode(file: &Arc<str>, bytes: &[u8]) -> (String, Vec<Diagnostic>) {
     let mut diagnostics = vec![];
     let mut note = |severity, text: &str| {
-        let place = Place {
+        let place = Span {
             file: file.clone(),
             line: 1,
             column: 1,
@@ -274,7 +274,7 @@ fn unescape(raw: &[Placed]) -> Result<String, &[Placed]> {
 }
 
 /// The place of a part of a line: as wide as what stands on its first natural line, trailing blanks left out.
-fn place(file: &Arc<str>, part: &[Placed], line: &[Placed]) -> Place {
+fn place(file: &Arc<str>, part: &[Placed], line: &[Placed]) -> Span {
     let Some(first) = part.first() else {
         return behind(file, line);
     };
@@ -283,7 +283,7 @@ fn place(file: &Arc<str>, part: &[Placed], line: &[Placed]) -> Place {
         .filter(|placed| !is_blank(placed.char))
         .last()
         .unwrap_or(first);
-    Place {
+    Span {
         file: file.clone(),
         line: first.line,
         column: first.column,
@@ -292,11 +292,11 @@ fn place(file: &Arc<str>, part: &[Placed], line: &[Placed]) -> Place {
 }
 
 /// The place right behind a line.
-fn behind(file: &Arc<str>, line: &[Placed]) -> Place {
+fn behind(file: &Arc<str>, line: &[Placed]) -> Span {
     let (last_line, column) = line
         .last()
         .map_or((1, 1), |last| (last.line, last.column + 1));
-    Place {
+    Span {
         file: file.clone(),
         line: last_line,
         column,

@@ -5,7 +5,7 @@ use std::{
     io::{self, IsTerminal},
 };
 
-use flume_core::{Diagnostic, Place, Severity};
+use flume_core::{Diagnostic, Severity, Span};
 use serde::Serialize;
 
 use crate::Document;
@@ -63,7 +63,7 @@ pub fn human(document: &Document, diagnostics: &[Diagnostic], colour: bool) -> S
     out
 }
 
-fn line<'a>(document: &'a Document, place: &Place) -> Option<&'a str> {
+fn line<'a>(document: &'a Document, place: &Span) -> Option<&'a str> {
     let (_, text) = document
         .files
         .iter()
@@ -83,7 +83,7 @@ fn line<'a>(document: &'a Document, place: &Place) -> Option<&'a str> {
 }
 
 /// Blanks up to the column, tabs kept so that terminals align, then carets.
-fn underline(line: &str, place: &Place) -> String {
+fn underline(line: &str, place: &Span) -> String {
     let before = line.chars().take(place.column.saturating_sub(1) as usize);
     let blanks: String = before.map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
     blanks + &"^".repeat(place.width.max(1) as usize)

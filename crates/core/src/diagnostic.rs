@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc};
 
 /// A place in a configuration file. Lines and columns count from 1, columns and width in characters.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Place {
+pub struct Span {
     /// The file as it was named by the user.
     pub file: Arc<str>,
     /// Line, from 1; 0 when there is none.
@@ -15,7 +15,7 @@ pub struct Place {
     pub width: u32,
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}:{}", self.file, self.line, self.column)
     }
@@ -48,7 +48,7 @@ pub struct Diagnostic {
     /// How bad it is.
     pub severity: Severity,
     /// Where it is; for a missing key, the first line of its component.
-    pub place: Place,
+    pub place: Span,
     /// The full key: `a1.sinks.k1.channel`.
     pub key: String,
     /// What is wrong.

@@ -25,10 +25,10 @@ struct Seat {
     /// Held for reading by every put, for writing while the events move to a successor.
     gate: RwLock<()>,
     channel: ArcSwap<Box<dyn Channel>>,
-    counters: Counters,
+    counters: ChannelCounters,
 }
 
-struct Counters {
+struct ChannelCounters {
     put_attempts: Counter,
     put_successes: Counter,
     take_attempts: Counter,
@@ -70,7 +70,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 impl ChannelHandle {
     /// `cx` is the channel's own.
     pub fn new(channel: Box<dyn Channel>, cx: Context) -> Self {
-        let counters = Counters {
+        let counters = ChannelCounters {
             put_attempts: cx.metrics.counter("EventPutAttemptCount"),
             put_successes: cx.metrics.counter("EventPutSuccessCount"),
             take_attempts: cx.metrics.counter("EventTakeAttemptCount"),

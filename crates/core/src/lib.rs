@@ -1,6 +1,7 @@
 //! The vocabulary of the agent: events, the traits components implement, and how a component
 //! declares its configuration. No file, socket or thread is touched in this crate.
 
+mod back_off;
 mod channel;
 pub mod component;
 pub mod config;
@@ -20,16 +21,17 @@ mod stop;
 // The derive names this crate by its outside name.
 extern crate self as flume_core;
 
+pub use back_off::BackOff;
 pub use channel::{Channel, ChannelError, ChannelStats, Settled, Take, Want, extract};
 pub use component::{AgentInfo, BuildError, Component, Context, Registration, Registry};
 pub use config::Config;
-pub use diagnostic::{Diagnostic, Place, Severity};
+pub use diagnostic::{Diagnostic, Severity, Span};
 pub use event::{Event, Headers, Str};
 pub use flume_derive::Config;
 pub use handle::{ChannelHandle, ReplaceError};
 pub use memory_queue::{ByteLimit, MemoryQueue, QueueLimits, Room};
 pub use outlet::{ChannelSelector, InterceptError, Interceptor, Outlet, PutError, Route, Wiring};
-pub use runner::{RunnerConfig, SinkProcessor, SinkRunner, Step, run_sinks};
+pub use runner::{RunnerConfig, SinkProcessor, SinkRunner, SinkStep, run_sinks};
 pub use sink::{Cause, Delivered, EventSerializer, Rejected, Sink, SinkError};
 pub use source::{Reservation, Source, SourceContext, SourceError};
 pub use state::{State, StateHandle, with_causes};

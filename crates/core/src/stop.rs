@@ -9,7 +9,10 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use tokio::{sync::Notify, time::Instant};
+use tokio::{
+    sync::Notify,
+    time::{Instant, sleep},
+};
 
 /// How far a stop has gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -68,6 +71,18 @@ impl Stop {
         self.beyond(Phase::Run).await;
     }
 
+    /// Sleeps for `pause`, or until the stop goes one phase further. Returns at once when it has reached the last.
+    pub async fn sleep(&self, pause: Duration) {
+        let phase = self.phase();
+        if phase == Phase::Halt {
+            return;
+        }
+        tokio::select! {
+            () = sleep(pause) => {}
+            () = self.beyond(phase) => {}
+        }
+    }
+
     /// Waits until it has gone further than `phase`; for ever after the last.
     pub async fn beyond(&self, phase: Phase) {
         loop {
@@ -98,5 +113,29 @@ impl Switch {
 impl Drop for Switch {
     fn drop(&mut self) {
         self.turn(Phase::Halt);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    #[tokio::test(start_paused = true)]
+    async fn a_sleep_ends_with_the_pause_or_with_the_next_phase() {
+        let (switch, stop) = Stop::new();
+        let begin = Instant::now();
+        stop.sleep(HOUR).await;
+        assert_eq!(begin.elapsed(), HOUR);
+        for phase in [Phase::Drain, Phase::Halt] {
+            let sleeper = stop.clone();
+            let asleep = tokio::spawn(async move { sleeper.sleep(HOUR).await });
+            tokio::task::yield_now().await;
+            switch.turn(phase);
+            asleep.await.unwrap();
+        }
+        stop.sleep(HOUR).await;
+        assert_eq!(begin.elapsed(), HOUR);
     }
 }

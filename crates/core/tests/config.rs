@@ -4,7 +4,7 @@ use std::{cell::Cell, path::PathBuf, time::Duration};
 
 use flume_core::{
     BuildError, Component, Config, Context, Event, EventSerializer, InterceptError, Interceptor,
-    Place, Registration, Registry,
+    Registration, Registry, Span,
     component::{Known, find},
     config::{
         Chain, Choice, Ignored, Millis, Names, Nested, OrDefault, Prefix, Scalar, Seconds, Secret,
@@ -158,7 +158,7 @@ static REGISTRY: Registry = Registry {
 
 /// `key = value` lines, each on its own line of a file; values begin in column 10.
 fn props(text: &str) -> Props<'static> {
-    let place = |line: usize, column, text: &str| Place {
+    let place = |line: usize, column, text: &str| Span {
         file: "f".into(),
         line: line as u32 + 1,
         column,

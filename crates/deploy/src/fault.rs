@@ -23,6 +23,11 @@ impl Fault {
         }
     }
 
+    /// Somebody asked this process to stop.
+    pub(crate) fn interrupted() -> Fault {
+        Fault::new("interrupted by a signal", "run this again")
+    }
+
     /// For `map_err`: what the system said about a path while `doing` something with it.
     pub fn io(doing: &str, path: &Path) -> impl FnOnce(io::Error) -> Fault {
         let doing = doing.to_string();

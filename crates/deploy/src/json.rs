@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use flume_core::Place;
+use flume_core::Span;
 
 /// Objects and lists within each other.
 const DEPTH_MAX: usize = 64;
@@ -14,7 +14,7 @@ pub struct Spanned {
     /// What is there.
     pub value: Value,
     /// Where it begins.
-    pub place: Place,
+    pub place: Span,
 }
 
 /// What can stand in a file.
@@ -54,7 +54,7 @@ pub struct Entry {
     /// Its name.
     pub key: String,
     /// Where the name stands.
-    pub place: Place,
+    pub place: Span,
     /// Its value.
     pub value: Spanned,
 }
@@ -65,14 +65,14 @@ pub struct Parsed {
     /// The only value.
     pub root: Spanned,
     /// Each liberty taken, with the first place: "bare keys".
-    pub liberties: Vec<(&'static str, Place)>,
+    pub liberties: Vec<(&'static str, Span)>,
 }
 
 /// Why and where a file cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SyntaxError {
     /// Where.
-    pub place: Place,
+    pub place: Span,
     /// What is wrong: "expected `:` after the key, found `}`".
     pub text: String,
 }
@@ -108,13 +108,13 @@ struct Reader<'a> {
     rest: &'a str,
     line: u32,
     column: u32,
-    liberties: Vec<(&'static str, Place)>,
+    liberties: Vec<(&'static str, Span)>,
 }
 
 impl<'a> Reader<'a> {
-    fn place(&self, width: usize) -> Place {
+    fn place(&self, width: usize) -> Span {
         let width = u32::try_from(width).unwrap_or(u32::MAX).max(1);
-        Place {
+        Span {
             file: self.file.clone(),
             line: self.line,
             column: self.column,
@@ -150,7 +150,7 @@ impl<'a> Reader<'a> {
         run
     }
 
-    fn liberty(&mut self, what: &'static str, place: Place) {
+    fn liberty(&mut self, what: &'static str, place: Span) {
         if !self.liberties.iter().any(|(known, _)| *known == what) {
             self.liberties.push((what, place));
         }
@@ -215,7 +215,7 @@ impl<'a> Reader<'a> {
         };
         Ok(Spanned {
             value,
-            place: Place { width, ..start },
+            place: Span { width, ..start },
         })
     }
 
@@ -234,7 +234,7 @@ impl<'a> Reader<'a> {
                 let width = u32::try_from(word.chars().count()).unwrap_or(1);
                 let text = format!("a text needs quotes: \"{word}\"");
                 Err(SyntaxError {
-                    place: Place { width, ..place },
+                    place: Span { width, ..place },
                     text,
                 })
             }
@@ -258,7 +258,7 @@ impl<'a> Reader<'a> {
                     }
                 },
             };
-            let place = Place {
+            let place = Span {
                 width: self.column.saturating_sub(column).max(1),
                 ..place
             };
@@ -285,7 +285,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Steps over what separates two members. Whether there is another one; if not, `close` was taken.
-    fn another(&mut self, close: char, first: bool, open: &Place) -> Result<bool, SyntaxError> {
+    fn another(&mut self, close: char, first: bool, open: &Span) -> Result<bool, SyntaxError> {
         self.blanks()?;
         let place = self.place(1);
         let comma = !first && self.peek() == Some(',');

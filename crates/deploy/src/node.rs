@@ -7,7 +7,7 @@ use std::{
     sync::Arc,
 };
 
-use flume_core::{Diagnostic, Place, Severity, config::Secret, props::nearest};
+use flume_core::{Diagnostic, Severity, Span, config::Secret, props::nearest};
 
 use crate::{
     json::{Entry, Spanned, Value, parse},
@@ -77,7 +77,7 @@ pub enum Origin {
     /// Nobody said otherwise.
     Default,
     /// The file.
-    File(Place),
+    File(Span),
 }
 
 impl fmt::Display for Origin {
@@ -105,7 +105,7 @@ pub struct Effective {
 pub struct Node {
     settings: Vec<Effective>,
     /// As written, with its place.
-    written_password: Option<(Secret, Place)>,
+    written_password: Option<(Secret, Span)>,
     password: Option<Secret>,
     kerberos_wanted: bool,
     /// What is wrong with the file, or doubtful.
@@ -116,7 +116,7 @@ impl Node {
     /// Reads a file's text. A mistake is a diagnostic; the value is then the default.
     pub fn read(file: &str, text: &str, around: &Surroundings) -> Node {
         let mut node = Node::default();
-        let home = Place {
+        let home = Span {
             file: file.into(),
             line: 1,
             column: 1,
@@ -147,9 +147,9 @@ impl Node {
         let mut node = Node::default();
         node.complete(
             around,
-            &Place {
+            &Span {
                 file: Arc::from("defaults"),
-                ..Place::default()
+                ..Span::default()
             },
         );
         node
@@ -243,14 +243,14 @@ impl Node {
             .map(|setting| setting.text.as_str())
     }
 
-    fn say(&mut self, severity: Severity, place: Place, key: &str, text: impl Into<String>) {
+    fn say(&mut self, severity: Severity, place: Span, key: &str, text: impl Into<String>) {
         self.hint(severity, place, key, text, None);
     }
 
     fn hint(
         &mut self,
         severity: Severity,
-        place: Place,
+        place: Span,
         key: &str,
         text: impl Into<String>,
         hint: Option<String>,
@@ -299,7 +299,7 @@ impl Node {
         }
     }
 
-    fn set(&mut self, key: &Key, key_place: Place, value: Spanned) {
+    fn set(&mut self, key: &Key, key_place: Span, value: Spanned) {
         let place = value.place;
         let text = match value.value {
             Value::Text(text) => text,
@@ -347,7 +347,7 @@ impl Node {
         });
     }
 
-    fn complete(&mut self, around: &Surroundings, home: &Place) {
+    fn complete(&mut self, around: &Surroundings, home: &Span) {
         for key in KEYS
             .iter()
             .filter(|key| self.text(key.name).is_none())
@@ -385,7 +385,7 @@ impl Node {
         self.take_password(around);
     }
 
-    fn place_of(&self, name: &str, home: &Place) -> Place {
+    fn place_of(&self, name: &str, home: &Span) -> Span {
         let setting = self.settings.iter().find(|setting| setting.name == name);
         match setting.map(|setting| &setting.origin) {
             Some(Origin::File(place)) => place.clone(),
@@ -393,7 +393,7 @@ impl Node {
         }
     }
 
-    fn check_realm(&mut self, around: &Surroundings, home: &Place) {
+    fn check_realm(&mut self, around: &Surroundings, home: &Span) {
         const KEY: &str = "krb5_client.realm";
         if !self.kerberos_wanted || self.diagnostics.iter().any(|found| found.key == KEY) {
             return;
@@ -479,7 +479,7 @@ impl Node {
         }
     }
 
-    fn warn_if_open(&mut self, path: &Path, place: Place, key: &str) {
+    fn warn_if_open(&mut self, path: &Path, place: Span, key: &str) {
         if fs::metadata(path).is_ok_and(|meta| meta.permissions().mode() & 0o004 != 0) {
             let text = format!(
                 "everybody may read {}, which holds a password",

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use flume_core::config::Secret;
+use flume_host::names::qualified_name;
 
 use crate::{
     krb5_conf::Krb5Conf,
@@ -22,28 +23,10 @@ impl Surroundings {
                 .then(|| HADOOP_CONF_DIR.into())
         };
         Surroundings {
-            host: full_name(),
+            host: qualified_name(),
             hadoop_conf_dir: variable("HADOOP_CONF_DIR").or_else(usual),
             password: variable(PASSWORD_VARIABLE).map(Secret),
             krb5: Krb5Conf::load(),
         }
     }
 }
-
-/// The host's fully qualified name: its own if it has a domain, else the one that its name resolves to.
-pub(crate) fn full_name() -> Option<String> {
-    let name = gethostname::gethostname().into_string().ok()?;
-    if name.contains('.') {
-        return Some(name.to_ascii_lowercase());
-    }
-    let hints = dns_lookup::AddrInfoHints {
-        flags: AI_CANONNAME,
-        ..Default::default()
-    };
-    let found = dns_lookup::getaddrinfo(Some(&name), None, Some(hints)).ok();
-    let canonical = found.and_then(|mut all| all.find_map(|info| info.ok()?.canonname));
-    Some(canonical.unwrap_or(name).to_ascii_lowercase())
-}
-
-/// As in netdb.h of Linux: ask for the canonical name.
-const AI_CANONNAME: i32 = 2;

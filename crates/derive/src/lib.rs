@@ -97,7 +97,9 @@ fn expand(input: DeriveInput) -> syn::Result<proc_macro2::TokenStream> {
         let default = default.map_or(quote!(None), |written| quote!(Some(&#written)));
         let row = quote!(::flume_core::config::Property::new::<#ty>(#key, &[#(#aliases),*], #doc, #default));
         rows.push(quote!(rows.push(#row);));
-        reads.push(quote!(let #name = <#ty as ::flume_core::config::Value>::read(props, &#row);));
+        reads.push(
+            quote!(let #name = <#ty as ::flume_core::config::PropertyValue>::read(props, &#row);),
+        );
     }
     let ident = &input.ident;
     let doc = doc_of(&input.attrs);

@@ -30,9 +30,8 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use flume_core::{Channel, Registration};
+use flume_host::clock::now_ms;
 
 /// Every channel in this crate.
 #[rustfmt::skip]
@@ -40,10 +39,3 @@ pub const CHANNELS: &[Registration<dyn Channel>] = &[
     Registration::channel::<file::FileChannel>("file", "org.apache.flume.channel.file.FileChannel"),
     Registration::channel::<spillable::SpillableChannel>("spillablememory", "org.apache.flume.channel.SpillableMemoryChannel"),
 ];
-
-/// Milliseconds since 1970.
-fn now_ms() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.as_millis() as u64)
-}

@@ -30,6 +30,13 @@ pub(crate) enum ProtectedKey {
     Sealed(Vec<u8>),
 }
 
+/// The parts of an `EncryptedPrivateKeyInfo`.
+struct SealedParts<'a> {
+    algorithm: &'a [u8],
+    parameters: &'a [u8],
+    content: &'a [u8],
+}
+
 impl ProtectedKey {
     pub(crate) fn open(
         &self,
@@ -40,10 +47,10 @@ impl ProtectedKey {
             ProtectedKey::Open(key) => return Ok(key.clone_key()),
             ProtectedKey::Sealed(sealed) => sealed,
         };
-        let (algorithm, parameters, content) = parts(sealed)?;
-        let plain = match algorithm {
-            SHA1_STREAM => open_stream(content, password),
-            MD5_TRIPLE_DES => PasswordCipher::read(parameters)?.open(content, password),
+        let parts = SealedParts::read(sealed)?;
+        let plain = match parts.algorithm {
+            SHA1_STREAM => open_stream(parts.content, password),
+            MD5_TRIPLE_DES => PasswordCipher::read(parts.parameters)?.open(parts.content, password),
             _ => return Err(Malformed("a private key is sealed in an unknown way").into()),
         };
         // A wrong password may leave valid padding; what it leaves is no DER.
@@ -53,13 +60,16 @@ impl ProtectedKey {
     }
 }
 
-/// The algorithm's identifier, its parameters, and what is sealed.
-fn parts(der: &[u8]) -> Result<(&[u8], &[u8], &[u8]), Malformed> {
-    let mut outer = Input(element(&mut Input(der), SEQUENCE)?);
-    let mut algorithm = Input(element(&mut outer, SEQUENCE)?);
-    let identifier = element(&mut algorithm, OBJECT_IDENTIFIER)?;
-    let content = element(&mut outer, OCTET_STRING)?;
-    Ok((identifier, algorithm.0, content))
+impl<'a> SealedParts<'a> {
+    fn read(der: &'a [u8]) -> Result<Self, Malformed> {
+        let mut outer = Input(element(&mut Input(der), SEQUENCE)?);
+        let mut algorithm = Input(element(&mut outer, SEQUENCE)?);
+        Ok(SealedParts {
+            algorithm: element(&mut algorithm, OBJECT_IDENTIFIER)?,
+            parameters: algorithm.0,
+            content: element(&mut outer, OCTET_STRING)?,
+        })
+    }
 }
 
 /// The content of the next DER element, if it has this tag.

@@ -8,8 +8,8 @@ use tokio::{sync::watch, task::JoinHandle, time::sleep};
 
 use crate::board::{Entry, Live};
 
-/// As Flume's supervisor.
-const REOPEN: Duration = Duration::from_secs(3);
+/// The pause before a channel that failed to open is opened again, as Flume's supervisor has it.
+const REOPEN_PAUSE: Duration = Duration::from_secs(3);
 
 /// A channel of the running agent.
 pub(crate) struct RunningChannel {
@@ -117,8 +117,8 @@ pub(crate) fn owned(values: BTreeMap<&str, &str>) -> BTreeMap<String, String> {
 
 async fn open(handle: ChannelHandle, opened: watch::Sender<bool>) {
     while let Err(error) = handle.open().await {
-        handle.state().failing(&error, REOPEN);
-        sleep(REOPEN).await;
+        handle.state().failing(&error, REOPEN_PAUSE);
+        sleep(REOPEN_PAUSE).await;
     }
     handle.state().running();
     opened.send_replace(true);

@@ -8,7 +8,7 @@ use std::{
 
 use flume_core::{
     State,
-    metrics::{Durations, Histogram, Value as Reading},
+    metrics::{Durations, Histogram, MetricValue},
 };
 use serde_json::{Map, Value};
 
@@ -107,11 +107,13 @@ fn flume_attributes(entry: &Entry) -> BTreeMap<String, String> {
 }
 
 /// A metric as names and texts; of durations their number and sum.
-pub(crate) fn plain(name: &str, value: &Reading) -> Vec<(String, String)> {
+pub(crate) fn plain(name: &str, value: &MetricValue) -> Vec<(String, String)> {
     match value {
-        Reading::Count(number) | Reading::Level(number) => vec![(name.into(), number.to_string())],
-        Reading::Text(text) => vec![(name.into(), text.clone())],
-        Reading::Durations(Durations { count, sum, .. }) => {
+        MetricValue::Count(number) | MetricValue::Level(number) => {
+            vec![(name.into(), number.to_string())]
+        }
+        MetricValue::Text(text) => vec![(name.into(), text.clone())],
+        MetricValue::Durations(Durations { count, sum, .. }) => {
             vec![
                 (format!("{name}Count"), count.to_string()),
                 (format!("{name}Millis"), sum.as_millis().to_string()),
@@ -159,7 +161,7 @@ pub fn prometheus(board: &Board) -> String {
         let family = |name: &str| format!("flume_{}_{}", entry.kind.name(), snake(name));
         let mut metrics: BTreeMap<_, _> = attributes(entry.kind)
             .iter()
-            .map(|name| (*name, Reading::Count(0)))
+            .map(|name| (*name, MetricValue::Count(0)))
             .collect();
         metrics.extend(
             entry
@@ -170,7 +172,7 @@ pub fn prometheus(board: &Board) -> String {
         );
         for (name, value) in metrics {
             match value {
-                Reading::Count(number) if name != "OpenConnectionCount" => {
+                MetricValue::Count(number) if name != "OpenConnectionCount" => {
                     add(
                         family(name) + "_total",
                         "counter",
@@ -178,14 +180,14 @@ pub fn prometheus(board: &Board) -> String {
                         number.to_string(),
                     );
                 }
-                Reading::Count(number) | Reading::Level(number) => {
+                MetricValue::Count(number) | MetricValue::Level(number) => {
                     add(family(name), "gauge", &labels, number.to_string());
                 }
-                Reading::Text(text) => {
+                MetricValue::Text(text) => {
                     let labels = format!("{labels},text=\"{}\"", escape(&text));
                     add(family(name) + "_info", "gauge", &labels, "1".into());
                 }
-                Reading::Durations(durations) => {
+                MetricValue::Durations(durations) => {
                     let name = family(name) + "_seconds";
                     histograms
                         .entry(name.clone())

@@ -15,7 +15,7 @@ use flume_core::{
 use tokio::{
     runtime::Handle,
     sync::oneshot,
-    time::{Instant, sleep, timeout_at},
+    time::{Instant, timeout_at},
 };
 
 use crate::{
@@ -26,10 +26,10 @@ use crate::{
 };
 
 /// The pause before a group that panicked is built again.
-const REBUILD: Duration = Duration::from_secs(5);
+const REBUILD_PAUSE: Duration = Duration::from_secs(5);
 
 /// No sink is waited for any longer while it closes, whatever it says.
-const LONGEST_CLOSE: Duration = Duration::from_secs(600);
+const MAX_CLOSE: Duration = Duration::from_secs(600);
 
 /// The settings of a group and of each of its sinks.
 pub(crate) type GroupValues = Vec<(String, BTreeMap<String, String>)>;
@@ -155,7 +155,7 @@ impl RunningGroup {
     /// Waits for its end, if it is closing already: as long as its sinks say that this takes.
     pub(crate) async fn closed(&mut self) {
         if let Some(end) = self.switch.closed_by() {
-            let _ = timeout_at(end.min(Instant::now() + LONGEST_CLOSE), self.finished()).await;
+            let _ = timeout_at(end.min(Instant::now() + MAX_CLOSE), self.finished()).await;
         }
     }
 
@@ -211,12 +211,7 @@ impl Blueprint {
                 Ok(Err(error)) => self.failing(&error),
                 Err(payload) => self.failing(&Panicked::new(payload)),
             }
-            runtime.block_on(async {
-                tokio::select! {
-                    () = sleep(REBUILD) => {}
-                    () = self.stop.beyond(self.stop.phase()) => {}
-                }
-            });
+            runtime.block_on(self.stop.sleep(REBUILD_PAUSE));
         }
         self.sinks.iter().for_each(|sink| sink.cx.state.stopped());
     }
@@ -224,7 +219,7 @@ impl Blueprint {
     fn failing(&self, error: &dyn std::error::Error) {
         self.sinks
             .iter()
-            .for_each(|sink| sink.cx.state.failing(error, REBUILD));
+            .for_each(|sink| sink.cx.state.failing(error, REBUILD_PAUSE));
     }
 
     fn build(&self) -> Result<(Box<dyn SinkProcessor>, Vec<SinkRunner>), BuildError> {

@@ -4,14 +4,11 @@ use std::{any::Any, collections::BTreeMap, sync::Arc, time::Duration};
 
 use flume_conf::SourcePlan;
 use flume_core::{
-    AgentInfo, BuildError, ChannelHandle, Context, Outlet, Phase, Source, SourceContext,
-    SourceError, Stop, Switch, Wiring,
+    AgentInfo, BackOff, BuildError, ChannelHandle, Context, Outlet, Phase, Source, SourceContext,
+    SourceError, State, Stop, Switch, Wiring,
     component::{Constructor, panic_text},
 };
-use tokio::{
-    task::JoinHandle,
-    time::{Instant, sleep},
-};
+use tokio::{task::JoinHandle, time::Instant};
 
 use crate::{
     board::{Entry, Live},
@@ -21,7 +18,8 @@ use crate::{
 
 /// Bytes that a source may be receiving at any moment, over all its connections.
 const BUDGET_BYTES: usize = 64 << 20;
-const RETRY_MAX: Duration = Duration::from_secs(5);
+/// The pauses of a source that fails.
+const RETRY: BackOff = BackOff::linear(Duration::from_secs(1), Duration::from_secs(5));
 
 /// A source of the running agent.
 pub(crate) struct RunningSource {
@@ -151,14 +149,14 @@ async fn supervise(
         }
     }
     let mut source = None;
-    let mut failures = 0;
+    let mut back_off = RETRY;
     loop {
         let next = match source.take() {
             Some(source) => Ok(source),
             None => build(&cx),
         };
         let (outcome, instance) = match next {
-            Err(error) => (Err(SourceError::at("be built")(error)), None),
+            Err(error) => (Err(SourceError::new("be built", error)), None),
             Ok(instance) => run_once(instance, source_cx.clone()).await,
         };
         source = instance;
@@ -170,16 +168,12 @@ async fn supervise(
         if source_cx.stop.is_requested() {
             return cx.state.failing(&error, Duration::ZERO);
         }
-        failures = if cx.state.get().0 == flume_core::State::Running {
-            1
-        } else {
-            failures + 1
-        };
-        let pause = (Duration::from_secs(1) * failures).min(RETRY_MAX);
-        cx.state.failing(&error, pause);
-        tokio::select! {
-            () = sleep(pause) => {}
-            () = source_cx.stop.requested() => return,
+        if cx.state.get().0 == State::Running {
+            back_off.reset();
+        }
+        source_cx.pause_after(&error, &mut back_off).await;
+        if source_cx.stop.is_requested() {
+            return;
         }
     }
 }
@@ -198,10 +192,10 @@ async fn run_once(
     match (&mut task.0).await {
         Ok((outcome, source)) => (outcome, Some(source)),
         Err(error) if error.is_panic() => (
-            Err(SourceError::at("run")(Panicked::new(error.into_panic()))),
+            Err(SourceError::new("run", Panicked::new(error.into_panic()))),
             None,
         ),
-        Err(error) => (Err(SourceError::at("run")(error)), None),
+        Err(error) => (Err(SourceError::new("run", error)), None),
     }
 }
 

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::SystemTime};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use flume_core::{State, metrics::Value};
+use flume_core::{State, metrics::MetricValue};
 
 use crate::{
     board::{Board, Entry, Live},
@@ -134,7 +134,7 @@ fn component(entry: &Entry) -> ComponentStatus {
     for reading in entry.metrics.read() {
         for (name, text) in plain(reading.name, &reading.value) {
             match text.parse() {
-                Ok(number) if !matches!(reading.value, Value::Text(_)) => {
+                Ok(number) if !matches!(reading.value, MetricValue::Text(_)) => {
                     metrics.insert(name, number);
                 }
                 _ => {

@@ -2,7 +2,7 @@
 
 use flume_core::{
     BuildError, Context, Event, Registry, Take,
-    component::{Kind, find},
+    component::{ComponentKind, find},
     config::Config,
     props::{Props, Section, Setting},
 };
@@ -11,7 +11,7 @@ use flume_core::{
 ///
 /// # Panics
 /// With everything that is wrong with the text.
-pub fn build<K: Kind + ?Sized + 'static>(
+pub fn build<K: ComponentKind + ?Sized + 'static>(
     registry: &Registry,
     name: &str,
     text: &str,
@@ -24,7 +24,7 @@ pub fn build<K: Kind + ?Sized + 'static>(
 ///
 /// # Panics
 /// With everything that is wrong with single properties.
-pub fn try_build<K: Kind + ?Sized + 'static>(
+pub fn try_build<K: ComponentKind + ?Sized + 'static>(
     registry: &Registry,
     name: &str,
     text: &str,

@@ -12,7 +12,7 @@ use faults::{TROUBLES, Trouble};
 use flume_cluster::{ADMIN, ADMIN_PASSWORD, Kdc, need};
 use host::{Host, said};
 
-use crate::{agents::program, show::Report};
+use crate::{agents::program, report::Report};
 
 /// Something that was shown.
 struct Row {

@@ -13,7 +13,7 @@ use anyhow::Result;
 pub use kills::victim;
 pub use open::load;
 
-use crate::{agents::root, show::Report};
+use crate::{agents::root, report::Report};
 
 /// The whole of it, judged.
 pub fn show(report: &mut Report, dir: &Path) -> Result<()> {

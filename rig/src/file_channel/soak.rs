@@ -13,7 +13,7 @@ use flume_core::{Channel, Event, Want};
 use parking_lot::Mutex;
 
 use super::store::{Store, produce};
-use crate::show::{Report, resident_mib};
+use crate::{agents::resident_mib, report::Report};
 
 const CAPACITY: usize = 200_000;
 const BATCH: usize = 100;

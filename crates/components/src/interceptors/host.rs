@@ -1,11 +1,9 @@
-//! `host`: where an event came.
+//! `host`: which agent received an event.
 
-use std::{
-    net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket},
-    sync::OnceLock,
-};
+use std::sync::OnceLock;
 
 use flume_core::{BuildError, Component, Config, Context, Event, InterceptError, Interceptor, Str};
+use flume_host::names::{LocalHost, outgoing_address};
 
 /// Gives every event a header with the agent's host.
 #[derive(Clone, Config)]
@@ -24,8 +22,8 @@ pub(super) struct HostConfig {
 pub(super) struct HostInterceptor {
     config: HostConfig,
     name: Str,
-    /// Looked up with the first batch: building does no I/O. None when the host has no name.
-    host: OnceLock<Option<Str>>,
+    /// Looked up with the first batch: building does no I/O.
+    host: OnceLock<Str>,
 }
 
 impl Component for HostInterceptor {
@@ -42,12 +40,8 @@ impl Component for HostInterceptor {
 
 impl Interceptor for HostInterceptor {
     fn intercept(&self, batch: &mut Vec<Event>) -> Result<(), InterceptError> {
-        let host = self
-            .host
-            .get_or_init(|| host(self.config.use_ip).map(Str::from));
-        if let Some(host) = host {
-            super::set_header(batch, &self.name, host, self.config.preserve_existing);
-        }
+        let host = self.host.get_or_init(|| header_value(self.config.use_ip));
+        super::set_header(batch, &self.name, host, self.config.preserve_existing);
         Ok(())
     }
 
@@ -56,31 +50,13 @@ impl Interceptor for HostInterceptor {
     }
 }
 
-fn host(use_ip: bool) -> Option<String> {
-    let name = gethostname::gethostname().into_string().ok()?;
-    let addresses = dns_lookup::lookup_host(&name)
-        .map(Iterator::collect::<Vec<_>>)
-        .unwrap_or_default();
-    // Java prefers IPv4, too.
-    let address = addresses
-        .iter()
-        .find(|address| address.is_ipv4())
-        .or(addresses.first())
-        .copied();
-    if use_ip {
-        return address.or_else(outgoing).map(|address| address.to_string());
+/// As in Flume. When the host's name leads nowhere, Flume sets no header; here it is the address that this host would
+/// send from, or the plain name.
+fn header_value(use_ip: bool) -> Str {
+    let host = LocalHost::look_up();
+    let address = host.address.or_else(outgoing_address);
+    match address {
+        Some(address) if use_ip => Str::from(address.to_string()),
+        _ => Str::from(host.canonical_name),
     }
-    let canonical = address.and_then(|address| dns_lookup::lookup_addr(&address).ok());
-    Some(
-        canonical
-            .filter(|name| name.parse::<IpAddr>().is_err())
-            .unwrap_or(name),
-    )
-}
-
-/// The address this host would send from, when its own name leads nowhere. Nothing is sent.
-fn outgoing() -> Option<IpAddr> {
-    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
-    socket.connect(SocketAddr::from(([192, 0, 2, 1], 9))).ok()?;
-    socket.local_addr().ok().map(|address| address.ip())
 }

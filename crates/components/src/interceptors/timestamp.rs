@@ -1,8 +1,7 @@
 //! `timestamp`: when an event came.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use flume_core::{BuildError, Component, Config, Context, Event, InterceptError, Interceptor, Str};
+use flume_host::clock::now_ms;
 
 /// Gives every event a header with the agent's clock, in milliseconds since 1970.
 #[derive(Clone, Config)]
@@ -36,13 +35,10 @@ impl Component for TimestampInterceptor {
 
 impl Interceptor for TimestampInterceptor {
     fn intercept(&self, batch: &mut Vec<Event>) -> Result<(), InterceptError> {
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .map_or(0, |since| since.as_millis());
         super::set_header(
             batch,
             &self.name,
-            &Str::from(now.to_string()),
+            &Str::from(now_ms().to_string()),
             self.preserve_existing,
         );
         Ok(())

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use flume_core::{
-    BuildError, Component, Config, Context, SinkError, SinkProcessor, SinkRunner, Step,
+    BuildError, Component, Config, Context, SinkError, SinkProcessor, SinkRunner, SinkStep,
 };
 
 /// Runs a single sink; a sink without a group has this processor.
@@ -28,7 +28,11 @@ impl Component for DefaultProcessor {
 
 #[async_trait]
 impl SinkProcessor for DefaultProcessor {
-    async fn step(&mut self, sinks: &mut [SinkRunner], wait: Duration) -> Result<Step, SinkError> {
+    async fn step(
+        &mut self,
+        sinks: &mut [SinkRunner],
+        wait: Duration,
+    ) -> Result<SinkStep, SinkError> {
         sinks[0].step(wait).await
     }
 }

@@ -5,7 +5,7 @@ use std::{
     io::{self, ErrorKind, Write},
     num::NonZeroUsize,
     path::PathBuf,
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -108,10 +108,7 @@ impl Component for FileRollSink {
             .serializer
             .create(cx)
             .map_err(|error| error.inside("sink.serializer"))?;
-        let series = SystemTime::UNIX_EPOCH
-            .elapsed()
-            .map_or(0, |now| now.as_millis())
-            .to_string();
+        let series = flume_host::clock::now_ms().to_string();
         Ok(FileRollSink {
             config,
             cx: cx.clone(),

@@ -1,17 +1,19 @@
 //! `exec`: the lines a command writes.
 
-use std::{num::NonZeroUsize, process::Stdio, time::Duration};
+use std::num::NonZeroUsize;
 
 use async_trait::async_trait;
 use flume_core::{
     BuildError, Component, Config, Context, Event, Source, SourceContext, SourceError,
     config::Millis,
 };
-use rustix::process::{Pid, Signal, kill_process_group};
+use flume_host::{
+    environment::Environment,
+    group::{CommandGroup, END_TIMEOUT},
+};
 use tokio::{
     io::{AsyncRead, AsyncReadExt},
-    process::{Child, Command},
-    time::{Instant, sleep, sleep_until, timeout},
+    time::{Instant, sleep_until},
 };
 
 use super::{hold::Hold, java_lines::JavaLines};
@@ -21,8 +23,6 @@ use crate::charset::Charset;
 const READ_BYTES: usize = 64 << 10;
 /// A batch of so many bytes is put before it has its number of events.
 const BATCH_BYTES: usize = 4 << 20;
-/// How long a command may take to end before it is killed.
-const TO_END: Duration = Duration::from_secs(1);
 
 /// Runs a command and turns each line it writes into an event.
 #[derive(Clone, Config)]
@@ -90,11 +90,11 @@ impl Source for ExecSource {
             }
             let throttle = self.config.restart_throttle.0;
             cx.state.waiting(&format!(
-                "the command ended with {ended}, it is started again after {throttle:?}"
+                "the command ended with {ended}; starting it again in {throttle:?}"
             ));
-            tokio::select! {
-                () = sleep(throttle) => {}
-                () = cx.stop.requested() => return Ok(()),
+            cx.stop.sleep(throttle).await;
+            if cx.stop.is_requested() {
+                return Ok(());
             }
         }
     }
@@ -111,9 +111,9 @@ impl Source for ExecSource {
 impl ExecSource {
     /// Runs the command once; says how it ended.
     async fn run_command(&self, cx: &SourceContext) -> Result<String, SourceError> {
-        let mut running = Running::start(&self.config)?;
+        let mut running = start(&self.config)?;
         cx.ready(None);
-        let stderr = running.child.stderr.take();
+        let stderr = running.stderr();
         let logging = log_lines(
             stderr,
             self.config.log_stderr.then(|| self.name.clone()),
@@ -125,12 +125,19 @@ impl ExecSource {
             // The command may close its standard error and go on.
             never = async { logging.await; std::future::pending().await } => never,
         }
-        running.end(cx.stop.is_requested()).await
+        let ended = running.end(cx.stop.is_requested()).await;
+        ended
+            .map(|status| status.to_string())
+            .map_err(SourceError::at("end the command"))
     }
 
     /// Reads until the command closes its output, and for a little while after a stop was requested.
-    async fn pump(&self, cx: &SourceContext, running: &mut Running) -> Result<(), SourceError> {
-        let Some(mut stdout) = running.child.stdout.take() else {
+    async fn pump(
+        &self,
+        cx: &SourceContext,
+        running: &mut CommandGroup,
+    ) -> Result<(), SourceError> {
+        let Some(mut stdout) = running.stdout() else {
             return Ok(());
         };
         let mut lines = JavaLines::new(self.config.charset, self.config.max_line_length.get());
@@ -142,8 +149,8 @@ impl ExecSource {
             let read = tokio::select! {
                 biased;
                 () = cx.stop.requested(), if last_moment.is_none() => {
-                    running.signal(Signal::TERM);
-                    last_moment = Some(Instant::now() + TO_END);
+                    running.terminate();
+                    last_moment = Some(Instant::now() + END_TIMEOUT);
                     continue;
                 }
                 () = sleep_until(batch.due()), if !batch.events.is_empty() => {
@@ -219,68 +226,18 @@ impl<'a> Batch<'a> {
     }
 }
 
-/// A running command: a process group of its own, so that nothing it started stays behind.
-struct Running {
-    child: Child,
-    group: Option<Pid>,
-}
-
-impl Running {
-    fn start(config: &ExecConfig) -> Result<Self, SourceError> {
-        let mut words: Vec<&str> = match &config.shell {
-            Some(shell) => shell.split_whitespace().collect(),
-            None => config.command.split_whitespace().collect(),
-        };
-        if config.shell.is_some() {
-            words.push(&config.command);
-        }
-        let mut command = Command::new(words[0]);
-        // Its input stays open and empty, as under Flume: some commands end with their input.
-        command
-            .args(&words[1..])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        let child = command.process_group(0).kill_on_drop(true).spawn();
-        let child = child.map_err(SourceError::at(format!("start `{}`", words[0])))?;
-        let group = child.id().and_then(|id| Pid::from_raw(id as i32));
-        Ok(Running { child, group })
+/// Starts the command. Its input stays open and empty, as under Flume: some commands end with their input. It gets the
+/// agent's environment without passwords and other secrets.
+fn start(config: &ExecConfig) -> Result<CommandGroup, SourceError> {
+    let mut words: Vec<&str> = match &config.shell {
+        Some(shell) => shell.split_whitespace().collect(),
+        None => config.command.split_whitespace().collect(),
+    };
+    if config.shell.is_some() {
+        words.push(&config.command);
     }
-
-    fn signal(&self, signal: Signal) {
-        if let Some(group) = self.group {
-            // An error means that all of it has ended.
-            let _ = kill_process_group(group, signal);
-        }
-    }
-
-    /// Ends it if it still runs, and says how it ended. What it left running in the background is only ended
-    /// with the source.
-    async fn end(mut self, stopping: bool) -> Result<String, SourceError> {
-        let mut ended = timeout(TO_END, self.child.wait()).await;
-        if ended.is_err() && !stopping {
-            self.signal(Signal::TERM);
-            ended = timeout(TO_END, self.child.wait()).await;
-        }
-        if ended.is_err() || stopping {
-            self.signal(Signal::KILL);
-        }
-        if ended.is_err() {
-            ended = timeout(TO_END, self.child.wait()).await;
-        }
-        self.group = None;
-        let ended = ended.map_err(SourceError::at("kill the command"))?;
-        ended
-            .map(|status| status.to_string())
-            .map_err(SourceError::at("wait for the command"))
-    }
-}
-
-/// Also when the source is dropped where it stands.
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.signal(Signal::KILL);
-    }
+    CommandGroup::start(words[0], &words[1..], &Environment::without_secrets())
+        .map_err(SourceError::at(format!("start `{}`", words[0])))
 }
 
 /// Reads to the end, and logs if there is a name to log under.

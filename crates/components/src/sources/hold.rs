@@ -3,14 +3,13 @@
 use std::{fmt::Display, time::Duration};
 
 use flume_core::{
-    ChannelError, Event, PutError, SourceContext,
+    BackOff, ChannelError, Event, PutError, SourceContext,
     metrics::{Counter, Metrics},
     with_causes,
 };
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep_until};
 
-const PAUSE: Duration = Duration::from_secs(1);
-const PAUSE_MAX: Duration = Duration::from_secs(5);
+const RETRY: BackOff = BackOff::doubling(Duration::from_secs(1), Duration::from_secs(5));
 /// How long puts may still take together once the source is to stop.
 const LAST_PUT: Duration = Duration::from_secs(2);
 
@@ -34,7 +33,7 @@ impl Hold {
     /// Returns when the batch is in the channels. Lost are only an event that can never fit, and what the
     /// channels do not take in time after a stop was requested; either is logged and counted.
     pub(super) async fn put(&mut self, cx: &SourceContext, batch: Vec<Event>) {
-        let mut pause = PAUSE;
+        let mut back_off = RETRY;
         loop {
             let too_late = async {
                 cx.stop.requested().await;
@@ -61,13 +60,8 @@ impl Hold {
                 Err(error) if cx.stop.is_requested() => {
                     return self.lose(batch.len(), with_causes(&error));
                 }
-                Err(error) => cx.state.failing(&error, pause),
+                Err(error) => cx.pause_after(&error, &mut back_off).await,
             }
-            tokio::select! {
-                () = sleep(pause) => {}
-                () = cx.stop.requested() => {}
-            }
-            pause = (pause * 2).min(PAUSE_MAX);
         }
     }
 
@@ -93,6 +87,8 @@ mod tests {
         Wiring,
     };
     use flume_testkit::parts::build;
+
+    use tokio::time::sleep;
 
     use super::*;
     use crate::REGISTRY;

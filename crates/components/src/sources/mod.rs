@@ -1,6 +1,5 @@
 //! Sources. To add one: write its file, then add its two lines here.
 
-mod back_off;
 mod exec;
 mod hold;
 mod java_lines;

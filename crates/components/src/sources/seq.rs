@@ -2,11 +2,9 @@
 
 use async_trait::async_trait;
 use flume_core::{
-    BuildError, Component, Config, Context, Event, Source, SourceContext, SourceError,
+    BackOff, BuildError, Component, Config, Context, Event, Source, SourceContext, SourceError,
     config::Millis, metrics::Counter,
 };
-
-use super::back_off::BackOff;
 
 /// Puts the numbers from 0 on, in decimal, to see that nothing is lost on the way.
 #[derive(Clone, Config)]
@@ -43,7 +41,7 @@ impl Component for SeqSource {
             batch_size: config.batch_size,
             next: 0,
             end: config.total_events.try_into().unwrap_or(0),
-            back_off: BackOff::new(config.back_off_increment, config.back_off_most),
+            back_off: BackOff::linear(config.back_off_increment.0, config.back_off_most.0),
             accepted_batches: cx.metrics.counter("AppendBatchAcceptedCount"),
         })
     }
@@ -69,12 +67,13 @@ impl Source for SeqSource {
             match outcome {
                 Ok(()) => {
                     self.next = until;
-                    self.back_off.reset(cx);
+                    self.back_off.reset();
+                    cx.state.running();
                     if self.batch_size > 1 {
                         self.accepted_batches.add(1);
                     }
                 }
-                Err(error) => self.back_off.pause(cx, &error).await,
+                Err(error) => cx.pause_after(&error, &mut self.back_off).await,
             }
         }
         Ok(())

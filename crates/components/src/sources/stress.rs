@@ -4,12 +4,10 @@ use std::iter::repeat_with;
 
 use async_trait::async_trait;
 use flume_core::{
-    BuildError, Component, Config, Context, Event, Source, SourceContext, SourceError,
+    BackOff, BuildError, Component, Config, Context, Event, Source, SourceContext, SourceError,
     config::Millis,
 };
 use tokio::time::{Duration, Instant, sleep_until};
-
-use super::back_off::BackOff;
 
 /// What bodies are filled with: Java's largest byte.
 const FILL: u8 = 0x7F;
@@ -81,7 +79,7 @@ impl Component for StressSource {
                 each: Duration::from_secs(1) / rate,
                 next: Instant::now(),
             }),
-            back_off: BackOff::new(config.back_off_increment, config.back_off_most),
+            back_off: BackOff::linear(config.back_off_increment.0, config.back_off_most.0),
         })
     }
 }
@@ -127,9 +125,10 @@ impl StressSource {
         match cx.out.put(self.batch(count as usize)).await {
             Ok(()) => {
                 self.successes_left -= count;
-                self.back_off.reset(cx);
+                self.back_off.reset();
+                cx.state.running();
             }
-            Err(error) => self.back_off.pause(cx, &error).await,
+            Err(error) => cx.pause_after(&error, &mut self.back_off).await,
         }
     }
 

@@ -14,13 +14,14 @@ use std::{
 
 use serde_json::Value;
 
+use flume_host::child::wait;
+
 use crate::{
     Site,
     accounts::{group_id, user},
     fault::Fault,
     files::Rights,
     payload::PROGRAM,
-    program::wait,
 };
 
 /// Its name, and that of its flow's parts.
@@ -138,7 +139,9 @@ impl Agent {
             Some(status) => {
                 return Err(self.fault(format!("the agent made for the check ended with {status}")));
             }
-            None => return Err(self.fault("the agent made for the check did not stop".into())),
+            None => {
+                return Err(self.fault("the agent made for the check did not stop".into()));
+            }
         }
         let empty = tempfile::tempdir().map_err(Fault::io("make", &std::env::temp_dir()))?;
         Ok(std::mem::replace(&mut self.dir, empty))

@@ -1,6 +1,6 @@
 //! A flow into HDFS: as the service itself, then as each user that it may write as.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use flume_hdfs::{
     fs::{self, Place, connect},
@@ -93,10 +93,7 @@ impl Cluster<'_> {
     /// The service itself, and those it may write as.
     fn writers(&self) -> Vec<Writer> {
         let node = &self.site.node;
-        let id = SystemTime::now()
-            .duration_since(SystemTime::UNIX_EPOCH)
-            .unwrap_or_default()
-            .as_millis();
+        let id = flume_host::clock::now_ms();
         let directory = |who: &str| format!("{PARENT}/flume-check-{id}-{who}");
         let login = node.principal().map(|principal| Login {
             principal,

@@ -6,8 +6,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use flume_host::names::qualified_name;
+
 use super::{Finding, Patient};
-use crate::{fault::Fault, install, surroundings::full_name};
+use crate::{fault::Fault, install};
 
 /// Less free space than this, or than this share, is worth a word.
 const FREE_BYTES_MIN: u64 = 2 << 30;
@@ -136,7 +138,7 @@ fn running_agents() -> Vec<(u32, String)> {
 pub(super) fn names(patient: &Patient<'_>) -> Result<Vec<Finding>, Fault> {
     let host = patient.site.node.host();
     let mut found = vec![];
-    match full_name() {
+    match qualified_name() {
         Some(name) if name.eq_ignore_ascii_case(host) => found.push(Finding::ok("name", host)),
         name => {
             let text = format!(

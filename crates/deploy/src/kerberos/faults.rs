@@ -1,6 +1,6 @@
 //! What Kerberos' tools say, and what it means.
 
-use crate::{fault::Fault, program::Said};
+use crate::{fault::Fault, program::Ended};
 
 /// A word of the tools, what it means, and what would help. `{who}` and `{where}` are filled in.
 #[rustfmt::skip]
@@ -23,7 +23,7 @@ const MEANINGS: &[(&str, &str, &str)] = &[
 ];
 
 /// The fault behind what a tool said about `who`.
-pub(super) fn fault(said: &Said, program: &str, who: &str, at: &str) -> Fault {
+pub(super) fn fault(said: &Ended, program: &str, who: &str, at: &str) -> Fault {
     let line = said.last_line();
     let all = format!("{}\n{}", said.err, said.out);
     let fill = |text: &str| {

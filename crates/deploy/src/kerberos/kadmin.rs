@@ -6,7 +6,7 @@ use super::faults::{self, servers};
 use crate::{
     Site,
     fault::Fault,
-    program::{Program, Said},
+    program::{Ended, Program},
 };
 
 /// Who may administrate, and how.
@@ -74,7 +74,7 @@ impl<'a> Kadmin<'a> {
     }
 
     /// Runs a query; that it fails is for the caller to see.
-    fn query(&self, words: &[&str]) -> Result<Said, Fault> {
+    fn query(&self, words: &[&str]) -> Result<Ended, Fault> {
         let realm = self.site.node.realm().unwrap_or_default();
         let mut arguments = vec!["-r".to_string(), realm.into()];
         let program = match &self.tickets {
@@ -96,7 +96,7 @@ impl<'a> Kadmin<'a> {
         Program::new(program, &arguments).run()
     }
 
-    fn fault(&self, said: &Said) -> Fault {
+    fn fault(&self, said: &Ended) -> Fault {
         faults::fault(said, "kadmin", &self.who, &self.at)
     }
 

@@ -238,9 +238,10 @@ impl Open {
         self.closer.next(CLOSER_WAIT).await;
         match self.closer.pending() {
             pending if pending < most => Ok(()),
-            pending => Err(SinkError::at("open more files")(format!(
-                "{pending} wait to be closed"
-            ))),
+            pending => Err(SinkError::new(
+                "open more files",
+                format!("{pending} wait to be closed"),
+            )),
         }
     }
 

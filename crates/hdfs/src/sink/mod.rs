@@ -193,7 +193,7 @@ impl Sink for HdfsSink {
         let most_files = self.config.max_open_files.get();
         let constant = self.paths.is_constant();
         let Some(open) = &mut self.open else {
-            return Err(SinkError::at("deliver")("the sink is not open"));
+            return Err(SinkError::new("deliver", "the sink is not open"));
         };
         open.wait_for_closer(most_files).await?;
         let mut rejected = vec![];
@@ -219,7 +219,7 @@ impl Sink for HdfsSink {
             && (constant
                 || (failure.kind == FsErrorKind::Retry && is_down(open.shared.fs.clone()).await))
         {
-            return Err(SinkError::at("write a batch")(failure));
+            return Err(SinkError::new("write a batch", failure));
         }
         rejected.append(&mut outcome.rejected);
         Ok(Delivered {

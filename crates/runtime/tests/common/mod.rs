@@ -65,7 +65,7 @@ impl Source for Count {
         };
         assert!(run >= self.0.panics, "scripted panic {run}");
         if run < self.0.panics + self.0.fail {
-            return Err(SourceError::at("do its work")("scripted"));
+            return Err(SourceError::new("do its work", "scripted"));
         }
         cx.ready(None);
         for number in 0..std::mem::take(&mut self.0.events) {
@@ -117,13 +117,13 @@ impl Sink for Note {
 
     async fn deliver(&mut self, batch: &[Event]) -> Result<Delivered, SinkError> {
         if self.0.stuck {
-            return Err(SinkError::at("deliver")("stuck"));
+            return Err(SinkError::new("deliver", "stuck"));
         }
         if self.0.fail + self.0.panics > 0 {
             let delivery = attempt(&self.0.log);
             assert!(delivery >= self.0.panics, "scripted panic {delivery}");
             if delivery < self.0.panics + self.0.fail {
-                return Err(SinkError::at("deliver")("scripted"));
+                return Err(SinkError::new("deliver", "scripted"));
             }
         }
         let bodies = batch

@@ -12,9 +12,9 @@ use flume_testkit::agent::{Agent, component};
 use crate::{
     agents::configuration,
     flow::send_numbered,
-    hdfs_agent::{Feed, files, numbers, one_sink, open_files, start, start_in, wait_for_reason},
-    hdfs_client, identity,
-    show::Report,
+    hdfs::agent::{Feed, files, numbers, one_sink, open_files, start, start_in, wait_for_reason},
+    hdfs::{client, identity},
+    report::Report,
 };
 
 /// Within these an operator reads what is wrong.
@@ -45,7 +45,7 @@ pub fn all(report: &mut Report) -> Result<()> {
 /// The same within a few minutes.
 pub fn slice(report: &mut Report) -> Result<()> {
     let mut cluster = platform()?;
-    hdfs_client::everybody(report, &cluster)?;
+    client::everybody(report, &cluster)?;
     deployment(report, &cluster)?;
     refused(report, &cluster)?;
     identity::refusals(report, &mut cluster)?;

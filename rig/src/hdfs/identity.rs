@@ -9,23 +9,15 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use flume_cluster::{Cluster, Kdc, Layout, Protection, need};
+use flume_cluster::{Cluster, Kdc, need};
 use flume_testkit::agent::{Agent, component};
 
-use crate::{agents::program, show::Report};
+use crate::{agents::program, report::Report};
 
 /// What is wrong is said within these.
 const SOON: Duration = Duration::from_secs(15);
 /// A NameNode that nobody is.
 const NOBODY: &str = "hdfs://127.0.0.1:1/logs";
-
-/// Everything.
-pub fn all(report: &mut Report) -> Result<()> {
-    logins(report)?;
-    let mut cluster = Cluster::start(Layout::kerberos(1, Protection::Privacy, true))?;
-    refusals(report, &mut cluster)?;
-    renewals(report, &mut cluster)
-}
 
 type Environment = Vec<(String, String)>;
 

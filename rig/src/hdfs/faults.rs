@@ -13,8 +13,8 @@ use flume_cluster::{Cluster, Layout};
 use flume_testkit::agent::{Agent, component};
 
 use crate::{
-    hdfs_agent::{Feed, files, numbers, one_sink, start},
-    show::Report,
+    hdfs::agent::{Feed, files, numbers, one_sink, start},
+    report::Report,
 };
 
 /// Before and after the fault.

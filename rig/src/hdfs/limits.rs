@@ -13,8 +13,8 @@ use flume_testkit::agent::Agent;
 use crate::{
     agents::program,
     flow::send_numbered,
-    hdfs_agent::{Feed, files, numbers, one_sink, start, wait_for_reason},
-    show::Report,
+    hdfs::agent::{Feed, files, numbers, one_sink, start, wait_for_reason},
+    report::Report,
 };
 
 /// So that some thousands of lines are several blocks.

@@ -15,10 +15,30 @@ use flume_core::{Config, Context, Event, EventSerializer, config::Nested};
 use flume_hdfs::formats::{Codec, CodecChoice, FileType, Format, WriteFormat};
 use flume_testkit::parts;
 
-use crate::agents::{install_java, java_dir, root, scratch, target};
+use crate::{
+    agents::{install_java, java_dir, root, scratch, target},
+    report::Report,
+};
+
+/// The hdfs sink's formats, read back by Hadoop's and Avro's own classes.
+pub fn show(report: &mut Report) -> Result<()> {
+    let outcome = run()?;
+    for wrong in &outcome.wrong {
+        println!("{wrong}");
+    }
+    let all = outcome.right + outcome.wrong.len();
+    let item = "files that Hadoop and Avro read as written";
+    report.row(
+        item,
+        outcome.right,
+        &format!("{all}, by event"),
+        outcome.wrong.is_empty(),
+    );
+    Ok(())
+}
 
 /// Files that were read as they should, and those that were not, with the reason.
-pub struct Outcome {
+struct Outcome {
     /// How many files came back event by event.
     pub right: usize,
     /// Title and reason.
@@ -50,7 +70,7 @@ struct Case {
 }
 
 /// Writes everything, has it read, compares.
-pub fn run() -> Result<Outcome> {
+fn run() -> Result<Outcome> {
     let dir = tempfile::tempdir_in(scratch()?)?;
     let mut cases = vec![];
     for (number, properties) in properties().iter().enumerate() {

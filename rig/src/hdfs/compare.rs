@@ -11,7 +11,8 @@ use anyhow::{Context, Result, anyhow, ensure};
 
 use crate::{
     agents::{Maker, Running, install_java, root},
-    read_back,
+    hdfs::read_back,
+    report::Report,
 };
 
 /// What is compared on every change.
@@ -92,18 +93,35 @@ struct Tree {
     _agent: Running,
 }
 
+/// The same configurations and events under both: directories, names and contents.
+pub fn show(report: &mut Report, names: Option<&[&str]>) -> Result<()> {
+    for one in run(names)? {
+        let item = format!("hdfs {}: files as Flume's", one.name);
+        report.row(
+            &item,
+            one.files,
+            "names, contents",
+            one.difference.is_none(),
+        );
+        if let Some(difference) = one.difference {
+            println!("{difference}");
+        }
+    }
+    Ok(())
+}
+
 /// One configuration's result: its name, and what differs.
-pub struct Compared {
+struct Compared {
     /// The configuration's name.
-    pub name: String,
+    name: String,
     /// Files that Flume wrote.
-    pub files: usize,
+    files: usize,
     /// The first difference; `None` is as it should be.
-    pub difference: Option<String>,
+    difference: Option<String>,
 }
 
 /// Runs the named configurations, or all of them, under both.
-pub fn run(names: Option<&[&str]>) -> Result<Vec<Compared>> {
+fn run(names: Option<&[&str]>) -> Result<Vec<Compared>> {
     install_java()?;
     let wanted = |name: &String| names.is_none_or(|names| names.contains(&&name[..]));
     let mut pairs = vec![];

@@ -11,7 +11,7 @@ use flume_cluster::{Cluster, Layout, Protection};
 use crate::{
     agents::{Maker, Running, configuration, install_java},
     bench::{Figures, with_sources},
-    show::Report,
+    report::Report,
 };
 
 /// A JVM compiles meanwhile, and files are opened.

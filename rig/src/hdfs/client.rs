@@ -21,7 +21,7 @@ use flume_hdfs::{
 };
 use serde_json::{Value, json};
 
-use crate::show::Report;
+use crate::report::Report;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 

@@ -1,0 +1,358 @@
+//! Runs a program to its end: with a built environment, with what it reads from standard input, within a time limit.
+//! It is a process group of its own. At the time limit the group is killed, so nothing that it started stays behind.
+
+use std::{
+    env,
+    ffi::{OsStr, OsString},
+    io::{self, Read, Write},
+    os::unix::process::CommandExt,
+    path::{Path, PathBuf},
+    process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use rustix::process::{Pid, Signal, kill_process_group};
+
+use crate::{
+    environment::{Environment, USUAL_PATH},
+    interrupt::interrupted,
+};
+
+/// How long a program may run when nobody says otherwise.
+pub const DEFAULT_LIMIT: Duration = Duration::from_secs(30);
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
+/// Most bytes kept of each of its outputs; the rest is read and dropped.
+const MAX_OUTPUT_BYTES: u64 = 16 << 20;
+
+/// A program about to be run.
+pub struct Program {
+    path: PathBuf,
+    arguments: Vec<OsString>,
+    environment: Environment,
+    input: Vec<u8>,
+    limit: Duration,
+    until_interrupted: bool,
+}
+
+/// How it ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// Its exit status.
+    pub status: ExitStatus,
+    /// What it wrote to standard output.
+    pub out: String,
+    /// What it wrote to standard error.
+    pub err: String,
+}
+
+/// Why there is no end to report.
+#[derive(Debug, thiserror::Error)]
+pub enum ChildError {
+    /// The system refused.
+    #[error("failed to {doing} {}: {cause}", path.display())]
+    Io {
+        /// `start` or `wait for`.
+        doing: &'static str,
+        /// The program.
+        path: PathBuf,
+        /// What the system said.
+        cause: io::Error,
+    },
+    /// It was killed at its time limit.
+    #[error("{} did not end within {} s", path.display(), limit.as_secs())]
+    Late {
+        /// The program.
+        path: PathBuf,
+        /// The limit.
+        limit: Duration,
+    },
+    /// It was killed because this process was asked to stop.
+    #[error("interrupted while {} ran", path.display())]
+    Interrupted {
+        /// The program.
+        path: PathBuf,
+    },
+}
+
+impl Ended {
+    /// Whether it succeeded.
+    pub fn ok(&self) -> bool {
+        self.status.success()
+    }
+
+    /// Its last line: what a message shows of a failure.
+    pub fn last_line(&self) -> String {
+        let last = |text: &str| {
+            let mut lines = text.lines().rev().map(str::trim);
+            lines.find(|line| !line.is_empty()).map(String::from)
+        };
+        last(&self.err)
+            .or_else(|| last(&self.out))
+            .unwrap_or_else(|| self.status.to_string())
+    }
+}
+
+impl Program {
+    /// A program with a minimal environment, no input and [`DEFAULT_LIMIT`].
+    pub fn new<A: AsRef<OsStr>>(path: impl Into<PathBuf>, arguments: &[A]) -> Program {
+        Program {
+            path: path.into(),
+            arguments: arguments.iter().map(|word| word.as_ref().into()).collect(),
+            environment: Environment::minimal(),
+            input: vec![],
+            limit: DEFAULT_LIMIT,
+            until_interrupted: false,
+        }
+    }
+
+    /// Replaces its environment.
+    #[must_use]
+    pub fn environment(mut self, environment: Environment) -> Program {
+        self.environment = environment;
+        self
+    }
+
+    /// Adds a variable to its environment.
+    #[must_use]
+    pub fn env(mut self, name: &str, value: impl Into<OsString>) -> Program {
+        self.environment = self.environment.with(name, value);
+        self
+    }
+
+    /// What it reads from standard input.
+    #[must_use]
+    pub fn input(mut self, bytes: impl Into<Vec<u8>>) -> Program {
+        self.input = bytes.into();
+        self
+    }
+
+    /// How long it may take.
+    #[must_use]
+    pub fn limit(mut self, limit: Duration) -> Program {
+        self.limit = limit;
+        self
+    }
+
+    /// Kill it when this process is asked to stop (see [`crate::interrupt`]). What cleans up must not use this.
+    #[must_use]
+    pub fn until_interrupted(mut self) -> Program {
+        self.until_interrupted = true;
+        self
+    }
+
+    /// Runs it to its end. A program that fails is not an error here: the caller looks at [`Ended::status`].
+    ///
+    /// # Errors
+    /// It could not be started, took too long, or was interrupted.
+    pub fn run(self) -> Result<Ended, ChildError> {
+        let failed = |doing| {
+            let path = self.path.clone();
+            move |cause| ChildError::Io { doing, path, cause }
+        };
+        let mut command = Command::new(&self.path);
+        command
+            .args(&self.arguments)
+            .env_clear()
+            .envs(self.environment.iter())
+            .process_group(0)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = command.spawn().map_err(failed("start"))?;
+        let input = self.input;
+        let stdin = child.stdin.take();
+        // A program that ends without reading is not our failure; its own words say why.
+        let writer = thread::spawn(move || stdin.map(|mut stdin| stdin.write_all(&input)));
+        let out = collect(child.stdout.take().map(ChildOutput::Out));
+        let err = collect(child.stderr.take().map(ChildOutput::Err));
+        let stop = || self.until_interrupted && interrupted();
+        let end = wait_until(&mut child, Instant::now() + self.limit, stop)
+            .map_err(failed("wait for"))?;
+        let path = self.path;
+        match end {
+            WaitEnd::Ended(status) => {
+                let _ = writer.join();
+                let out = out.join().unwrap_or_default();
+                let err = err.join().unwrap_or_default();
+                Ok(Ended { status, out, err })
+            }
+            WaitEnd::Late => Err(ChildError::Late {
+                path,
+                limit: self.limit,
+            }),
+            WaitEnd::Stopped => Err(ChildError::Interrupted { path }),
+        }
+    }
+}
+
+enum WaitEnd {
+    Ended(ExitStatus),
+    Late,
+    Stopped,
+}
+
+fn wait_until(
+    child: &mut Child,
+    deadline: Instant,
+    stop: impl Fn() -> bool,
+) -> io::Result<WaitEnd> {
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(WaitEnd::Ended(status));
+        }
+        let late = Instant::now() > deadline;
+        if late || stop() {
+            kill_group(child)?;
+            return Ok(if late {
+                WaitEnd::Late
+            } else {
+                WaitEnd::Stopped
+            });
+        }
+        thread::sleep(POLL_INTERVAL);
+    }
+}
+
+/// Kills a child that leads a process group of its own, and everything it started in that group.
+///
+/// # Errors
+/// The child cannot be waited for.
+pub fn kill_group(child: &mut Child) -> io::Result<()> {
+    // An error means that all of it has ended.
+    let _ = kill_process_group(Pid::from_child(child), Signal::KILL);
+    child.wait().map(drop)
+}
+
+/// Waits for the end of a child; `None` at the deadline, and the child still runs.
+///
+/// # Errors
+/// The child cannot be waited for.
+pub fn wait(child: &mut Child, limit: Duration) -> io::Result<Option<ExitStatus>> {
+    let deadline = Instant::now() + limit;
+    loop {
+        let ended = child.try_wait()?;
+        if ended.is_some() || Instant::now() > deadline {
+            return Ok(ended);
+        }
+        thread::sleep(POLL_INTERVAL);
+    }
+}
+
+enum ChildOutput {
+    Out(ChildStdout),
+    Err(ChildStderr),
+}
+
+impl Read for ChildOutput {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            ChildOutput::Out(stream) => stream.read(buffer),
+            ChildOutput::Err(stream) => stream.read(buffer),
+        }
+    }
+}
+
+/// Reads a stream to its end on a thread of its own.
+fn collect(stream: Option<ChildOutput>) -> thread::JoinHandle<String> {
+    thread::spawn(move || {
+        let mut bytes = vec![];
+        if let Some(mut stream) = stream {
+            // What was read before an error is all there is.
+            let _ = stream
+                .by_ref()
+                .take(MAX_OUTPUT_BYTES)
+                .read_to_end(&mut bytes);
+            let _ = io::copy(&mut stream, &mut io::sink());
+        }
+        String::from_utf8_lossy(&bytes).into_owned()
+    })
+}
+
+/// The full path of a program: below `PATH`, else where administrators' programs usually are.
+pub fn find(name: &str) -> Option<PathBuf> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let usual = OsString::from(USUAL_PATH);
+    let directories: Vec<PathBuf> = env::split_paths(&path)
+        .chain(env::split_paths(&usual))
+        .collect();
+    directories
+        .into_iter()
+        .map(|directory| directory.join(name))
+        .find(|path| is_program(path))
+}
+
+fn is_program(path: &Path) -> bool {
+    path.is_file() && rustix::fs::access(path, rustix::fs::Access::EXEC_OK).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shell(line: &str) -> Program {
+        Program::new("/bin/sh", &["-c", line])
+    }
+
+    #[test]
+    fn a_program_gets_its_input_and_says_how_it_ended() {
+        let ended = Program::new("/bin/cat", &["-"])
+            .input("words")
+            .run()
+            .unwrap();
+        assert_eq!(ended.out, "words");
+        assert!(ended.ok());
+        let ended = shell("echo no >&2; exit 3").run().unwrap();
+        assert_eq!(ended.last_line(), "no");
+        assert_eq!(ended.status.code(), Some(3));
+        assert_eq!(shell("exit 4").run().unwrap().last_line(), "exit status: 4");
+    }
+
+    #[test]
+    fn it_has_the_environment_that_was_built_and_nothing_else() {
+        let ended = shell("env").env("ADDED", "yes").run().unwrap();
+        let mut names: Vec<_> = ended
+            .out
+            .lines()
+            .filter_map(|line| Some(line.split_once('=')?.0))
+            .filter(|name| !["PWD", "SHLVL", "_", "OLDPWD"].contains(name))
+            .collect();
+        names.sort_unstable();
+        assert_eq!(names, ["ADDED", "LC_ALL", "PATH"]);
+    }
+
+    #[test]
+    fn at_its_limit_it_is_killed_with_everything_it_started() {
+        let directory = tempfile::tempdir().unwrap();
+        let pid = directory.path().join("pid");
+        let line = format!("sleep 600 & echo $! >{}; wait", pid.display());
+        let late = shell(&line)
+            .limit(Duration::from_secs(2))
+            .run()
+            .unwrap_err();
+        assert!(
+            late.to_string().contains("did not end within 2 s"),
+            "{late}"
+        );
+        let grandchild = std::fs::read_to_string(&pid).unwrap();
+        let state = || std::fs::read_to_string(format!("/proc/{}/stat", grandchild.trim()));
+        let deadline = Instant::now() + Duration::from_secs(60);
+        // Gone, or dead and not yet collected.
+        while state().is_ok_and(|stat| !stat.contains(") Z ")) {
+            assert!(Instant::now() < deadline, "the grandchild still runs");
+            thread::sleep(POLL_INTERVAL);
+        }
+    }
+
+    #[test]
+    fn what_is_not_there_cannot_be_started() {
+        let absent = Program::new("/no/such/program", &["x"]).run().unwrap_err();
+        assert!(
+            absent
+                .to_string()
+                .starts_with("failed to start /no/such/program")
+        );
+        assert!(find("sh").is_some());
+        assert_eq!(find("no-such-program"), None);
+    }
+}

@@ -1,0 +1,595 @@
+//! Files that root may touch although other users live nearby. **Nothing else in this project changes the owner or
+//! mode of a file, or renames one, on behalf of another user.**
+//!
+//! The danger: a process of user `flume` sees root at work in a directory that it may write to. Between root's look and
+//! root's act it puts a symbolic link to `/etc/shadow` there, and root gives that away. A path means something else
+//! each time it is resolved, so this module resolves it once, step by step, and holds a descriptor from then on:
+//!
+//! - A directory is reached from `/`, one component at a time, without following links (`openat`, `O_NOFOLLOW`). Each
+//!   directory on the way must belong to root or to this process's user, and nobody else may write to it. A directory
+//!   like `/tmp`, where a name can be taken by anybody but removed only by its owner, counts if the next component
+//!   passes the same test.
+//! - A link on the way is followed if it belongs to root and stands in such a directory: that is an administrator's
+//!   decision. Nobody else could have put it there.
+//! - A file is a regular one with a single name (a second one may be a trap: a hard link), of an owner that the caller
+//!   expects. A link, a FIFO, a device or a stranger's file is refused by name.
+//! - New files are created with `O_EXCL` for this user alone; they get owner and mode through their descriptor and are
+//!   renamed when they are whole.
+//! - A directory is given away last, when nothing more is to be done in it.
+
+use std::{
+    ffi::{OsStr, OsString},
+    fs::File,
+    io::{self, Read, Write},
+    os::fd::{AsFd, OwnedFd},
+    path::{Component, Path, PathBuf},
+};
+
+use rustix::{
+    fs::{
+        AtFlags, CWD, FileType, Gid, Mode, OFlags, Stat, Uid, fchmod, fchown, fstat, mkdirat,
+        openat, readlinkat, renameat, statat, unlinkat,
+    },
+    io::Errno,
+    process::geteuid,
+};
+
+/// Links followed on one path; the kernel's own limit.
+const MAX_LINKS: usize = 40;
+const WRITABLE_BY_OTHERS: u32 = 0o022;
+const STICKY: u32 = 0o1000;
+const PARENT_MODE: u32 = 0o755;
+const NAME_ATTEMPTS: usize = 100;
+
+/// Owner, group and mode of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ownership {
+    /// The owner's id.
+    pub user: u32,
+    /// The group's id.
+    pub group: u32,
+    /// Permissions, as in `0o640`.
+    pub mode: u32,
+}
+
+impl Ownership {
+    fn of(found: &Stat) -> Ownership {
+        Ownership {
+            user: found.st_uid,
+            group: found.st_gid,
+            mode: found.st_mode & 0o7777,
+        }
+    }
+}
+
+/// Why a path is not touched.
+#[derive(Debug, thiserror::Error)]
+pub enum DirectoryError {
+    /// What stands there is not what may stand there.
+    #[error("{} is {found}", path.display())]
+    Refused {
+        /// Where.
+        path: PathBuf,
+        /// `a symbolic link`, `owned by user 1000`.
+        found: String,
+    },
+    /// The system says no.
+    #[error("failed to {doing} {}: {cause}", path.display())]
+    Io {
+        /// `open`, `write`, …
+        doing: &'static str,
+        /// Where.
+        path: PathBuf,
+        /// What the system said.
+        cause: io::Error,
+    },
+}
+
+impl DirectoryError {
+    /// What the system said, if it said anything.
+    pub fn io_kind(&self) -> Option<io::ErrorKind> {
+        match self {
+            DirectoryError::Refused { .. } => None,
+            DirectoryError::Io { cause, .. } => Some(cause.kind()),
+        }
+    }
+}
+
+type Result<T> = std::result::Result<T, DirectoryError>;
+
+/// An open directory that was reached safely.
+#[derive(Debug)]
+pub struct SafeDirectory {
+    fd: OwnedFd,
+    /// As it was asked for, for messages.
+    path: PathBuf,
+    facts: Ownership,
+}
+
+impl SafeDirectory {
+    /// Opens a directory by its absolute path.
+    ///
+    /// # Errors
+    /// It is not there, is not a directory, or others may have tampered with the way to it.
+    pub fn open(path: &Path) -> Result<SafeDirectory> {
+        Walk::to(path, false)
+    }
+
+    /// Opens a directory, and makes what is missing of it and of the way to it, for everybody to enter (0755, whatever
+    /// the umask is).
+    ///
+    /// # Errors
+    /// As [`SafeDirectory::open`]; or it cannot be made.
+    pub fn make(path: &Path) -> Result<SafeDirectory> {
+        Walk::to(path, true)
+    }
+
+    /// Makes a directory of a new name, for this user alone, below a directory such as `/tmp`.
+    ///
+    /// # Errors
+    /// It cannot be made there.
+    pub fn make_private(parent: &Path, prefix: &str) -> Result<SafeDirectory> {
+        let parent = SafeDirectory::open(parent)?;
+        parent.must_be_ours()?;
+        for _ in 0..NAME_ATTEMPTS {
+            let name = format!("{prefix}{:016x}", fastrand::u64(..));
+            match mkdirat(&parent.fd, &name, Mode::from_raw_mode(0o700)) {
+                Ok(()) => return parent.directory(name.as_ref()),
+                Err(Errno::EXIST) => {}
+                Err(error) => return Err(parent.failed("make", name.as_ref(), error)),
+            }
+        }
+        Err(parent.failed("make a directory in", OsStr::new(""), Errno::EXIST))
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Its owner, group and mode when it was opened.
+    pub fn ownership(&self) -> Ownership {
+        self.facts
+    }
+
+    /// Whether only root, or this user, can have changed what is in it.
+    pub fn is_ours(&self) -> bool {
+        is_trusted(&self.facts)
+    }
+
+    fn must_be_ours(&self) -> Result<()> {
+        if self.is_ours() {
+            return Ok(());
+        }
+        Err(refused(&self.path, distrust(&self.facts)))
+    }
+
+    /// A directory in this one. It may belong to anybody; its files may then not be written through it.
+    ///
+    /// # Errors
+    /// It is not there, or is not a directory.
+    pub fn directory(&self, name: &OsStr) -> Result<SafeDirectory> {
+        let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let open = |flags| openat(&self.fd, name, flags, Mode::empty());
+        // Someone without the right to list it may still look at it.
+        let fd = match open(flags | OFlags::RDONLY) {
+            Err(Errno::ACCESS) => open(flags | OFlags::PATH),
+            other => other,
+        };
+        let fd = fd.map_err(|error| self.why_not(name, error))?;
+        let path = self.path.join(name);
+        let facts = fstat(&fd).map_err(|error| self.failed("look at", name, error))?;
+        Ok(SafeDirectory {
+            fd,
+            path,
+            facts: Ownership::of(&facts),
+        })
+    }
+
+    /// Makes a directory in this one, for this user alone.
+    ///
+    /// # Errors
+    /// Something of that name is there, or this directory may be written by others.
+    pub fn make_directory(&self, name: &OsStr) -> Result<SafeDirectory> {
+        self.must_be_ours()?;
+        mkdirat(&self.fd, name, Mode::from_raw_mode(0o700))
+            .map_err(|error| self.failed("make", name, error))?;
+        self.directory(name)
+    }
+
+    /// Owner, group and mode of a file in this directory; `None` if nothing of that name is there.
+    ///
+    /// # Errors
+    /// It is not a regular file with a single name, or of none of these owners.
+    pub fn look(&self, name: &OsStr, owners: &[u32]) -> Result<Option<Ownership>> {
+        let found = match statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(found) => found,
+            Err(Errno::NOENT) => return Ok(None),
+            Err(error) => return Err(self.failed("look at", name, error)),
+        };
+        self.must_be_plain(name, &found, owners)?;
+        Ok(Some(Ownership::of(&found)))
+    }
+
+    /// Opens a file for reading; `None` if nothing of that name is there.
+    ///
+    /// # Errors
+    /// It is not a regular file with a single name, or of none of these owners.
+    pub fn open_file(&self, name: &OsStr, owners: &[u32]) -> Result<Option<File>> {
+        // Looked at before it is opened, as opening a device may already do something; and again afterwards.
+        if self.look(name, owners)?.is_none() {
+            return Ok(None);
+        }
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let fd = match openat(&self.fd, name, flags, Mode::empty()) {
+            Ok(fd) => fd,
+            Err(Errno::NOENT) => return Ok(None),
+            Err(error) => return Err(self.why_not(name, error)),
+        };
+        let found = fstat(&fd).map_err(|error| self.failed("look at", name, error))?;
+        self.must_be_plain(name, &found, owners)?;
+        Ok(Some(File::from(fd)))
+    }
+
+    /// What is in a file; `None` if nothing of that name is there.
+    ///
+    /// # Errors
+    /// As [`SafeDirectory::open_file`]; or it has more than `max_bytes`.
+    pub fn read(&self, name: &OsStr, owners: &[u32], max_bytes: u64) -> Result<Option<Vec<u8>>> {
+        let Some(file) = self.open_file(name, owners)? else {
+            return Ok(None);
+        };
+        let mut bytes = vec![];
+        file.take(max_bytes + 1)
+            .read_to_end(&mut bytes)
+            .map_err(|error| self.failed("read", name, error))?;
+        if bytes.len() as u64 > max_bytes {
+            let found = format!("larger than {max_bytes} bytes");
+            return Err(refused(&self.path.join(name), found));
+        }
+        Ok(Some(bytes))
+    }
+
+    /// Creates a file that is not there yet, for this user alone, open for reading and writing.
+    ///
+    /// # Errors
+    /// Something of that name is there, or others may write to this directory.
+    pub fn create_file(&self, name: &OsStr) -> Result<File> {
+        self.must_be_ours()?;
+        let flags =
+            OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let fd = openat(&self.fd, name, flags, Mode::from_raw_mode(0o600))
+            .map_err(|error| self.failed("create", name, error))?;
+        Ok(File::from(fd))
+    }
+
+    /// Puts a file with this content, owner and mode in the place of the one of that name: whole or not at all.
+    ///
+    /// # Errors
+    /// What stands there is not a regular file of one of these owners; others may write to this directory; the disk is
+    /// full.
+    pub fn replace(
+        &self,
+        name: &OsStr,
+        content: &[u8],
+        owners: &[u32],
+        wanted: Ownership,
+    ) -> Result<()> {
+        self.must_be_ours()?;
+        self.look(name, owners)?;
+        let (draft, mut file) = self.create_draft(name)?;
+        let written = file.write_all(content);
+        let written = written.map_err(|error| self.failed("write", name, error));
+        let placed = written.and_then(|()| self.place(&draft, &file, name, wanted));
+        if placed.is_err() {
+            let _ = unlinkat(&self.fd, &draft, AtFlags::empty());
+        }
+        placed
+    }
+
+    /// Gives a file of this directory's owner and mode, and the name `to` in another directory.
+    ///
+    /// # Errors
+    /// As [`SafeDirectory::replace`].
+    pub fn move_file(
+        &self,
+        name: &OsStr,
+        to: (&SafeDirectory, &OsStr),
+        owners: &[u32],
+        wanted: Ownership,
+    ) -> Result<()> {
+        let (directory, target) = to;
+        self.must_be_ours()?;
+        directory.must_be_ours()?;
+        directory.look(target, owners)?;
+        let file = self.open_file(name, &[geteuid().as_raw()])?;
+        let file = file.ok_or_else(|| self.failed("open", name, Errno::NOENT))?;
+        give_descriptor(&file, wanted)
+            .and_then(|()| file.sync_all())
+            .map_err(|error| self.failed("change the owner of", name, error))?;
+        renameat(&self.fd, name, &directory.fd, target)
+            .map_err(|error| directory.failed("replace", target, error))?;
+        directory.sync()
+    }
+
+    fn create_draft(&self, name: &OsStr) -> Result<(OsString, File)> {
+        let mut draft = OsString::from(".");
+        draft.push(name);
+        draft.push(format!(".new-{:016x}", fastrand::u64(..)));
+        let file = self.create_file(&draft)?;
+        Ok((draft, file))
+    }
+
+    fn place(&self, draft: &OsStr, file: &File, name: &OsStr, wanted: Ownership) -> Result<()> {
+        give_descriptor(file, wanted)
+            .and_then(|()| file.sync_all())
+            .map_err(|error| self.failed("change the owner of", name, error))?;
+        renameat(&self.fd, draft, &self.fd, name)
+            .map_err(|error| self.failed("replace", name, error))?;
+        self.sync()
+    }
+
+    /// Gives a file that is there another owner and mode.
+    ///
+    /// # Errors
+    /// It is not there, is not a regular file of one of these owners, or this user may not.
+    pub fn give_file(&self, name: &OsStr, owners: &[u32], wanted: Ownership) -> Result<()> {
+        let file = self.open_file(name, owners)?;
+        let file = file.ok_or_else(|| self.failed("open", name, Errno::NOENT))?;
+        give_descriptor(&file, wanted)
+            .map_err(|error| self.failed("change the owner of", name, error))
+    }
+
+    /// Gives the directory itself another owner and mode. It is the last thing to do with it.
+    ///
+    /// # Errors
+    /// This user may not.
+    pub fn give(self, wanted: Ownership) -> Result<()> {
+        give_descriptor(&self.fd, wanted)
+            .map_err(|error| self.failed("change the owner of", OsStr::new(""), error))
+    }
+
+    /// Removes a file; that it is not there is fine.
+    ///
+    /// # Errors
+    /// It cannot be removed, or others may write to this directory.
+    pub fn remove_file(&self, name: &OsStr) -> Result<()> {
+        self.must_be_ours()?;
+        match unlinkat(&self.fd, name, AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => self.sync(),
+            Err(error) => Err(self.failed("remove", name, error)),
+        }
+    }
+
+    fn sync(&self) -> Result<()> {
+        rustix::fs::fsync(&self.fd).map_err(|error| self.failed("sync", OsStr::new(""), error))
+    }
+
+    fn must_be_plain(&self, name: &OsStr, found: &Stat, owners: &[u32]) -> Result<()> {
+        let problem = match FileType::from_raw_mode(found.st_mode) {
+            FileType::RegularFile if found.st_nlink > 1 => {
+                format!("a file with {} names (hard links)", found.st_nlink)
+            }
+            FileType::RegularFile if !owners.contains(&found.st_uid) => {
+                format!("owned by user {}", found.st_uid)
+            }
+            FileType::RegularFile => return Ok(()),
+            other => kind(other).into(),
+        };
+        Err(refused(&self.path.join(name), problem))
+    }
+
+    /// Why something cannot be opened: what stands there says more than the system's error.
+    fn why_not(&self, name: &OsStr, error: Errno) -> DirectoryError {
+        let found = statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW);
+        match found.map(|found| FileType::from_raw_mode(found.st_mode)) {
+            Ok(found) if matches!(error, Errno::LOOP | Errno::NOTDIR | Errno::MLINK) => {
+                refused(&self.path.join(name), kind(found).into())
+            }
+            _ => self.failed("open", name, error),
+        }
+    }
+
+    fn failed(
+        &self,
+        doing: &'static str,
+        name: &OsStr,
+        cause: impl Into<io::Error>,
+    ) -> DirectoryError {
+        let path = if name.is_empty() {
+            self.path.clone()
+        } else {
+            self.path.join(name)
+        };
+        DirectoryError::Io {
+            doing,
+            path,
+            cause: cause.into(),
+        }
+    }
+}
+
+/// The owner first, so that nobody else ever has the mode.
+fn give_descriptor(fd: impl AsFd, wanted: Ownership) -> io::Result<()> {
+    let user = Uid::from_raw(wanted.user);
+    let group = Gid::from_raw(wanted.group);
+    fchown(&fd, Some(user), Some(group))?;
+    Ok(fchmod(&fd, Mode::from_raw_mode(wanted.mode))?)
+}
+
+fn refused(path: &Path, found: String) -> DirectoryError {
+    DirectoryError::Refused {
+        path: path.into(),
+        found,
+    }
+}
+
+/// Whether an owner is root or who runs this.
+fn is_trusted_user(user: u32) -> bool {
+    user == 0 || user == geteuid().as_raw()
+}
+
+fn is_trusted(facts: &Ownership) -> bool {
+    let private = facts.mode & WRITABLE_BY_OTHERS == 0 || facts.mode & STICKY != 0;
+    is_trusted_user(facts.user) && private
+}
+
+/// Why it is not trusted.
+fn distrust(facts: &Ownership) -> String {
+    if is_trusted_user(facts.user) {
+        format!("writable by others (mode {:04o})", facts.mode)
+    } else {
+        format!("owned by user {}, who may change what is in it", facts.user)
+    }
+}
+
+fn kind(found: FileType) -> &'static str {
+    match found {
+        FileType::Symlink => "a symbolic link",
+        FileType::Directory => "a directory",
+        FileType::Fifo => "a FIFO",
+        FileType::Socket => "a socket",
+        FileType::CharacterDevice | FileType::BlockDevice => "a device",
+        FileType::RegularFile => "a regular file",
+        FileType::Unknown => "of no known kind",
+    }
+}
+
+/// On the way to a directory.
+struct Walk {
+    here: SafeDirectory,
+    /// What is still to be walked, the next one last.
+    rest: Vec<OsString>,
+    links: usize,
+    make: bool,
+}
+
+impl Walk {
+    fn to(path: &Path, make: bool) -> Result<SafeDirectory> {
+        if !path.is_absolute() {
+            return Err(refused(path, "not an absolute path".into()));
+        }
+        let mut walk = Walk {
+            here: root()?,
+            rest: vec![],
+            links: 0,
+            make,
+        };
+        walk.push(path)?;
+        while let Some(name) = walk.rest.pop() {
+            walk.step(&name)?;
+        }
+        Ok(SafeDirectory {
+            path: path.into(),
+            ..walk.here
+        })
+    }
+
+    /// Puts the components of a path before the rest.
+    fn push(&mut self, path: &Path) -> Result<()> {
+        for part in path.components().rev() {
+            match part {
+                Component::Normal(name) => self.rest.push(name.into()),
+                Component::ParentDir => {
+                    return Err(refused(path, "a path with `..` in it".into()));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn step(&mut self, name: &OsStr) -> Result<()> {
+        self.here.must_be_ours()?;
+        let path = self.here.path.join(name);
+        let found = match statat(&self.here.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Err(Errno::NOENT) if self.make => {
+                self.make_parent(name)?;
+                return Ok(());
+            }
+            found => found.map_err(|error| self.here.failed("open", name, error))?,
+        };
+        if FileType::from_raw_mode(found.st_mode) == FileType::Symlink {
+            return self.follow(name, &found);
+        }
+        let shared =
+            self.here.facts.mode & STICKY != 0 && self.here.facts.mode & WRITABLE_BY_OTHERS != 0;
+        let next = self.here.directory(name)?;
+        // In a directory like /tmp anybody may have taken the name.
+        if shared && !is_trusted_user(next.facts.user) {
+            return Err(refused(&path, distrust(&next.facts)));
+        }
+        self.here = next;
+        Ok(())
+    }
+
+    fn make_parent(&mut self, name: &OsStr) -> Result<()> {
+        let made = self.here.make_directory(name)?;
+        fchmod(&made.fd, Mode::from_raw_mode(PARENT_MODE))
+            .map_err(|error| self.here.failed("change the mode of", name, error))?;
+        let mode = PARENT_MODE;
+        self.here = SafeDirectory {
+            facts: Ownership { mode, ..made.facts },
+            ..made
+        };
+        Ok(())
+    }
+
+    /// An administrator's link leads on; anybody else's is refused.
+    fn follow(&mut self, name: &OsStr, found: &Stat) -> Result<()> {
+        let path = self.here.path.join(name);
+        if !is_trusted_user(found.st_uid) {
+            return Err(refused(
+                &path,
+                format!("a symbolic link of user {}", found.st_uid),
+            ));
+        }
+        self.links += 1;
+        if self.links > MAX_LINKS {
+            return Err(refused(
+                &path,
+                "a symbolic link that leads to itself".into(),
+            ));
+        }
+        let target = readlinkat(&self.here.fd, name, vec![])
+            .map_err(|error| self.here.failed("read", name, error))?;
+        let target = PathBuf::from(OsString::from(target.to_string_lossy().into_owned()));
+        // `../x` is resolved by its text: directories that are no links have one parent.
+        let target = if target.is_absolute() {
+            target
+        } else {
+            self.here.path.join(target)
+        };
+        self.here = root()?;
+        self.push(&without_dots(&target))
+    }
+}
+
+fn root() -> Result<SafeDirectory> {
+    let path = PathBuf::from("/");
+    let failed = |cause: Errno| DirectoryError::Io {
+        doing: "open",
+        path: "/".into(),
+        cause: cause.into(),
+    };
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let fd = openat(CWD, "/", flags, Mode::empty()).map_err(failed)?;
+    let facts = Ownership::of(&fstat(&fd).map_err(failed)?);
+    Ok(SafeDirectory { fd, path, facts })
+}
+
+/// Resolves `.` and `..` by the text of an absolute path.
+fn without_dots(path: &Path) -> PathBuf {
+    let mut plain = PathBuf::from("/");
+    for part in path.components() {
+        match part {
+            Component::Normal(name) => plain.push(name),
+            Component::ParentDir => drop(plain.pop()),
+            _ => {}
+        }
+    }
+    plain
+}
+
+#[cfg(test)]
+mod tests;

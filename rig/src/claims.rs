@@ -1,0 +1,111 @@
+//! What the project claims of itself, each with the demonstration that shows it.
+//!
+//! To add one: write a function that fills a [`Report`], and add its row to [`CLAIMS`].
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+
+use crate::{
+    agents::scratch, bench, deploy, file_channel, flows, guide, hdfs, report::Report, transcripts,
+    verdicts,
+};
+
+/// A demonstration.
+pub struct Claim {
+    /// What one calls it by.
+    pub name: &'static str,
+    /// All of it, for `make show`.
+    full: fn(&mut Report) -> Result<()>,
+    /// The part that takes at most a few minutes and depends on no timing, for `make test`.
+    slice: Option<fn(&mut Report) -> Result<()>>,
+}
+
+/// All of them, in the order in which they run.
+#[rustfmt::skip]
+pub const CLAIMS: &[Claim] = &[
+    claim("flows", |report| flows::show(report, seconds(5))).slice(|report| flows::show(report, seconds(1))),
+    claim("verdicts", verdicts::show).slice(verdicts::show),
+    claim("transcripts", |report| transcripts::show(report, true)).slice(|report| transcripts::show(report, false)),
+    claim("guide", guide::show).slice(guide::show),
+    claim("formats", hdfs::read_back::show).slice(hdfs::read_back::show),
+    claim("hdfs-beside-java", |report| hdfs::compare::show(report, None))
+        .slice(|report| hdfs::compare::show(report, Some(hdfs::compare::SLICE))),
+    claim("file-channel", |report| file_channel::show(report, &scratch()?))
+        .slice(|report| file_channel::slice(report, &scratch()?)),
+    claim("file-channel-kills", |report| file_channel::killed(report, &scratch()?, 100)),
+    claim("deploy", |report| deploy::show(report, &[])).slice(deploy::slice),
+    claim("deploy-host", |report| deploy::show(report, &["host"])),
+    claim("deploy-packages", |report| deploy::show(report, &["packages"])),
+    claim("logins", hdfs::identity::logins).slice(hdfs::identity::logins),
+    claim("hdfs-qualities", hdfs::client::matrix),
+    claim("hdfs-agent", hdfs::show::all).slice(hdfs::show::slice),
+    claim("hdfs-limits", hdfs::limits::all).slice(hdfs::limits::all),
+    claim("hdfs-faults", hdfs::faults::all).slice(hdfs::faults::slice),
+    claim("hdfs-bench", |report| hdfs::bench::run(report, true)),
+    claim("build", guide::cold_build),
+    claim("bench", |report| bench::show(report, &bench::FULL)).slice(bench::slice),
+];
+
+const fn claim(name: &'static str, full: fn(&mut Report) -> Result<()>) -> Claim {
+    Claim {
+        name,
+        full,
+        slice: None,
+    }
+}
+
+impl Claim {
+    const fn slice(self, slice: fn(&mut Report) -> Result<()>) -> Claim {
+        Claim {
+            slice: Some(slice),
+            ..self
+        }
+    }
+}
+
+/// Runs the named claims, or all of them; whether all hold.
+pub fn show(names: &[&str]) -> Result<bool> {
+    run(names, |claim| Some(claim.full))
+}
+
+/// Runs the slices of the named claims, or of all that have one; whether all hold.
+pub fn slice(names: &[&str]) -> Result<bool> {
+    run(names, |claim| claim.slice)
+}
+
+type Demonstration = fn(&mut Report) -> Result<()>;
+
+fn run(names: &[&str], part: impl Fn(&Claim) -> Option<Demonstration>) -> Result<bool> {
+    for name in names {
+        let known = CLAIMS.iter().any(|claim| claim.name == *name);
+        ensure!(
+            known,
+            "no claim is called {name}; there are: {}",
+            all_names()
+        );
+    }
+    let mut report = Report::default();
+    for claim in CLAIMS {
+        let wanted = names.is_empty() || names.contains(&claim.name);
+        let Some(demonstrate) = part(claim).filter(|_| wanted) else {
+            continue;
+        };
+        let begun = std::time::Instant::now();
+        if let Err(error) = demonstrate(&mut report) {
+            report.row(claim.name, format!("{error:#}"), "to run to its end", false);
+        }
+        println!("--- {}: {:.0} s", claim.name, begun.elapsed().as_secs_f64());
+    }
+    Ok(report.done())
+}
+
+/// The names, for a usage message.
+pub fn all_names() -> String {
+    let names: Vec<_> = CLAIMS.iter().map(|claim| claim.name).collect();
+    names.join(" ")
+}
+
+const fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
