@@ -22,4 +22,4 @@ pub mod tls;
 pub use connection::Connection;
 pub use dialer::{Dialer, DialerConfig};
 pub use filter::AddressFilter;
-pub use listener::{ListenError, Listener, ListenerConfig, ListenerSettings};
+pub use listener::{ListenError, Listener, ListenerConfig, ListenerSettings, bind_udp};

@@ -4,7 +4,7 @@ use std::{io, net::SocketAddr, num::NonZeroUsize, sync::Arc, time::Duration};
 
 use flume_core::{BuildError, Config, Context, SourceError, Stop, metrics::Gauge};
 use tokio::{
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpStream, UdpSocket},
     sync::{OwnedSemaphorePermit, Semaphore},
     task::JoinSet,
     time::{sleep, timeout},
@@ -87,6 +87,13 @@ pub enum ListenError {
     Tls(#[from] TlsError),
 }
 
+impl ListenError {
+    fn bind(host: &str, port: u16) -> impl FnOnce(io::Error) -> Self {
+        let host = host.into();
+        move |source| ListenError::Bind { host, port, source }
+    }
+}
+
 impl From<ListenError> for SourceError {
     fn from(error: ListenError) -> Self {
         let doing = error.to_string();
@@ -148,17 +155,8 @@ impl Listener {
         port: u16,
         settings: &ListenerSettings,
     ) -> Result<Self, ListenError> {
-        let addresses = to_listen_on(host, port).await;
-        let addresses = addresses.map_err(|source| ListenError::Resolve {
-            host: host.into(),
-            source,
-        })?;
-        let bound = TcpListener::bind(&addresses[..]).await;
-        let listener = bound.map_err(|source| ListenError::Bind {
-            host: host.into(),
-            port,
-            source,
-        })?;
+        let bound = TcpListener::bind(&resolved(host, port).await?[..]).await;
+        let listener = bound.map_err(ListenError::bind(host, port))?;
         let tls = settings.tls.as_ref().map(TlsServerSettings::acceptor);
         Ok(Listener {
             listener,
@@ -233,6 +231,23 @@ impl Listener {
             sleep(ACCEPT_PAUSE).await;
         }
     }
+}
+
+/// Binds a UDP port; port 0 takes a free one.
+///
+/// # Errors
+/// See [`ListenError`].
+pub async fn bind_udp(host: &str, port: u16) -> Result<UdpSocket, ListenError> {
+    let bound = UdpSocket::bind(&resolved(host, port).await?[..]).await;
+    bound.map_err(ListenError::bind(host, port))
+}
+
+async fn resolved(host: &str, port: u16) -> Result<Vec<SocketAddr>, ListenError> {
+    let addresses = to_listen_on(host, port).await;
+    addresses.map_err(|source| ListenError::Resolve {
+        host: host.into(),
+        source,
+    })
 }
 
 /// Whether the client may stay, and TLS with it.
