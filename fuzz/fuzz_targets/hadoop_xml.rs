@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use flume_hdfs::hadoop::{ClientSettings, Hadoop, parse};
+use flume_hadoop::conf::{ClientSettings, Hadoop, parse};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {

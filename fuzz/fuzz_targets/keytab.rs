@@ -1,7 +1,7 @@
 //! Any bytes at all as a keytab: no panic, and no more entries than fit.
 #![no_main]
 
-use flume_hdfs::identity::Keytab;
+use flume_kerberos::Keytab;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use flume_hdfs::hadoop::{ClientSettings, Hadoop, KNOWN};
+use flume_hadoop::conf::{ClientSettings, Hadoop, HadoopSetting, KNOWN_KEYS};
 
 use crate::{
     args::Args,
@@ -42,7 +42,7 @@ pub(crate) fn describe(args: &Args) -> Result<ExitCode, Failure> {
     problems.extend(
         targets
             .filter_map(Result::err)
-            .filter(|problem| problem.place.is_some()),
+            .filter(|problem| problem.position.is_some()),
     );
     problems.dedup();
     print(&page(
@@ -83,7 +83,7 @@ fn page(hadoop: &Hadoop, problems: &[String]) -> String {
         }
     }
     text += "in force\n";
-    for known in KNOWN {
+    for known in KNOWN_KEYS {
         let value = hadoop.get(known.key).unwrap_or_default();
         let from = hadoop
             .setting(known.key)
@@ -93,7 +93,7 @@ fn page(hadoop: &Hadoop, problems: &[String]) -> String {
     text += "also set\n";
     for (key, setting) in hadoop
         .settings()
-        .filter(|(key, _)| KNOWN.iter().all(|known| known.key != *key))
+        .filter(|(key, _)| KNOWN_KEYS.iter().all(|known| known.key != *key))
     {
         let secret = SECRET
             .iter()
@@ -108,10 +108,10 @@ fn page(hadoop: &Hadoop, problems: &[String]) -> String {
     text
 }
 
-fn origin(setting: &flume_hdfs::hadoop::Setting) -> String {
+fn origin(setting: &HadoopSetting) -> String {
     let former = setting
         .written_as
         .as_ref()
         .map(|former| format!(", as `{former}`"));
-    format!("{}{}", setting.place, former.unwrap_or_default())
+    format!("{}{}", setting.position, former.unwrap_or_default())
 }

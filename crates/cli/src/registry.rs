@@ -1,20 +1,16 @@
-//! Everything this build has, in one place. A heavy crate is one `#[cfg(feature)]` line here and nowhere else.
+//! Everything this build has, in one place. A crate with components is one line.
 
 use flume_core::Registry;
 
 use crate::known::KNOWN;
 
 /// All components.
-pub(crate) const REGISTRY: Registry = Registry {
-    channels: &[
-        flume_components::channels::CHANNELS,
-        flume_file_channel::CHANNELS,
-    ],
-    sinks: &[flume_components::sinks::SINKS, flume_hdfs::SINKS],
-    serializers: &[
-        flume_components::serializers::SERIALIZERS,
-        flume_hdfs::SERIALIZERS,
+pub(crate) static REGISTRY: Registry = Registry {
+    includes: &[
+        &flume_components::REGISTRY,
+        &flume_file_channel::REGISTRY,
+        &flume_hdfs::REGISTRY,
     ],
     known: KNOWN,
-    ..flume_components::REGISTRY
+    ..Registry::EMPTY
 };

@@ -1,25 +1,21 @@
-//! The `hdfs` sink, and the file systems it writes to.
+//! The `hdfs` sink: events into files, in directories made from their time and headers.
+//!
+//! The file systems it writes to are the business of the crate `hadoop`; the trait `FileSystem` is the only door.
 
-mod admission;
 pub mod formats;
-pub mod fs;
-pub mod hadoop;
-pub mod identity;
 mod path;
-pub mod probe;
-pub mod rpc;
 mod sink;
 
-use flume_core::{EventSerializer, Registration, Sink};
-pub use flume_gss::exit;
+use flume_core::{Registration, Registry, Sink};
 
-/// Every sink in this crate.
+/// Every component in this crate.
+pub static REGISTRY: Registry = Registry {
+    sinks: SINKS,
+    includes: &[&flume_hadoop::REGISTRY],
+    ..Registry::EMPTY
+};
+
 #[rustfmt::skip]
-pub const SINKS: &[Registration<dyn Sink>] = &[
+const SINKS: &[Registration<dyn Sink>] = &[
     Registration::sink::<sink::HdfsSink>("hdfs", "org.apache.flume.sink.hdfs.HDFSEventSink"),
-];
-
-/// Every serializer in this crate.
-#[rustfmt::skip]
-pub const SERIALIZERS: &[Registration<dyn EventSerializer>] = &[
 ];

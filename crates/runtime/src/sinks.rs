@@ -10,7 +10,9 @@ use std::{
 use flume_conf::GroupPlan;
 use flume_core::{
     AgentInfo, BuildError, ChannelHandle, Context, Phase, RunnerConfig, Sink, SinkProcessor,
-    SinkRunner, Stop, Switch, component::Constructor, run_sinks,
+    SinkRunner, Stop, Switch,
+    component::{Constructor, Panicked},
+    run_sinks,
 };
 use tokio::{
     runtime::Handle,
@@ -22,7 +24,6 @@ use crate::{
     board::{Entry, Live},
     channels::{Opened, owned},
     check::short_name,
-    sources::Panicked,
 };
 
 /// The pause before a group that panicked is built again.
@@ -209,7 +210,7 @@ impl Blueprint {
             match catch_unwind(AssertUnwindSafe(run)) {
                 Ok(Ok(())) => return,
                 Ok(Err(error)) => self.failing(&error),
-                Err(payload) => self.failing(&Panicked::new(payload)),
+                Err(payload) => self.failing(&Panicked::new(&*payload)),
             }
             runtime.block_on(self.stop.sleep(REBUILD_PAUSE));
         }

@@ -1,12 +1,12 @@
 //! A running source: a task that runs it, and runs it again after it failed or panicked.
 
-use std::{any::Any, collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use flume_conf::SourcePlan;
 use flume_core::{
     AgentInfo, BackOff, BuildError, ChannelHandle, Context, Outlet, Phase, Source, SourceContext,
     SourceError, State, Stop, Switch, Wiring,
-    component::{Constructor, panic_text},
+    component::{Constructor, Panicked},
 };
 use tokio::{task::JoinHandle, time::Instant};
 
@@ -124,17 +124,6 @@ fn wiring(
     })
 }
 
-/// A panic of a component, with its message.
-#[derive(Debug, thiserror::Error)]
-#[error("panicked: {0}")]
-pub(crate) struct Panicked(String);
-
-impl Panicked {
-    pub(crate) fn new(payload: Box<dyn Any + Send>) -> Self {
-        Panicked(panic_text(&*payload))
-    }
-}
-
 /// Runs the source until its stop is requested, each time in a task of its own, so that a panic stays there.
 async fn supervise(
     build: Constructor<dyn Source>,
@@ -192,7 +181,7 @@ async fn run_once(
     match (&mut task.0).await {
         Ok((outcome, source)) => (outcome, Some(source)),
         Err(error) if error.is_panic() => (
-            Err(SourceError::new("run", Panicked::new(error.into_panic()))),
+            Err(SourceError::new("run", Panicked::new(&*error.into_panic()))),
             None,
         ),
         Err(error) => (Err(SourceError::new("run", error)), None),

@@ -2,3 +2,8 @@
 
 pub mod avro;
 pub mod document;
+pub mod legacy;
+pub mod thrift;
+
+/// Most headers and events in one message of any protocol: each of them takes more memory than it took on the wire.
+pub const MAX_MESSAGE_PARTS: usize = 1_000_000;

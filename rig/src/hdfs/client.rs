@@ -12,13 +12,11 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 use flume_cluster::{Cluster, Layout, Protection, Security};
-use flume_hdfs::{
-    fs::{
-        FileSystem, FsErrorKind,
-        native::{Options, open},
-    },
-    identity::Login,
+use flume_hadoop::fs::{
+    FileSystem, FsError, FsErrorKind,
+    native::{Options, open},
 };
+use flume_kerberos::Login;
 use serde_json::{Value, json};
 
 use crate::report::Report;
@@ -239,7 +237,7 @@ async fn calls(fs: &dyn FileSystem) -> Result<()> {
     )
 }
 
-fn expect(kind: FsErrorKind, outcome: Result<(), flume_hdfs::fs::FsError>) -> Result<()> {
+fn expect(kind: FsErrorKind, outcome: Result<(), FsError>) -> Result<()> {
     match outcome {
         Ok(()) => bail!("succeeded instead of {kind:?}"),
         Err(error) if error.kind == kind => Ok(()),

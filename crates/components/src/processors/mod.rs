@@ -10,7 +10,7 @@ use flume_core::{BackOff, Registration, SinkProcessor};
 
 /// Every sink processor in this crate. Order is the order of the reference manual.
 #[rustfmt::skip]
-pub const PROCESSORS: &[Registration<dyn SinkProcessor>] = &[
+pub(crate) const PROCESSORS: &[Registration<dyn SinkProcessor>] = &[
     Registration::processor::<default::DefaultProcessor>("default", "org.apache.flume.sink.DefaultSinkProcessor"),
     Registration::processor::<failover::FailoverProcessor>("failover", "org.apache.flume.sink.FailoverSinkProcessor"),
     Registration::processor::<load_balance::LoadBalanceProcessor>("load_balance", "org.apache.flume.sink.LoadBalancingSinkProcessor"),

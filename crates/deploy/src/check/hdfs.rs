@@ -2,19 +2,21 @@
 
 use std::time::Duration;
 
-use flume_hdfs::{
-    fs::{self, Place, connect},
-    hadoop::{ClientSettings, Hadoop, NameNode},
-    identity::{Identity, Login},
+use flume_hadoop::{
+    Destination,
+    conf::{ClientSettings, Hadoop, NameNode},
+    fs::{FsError, connect},
+    namenode::messages::{
+        BooleanResponse, DeleteRequest, FileStatus, GetListingRequest, GetListingResponse,
+        SetOwnerRequest,
+    },
     probe::{self, ProbeError, ProbeProblem, probe},
-    rpc::{Connection, RpcError},
+    rpc::{RpcConnection, RpcError},
 };
+use flume_kerberos::{Identity, Login};
 use tokio::{runtime::Runtime, time::Instant};
 
-use super::{
-    agent::{Agent, Sink, lines},
-    messages::{Delete, Done, Entry, GetListing, Listing, SetOwner},
-};
+use super::agent::{Agent, Sink, lines};
 use crate::{Site, fault::Fault};
 
 /// A NameNode answers sooner.
@@ -228,20 +230,21 @@ impl Cluster<'_> {
             owner,
             directory,
         } = writer;
-        let listing = GetListing {
+        let listing = GetListingRequest {
             path: directory.clone(),
             after: vec![],
             locations: false,
         };
-        let answer: Listing = self.call(identity, "getListing", &listing).await?;
+        let answer: GetListingResponse = self.call(identity, "getListing", &listing).await?;
         let entries = answer
             .listing
             .map(|listing| listing.entries)
             .unwrap_or_default();
         let [
-            Entry {
+            FileStatus {
                 name,
                 owner: theirs,
+                ..
             },
         ] = &entries[..]
         else {
@@ -259,19 +262,19 @@ impl Cluster<'_> {
             ));
         }
         let file = format!("{directory}/{}", String::from_utf8_lossy(name));
-        let failed = |error: flume_hdfs::fs::FsError| {
+        let failed = |error: FsError| {
             Fault::new(
                 flume_core::with_causes(&error),
                 "are the DataNodes reachable from this host?",
             )
         };
-        let cluster = fs::Cluster {
+        let cluster = flume_hadoop::Cluster {
             hadoop: self.hadoop.clone(),
             url: self.url.clone(),
             client: self.client.clone(),
             identity: identity.clone(),
         };
-        let fs = connect(Place::Cluster(Box::new(cluster))).map_err(failed)?;
+        let fs = connect(Destination::Cluster(Box::new(cluster)));
         let bytes = fs.read(&file).await.map_err(failed)?;
         if bytes == lines().as_bytes() {
             Ok(())
@@ -288,12 +291,12 @@ impl Cluster<'_> {
     /// Whether the NameNode knows that the service is in its group: only a member may give a file to a group.
     async fn groups(&self, service: &Writer) -> String {
         let group = self.site.node.group();
-        let request = SetOwner {
+        let request = SetOwnerRequest {
             path: service.directory.clone(),
             group: Some(group.into()),
         };
         match self
-            .call::<Done>(&service.identity, "setOwner", &request)
+            .call::<BooleanResponse>(&service.identity, "setOwner", &request)
             .await
         {
             Ok(_) => format!(
@@ -311,13 +314,15 @@ impl Cluster<'_> {
     /// Removes every directory, as whom it was made; the first failure is told after all were tried.
     fn remove(&self, writers: &[Writer]) -> Result<(), Fault> {
         let remove = |writer: &Writer| {
-            let request = Delete {
+            let request = DeleteRequest {
                 path: writer.directory.clone(),
                 recursive: true,
             };
-            let removed =
-                self.runtime
-                    .block_on(self.call::<Done>(&writer.identity, "delete", &request));
+            let removed = self.runtime.block_on(self.call::<BooleanResponse>(
+                &writer.identity,
+                "delete",
+                &request,
+            ));
             removed.map_err(|fault| {
                 let remedy = format!("hdfs dfs -rm -r -skipTrash {}", writer.directory);
                 Fault::new(
@@ -338,9 +343,10 @@ impl Cluster<'_> {
         request: &impl prost::Message,
     ) -> Result<M, Fault> {
         let namenode = self.probe(identity).await.map_err(fault)?.namenode;
-        let mut connection: Connection = probe::connect(&namenode, identity, &self.client, LIMIT)
-            .await
-            .map_err(remote)?;
+        let mut connection: RpcConnection =
+            probe::connect(&namenode, identity, &self.client, LIMIT)
+                .await
+                .map_err(remote)?;
         let answer = connection
             .call(method, request, Instant::now() + LIMIT)
             .await

@@ -3,7 +3,6 @@
 mod agent;
 mod hdfs;
 mod local;
-mod messages;
 
 use std::{
     cell::OnceCell,
@@ -11,8 +10,8 @@ use std::{
     rc::Rc,
 };
 
-use flume_hdfs::{
-    hadoop::{ClientSettings, Hadoop, HadoopError, Target},
+use flume_hadoop::{
+    conf::{ClientSettings, Hadoop, HadoopError, Target},
     probe,
 };
 

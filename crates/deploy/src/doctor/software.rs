@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use flume_hdfs::hadoop::ClientSettings;
+use flume_hadoop::conf::ClientSettings;
 
 use super::{Finding, Patient};
 use crate::{

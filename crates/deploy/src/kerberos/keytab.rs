@@ -2,7 +2,7 @@
 
 use std::{io, path::Path};
 
-use flume_hdfs::identity::Keytab;
+use flume_kerberos::Keytab;
 
 use super::faults;
 use crate::{fault::Fault, program::Program};

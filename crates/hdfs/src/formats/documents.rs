@@ -6,7 +6,7 @@ use flume_core::{Event, EventSerializer, with_causes};
 use flume_wire::document::read_local;
 use tokio::time::Instant;
 
-use crate::fs::FileSystem;
+use flume_hadoop::fs::FileSystem;
 
 /// How long a document is taken for what it was: a file begun later sees a changed one.
 const FRESH: Duration = Duration::from_secs(300);

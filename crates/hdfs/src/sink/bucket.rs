@@ -15,7 +15,7 @@ use super::{
     journal::Names,
     shared::Shared,
 };
-use crate::fs::{FsError, FsErrorKind};
+use flume_hadoop::fs::{FsError, FsErrorKind};
 
 /// Files in a row that may be completed for want of replicas, as in Flume: a cluster that has no more does not gain any.
 const MOST_SHORT_ROLLS: u32 = 30;

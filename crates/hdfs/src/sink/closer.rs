@@ -20,7 +20,7 @@ use super::{
     config::Retries,
     journal::{Journal, Names},
 };
-use crate::fs::{FileSystem, FsError, FsErrorKind, OpenFile};
+use flume_hadoop::fs::{FileSystem, FsError, FsErrorKind, OpenFile};
 
 /// Recovering a lease takes the NameNode some seconds; it is asked at these intervals.
 const FIRST_POLL: Duration = Duration::from_millis(200);

@@ -10,10 +10,9 @@ use jiff::tz::TimeZone;
 
 use crate::{
     formats::{CodecChoice, FileType, Format, WriteFormat},
-    fs::Url,
-    identity::Identity,
     path::{Clock, HeaderValues, RoundUnit, Rounding, Template, Zone},
 };
+use flume_hadoop::{Identity, fs::Url};
 
 /// Writes events into files of HDFS or a mounted file system, in directories and under names made from their time and
 /// headers.

@@ -15,10 +15,8 @@ use super::{
     journal::Journal,
     shared::Shared,
 };
-use crate::{
-    fs::{FileSystem, FsError, FsErrorKind},
-    path::normal,
-};
+use crate::path::normal;
+use flume_hadoop::fs::{FileSystem, FsError, FsErrorKind};
 
 /// How long a batch waits for a file to be closed, when too many are not.
 const CLOSER_WAIT: Duration = Duration::from_secs(5);

@@ -4,7 +4,7 @@ use flume_core::{Event, EventSerializer, metrics::Held};
 use tokio::time::Instant;
 
 use super::{config::Roll, journal::Names, shared::Shared};
-use crate::fs::{FsError, FsErrorKind, OpenFile};
+use flume_hadoop::fs::{FsError, FsErrorKind, OpenFile};
 
 /// Serialized bytes are written in pieces of about this size, so that a batch of large events needs no memory twice.
 pub(super) const PIECE_BYTES: usize = 4 << 20;

@@ -37,11 +37,10 @@ use self::{
     journal::{Journal, Names},
     shared::{Counters, Shared},
 };
-use crate::{
-    admission::Admission,
-    formats::Format,
+use crate::{formats::Format, path::Host};
+use flume_hadoop::{
+    Admission,
     fs::{FileSystem, FsError, FsErrorKind, bounded, connect},
-    path::Host,
 };
 
 /// How long a batch may wait to fill: large batches make few flushes.
@@ -84,7 +83,7 @@ impl Component for HdfsSink {
         let seeker = admission.clone();
         let connect: Connect = Box::new(move || {
             let seeker = seeker.clone();
-            Box::pin(async move { connect(seeker.seek().await?) })
+            Box::pin(async move { Ok(connect(seeker.seek().await?)) })
         });
         let failing = cx.metrics.gauge("BucketsFailing");
         let failure = cx.metrics.text("BucketFailure");

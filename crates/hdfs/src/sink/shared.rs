@@ -12,10 +12,8 @@ use super::{
     config::{Affixes, Roll},
     journal::{Journal, Names},
 };
-use crate::{
-    formats::{Documents, Format},
-    fs::FileSystem,
-};
+use crate::formats::{Documents, Format};
+use flume_hadoop::fs::FileSystem;
 
 /// What all buckets of a sink share.
 pub(super) struct Shared {

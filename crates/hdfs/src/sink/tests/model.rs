@@ -7,7 +7,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use crate::fs::{FileSystem, FsError, FsErrorKind, OpenFile};
+use flume_hadoop::fs::{FileSystem, FsError, FsErrorKind, OpenFile};
 
 /// What happens at a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

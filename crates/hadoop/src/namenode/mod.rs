@@ -1,0 +1,3 @@
+//! The NameNode's interface for clients, `ClientProtocol`.
+
+pub mod messages;

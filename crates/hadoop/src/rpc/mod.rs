@@ -1,0 +1,54 @@
+//! Hadoop's RPC, version 9, the client's side: messages in frames over TCP, after a negotiation by SASL.
+//!
+//! ```text
+//! "hrpc" 09 00 auth            auth: 00 none, DF (-33) SASL
+//! frame*                       SASL: NEGOTIATE, INITIATE, RESPONSE against NEGOTIATE, CHALLENGE, SUCCESS
+//! frame                        connection context: who, on whose behalf
+//! frame*                       calls and answers
+//! ```
+//!
+//! A frame is a 32-bit length, a header, and what the header is about; each message is preceded by its own length as a
+//! varint. With a security layer each frame is within a SASL message of state WRAP.
+//!
+//! [`frame`] and [`sasl`] do no I/O; [`RpcConnection`] does.
+
+mod connection;
+pub mod frame;
+pub mod messages;
+pub mod sasl;
+
+pub use connection::{ConnectionSettings, RpcConnection, RpcUser};
+
+/// Why a connection or a call failed. An enum because callers branch.
+#[derive(Debug, thiserror::Error)]
+pub enum RpcError {
+    /// The server cannot be reached, or went away.
+    #[error("{0}")]
+    Network(#[from] std::io::Error),
+    /// The server answered with an exception.
+    #[error("{message}")]
+    Remote {
+        /// Its Java class: `org.apache.hadoop.ipc.StandbyException`.
+        class: String,
+        /// Its message, without the stack.
+        message: String,
+    },
+    /// What came is not Hadoop's RPC.
+    #[error("the answer is not Hadoop's RPC: {0}")]
+    Protocol(String),
+    /// There is no ticket for the service, or the service's answer to it is wrong.
+    #[error("{0}")]
+    Kerberos(#[from] flume_kerberos::gss::GssError),
+    /// Server and client do not agree on how to authenticate.
+    #[error("{0}")]
+    Negotiation(#[from] sasl::SaslRefusal),
+    /// It did not end in time.
+    #[error("no answer within {0} s")]
+    TimedOut(u64),
+}
+
+impl RpcError {
+    pub(crate) fn protocol(what: impl Into<String>) -> Self {
+        RpcError::Protocol(what.into())
+    }
+}
