@@ -12,7 +12,13 @@ const EDGES: &[(&str, &[&str])] = &[
     ("flume-runtime", &["flume-conf", "flume-core"]),
     (
         "flume-components",
-        &["flume-core", "flume-host", "flume-java", "flume-net", "flume-wire"],
+        &[
+            "flume-core",
+            "flume-host",
+            "flume-java",
+            "flume-net",
+            "flume-wire",
+        ],
     ),
     ("flume-java", &["flume-core"]),
     ("flume-wire", &["flume-core"]),
