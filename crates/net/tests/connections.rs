@@ -22,7 +22,7 @@ struct Echo {
 impl Echo {
     async fn start(properties: &str) -> Echo {
         let cx = Context::new("a1.sources.r1", &[]);
-        let (config, problems) = read::<ListenerConfig>(&Registry::default(), &cx.name, properties);
+        let (config, problems) = read::<ListenerConfig>(&Registry::EMPTY, &cx.name, properties);
         assert_eq!(problems, [""; 0]);
         let settings = config.expect("a configuration").build(&cx).expect("built");
         let listener = Listener::bind("localhost", 0, &settings)
@@ -67,7 +67,7 @@ async fn echo(mut connection: Connection, stop: Stop) {
 
 fn dialer(port: u16, properties: &str) -> Dialer {
     let cx = Context::new("a1.sinks.k1", &[]);
-    let (config, problems) = read::<DialerConfig>(&Registry::default(), &cx.name, properties);
+    let (config, problems) = read::<DialerConfig>(&Registry::EMPTY, &cx.name, properties);
     assert_eq!(problems, [""; 0]);
     let config = config.expect("a configuration");
     config.build("localhost", port, &cx).expect("built")

@@ -19,7 +19,7 @@ fn context(globals: &[(&str, &str)]) -> Context {
 }
 
 fn server(text: &str, globals: &[(&str, &str)]) -> Result<Option<TlsServerSettings>, String> {
-    let (config, problems) = read::<TlsServerConfig>(&Registry::default(), "a1.sources.r1", text);
+    let (config, problems) = read::<TlsServerConfig>(&Registry::EMPTY, "a1.sources.r1", text);
     assert_eq!(problems, [""; 0]);
     let built = config.expect("a configuration").build(&context(globals));
     built.map_err(|error| error.to_string())
