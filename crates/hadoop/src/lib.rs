@@ -7,11 +7,14 @@
 //! What a component does with a file system (names, buckets, formats) does not belong here.
 
 mod admission;
+pub mod client;
 pub mod conf;
 pub mod fs;
 pub mod namenode;
 pub mod probe;
 pub mod rpc;
+pub mod writer;
+pub mod xfer;
 
 pub use admission::{Admission, Cluster, Destination};
 pub use flume_kerberos::{Identity, IdentityMisfit, KerberosSession, SessionTexts};

@@ -81,9 +81,10 @@ impl Component for HdfsSink {
         format.start(cx)?;
         let admission = Admission::new(cx, config.path(), config.identity()?);
         let seeker = admission.clone();
+        let call_limit = config.call_timeout();
         let connect: Connect = Box::new(move || {
             let seeker = seeker.clone();
-            Box::pin(async move { Ok(connect(seeker.seek().await?)) })
+            Box::pin(async move { connect(seeker.seek().await?, call_limit) })
         });
         let failing = cx.metrics.gauge("BucketsFailing");
         let failure = cx.metrics.text("BucketFailure");
