@@ -16,5 +16,5 @@ pub mod rpc;
 pub mod writer;
 pub mod xfer;
 
-pub use admission::{Admission, Cluster, Destination};
+pub use admission::{Admission, Cluster, Destination, unmeant_local_path};
 pub use flume_kerberos::{Identity, IdentityMisfit, KerberosSession, SessionTexts};

@@ -349,6 +349,10 @@ impl FileSystem for HdfsClient {
         self.core.delete(path).await
     }
 
+    fn location(&self) -> String {
+        format!("{} as {}", self.core.options.url, self.core.options.user)
+    }
+
     fn home(&self) -> String {
         self.core.options.home()
     }

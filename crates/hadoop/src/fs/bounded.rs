@@ -82,6 +82,10 @@ impl FileSystem for Bounded {
         within(self.limit, &format!("remove {path}"), self.fs.remove(path)).await
     }
 
+    fn location(&self) -> String {
+        self.fs.location()
+    }
+
     fn home(&self) -> String {
         self.fs.home()
     }

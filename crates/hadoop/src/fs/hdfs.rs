@@ -37,6 +37,7 @@ pub(super) fn open(cluster: Cluster, call_limit: Duration) -> Result<Arc<dyn Fil
     };
     if let Some(table) = options.url.strip_prefix("viewfs://").map(String::from) {
         let home = options.home();
+        let user = options.user.clone();
         let replication = options.settings.replication as usize;
         let open: MountOpener = Box::new(move |target| match target {
             Target::Local { .. } => Ok(Arc::new(LocalFileSystem)),
@@ -49,6 +50,7 @@ pub(super) fn open(cluster: Cluster, call_limit: Duration) -> Result<Arc<dyn Fil
         return Ok(Arc::new(Mounts::new(
             &table,
             hadoop,
+            user,
             home,
             replication,
             open,

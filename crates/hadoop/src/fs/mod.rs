@@ -42,6 +42,11 @@ pub trait FileSystem: Send + Sync {
     /// Removes a file; one that is not there is no error.
     async fn remove(&self, path: &str) -> Result<(), FsError>;
 
+    /// Where this is, and as whom: `hdfs://nn:8020 as alice`.
+    fn location(&self) -> String {
+        "file:".into()
+    }
+
     /// Where a path without leading slash begins: `/user/flume`.
     fn home(&self) -> String {
         "/".into()

@@ -19,6 +19,8 @@ pub(super) struct Mounts {
     /// Its name as the URL has it; empty: the default one.
     table: String,
     hadoop: Hadoop,
+    /// As whom.
+    user: String,
     home: String,
     replication: usize,
     open: MountOpener,
@@ -38,6 +40,7 @@ impl Mounts {
     pub(super) fn new(
         table: &str,
         hadoop: Hadoop,
+        user: String,
         home: String,
         replication: usize,
         open: MountOpener,
@@ -45,6 +48,7 @@ impl Mounts {
         Mounts {
             table: table.into(),
             hadoop,
+            user,
             home,
             replication,
             open,
@@ -117,6 +121,10 @@ impl FileSystem for Mounts {
         fs.remove(&path).await
     }
 
+    fn location(&self) -> String {
+        format!("viewfs://{} as {}", self.table, self.user)
+    }
+
     fn home(&self) -> String {
         self.home.clone()
     }
@@ -151,7 +159,14 @@ mod tests {
                 Err(FsError::at(FsErrorKind::Retry, format!("connect to {url}"))("no"))
             }
         });
-        let mounts = Mounts::new("t", Hadoop::of(properties), "/a".into(), 3, open);
+        let mounts = Mounts::new(
+            "t",
+            Hadoop::of(properties),
+            "alice".into(),
+            "/a".into(),
+            3,
+            open,
+        );
         for path in ["/a/1", "/a/b/2"] {
             let mut file = mounts.create(path).await.unwrap();
             file.write(Bytes::from_static(b"z")).await.unwrap();
