@@ -10,8 +10,8 @@ use std::{
 
 use async_trait::async_trait;
 use flume_core::{
-    BuildError, Channel, ChannelError, ChannelStats, Component, Config, Context, Event, Settled,
-    StateHandle, Take, Want,
+    BuildError, Channel, ChannelError, ChannelStats, Component, Config, Context, Event, Room,
+    Settled, StateHandle, Take, Want,
     config::{Ignored, Millis, OrDefault, Seconds},
     metrics::{Gauge, Metrics},
 };
@@ -171,7 +171,7 @@ impl Plan {
             let text = format!("must not exceed capacity, which is {events}");
             return Err(BuildError::at("transactionCapacity", text));
         }
-        let most = tokio::sync::Semaphore::MAX_PERMITS.min(u32::MAX as usize);
+        let most = Room::MAX_EVENTS;
         if events > most {
             return Err(BuildError::at(
                 "capacity",
@@ -214,11 +214,9 @@ impl Plan {
             .clamp(LEAST_SEGMENT_BYTES, SEGMENT_BYTES)
             .next_multiple_of(BLOCK);
         let minimum_free = config.store.minimum_required_space.max(LEAST_MINIMUM_FREE);
-        // More bytes than a semaphore counts are no limit on this side of a few exabytes.
-        let countable = 1..=tokio::sync::Semaphore::MAX_PERMITS;
         let bytes = config
             .byte_capacity
-            .filter(|bytes| countable.contains(bytes));
+            .filter(|bytes| (1..=Room::MAX_BYTES).contains(bytes));
         let interval = config.store.checkpoint_interval.0.0;
         Ok(Plan {
             layout: Layout {
@@ -321,8 +319,7 @@ impl Channel for FileChannel {
         if batch.is_empty() {
             return Ok(());
         }
-        engine.queue.reserve(events, bytes).await?;
-        // From here on nothing waits until the put is with the writer, so room cannot get lost.
+        let reserved = engine.queue.reserve(events, bytes).await?;
         let (reply, outcome) = oneshot::channel();
         let put = Put {
             batch: encode(&batch),
@@ -331,9 +328,10 @@ impl Channel for FileChannel {
             reply,
         };
         if !engine.inbox.put(put) {
-            engine.queue.release(events, bytes);
             return Err(ChannelError::Closed);
         }
+        // The writer has it now, and releases the room if it refuses the put.
+        reserved.keep();
         outcome.await.unwrap_or(Err(ChannelError::Closed))
     }
 
@@ -343,13 +341,7 @@ impl Channel for FileChannel {
             engine: engine.clone(),
             taken: Taken::default(),
         });
-        engine.queue.collect(&mut open.taken, want, 1, wait).await?;
-        if !want.linger.is_zero() && !open.taken.events.is_empty() {
-            engine
-                .queue
-                .collect(&mut open.taken, want, want.events, want.linger)
-                .await?;
-        }
+        engine.queue.take(&mut open.taken, want, wait).await?;
         Ok(open)
     }
 

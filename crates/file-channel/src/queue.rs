@@ -3,26 +3,21 @@
 
 use std::{
     collections::VecDeque,
-    future::pending,
-    sync::atomic::{AtomicUsize, Ordering::Relaxed},
     time::{Duration, SystemTime},
 };
 
-use flume_core::{ChannelError, ChannelStats, Event, Want};
-use parking_lot::{Condvar, Mutex};
-use tokio::{
-    sync::{AcquireError, Notify, Semaphore},
-    time::{Instant, timeout, timeout_at},
+use flume_core::{
+    ChannelError, ChannelStats, Event, Reserved, Room, Stock, TakeProgress, Want, move_front,
 };
+use parking_lot::{Condvar, Mutex};
 
 use crate::{log::Appended, segment::Position};
 
 /// What an event takes up in memory besides its bytes.
-const EVENT_OVERHEAD: usize = 96;
+const EVENT_OVERHEAD_BYTES: usize = 96;
 
-/// How often an empty-handed take looks again before it sleeps: some microseconds, about what putting a thread to
-/// sleep and waking it costs.
-const LOOKS: u32 = 200;
+/// A take waits at least so long for events that are known to be on disk.
+const READ_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Limits of a channel.
 #[derive(Clone, Debug)]
@@ -42,17 +37,14 @@ pub(crate) struct Limits {
 /// The queue.
 pub(crate) struct Queue {
     limits: Limits,
-    state: Mutex<State>,
-    /// Runs in memory, to be looked at without the lock.
-    stocked: AtomicUsize,
-    room: Semaphore,
-    byte_room: Option<Semaphore>,
-    stock: Notify,
+    held: Mutex<HeldRuns>,
+    room: Room,
+    stock: Stock,
     reading: Condvar,
 }
 
 #[derive(Default)]
-struct State {
+struct HeldRuns {
     /// Ascending in their numbers; what was rolled back is at the head again.
     ready: VecDeque<Run>,
     ready_bytes: usize,
@@ -65,8 +57,6 @@ struct State {
     backlog_put: Option<SystemTime>,
     end: Position,
     end_sequence: u64,
-    /// Events and bytes beyond the limits that were there when the store was opened.
-    debt: (usize, usize),
     closed: bool,
 }
 
@@ -128,242 +118,189 @@ impl Queue {
     ) -> Self {
         let events = events as usize;
         let bytes = bytes as usize;
-        let room = limits.events.saturating_sub(events);
-        let byte_room = limits.bytes.map(|limit| limit.saturating_sub(bytes));
-        let debt = (
-            events.saturating_sub(limits.events),
-            limits.bytes.map_or(0, |limit| bytes.saturating_sub(limit)),
-        );
-        let state = State {
+        let room = Room::beside(limits.events, limits.bytes, events, bytes);
+        let held = HeldRuns {
             events,
             bytes,
             backlog,
             end,
             end_sequence: next,
-            debt,
-            ..State::default()
+            ..HeldRuns::default()
         };
         Queue {
             limits,
-            state: Mutex::new(state),
-            stocked: AtomicUsize::new(0),
-            room: Semaphore::new(room),
-            byte_room: byte_room.map(Semaphore::new),
-            stock: Notify::new(),
+            held: Mutex::new(held),
+            room,
+            stock: Stock::default(),
             reading: Condvar::new(),
         }
     }
 
     /// What it holds.
     pub(crate) fn stats(&self) -> ChannelStats {
-        let state = self.state.lock();
+        let held = self.held.lock();
         ChannelStats {
-            events: state.events,
-            bytes: state.bytes,
-            in_flight: state.in_flight,
+            events: held.events,
+            bytes: held.bytes,
+            in_flight: held.in_flight,
             capacity: self.limits.events,
             transaction_capacity: self.limits.transaction,
-            oldest: state.ready.front().map(|run| run.put).or(state.backlog_put),
+            oldest: held.ready.front().map(|run| run.put).or(held.backlog_put),
         }
     }
 
-    /// Reserves room; [`release`](Self::release) gives it back.
-    pub(crate) async fn reserve(&self, events: usize, bytes: usize) -> Result<(), ChannelError> {
-        let reserve = async {
-            let room = self
-                .room
-                .acquire_many(u32::try_from(events).unwrap_or(u32::MAX))
-                .await?;
-            if let Some(byte_room) = &self.byte_room {
-                byte_room
-                    .acquire_many(u32::try_from(bytes).unwrap_or(u32::MAX))
-                    .await?
-                    .forget();
-            }
-            room.forget();
-            Ok(())
-        };
-        // A put that has to wait ends all lingering: what the takes linger for cannot come.
-        let end_lingering = async {
-            self.stock.notify_waiters();
-            pending().await
-        };
-        let outcome = tokio::select! {
-            biased;
-            outcome = timeout(self.limits.keep_alive, reserve) => outcome,
-            never = end_lingering => never,
-        };
-        outcome
-            .map_err(|_| ChannelError::Full { wanted: events })?
-            .map_err(|_: AcquireError| ChannelError::Closed)
+    /// Waits for room for a put.
+    pub(crate) async fn reserve(
+        &self,
+        events: usize,
+        bytes: usize,
+    ) -> Result<Reserved<'_>, ChannelError> {
+        let waits = || self.stock.end_lingering();
+        self.room
+            .reserve(events, bytes, self.limits.keep_alive, waits)
+            .await
     }
 
-    /// Gives room back.
+    /// Gives back room that was reserved.
     pub(crate) fn release(&self, events: usize, bytes: usize) {
-        let (events, bytes) = {
-            let (debt_events, debt_bytes) = &mut self.state.lock().debt;
-            (pay(debt_events, events), pay(debt_bytes, bytes))
-        };
-        self.room.add_permits(events);
-        if let Some(byte_room) = &self.byte_room {
-            byte_room.add_permits(bytes);
-        }
+        self.room.give_back(events, bytes);
     }
 
     /// Makes the batches of a group that was synced takeable; `answer`s their puts before it wakes who takes them, as
     /// a put has waited for the disk already.
     pub(crate) fn publish(&self, appended: &Appended, runs: Vec<Run>, answer: impl FnOnce()) {
-        let mut state = self.state.lock();
+        let mut held = self.held.lock();
         let next = runs
             .last()
             .map_or(appended.first, |run| run.first + run.events.len() as u64);
-        state.events += runs.iter().map(|run| run.events.len()).sum::<usize>();
-        state.bytes += runs.iter().map(|run| run.bytes).sum::<usize>();
-        (state.end, state.end_sequence) = (appended.end, next);
-        let new = state.backlog.is_none() && !runs.is_empty();
-        let stocked = new && state.ready_bytes < self.limits.cache_bytes;
+        held.events += runs.iter().map(|run| run.events.len()).sum::<usize>();
+        held.bytes += runs.iter().map(|run| run.bytes).sum::<usize>();
+        (held.end, held.end_sequence) = (appended.end, next);
+        let new = held.backlog.is_none() && !runs.is_empty();
+        let stocked = new && held.ready_bytes < self.limits.cache_bytes;
         if stocked {
-            self.stock(&mut state, runs);
+            self.add_ready(&mut held, runs);
         } else if new {
-            state.backlog = Some(Backlog {
+            held.backlog = Some(Backlog {
                 position: appended.start,
                 sequence: appended.first,
             });
-            state.backlog_put = runs.first().map(|run| run.put);
+            held.backlog_put = runs.first().map(|run| run.put);
         }
-        drop(state);
+        drop(held);
         answer();
         if stocked {
-            self.stock.notify_one();
+            self.stock.announce();
         } else if new {
             self.reading.notify_one();
         }
     }
 
-    fn stock(&self, state: &mut State, runs: Vec<Run>) {
-        state.ready_bytes += runs.iter().map(Run::memory).sum::<usize>();
-        state.ready.extend(runs);
-        self.stocked.store(state.ready.len(), Relaxed);
+    fn add_ready(&self, held: &mut HeldRuns, runs: Vec<Run>) {
+        held.ready_bytes += runs.iter().map(Run::memory).sum::<usize>();
+        held.ready.extend(runs);
+        self.stock.count(held.ready.len());
     }
 
     /// Whether everything that can be taken is in memory.
     pub(crate) fn is_read(&self) -> bool {
-        self.state.lock().backlog.is_none()
+        self.held.lock().backlog.is_none()
     }
 
     /// What is worth reading now.
     #[cfg(test)]
     pub(crate) fn read_wanted(&self) -> Option<ReadWanted> {
-        self.state.lock().read_wanted(self.limits.cache_bytes)
+        self.held.lock().read_wanted(self.limits.cache_bytes)
     }
 
     /// Waits until something is worth reading; none: the queue is closed.
     pub(crate) fn wait_for_reading(&self) -> Option<ReadWanted> {
-        let mut state = self.state.lock();
+        let mut held = self.held.lock();
         loop {
-            if state.closed {
+            if held.closed {
                 return None;
             }
-            if let Some(wanted) = state.read_wanted(self.limits.cache_bytes) {
+            if let Some(wanted) = held.read_wanted(self.limits.cache_bytes) {
                 return Some(wanted);
             }
-            self.reading.wait(&mut state);
+            self.reading.wait(&mut held);
         }
     }
 
     /// Takes in what was read; reading goes on at `next`. `lost` events could not be read.
     pub(crate) fn stock_read(&self, runs: Vec<Run>, next: Backlog, lost: (usize, usize)) {
-        let mut state = self.state.lock();
-        state.events = state.events.saturating_sub(lost.0);
-        state.bytes = state.bytes.saturating_sub(lost.1);
-        state.backlog = if next.position >= state.end {
+        let mut held = self.held.lock();
+        held.events = held.events.saturating_sub(lost.0);
+        held.bytes = held.bytes.saturating_sub(lost.1);
+        held.backlog = if next.position >= held.end {
             None
         } else {
             Some(next)
         };
-        let last_put = runs.last().map(|run| run.put).or(state.backlog_put);
-        state.backlog_put = state.backlog.and(last_put);
-        self.stock(&mut state, runs);
-        drop(state);
-        self.stock.notify_one();
+        let last_put = runs.last().map(|run| run.put).or(held.backlog_put);
+        held.backlog_put = held.backlog.and(last_put);
+        self.add_ready(&mut held, runs);
+        drop(held);
+        self.stock.announce();
     }
 
-    /// Fills `taken` until it holds `enough` events, or no more fit, or `patience` is over.
-    pub(crate) async fn collect(
+    /// Fills `taken`: waits at most `wait` for the first event, then at most `want.linger` for more.
+    pub(crate) async fn take(
         &self,
         taken: &mut Taken,
         want: Want,
-        enough: usize,
-        patience: Duration,
+        wait: Duration,
     ) -> Result<(), ChannelError> {
-        let mut deadline = None;
-        loop {
-            // Made before the look, so a close between look and wait is not missed.
-            let stock = self.stock.notified();
-            let full = self.fill(taken, want)?;
-            if full || taken.events.len() >= enough || (self.no_room() && !taken.events.is_empty())
-            {
-                return Ok(());
-            }
-            if deadline.is_none() && !patience.is_zero() && self.stocked_soon() {
-                continue;
-            }
-            // What is on disk is as good as there.
-            let least = if self.is_read() {
-                Duration::ZERO
+        let patience = |wait: Duration| {
+            if self.is_read() {
+                wait
             } else {
-                Duration::from_secs(1)
-            };
-            let deadline = *deadline.get_or_insert_with(|| Instant::now() + patience.max(least));
-            if timeout_at(deadline, stock).await.is_err() {
-                return Ok(());
+                // What is on disk is as good as there.
+                wait.max(READ_TIMEOUT)
             }
-        }
+        };
+        let look = || self.move_into(taken, want);
+        self.stock.fill(want, wait, patience, look).await
     }
 
-    /// Whether a batch comes while looking for some microseconds.
-    fn stocked_soon(&self) -> bool {
-        (0..LOOKS).any(|_| {
-            std::hint::spin_loop();
-            self.stocked.load(Relaxed) > 0
-        })
-    }
-
-    /// Moves what is in memory into `taken`; whether it holds what is wanted.
-    pub(crate) fn fill(&self, taken: &mut Taken, want: Want) -> Result<bool, ChannelError> {
-        let mut state = self.state.lock();
-        if state.closed {
+    /// Moves what is in memory into `taken`.
+    pub(crate) fn move_into(
+        &self,
+        taken: &mut Taken,
+        want: Want,
+    ) -> Result<TakeProgress, ChannelError> {
+        let mut held = self.held.lock();
+        if held.closed {
             return Err(ChannelError::Closed);
         }
-        let full = state.fill(taken, want);
-        let left_behind = !state.ready.is_empty();
-        // Of events whose headers could not be read, nobody knew the bytes.
-        let orphaned = if state.events == 0 {
-            std::mem::take(&mut state.bytes)
+        let full = held.move_into(taken, want);
+        let left_behind = !held.ready.is_empty();
+        // When the headers of events cannot be read, nobody knows their bytes.
+        let orphaned = if held.events == 0 {
+            std::mem::take(&mut held.bytes)
         } else {
             0
         };
-        self.stocked.store(state.ready.len(), Relaxed);
-        if state.read_wanted(self.limits.cache_bytes).is_some() {
+        self.stock.count(held.ready.len());
+        if held.read_wanted(self.limits.cache_bytes).is_some() {
             self.reading.notify_one();
         }
-        drop(state);
+        drop(held);
         if orphaned > 0 {
             self.release(0, orphaned);
         }
         if left_behind {
-            self.stock.notify_one();
+            self.stock.announce();
         }
-        Ok(full)
-    }
-
-    /// Also while a put waits, as that holds whatever room there is.
-    fn no_room(&self) -> bool {
-        let byte_room = self
-            .byte_room
-            .as_ref()
-            .map_or(1, Semaphore::available_permits);
-        self.room.available_permits() == 0 || byte_room == 0
+        Ok(if full {
+            TakeProgress::Enough
+        } else if taken.events.is_empty() {
+            TakeProgress::Nothing
+        } else if self.room.is_full() {
+            TakeProgress::Enough
+        } else {
+            TakeProgress::Some
+        })
     }
 
     /// Returns events to their place in the order.
@@ -374,10 +311,10 @@ impl Queue {
             bytes,
             oldest,
         } = taken;
-        let mut state = self.state.lock();
-        state.in_flight -= events.len();
-        state.events += events.len();
-        state.bytes += bytes;
+        let mut held = self.held.lock();
+        held.in_flight -= events.len();
+        held.events += events.len();
+        held.bytes += bytes;
         let mut runs: Vec<Run> = vec![];
         for (event, number) in events.into_iter().zip(numbers) {
             let size = event.size();
@@ -395,39 +332,31 @@ impl Queue {
             }
         }
         for run in runs {
-            state.ready_bytes += run.memory();
-            let place = state.ready.partition_point(|other| other.first < run.first);
-            state.ready.insert(place, run);
+            held.ready_bytes += run.memory();
+            let place = held.ready.partition_point(|other| other.first < run.first);
+            held.ready.insert(place, run);
         }
-        self.stocked.store(state.ready.len(), Relaxed);
-        drop(state);
-        self.stock.notify_one();
+        self.stock.count(held.ready.len());
+        drop(held);
+        self.stock.announce();
     }
 
     /// Events that were taken are gone for good.
     pub(crate) fn forget(&self, events: usize, bytes: usize) {
-        self.state.lock().in_flight -= events;
+        self.held.lock().in_flight -= events;
         self.release(events, bytes);
     }
 
     /// Ends all waits.
     pub(crate) fn close(&self) {
-        self.state.lock().closed = true;
+        self.held.lock().closed = true;
         self.room.close();
-        self.byte_room.iter().for_each(Semaphore::close);
-        self.stock.notify_waiters();
+        self.stock.close();
         self.reading.notify_all();
     }
 }
 
-/// What is left of `amount` after a debt is paid from it.
-fn pay(debt: &mut usize, amount: usize) -> usize {
-    let paid = amount.min(*debt);
-    *debt -= paid;
-    amount - paid
-}
-
-impl State {
+impl HeldRuns {
     fn read_wanted(&self, cache_bytes: usize) -> Option<ReadWanted> {
         let from = self
             .backlog
@@ -440,7 +369,7 @@ impl State {
     }
 
     /// Moves events from the head into `taken`; true when it holds what is wanted, false when memory is empty.
-    fn fill(&mut self, taken: &mut Taken, want: Want) -> bool {
+    fn move_into(&mut self, taken: &mut Taken, want: Want) -> bool {
         while taken.events.len() < want.events {
             let Some(head) = self.ready.front_mut() else {
                 return false;
@@ -448,30 +377,21 @@ impl State {
             if taken.events.is_empty() {
                 taken.oldest = head.put;
             }
-            let (count, bytes) = head.fitting(taken, want);
-            let whole = count == head.events.len();
+            let (count, bytes) =
+                want.fitting(&head.events, head.bytes, taken.events.len(), taken.bytes);
             taken.numbers.extend(head.first..head.first + count as u64);
             taken.bytes += bytes;
             self.events = self.events.saturating_sub(count);
             self.bytes = self.bytes.saturating_sub(bytes);
             self.in_flight += count;
-            self.ready_bytes -= bytes + count * EVENT_OVERHEAD;
-            if !whole {
-                head.bytes -= bytes;
-                head.first += count as u64;
-                taken.events.extend(head.events.drain(..count));
+            self.ready_bytes -= bytes + count * EVENT_OVERHEAD_BYTES;
+            head.bytes -= bytes;
+            head.first += count as u64;
+            move_front(&mut head.events, count, &mut taken.events);
+            if !head.events.is_empty() {
                 return true;
             }
-            let events = self
-                .ready
-                .pop_front()
-                .map(|head| head.events)
-                .unwrap_or_default();
-            if taken.events.is_empty() {
-                taken.events = events.into();
-            } else {
-                taken.events.extend(events);
-            }
+            self.ready.pop_front();
         }
         true
     }
@@ -480,26 +400,7 @@ impl State {
 impl Run {
     /// What it takes up in memory.
     fn memory(&self) -> usize {
-        self.bytes + self.events.len() * EVENT_OVERHEAD
-    }
-
-    /// How many events from the front go into `taken`, and their bytes.
-    fn fitting(&self, taken: &Taken, want: Want) -> (usize, usize) {
-        let room = want.events - taken.events.len();
-        if self.events.len() <= room && taken.bytes + self.bytes <= want.bytes {
-            return (self.events.len(), self.bytes);
-        }
-        let mut count = 0;
-        let mut bytes = 0;
-        for event in self.events.iter().take(room) {
-            let first = taken.events.is_empty() && count == 0;
-            if !first && taken.bytes + bytes + event.size() > want.bytes {
-                break;
-            }
-            count += 1;
-            bytes += event.size();
-        }
-        (count, bytes)
+        self.bytes + self.events.len() * EVENT_OVERHEAD_BYTES
     }
 }
 

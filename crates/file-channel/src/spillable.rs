@@ -5,7 +5,6 @@
 
 use std::{
     collections::VecDeque,
-    future::pending,
     num::NonZeroUsize,
     sync::{
         Arc,
@@ -17,19 +16,16 @@ use std::{
 use async_trait::async_trait;
 use flume_core::{
     BuildError, ByteLimit, Channel, ChannelError, ChannelStats, Component, Config, Context, Event,
-    MemoryQueue, QueueLimits, Settled, Take, Want,
+    MemoryQueue, QueueLimits, Room, Settled, Stock, Take, TakeProgress, Want,
     config::{Ignored, OrDefault, Seconds},
 };
 use parking_lot::Mutex;
-use tokio::{
-    sync::Notify,
-    time::{Instant, timeout_at},
-};
+use tokio::time::Instant;
 
 use crate::file::{FileChannel, FileConfig, StoreConfig};
 
-/// How long events may take from the disk that are known to be there.
-const READ_PATIENCE: Duration = Duration::from_secs(1);
+/// A take waits so long for events that are known to be on disk.
+const READ_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Holds events in memory, and on disk what does not fit there. What is in memory is lost when the agent is killed; a
 /// stop writes it to disk.
@@ -68,10 +64,10 @@ pub(crate) struct SpillableConfig {
 }
 
 /// Memory first, disk for the rest.
-pub(crate) struct SpillableChannel(Arc<Shared>);
+pub(crate) struct SpillableChannel(Arc<SharedSpill>);
 
-/// What it is made of; at least one of memory and disk.
-pub(crate) struct Parts {
+/// What the channel is made of; at least one of memory and disk.
+pub(crate) struct SpillParts {
     /// The queue in memory, and how many events fit into it.
     pub(crate) memory: Option<(MemoryQueue, usize)>,
     /// What does not fit into memory goes here. Its own capacity leaves room for what is in memory, which a stop
@@ -87,52 +83,53 @@ pub(crate) struct Parts {
     pub(crate) calm: usize,
 }
 
-struct Shared {
-    parts: Parts,
+struct SharedSpill {
+    parts: SpillParts,
     /// Whether puts go to disk without waiting for memory.
     spilling: AtomicBool,
-    order: Mutex<Order>,
-    /// Wakes one waiting take; whoever leaves events behind calls it.
-    stock: Notify,
+    order: Mutex<DepartureOrder>,
+    stock: Stock,
 }
 
+/// In what order events leave. A run is a promise that the events are in their part, so events come first and the run
+/// after them, and a run goes first and its events after it.
 #[derive(Default)]
-struct Order {
-    runs: VecDeque<Run>,
+struct DepartureOrder {
+    runs: VecDeque<DepartureRun>,
     closed: bool,
 }
 
 /// Events that leave one after the other from one part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Run {
-    part: Part,
+struct DepartureRun {
+    part: SpillPart,
     events: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Part {
+enum SpillPart {
     Memory,
     Disk,
 }
 
-/// A run that a take is about to fetch; what it does not fetch returns to the front when this is dropped.
-struct Claim<'c> {
-    shared: &'c Shared,
-    run: Run,
+/// A run that a take is about to fetch. What it does not fetch returns to the front when this is dropped.
+struct RunClaim<'c> {
+    shared: &'c SharedSpill,
+    run: DepartureRun,
 }
 
-/// What a take sees.
-enum Look<'c> {
+/// What a take sees at the front.
+enum FrontRun<'c> {
     Nothing,
     /// Less than wanted, and more may come.
     Few,
-    Claimed(Claim<'c>),
+    Claimed(RunClaim<'c>),
 }
 
 /// A take from one part. Dropped, its events return there, and their run to the front.
-struct Open {
-    shared: Arc<Shared>,
-    part: Part,
+struct SpillTake {
+    shared: Arc<SharedSpill>,
+    part: SpillPart,
     take: Option<Box<dyn Take>>,
 }
 
@@ -141,13 +138,13 @@ impl Component for SpillableChannel {
     fn build(config: SpillableConfig, cx: &Context) -> Result<Self, BuildError> {
         let events = config.memory_capacity.0;
         let disk_events = config.overflow_capacity.0;
-        let most = MemoryQueue::MOST_EVENTS;
+        let max = Room::MAX_EVENTS;
         for (key, value) in [
             ("memoryCapacity", events),
             ("overflowCapacity", disk_events),
         ] {
-            if value > most / 2 {
-                return Err(BuildError::at(key, format!("must not exceed {}", most / 2)));
+            if value > max / 2 {
+                return Err(BuildError::at(key, format!("must not exceed {}", max / 2)));
             }
         }
         let Some(capacity) = NonZeroUsize::new(events + disk_events) else {
@@ -170,7 +167,8 @@ impl Component for SpillableChannel {
         };
         let queue = MemoryQueue::new(limits)?;
         let disk = || {
-            // A put that waited for memory does not wait again; and a stop moves what is in memory to disk.
+            // A put that has waited for memory does not wait again. The capacity has room for what is in memory, too,
+            // because a stop moves that to disk.
             let keep_alive = Seconds(Duration::ZERO);
             let capacity = OrDefault(capacity);
             FileChannel::build(
@@ -192,7 +190,7 @@ impl Component for SpillableChannel {
             .div_ceil(100)
             .max(1);
         let memory = (events > 0).then_some((queue, events));
-        Ok(SpillableChannel::new(Parts {
+        Ok(SpillableChannel::new(SpillParts {
             memory,
             disk,
             disk_events,
@@ -204,15 +202,12 @@ impl Component for SpillableChannel {
 }
 
 impl SpillableChannel {
-    pub(crate) fn new(parts: Parts) -> Self {
-        let order = Mutex::default();
-        let stock = Notify::new();
-        let spilling = AtomicBool::new(false);
-        SpillableChannel(Arc::new(Shared {
+    pub(crate) fn new(parts: SpillParts) -> Self {
+        SpillableChannel(Arc::new(SharedSpill {
             parts,
-            spilling,
-            order,
-            stock,
+            spilling: AtomicBool::new(false),
+            order: Mutex::default(),
+            stock: Stock::default(),
         }))
     }
 }
@@ -224,8 +219,8 @@ impl Channel for SpillableChannel {
             return Ok(());
         };
         disk.open().await?;
-        self.0.put_back(Run {
-            part: Part::Disk,
+        self.0.put_back(DepartureRun {
+            part: SpillPart::Disk,
             events: disk.stats().events,
         });
         Ok(())
@@ -244,7 +239,7 @@ impl Channel for SpillableChannel {
         match self.0.put_into_memory(batch).await? {
             None => Ok(()),
             Some(batch) => {
-                // A task, as a put that is given up may still reach the disk, and must then be known here.
+                // A task, because a put that is given up may still reach the disk, and must then be known here.
                 let spilled = tokio::spawn(self.0.clone().spill(batch)).await;
                 spilled.unwrap_or_else(|panic| Err(ChannelError::Storage(panic.into())))
             }
@@ -258,8 +253,12 @@ impl Channel for SpillableChannel {
             ..want
         };
         loop {
-            let Some(mut claim) = self.0.claim(want, until).await? else {
-                return Ok(Box::new(Nothing));
+            let left = until.saturating_duration_since(Instant::now());
+            let Some(mut claim) = self.0.claim(want, left).await? else {
+                if left.is_zero() {
+                    return Ok(Box::new(EmptyTake));
+                }
+                continue;
             };
             let part = claim.run.part;
             let take = self.0.fetch(claim.run, want).await?;
@@ -267,28 +266,23 @@ impl Channel for SpillableChannel {
             claim.run.events = claim.run.events.saturating_sub(fetched);
             drop(claim);
             if fetched > 0 {
-                return Ok(Box::new(Open {
+                return Ok(Box::new(SpillTake {
                     shared: self.0.clone(),
                     part,
                     take: Some(take),
                 }));
             }
-            self.0.forget_what_the_disk_lost();
+            let forgot = self.0.forget_what_is_gone(part);
+            if !forgot && Instant::now() >= until {
+                return Ok(Box::new(EmptyTake));
+            }
         }
     }
 
     fn stats(&self) -> ChannelStats {
         let parts = &self.0.parts;
-        let memory = parts
-            .memory
-            .as_ref()
-            .map(|(memory, _)| memory.stats())
-            .unwrap_or_default();
-        let disk = parts
-            .disk
-            .as_ref()
-            .map(|disk| disk.stats())
-            .unwrap_or_default();
+        let memory = self.0.stats_of(SpillPart::Memory);
+        let disk = self.0.stats_of(SpillPart::Disk);
         let front = self.0.order.lock().runs.front().map(|run| run.part);
         ChannelStats {
             events: memory.events + disk.events,
@@ -297,8 +291,8 @@ impl Channel for SpillableChannel {
             capacity: memory.capacity + parts.disk_events,
             transaction_capacity: parts.transaction,
             oldest: match front {
-                Some(Part::Memory) => memory.oldest,
-                Some(Part::Disk) => disk.oldest,
+                Some(SpillPart::Memory) => memory.oldest,
+                Some(SpillPart::Disk) => disk.oldest,
                 None => None,
             },
         }
@@ -309,9 +303,24 @@ impl Channel for SpillableChannel {
         self.0.parts.disk.is_some()
     }
 
+    /// A sink that does not come back keeps what it took from memory; and once the channel is closed, nothing moves to
+    /// disk any more.
+    fn volatile_events(&self) -> usize {
+        let memory = self.0.stats_of(SpillPart::Memory);
+        if self.durable() && !self.0.order.lock().closed {
+            memory.in_flight
+        } else {
+            memory.events + memory.in_flight
+        }
+    }
+
+    async fn save(&self) -> Result<(), ChannelError> {
+        self.0.save_memory().await
+    }
+
     async fn close(&self) -> Result<(), ChannelError> {
         self.0.order.lock().closed = true;
-        self.0.stock.notify_waiters();
+        self.0.stock.close();
         let saved = self.0.save_memory().await;
         if let Some((memory, _)) = &self.0.parts.memory {
             memory.close();
@@ -323,7 +332,7 @@ impl Channel for SpillableChannel {
     }
 }
 
-impl Shared {
+impl SharedSpill {
     /// Puts the batch into memory, or gives it back if there is no room and there is a disk.
     async fn put_into_memory(&self, batch: Vec<Event>) -> Result<Option<Vec<Event>>, ChannelError> {
         let spills = self.parts.disk.is_some();
@@ -339,18 +348,9 @@ impl Shared {
         } else {
             self.parts.patience
         };
-        // A put that has to wait ends all lingering: what the takes linger for cannot come.
-        let end_lingering = async {
-            self.stock.notify_waiters();
-            pending().await
-        };
-        let reserved = tokio::select! {
-            biased;
-            reserved = memory.reserve(&batch, patience) => reserved,
-            never = end_lingering => never,
-        };
-        let room = match reserved {
-            Ok(room) => room,
+        let waits = || self.stock.end_lingering();
+        let reserved = match memory.reserve(&batch, patience, waits).await {
+            Ok(reserved) => reserved,
             Err(ChannelError::Full { .. } | ChannelError::TooLarge { .. }) if spills => {
                 return Ok(Some(batch));
             }
@@ -361,23 +361,20 @@ impl Shared {
         if order.closed {
             return Err(ChannelError::Closed);
         }
-        room.store(batch)?;
-        order.push(Run {
-            part: Part::Memory,
+        memory.store(reserved, batch)?;
+        order.push(DepartureRun {
+            part: SpillPart::Memory,
             events,
         });
+        self.stock.count(order.runs.len());
         drop(order);
-        self.stock.notify_one();
+        self.stock.announce();
         Ok(None)
     }
 
     async fn spill(self: Arc<Self>, batch: Vec<Event>) -> Result<(), ChannelError> {
-        let (wanted, full) = (
-            batch.len(),
-            ChannelError::Full {
-                wanted: batch.len(),
-            },
-        );
+        let wanted = batch.len();
+        let full = ChannelError::Full { wanted };
         let Some(disk) = &self.parts.disk else {
             return Err(full);
         };
@@ -390,97 +387,119 @@ impl Shared {
         }
         self.spilling.store(true, Relaxed);
         disk.put(batch).await?;
-        self.order.lock().push(Run {
-            part: Part::Disk,
+        let mut order = self.order.lock();
+        order.push(DepartureRun {
+            part: SpillPart::Disk,
             events: wanted,
         });
-        self.stock.notify_one();
+        self.stock.count(order.runs.len());
+        drop(order);
+        self.stock.announce();
         Ok(())
     }
 
-    /// Waits for events, and then for more within the linger; `None`: there were none in time.
-    async fn claim(&self, want: Want, until: Instant) -> Result<Option<Claim<'_>>, ChannelError> {
-        let mut linger = None;
-        loop {
-            // Made before the look, so that nothing is missed between look and wait.
-            let stock = self.stock.notified();
-            let late = want.linger.is_zero() || linger.is_some_and(|end| Instant::now() >= end);
-            match self.look(want, late)? {
-                Look::Claimed(claim) => return Ok(Some(claim)),
-                Look::Few => drop(linger.get_or_insert_with(|| Instant::now() + want.linger)),
-                Look::Nothing => linger = None,
-            }
-            let woken = timeout_at(linger.unwrap_or(until), stock).await.is_ok();
-            if !woken && linger.is_none() {
-                return Ok(None);
-            }
+    /// Waits for events, and then for more within the linger. `None`: there were none in time, or another take was
+    /// faster.
+    async fn claim(
+        &self,
+        want: Want,
+        wait: Duration,
+    ) -> Result<Option<RunClaim<'_>>, ChannelError> {
+        let mut claimed = None;
+        let look = || {
+            Ok(match self.look(want, false)? {
+                FrontRun::Nothing => TakeProgress::Nothing,
+                FrontRun::Few => TakeProgress::Some,
+                FrontRun::Claimed(claim) => {
+                    claimed = Some(claim);
+                    TakeProgress::Enough
+                }
+            })
+        };
+        self.stock.fill(want, wait, |wait| wait, look).await?;
+        if claimed.is_some() {
+            return Ok(claimed);
+        }
+        match self.look(want, true)? {
+            FrontRun::Claimed(claim) => Ok(Some(claim)),
+            FrontRun::Nothing | FrontRun::Few => Ok(None),
         }
     }
 
     /// Claims what is at the front if it is enough, or if nothing more can join it, or if it is too late to wait.
-    fn look(&self, want: Want, late: bool) -> Result<Look<'_>, ChannelError> {
+    fn look(&self, want: Want, late: bool) -> Result<FrontRun<'_>, ChannelError> {
         let mut order = self.order.lock();
         if order.closed {
             return Err(ChannelError::Closed);
         }
         let Some(front) = order.runs.front() else {
-            return Ok(Look::Nothing);
+            return Ok(FrontRun::Nothing);
         };
-        let enough = front.events >= want.events || order.runs.len() > 1 || self.no_room();
+        let enough = front.events >= want.events || order.runs.len() > 1 || self.memory_is_full();
         if !enough && !late {
-            return Ok(Look::Few);
+            return Ok(FrontRun::Few);
         }
         let Some(run) = order.claim(want.events) else {
-            return Ok(Look::Nothing);
+            return Ok(FrontRun::Nothing);
         };
-        let left = !order.runs.is_empty();
+        self.stock.count(order.runs.len());
+        let left_behind = !order.runs.is_empty();
         drop(order);
-        if left {
-            self.stock.notify_one();
+        if left_behind {
+            self.stock.announce();
         }
-        Ok(Look::Claimed(Claim { shared: self, run }))
+        Ok(FrontRun::Claimed(RunClaim { shared: self, run }))
     }
 
-    async fn fetch(&self, run: Run, want: Want) -> Result<Box<dyn Take>, ChannelError> {
+    async fn fetch(&self, run: DepartureRun, want: Want) -> Result<Box<dyn Take>, ChannelError> {
         let want = Want {
             events: run.events,
             bytes: want.bytes,
             linger: Duration::ZERO,
         };
         match (run.part, &self.parts.memory, &self.parts.disk) {
-            (Part::Memory, Some((memory, _)), _) => memory.take(want, Duration::ZERO).await,
-            (Part::Disk, _, Some(disk)) => disk.take(want, READ_PATIENCE).await,
-            _ => Ok(Box::new(Nothing)),
+            (SpillPart::Memory, Some((memory, _)), _) => memory.take(want, Duration::ZERO).await,
+            (SpillPart::Disk, _, Some(disk)) => disk.take(want, READ_TIMEOUT).await,
+            _ => Ok(Box::new(EmptyTake)),
         }
     }
 
-    fn put_back(&self, run: Run) {
+    fn put_back(&self, run: DepartureRun) {
         if run.events > 0 {
-            self.order.lock().unclaim(run);
-            self.stock.notify_one();
+            let mut order = self.order.lock();
+            order.unclaim(run);
+            self.stock.count(order.runs.len());
+            drop(order);
+            self.stock.announce();
         }
     }
 
-    /// A corrupt frame takes events away that were counted: a run whose events will never come must not hold up the
-    /// others.
-    fn forget_what_the_disk_lost(&self) {
+    /// A corrupt frame takes events away that were counted, and a save moves them from memory to disk. The runs of a
+    /// part in which nothing is left must not hold up the others. Whether there were any.
+    fn forget_what_is_gone(&self, part: SpillPart) -> bool {
         let mut order = self.order.lock();
-        if self
-            .parts
-            .disk
-            .as_ref()
-            .is_none_or(|disk| disk.stats().events == 0)
-        {
-            order.runs.retain(|run| run.part != Part::Disk);
+        let before = order.runs.len();
+        if self.stats_of(part).events == 0 {
+            order.runs.retain(|run| run.part != part);
         }
+        self.stock.count(order.runs.len());
+        order.runs.len() < before
     }
 
-    /// Also while a put waits, as that holds whatever room there is.
-    fn no_room(&self) -> bool {
+    fn stats_of(&self, part: SpillPart) -> ChannelStats {
+        match part {
+            SpillPart::Memory => self.parts.memory.as_ref().map(|(memory, _)| memory.stats()),
+            SpillPart::Disk => self.parts.disk.as_ref().map(|disk| disk.stats()),
+        }
+        .unwrap_or_default()
+    }
+
+    /// It is also full while a put waits, because that put holds what room there is.
+    fn memory_is_full(&self) -> bool {
         self.parts
             .memory
             .as_ref()
-            .is_some_and(|(memory, _)| memory.free() == 0)
+            .is_some_and(|(memory, _)| memory.free_events() == 0)
     }
 
     fn calm_down(&self) {
@@ -488,57 +507,57 @@ impl Shared {
             .parts
             .memory
             .as_ref()
-            .map_or(0, |(memory, _)| memory.free());
+            .map_or(0, |(memory, _)| memory.free_events());
         if free >= self.parts.calm {
             self.spilling.store(false, Relaxed);
         }
     }
 
-    /// Moves what is in memory to disk.
+    /// Moves what is in memory to disk. After an error, what did not move is where it was.
     async fn save_memory(&self) -> Result<(), ChannelError> {
         let (Some((memory, _)), Some(disk)) = (&self.parts.memory, &self.parts.disk) else {
             return Ok(());
         };
         loop {
-            let take = memory
-                .take(Want::events(self.parts.transaction), Duration::ZERO)
-                .await?;
-            if take.events().is_empty() {
+            let want = Want::events(self.parts.transaction);
+            let take = memory.take(want, Duration::ZERO).await?;
+            let events = take.events().len();
+            if events == 0 {
                 return Ok(());
             }
-            if let Err(error) = disk.put(take.events().to_vec()).await {
-                drop(take);
-                tracing::error!(
-                    "{} events in memory are lost: {error}",
-                    memory.stats().events
-                );
-                return Err(error);
-            }
+            disk.put(take.events().to_vec()).await?;
             take.commit().await?;
+            let mut order = self.order.lock();
+            order.remove_memory(events);
+            order.push(DepartureRun {
+                part: SpillPart::Disk,
+                events,
+            });
+            self.stock.count(order.runs.len());
         }
     }
 }
 
-impl Order {
-    fn push(&mut self, run: Run) {
+impl DepartureOrder {
+    fn push(&mut self, run: DepartureRun) {
         match self.runs.back_mut() {
             Some(last) if last.part == run.part => last.events += run.events,
             _ => self.runs.push_back(run),
         }
     }
 
-    fn unclaim(&mut self, run: Run) {
+    fn unclaim(&mut self, run: DepartureRun) {
         match self.runs.front_mut() {
             Some(first) if first.part == run.part => first.events += run.events,
             _ => self.runs.push_front(run),
         }
     }
 
-    /// At most `most` events of the first run.
-    fn claim(&mut self, most: usize) -> Option<Run> {
+    /// At most `max` events of the first run.
+    fn claim(&mut self, max: usize) -> Option<DepartureRun> {
         let front = self.runs.front_mut()?;
-        let claimed = Run {
-            events: front.events.min(most),
+        let claimed = DepartureRun {
+            events: front.events.min(max),
             ..*front
         };
         front.events -= claimed.events;
@@ -547,21 +566,34 @@ impl Order {
         }
         Some(claimed)
     }
+
+    /// The first so many events of memory are elsewhere now.
+    fn remove_memory(&mut self, events: usize) {
+        let mut left = events;
+        for run in &mut self.runs {
+            if run.part == SpillPart::Memory {
+                let removed = run.events.min(left);
+                run.events -= removed;
+                left -= removed;
+            }
+        }
+        self.runs.retain(|run| run.events > 0);
+    }
 }
 
-impl Drop for Claim<'_> {
+impl Drop for RunClaim<'_> {
     fn drop(&mut self) {
         self.shared.put_back(self.run);
     }
 }
 
-impl Take for Open {
+impl Take for SpillTake {
     fn events(&self) -> &[Event] {
         self.take.as_ref().map_or(&[], |take| take.events())
     }
 
     fn commit(mut self: Box<Self>) -> Settled {
-        let run = Run {
+        let run = DepartureRun {
             part: self.part,
             events: self.events().len(),
         };
@@ -582,7 +614,7 @@ impl Take for Open {
 
     fn split_off(&mut self, indices: &[usize]) -> Box<dyn Take> {
         let take = self.take.as_mut().map(|take| take.split_off(indices));
-        Box::new(Open {
+        Box::new(SpillTake {
             shared: self.shared.clone(),
             part: self.part,
             take,
@@ -590,9 +622,9 @@ impl Take for Open {
     }
 }
 
-impl Drop for Open {
+impl Drop for SpillTake {
     fn drop(&mut self) {
-        let run = Run {
+        let run = DepartureRun {
             part: self.part,
             events: self.events().len(),
         };
@@ -604,9 +636,9 @@ impl Drop for Open {
 }
 
 /// The take of a channel in which nothing was.
-struct Nothing;
+struct EmptyTake;
 
-impl Take for Nothing {
+impl Take for EmptyTake {
     fn events(&self) -> &[Event] {
         &[]
     }
@@ -616,199 +648,9 @@ impl Take for Nothing {
     }
 
     fn split_off(&mut self, _: &[usize]) -> Box<dyn Take> {
-        Box::new(Nothing)
+        Box::new(EmptyTake)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use flume_core::{
-        ByteLimit, Config, Context, QueueLimits,
-        props::{Props, Section},
-    };
-    use flume_testkit::{
-        channel_contract::nothing_is_lost_or_doubled,
-        parts::{build, events, held},
-    };
-
-    use super::*;
-
-    const SECOND: Duration = Duration::from_secs(1);
-
-    /// So many events fit into memory, so many onto the disk, which is a memory channel here.
-    fn channel(memory: usize, disk: usize) -> SpillableChannel {
-        let registry = flume_components::REGISTRY;
-        let bytes =
-            ByteLimit::parse(&mut Props::new(&registry, Section::default())).expect("no limit");
-        let limits = QueueLimits {
-            events: memory,
-            transaction: memory,
-            keep_alive: Duration::ZERO,
-            bytes,
-        };
-        let queue = MemoryQueue::new(limits).expect("limits");
-        let properties = format!(
-            "capacity = {0}\ntransactionCapacity = {0}\nkeep-alive = 0",
-            memory + disk
-        );
-        let cx = Context::new("a1.channels.c1", &[]);
-        SpillableChannel::new(Parts {
-            memory: (memory > 0).then_some((queue, memory)),
-            disk: (disk > 0).then(|| build(&registry, "memory", &properties, &cx)),
-            disk_events: disk,
-            transaction: 8,
-            patience: 3 * SECOND,
-            calm: memory.div_ceil(2),
-        })
-    }
-
-    fn runs(channel: &SpillableChannel) -> String {
-        let order = channel.0.order.lock();
-        let runs = order
-            .runs
-            .iter()
-            .map(|run| format!("{:?}:{}", run.part, run.events));
-        runs.collect::<Vec<_>>().join(" ").to_lowercase()
-    }
-
-    async fn take(channel: &SpillableChannel, count: usize) -> Box<dyn Take> {
-        channel
-            .take(Want::events(count), Duration::ZERO)
-            .await
-            .expect("a take")
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn what_memory_cannot_hold_goes_to_disk_and_all_leave_in_order() {
-        let channel = channel(3, 9);
-        let start = Instant::now();
-        channel.put(events("a b")).await.expect("room in memory");
-        channel.put(events("c d")).await.expect("room on disk");
-        assert_eq!(start.elapsed(), 3 * SECOND);
-        channel.put(events("e")).await.expect("room in memory");
-        channel
-            .put(events("f g h i"))
-            .await
-            .expect("more than memory ever holds");
-        channel
-            .put(events("j"))
-            .await
-            .expect("room on disk, without a wait");
-        assert_eq!(start.elapsed(), 3 * SECOND);
-        assert_eq!(runs(&channel), "memory:2 disk:2 memory:1 disk:5");
-        let mut seen = vec![];
-        for count in [1, 9, 9, 9, 2, 9] {
-            let take = take(&channel, count).await;
-            seen.push(held(&*take));
-            take.commit().await.expect("a commit");
-        }
-        assert_eq!(seen, ["a", "b", "c d", "e", "f g", "h i j"]);
-        assert_eq!((runs(&channel), channel.stats().events), (String::new(), 0));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn puts_wait_for_memory_again_once_enough_of_it_is_free() {
-        let channel = channel(4, 9);
-        let put = async |words: &str| {
-            let start = Instant::now();
-            channel.put(events(words)).await.expect("room");
-            start.elapsed()
-        };
-        put("a b c d").await;
-        assert_eq!(
-            (put("e").await, put("f").await),
-            (3 * SECOND, Duration::ZERO)
-        );
-        take(&channel, 1).await.commit().await.expect("a commit");
-        assert_eq!(
-            put("g h").await,
-            Duration::ZERO,
-            "one of four is free, and two would be calm"
-        );
-        take(&channel, 1).await.commit().await.expect("a commit");
-        assert_eq!(put("i j").await, Duration::ZERO, "there is room");
-        assert_eq!(put("k").await, 3 * SECOND);
-        assert_eq!(runs(&channel), "memory:2 disk:4 memory:2 disk:1");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn both_full_is_full_and_loses_nothing() {
-        let channel = channel(2, 2);
-        channel.put(events("a b")).await.expect("room");
-        channel.put(events("c d")).await.expect("room");
-        assert!(matches!(
-            channel.put(events("e")).await,
-            Err(ChannelError::Full { wanted: 1 })
-        ));
-        drop(take(&channel, 2).await);
-        let mut first = take(&channel, 2).await;
-        drop(first.split_off(&[0]));
-        drop(first);
-        assert_eq!(runs(&channel), "memory:2 disk:2");
-        let stats = channel.stats();
-        assert_eq!((stats.events, stats.capacity, stats.in_flight), (4, 4, 0));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_take_lingers_for_what_can_still_join_it() {
-        let channel = channel(3, 9);
-        channel.put(events("a")).await.expect("room");
-        let want = Want {
-            linger: 5 * SECOND,
-            ..Want::events(3)
-        };
-        let start = Instant::now();
-        let (lingering, ()) = tokio::join!(channel.take(want, Duration::ZERO), async {
-            tokio::time::sleep(SECOND).await;
-            channel.put(events("b")).await.expect("room");
-            tokio::time::sleep(SECOND).await;
-            channel.put(events("c d e f")).await.expect("room on disk");
-        });
-        let lingering = lingering.expect("a take");
-        assert_eq!(
-            (held(&*lingering), start.elapsed()),
-            ("a b".into(), 2 * SECOND)
-        );
-        drop(lingering);
-        take(&channel, 9).await.commit().await.expect("a commit");
-        take(&channel, 3).await.commit().await.expect("a commit");
-        let late = channel.take(want, Duration::ZERO).await.expect("a take");
-        assert_eq!((held(&*late), start.elapsed()), ("f".into(), 7 * SECOND));
-    }
-
-    #[tokio::test]
-    async fn closing_moves_what_is_in_memory_to_disk() {
-        let channel = channel(3, 9);
-        channel.put(events("a b c d")).await.expect("room on disk");
-        channel.put(events("e f")).await.expect("room in memory");
-        channel.0.save_memory().await.expect("saved");
-        let disk = channel.0.parts.disk.as_ref().expect("a disk");
-        let all = disk
-            .take(Want::events(9), Duration::ZERO)
-            .await
-            .expect("a take");
-        assert_eq!(held(&*all), "a b c d e f");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn events_that_the_disk_lost_hold_up_nothing() {
-        let channel = channel(3, 9);
-        channel.put(events("a b c d")).await.expect("room on disk");
-        channel.put(events("e f")).await.expect("room in memory");
-        let disk = channel.0.parts.disk.as_ref().expect("a disk");
-        let lost = disk
-            .take(Want::events(3), Duration::ZERO)
-            .await
-            .expect("a take");
-        lost.commit().await.expect("a commit");
-        assert_eq!(held(&*take(&channel, 1).await), "d");
-        assert_eq!(held(&*take(&channel, 9).await), "d");
-        take(&channel, 9).await.commit().await.expect("a commit");
-        assert_eq!(held(&*take(&channel, 9).await), "e f");
-    }
-
-    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-    async fn nothing_is_lost_or_doubled_between_the_two() {
-        nothing_is_lost_or_doubled(&|_| Arc::new(channel(8, 8))).await;
-    }
-}
+mod tests;

@@ -5,7 +5,7 @@ use std::{num::NonZeroUsize, time::Duration};
 use async_trait::async_trait;
 use flume_core::{
     BuildError, ByteLimit, Channel, ChannelError, ChannelStats, Component, Config, Context, Event,
-    MemoryQueue, QueueLimits, Take, Want,
+    MemoryQueue, QueueLimits, Room, Take, Want,
     config::{OrDefault, Seconds},
 };
 
@@ -36,12 +36,9 @@ impl Component for MemoryChannel {
             let text = format!("must not exceed capacity, which is {events}");
             return Err(BuildError::at("transactionCapacity", text));
         }
-        let most = MemoryQueue::MOST_EVENTS;
-        if events > most {
-            return Err(BuildError::at(
-                "capacity",
-                format!("must not exceed {most}"),
-            ));
+        let max = Room::MAX_EVENTS;
+        if events > max {
+            return Err(BuildError::at("capacity", format!("must not exceed {max}")));
         }
         let keep_alive = config.keep_alive.0;
         let bytes = config.bytes;

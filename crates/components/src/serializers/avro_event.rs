@@ -3,7 +3,7 @@
 use flume_core::{
     BuildError, Component, Config, Context, Event, EventSerializer, config::OrDefault,
 };
-use flume_wire::avro::{self, ContainerWriter, Schema, write_bytes, write_long};
+use flume_wire::avro::{self, ContainerWriter, Schema, write_event};
 
 use super::avro::{CodecName, container};
 
@@ -55,17 +55,4 @@ impl EventSerializer for AvroEvent {
     fn end(&mut self, out: &mut Vec<u8>) {
         self.container.flush(out);
     }
-}
-
-/// A map is a block of its pairs, unless it is empty, and an empty block.
-fn write_event(event: &Event, out: &mut Vec<u8>) {
-    if !event.headers.is_empty() {
-        write_long(event.headers.iter().count() as i64, out);
-        for (name, value) in event.headers.iter() {
-            write_bytes(name.as_bytes(), out);
-            write_bytes(value.as_bytes(), out);
-        }
-    }
-    write_long(0, out);
-    write_bytes(&event.body, out);
 }

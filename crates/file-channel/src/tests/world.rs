@@ -205,7 +205,7 @@ impl World {
     /// What a consumer sees.
     pub(super) fn grab(&self, count: usize, oracle: &mut Oracle) -> Result<Taken, String> {
         let mut taken = Taken::default();
-        let _ = self.queue.fill(&mut taken, Want::events(count));
+        let _ = self.queue.move_into(&mut taken, Want::events(count));
         for event in &taken.events {
             oracle.delivered(number(event)?)?;
         }
@@ -271,7 +271,7 @@ impl World {
         loop {
             self.read();
             let mut taken = Taken::default();
-            let _ = self.queue.fill(&mut taken, Want::events(1000));
+            let _ = self.queue.move_into(&mut taken, Want::events(1000));
             if taken.events.is_empty() {
                 break;
             }

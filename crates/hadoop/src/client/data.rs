@@ -116,11 +116,10 @@ impl ClientCore {
                     holder: client_name,
                     file_id,
                 };
-                let done: BooleanResponse = self
+                let _: BooleanResponse = self
                     .namenodes
                     .call("abandonBlock", &request, deadline)
                     .await?;
-                drop(done);
                 Ok(CallAnswer::Done)
             }
             BlockCall::AdditionalDatanode {
@@ -179,9 +178,7 @@ impl ClientCore {
                     last_block_length: Some(length as i64),
                     file_id,
                 };
-                let done: BooleanResponse =
-                    self.namenodes.call("fsync", &request, deadline).await?;
-                drop(done);
+                let _: BooleanResponse = self.namenodes.call("fsync", &request, deadline).await?;
                 Ok(CallAnswer::Done)
             }
             BlockCall::Complete { last } => {

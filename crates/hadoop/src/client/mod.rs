@@ -222,10 +222,9 @@ impl ClientCore {
             path: path.into(),
             recursive: false,
         };
-        let deleted: BooleanResponse = self
+        let _: BooleanResponse = self
             .call("delete", &request, format!("remove {path}"))
             .await?;
-        drop(deleted);
         Ok(())
     }
 
@@ -308,11 +307,10 @@ impl FileSystem for HdfsClient {
             to: to.into(),
             overwrite: false,
         };
-        let renamed: BooleanResponse = self
+        let _: BooleanResponse = self
             .core
             .call("rename2", &request, format!("rename {from} to {to}"))
             .await?;
-        drop(renamed);
         Ok(())
     }
 

@@ -78,7 +78,7 @@ mod tests {
         let suspects = Suspects::default();
         suspects.blame(&node, "x");
         suspects.blame(&node, "x");
-        assert_eq!(suspects.avoided(), [node.info.clone()]);
+        assert_eq!(suspects.avoided(), std::slice::from_ref(&node.info));
         tokio::time::advance(Duration::from_secs(61)).await;
         assert!(suspects.avoided().is_empty());
         suspects.blame(&node, "x");

@@ -105,7 +105,7 @@ impl NameNodes {
                 CallVerdict::Next(pause) => {
                     at = (at + 1) % count;
                     // Each is asked once before anybody waits.
-                    if tries.cast_unsigned() as usize % count == 0 {
+                    if (tries.cast_unsigned() as usize).is_multiple_of(count) {
                         pause
                     } else {
                         Duration::ZERO

@@ -64,6 +64,7 @@ impl PipelineNode {
 
 /// What the driver is to do. `op` comes back with the answer; the answer to an old one is ignored.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "few exist at a time")]
 pub enum Effect {
     /// Call the NameNode.
     Call {
@@ -159,6 +160,7 @@ pub enum BlockCall {
 
 /// The NameNode's answer.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "few exist at a time")]
 pub enum CallAnswer {
     /// It is done.
     Done,

@@ -300,7 +300,7 @@ fn des_key(key: &[u8; 16]) -> ([u8; 16], [u8; 8]) {
         for at in 0..8 {
             let value = (bits >> (49 - 7 * at) & 0x7f) as u8;
             // The lowest bit is parity, which nobody checks.
-            spread[8 * half + at] = value << 1 | u8::from(value.count_ones() % 2 == 0);
+            spread[8 * half + at] = value << 1 | u8::from(value.count_ones().is_multiple_of(2));
         }
     }
     let mut vector = [0; 8];

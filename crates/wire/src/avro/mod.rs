@@ -1,11 +1,14 @@
-//! Apache Avro 1.11: the binary encoding of values, schemas, container files.
+//! Apache Avro 1.11: the binary encoding of values, schemas, container files, calls.
 
 mod codec;
 mod container;
+mod datum;
+pub mod ipc;
 mod schema;
 
 pub use codec::Codec;
 pub use container::{ContainerWriter, DEFAULT_SYNC_INTERVAL_BYTES, SYNC_INTERVALS};
+pub use datum::{DatumError, DatumReader, text, write_event, write_events};
 pub use schema::Schema;
 
 /// `long` and `int`: zig-zag, seven bits a byte, little end first.

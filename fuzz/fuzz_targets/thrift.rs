@@ -1,0 +1,32 @@
+//! Any bytes: messages of every service in every protocol, or an error; calls that were understood are understood again
+//! when they are written.
+#![no_main]
+
+use bytes::{Bytes, BytesMut};
+use flume_wire::{
+    Framing,
+    thrift::{
+        ThriftFrameDecoder, ThriftProtocol, read_call, read_legacy_call, read_reply,
+        read_scribe_call, write_append_batch,
+    },
+};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| {
+    let mut decoder = ThriftFrameDecoder::new(1 << 20);
+    let mut received = BytesMut::from(bytes);
+    while let Ok(Some(_)) = decoder.decode(&mut received) {}
+    let message = Bytes::copy_from_slice(bytes);
+    for protocol in [ThriftProtocol::Compact, ThriftProtocol::Binary] {
+        let _ = read_reply(protocol, 1, message.clone());
+        let Ok(call) = read_call(protocol, message.clone()) else {
+            continue;
+        };
+        let mut out = vec![];
+        write_append_batch(protocol, call.head.sequence, &call.events, &mut out);
+        let again = read_call(protocol, out.into()).expect("what was written is read");
+        assert_eq!(again.events, call.events);
+    }
+    let _ = read_scribe_call(message.clone());
+    let _ = read_legacy_call(&message);
+});
