@@ -22,7 +22,8 @@ use serde_json::{Value, json};
 
 use crate::report::Report;
 
-const PATIENCE: Duration = Duration::from_secs(30);
+/// All calls of one user together, on a cluster whose servers have just started.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Who uses a cluster.
 struct Who {
@@ -183,7 +184,7 @@ pub fn child() -> Result<bool> {
             proxy_user: words["proxied"].as_str().map(String::from),
         },
         user: text(&words["user"]),
-        call_limit: PATIENCE,
+        call_limit: Duration::from_secs(30),
     };
     let fs = open(options)?;
     let runtime = tokio::runtime::Builder::new_current_thread()

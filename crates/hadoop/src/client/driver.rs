@@ -41,7 +41,6 @@ const CALLER_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 type Reply = oneshot::Sender<Result<(), WriteFailure>>;
 
 /// The end of something that ran beside the task.
-#[expect(clippy::large_enum_variant, reason = "few exist at a time")]
 enum DriverEvent {
     Called(u64, Result<CallAnswer, CallFailure>),
     SetUp(u64, Result<Box<DataSocket>, SetUpFailure>),
@@ -50,6 +49,7 @@ enum DriverEvent {
 }
 
 /// What the task woke up for.
+#[expect(clippy::large_enum_variant, reason = "few exist at a time")]
 enum Wake {
     Command(Option<FileCommand>),
     Event(DriverEvent),
