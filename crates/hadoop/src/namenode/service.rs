@@ -168,3 +168,102 @@ impl NameNodes {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use prost::Message;
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpListener,
+        sync::mpsc,
+    };
+
+    use super::*;
+    use crate::{
+        conf::Hadoop,
+        namenode::messages::{BooleanResponse, PathRequest},
+        rpc::{
+            frame::tests::{answer, exception},
+            messages::RequestHeader,
+        },
+    };
+
+    /// What a NameNode of a test does with a call.
+    #[derive(Clone, Copy)]
+    enum Script {
+        Answers,
+        HangsUp,
+        IsStandby,
+    }
+
+    /// A NameNode that treats one call after the other as the script says, and tells each call's id and retries.
+    async fn namenode(
+        script: &'static [Script],
+    ) -> (NameNode, mpsc::UnboundedReceiver<(i32, i32)>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let (tell, told) = mpsc::unbounded_channel();
+        tokio::spawn(async move {
+            let mut script = script.iter();
+            let mut current = script.next();
+            while current.is_some() {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                stream.read_exact(&mut [0; 7]).await.unwrap();
+                while let Ok(length) = stream.read_u32().await {
+                    let mut frame = vec![0; length as usize];
+                    stream.read_exact(&mut frame).await.unwrap();
+                    let header = RequestHeader::decode_length_delimited(&frame[..]).unwrap();
+                    if header.call_id < 0 {
+                        continue;
+                    }
+                    let Some(step) = current else { return };
+                    tell.send((header.call_id, header.retry_count.unwrap()))
+                        .unwrap();
+                    current = script.next();
+                    let yes = BooleanResponse { result: Some(true) };
+                    let bytes = match step {
+                        Script::HangsUp => break,
+                        Script::Answers => {
+                            answer(header.call_id, &yes.encode_length_delimited_to_vec())
+                        }
+                        Script::IsStandby => {
+                            let class = "org.apache.hadoop.ipc.StandbyException";
+                            exception(header.call_id, class, "standby")
+                        }
+                    };
+                    stream.write_all(&bytes).await.unwrap();
+                }
+            }
+        });
+        let namenode = NameNode {
+            host: "127.0.0.1".into(),
+            port,
+        };
+        (namenode, told)
+    }
+
+    #[tokio::test]
+    async fn a_call_is_sent_again_under_its_number_until_an_active_namenode_answers() {
+        let (first, mut asked_first) = namenode(&[Script::HangsUp]).await;
+        let (second, mut asked_second) =
+            namenode(&[Script::IsStandby, Script::Answers, Script::Answers]).await;
+        let client = ClientSettings::of(&Hadoop::default()).unwrap();
+        let addresses = vec![first, second];
+        let namenodes = NameNodes::new(addresses, Identity::default(), client, Handle::current());
+        let request = PathRequest { path: "/".into() };
+        for _ in 0..2 {
+            let deadline = Instant::now() + Duration::from_secs(60);
+            let answer: BooleanResponse = namenodes
+                .call("recoverLease", &request, deadline)
+                .await
+                .unwrap();
+            assert_eq!(answer.result, Some(true));
+        }
+        assert_eq!(asked_first.recv().await, Some((0, 0)));
+        assert_eq!(asked_second.recv().await, Some((0, 1)));
+        let (id, retries) = asked_second.recv().await.unwrap();
+        assert!(id == 0 && retries > 1);
+        // The next call goes to who answered last.
+        assert_eq!(asked_second.recv().await, Some((1, 0)));
+    }
+}

@@ -135,3 +135,67 @@ fn copy(error: &RpcError) -> RpcError {
         RpcError::TimedOut(seconds) => RpcError::TimedOut(*seconds),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpListener,
+        time::Instant,
+    };
+
+    use super::*;
+    use crate::{
+        conf::NameNode,
+        rpc::{ConnectionSettings, RpcUser, frame::tests::answer, sasl::SaslDemands},
+    };
+
+    /// A connection to a server that sends this after the first byte of a call, and hangs up.
+    async fn mux(says: Vec<u8>) -> RpcMux {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            stream.read_exact(&mut [0; 8]).await.unwrap();
+            stream.write_all(&says).await.unwrap();
+            let wait = Duration::from_millis(300);
+            let _ = tokio::time::timeout(wait, stream.read_to_end(&mut vec![])).await;
+        });
+        let namenode = NameNode {
+            host: "127.0.0.1".into(),
+            port,
+        };
+        let settings = ConnectionSettings {
+            user: RpcUser::Simple("flume".into()),
+            proxy_user: None,
+            demands: SaslDemands::default(),
+            client_id: [7; 16],
+        };
+        let deadline = Instant::now() + Duration::from_secs(30);
+        RpcMux::start(
+            RpcConnection::open(&namenode, settings, deadline)
+                .await
+                .unwrap(),
+        )
+    }
+
+    #[tokio::test]
+    async fn answers_find_their_calls_in_any_order_and_the_end_finds_the_rest() {
+        let mux = mux([
+            answer(3, b"three"),
+            answer(9, b"nobody's"),
+            answer(1, b"one"),
+        ]
+        .concat())
+        .await;
+        let call = |id| mux.call(id, 0, "m", Bytes::from_static(&[0]));
+        let (one, two, three) = tokio::join!(call(1), call(2), call(3));
+        assert_eq!(one.unwrap(), &b"one"[..]);
+        assert_eq!(three.unwrap(), &b"three"[..]);
+        assert!(matches!(two, Err(RpcError::Network(_))));
+        assert!(matches!(call(4).await, Err(RpcError::Network(_))));
+        assert!(!mux.is_open());
+    }
+}
