@@ -232,6 +232,7 @@ impl Sink for HdfsSink {
         Ok(Delivered {
             pause: false,
             rejected,
+            ..Delivered::default()
         })
     }
 
