@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 
 use crate::{
-    agents::scratch, bench, deploy, file_channel, flows, guide, hdfs, report::Report, transcripts,
+    agents::scratch, bench, deploy, file_channel, flows, guide, hdfs, kafka, report::Report, transcripts,
     verdicts,
 };
 
@@ -43,6 +43,7 @@ pub const CLAIMS: &[Claim] = &[
     claim("hdfs-limits", hdfs::limits::all).slice(hdfs::limits::all),
     claim("hdfs-faults", hdfs::faults::all).slice(hdfs::faults::slice),
     claim("hdfs-bench", |report| hdfs::bench::run(report, true)),
+    claim("kafka", kafka::show).slice(kafka::slice),
     claim("build", guide::cold_build),
     claim("bench", |report| bench::show(report, &bench::FULL)).slice(bench::slice),
 ];
