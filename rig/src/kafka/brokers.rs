@@ -53,8 +53,13 @@ fn kafka_dir() -> PathBuf {
 
 /// Downloads the jars, once.
 pub fn install() -> Result<()> {
-    let status = Command::new(root().join("rig/kafka/install.sh")).arg(kafka_dir()).status()?;
-    ensure!(status.success(), "the released Kafka could not be installed");
+    let status = Command::new(root().join("rig/kafka/install.sh"))
+        .arg(kafka_dir())
+        .status()?;
+    ensure!(
+        status.success(),
+        "the released Kafka could not be installed"
+    );
     Ok(())
 }
 
@@ -68,21 +73,63 @@ impl Brokers {
     pub fn start(count: usize, setup: &BrokerSetup<'_>) -> Result<Brokers> {
         install()?;
         let dir = tempfile::tempdir_in(scratch()?)?;
-        let ports: Vec<Vec<u16>> =
-            (0..count).map(|_| (0..setup.listeners.len() + 2).map(|_| free_port()).collect()).collect();
-        let voters: Vec<_> = (0..count).map(|node| format!("{}@localhost:{}", node + 1, ports[node].last().unwrap_or(&0))).collect();
+        let ports: Vec<Vec<u16>> = (0..count)
+            .map(|_| {
+                (0..setup.listeners.len() + 2)
+                    .map(|_| free_port())
+                    .collect()
+            })
+            .collect();
+        let voters: Vec<_> = (0..count)
+            .map(|node| {
+                format!(
+                    "{}@localhost:{}",
+                    node + 1,
+                    ports[node].last().unwrap_or(&0)
+                )
+            })
+            .collect();
         let mut nodes = vec![];
         for (node, ports) in ports.into_iter().enumerate() {
             let file = dir.path().join(format!("node{}.properties", node + 1));
-            fs::write(&file, properties(dir.path(), node + 1, count, &ports, &voters.join(","), setup))?;
+            fs::write(
+                &file,
+                properties(
+                    dir.path(),
+                    node + 1,
+                    count,
+                    &ports,
+                    &voters.join(","),
+                    setup,
+                ),
+            )?;
             let output = Command::new("java")
-                .args(["-cp", &class_path()?, "kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c"])
+                .args([
+                    "-cp",
+                    &class_path()?,
+                    "kafka.tools.StorageTool",
+                    "format",
+                    "-t",
+                    CLUSTER_ID,
+                    "-c",
+                ])
                 .arg(&file)
                 .output()?;
-            ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-            let mut command: Vec<String> = ["java", "-Xmx512m", "-Xms256m", "-Drig.log=INFO"].map(String::from).to_vec();
+            ensure!(
+                output.status.success(),
+                "{}",
+                String::from_utf8_lossy(&output.stderr)
+            );
+            let mut command: Vec<String> = ["java", "-Xmx512m", "-Xms256m", "-Drig.log=INFO"]
+                .map(String::from)
+                .to_vec();
             command.extend(setup.java.iter().cloned());
-            command.extend(["-cp".into(), class_path()?, "kafka.Kafka".into(), file.display().to_string()]);
+            command.extend([
+                "-cp".into(),
+                class_path()?,
+                "kafka.Kafka".into(),
+                file.display().to_string(),
+            ]);
             let log = dir.path().join(format!("node{}.log", node + 1));
             let ready = Ready::Logged("Kafka Server started", 1);
             let mut daemon = Daemon::new(&format!("kafka-{}", node + 1), &log, command, ready);
@@ -97,7 +144,11 @@ impl Brokers {
 
     /// The addresses of a listener, for clients: 0 is PLAINTEXT.
     pub fn servers(&self, listener: usize) -> String {
-        let addresses: Vec<_> = self.nodes.iter().map(|node| format!("localhost:{}", node.ports[listener])).collect();
+        let addresses: Vec<_> = self
+            .nodes
+            .iter()
+            .map(|node| format!("localhost:{}", node.ports[listener]))
+            .collect();
         addresses.join(",")
     }
 
@@ -109,14 +160,25 @@ impl Brokers {
     /// Java's client.
     pub fn records(&self) -> Result<Records> {
         let mut child = Command::new("java")
-            .args(["-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Drig.log=ERROR", "-cp", &class_path()?])
+            .args([
+                "-Xmx256m",
+                "-XX:+UseSerialGC",
+                "-XX:TieredStopAtLevel=1",
+                "-Drig.log=ERROR",
+                "-cp",
+                &class_path()?,
+            ])
             .args(["Records", &self.servers(0)])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()?;
         let asked = child.stdin.take().context("no input")?;
         let answers = BufReader::new(child.stdout.take().context("no output")?);
-        Ok(Records { child, asked, answers })
+        Ok(Records {
+            child,
+            asked,
+            answers,
+        })
     }
 }
 
@@ -128,7 +190,10 @@ impl Records {
         let mut lines = vec![];
         loop {
             let mut line = String::new();
-            ensure!(self.answers.read_line(&mut line)? > 0, "Java's client has ended");
+            ensure!(
+                self.answers.read_line(&mut line)? > 0,
+                "Java's client has ended"
+            );
             let line = line.trim_end();
             match line.strip_prefix('!') {
                 Some(error) => bail!("{command}: {error}"),
@@ -140,7 +205,8 @@ impl Records {
 
     /// Makes a topic.
     pub fn topic(&mut self, name: &str, partitions: usize, replicas: usize) -> Result<()> {
-        self.ask(&format!("topic {name} {partitions} {replicas}")).map(drop)
+        self.ask(&format!("topic {name} {partitions} {replicas}"))
+            .map(drop)
     }
 
     /// How far a group is behind, over all partitions that it has positions for.
@@ -161,11 +227,22 @@ impl Drop for Records {
     }
 }
 
-fn properties(dir: &Path, node: usize, count: usize, ports: &[u16], voters: &str, setup: &BrokerSetup<'_>) -> String {
+fn properties(
+    dir: &Path,
+    node: usize,
+    count: usize,
+    ports: &[u16],
+    voters: &str,
+    setup: &BrokerSetup<'_>,
+) -> String {
     let replicas = count.min(3);
     let in_sync = if replicas < 2 { 1 } else { 2 };
     let names = std::iter::once("PLAINTEXT").chain(setup.listeners.iter().copied());
-    let listeners: Vec<_> = names.clone().zip(ports).map(|(name, port)| format!("{name}://localhost:{port}")).collect();
+    let listeners: Vec<_> = names
+        .clone()
+        .zip(ports)
+        .map(|(name, port)| format!("{name}://localhost:{port}"))
+        .collect();
     let listeners = listeners.join(",");
     let controller = ports.last().unwrap_or(&0);
     let map: Vec<_> = names.map(|name| format!("{name}:{name}")).collect();

@@ -65,12 +65,21 @@ pub fn show(report: &mut Report, brokers: &Brokers) -> Result<()> {
         agent.stop()?;
         let mut dump = records.ask(&format!("dump {to}"))?;
         dump.sort();
-        ensure!(dump.len() == RECORDS.len(), "{maker:?} wrote into {to}: {dump:?}\n{}", agent.log());
+        ensure!(
+            dump.len() == RECORDS.len(),
+            "{maker:?} wrote into {to}: {dump:?}\n{}",
+            agent.log()
+        );
         Ok(dump)
     };
     let ours = through(Maker::Ours, "in", "raw-ours", "")?;
     let java = through(Maker::Java, "in", "raw-java", "")?;
-    report.row("raw records as Java Flume's", ours.len(), "byte by byte", ours == java);
+    report.row(
+        "raw records as Java Flume's",
+        ours.len(),
+        "byte by byte",
+        ours == java,
+    );
     if ours != java {
         println!("ours {ours:#?}\njava {java:#?}");
     }
@@ -78,14 +87,24 @@ pub fn show(report: &mut Report, brokers: &Brokers) -> Result<()> {
     let ours = through(Maker::Ours, "in", "flume-ours", flume)?;
     let java = through(Maker::Java, "in", "flume-java", flume)?;
     let same = without_order(&ours)? == without_order(&java)?;
-    report.row("Flume's format as Java Flume's", ours.len(), "header by header", same);
+    report.row(
+        "Flume's format as Java Flume's",
+        ours.len(),
+        "header by header",
+        same,
+    );
     if !same {
         println!("ours {ours:#?}\njava {java:#?}");
     }
     let read = "a1.sources.r1.useFlumeEventFormat = true\na1.sinks.k1.allowTopicOverride = false";
     let by_ours = through(Maker::Ours, "flume-java", "back-ours", read)?;
     let by_java = through(Maker::Java, "flume-ours", "back-java", read)?;
-    report.row("each reads the other's format", by_ours.len(), "the same events", by_ours == by_java);
+    report.row(
+        "each reads the other's format",
+        by_ours.len(),
+        "the same events",
+        by_ours == by_java,
+    );
     if by_ours != by_java {
         println!("ours {by_ours:#?}\njava {by_java:#?}");
     }
@@ -99,10 +118,21 @@ fn without_order(dump: &[String]) -> Result<Vec<String>> {
         let words: Vec<_> = line.split(' ').collect();
         let hex = words[3];
         let byte = |at: usize| u8::from_str_radix(&hex[at..at + 2], 16);
-        let value: Bytes = (0..hex.len()).step_by(2).map(byte).collect::<Result<Vec<_>, _>>()?.into();
+        let value: Bytes = (0..hex.len())
+            .step_by(2)
+            .map(byte)
+            .collect::<Result<Vec<_>, _>>()?
+            .into();
         let event = DatumReader::new(value).event()?;
         // The topic differs: each agent has its own.
-        lines.push(format!("{} {} {} {:?} {}", words[0], words[1], words[2], event, words[4..].join(" ")));
+        lines.push(format!(
+            "{} {} {} {:?} {}",
+            words[0],
+            words[1],
+            words[2],
+            event,
+            words[4..].join(" ")
+        ));
     }
     Ok(lines)
 }

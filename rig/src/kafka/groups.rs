@@ -31,7 +31,12 @@ a1.sinks.k1.sink.batchSize = 100
 ";
 
 fn drain(maker: Maker, brokers: &Brokers, topic: &str) -> Result<Running> {
-    Running::start(maker, &DRAIN.replace("@SERVERS@", &brokers.servers(0)).replace("@TOPIC@", topic))
+    Running::start(
+        maker,
+        &DRAIN
+            .replace("@SERVERS@", &brokers.servers(0))
+            .replace("@TOPIC@", topic),
+    )
 }
 
 fn written(agents: &[&Running]) -> Result<Vec<u64>> {
@@ -42,7 +47,12 @@ fn written(agents: &[&Running]) -> Result<Vec<u64>> {
     Ok(all)
 }
 
-fn wait_until_drained(records: &mut Records, topic: &str, agents: &[&Running], events: u64) -> Result<()> {
+fn wait_until_drained(
+    records: &mut Records,
+    topic: &str,
+    agents: &[&Running],
+    events: u64,
+) -> Result<()> {
     until("the group has caught up", || {
         let (lost, _) = lost_and_repeated(&written(agents)?, events);
         Ok(lost == 0 && records.lag(topic)? == 0)
@@ -54,22 +64,37 @@ pub fn orderly(report: &mut Report, brokers: &Brokers, events: u64) -> Result<()
     let mut records = brokers.records()?;
     records.topic("orderly", 4, 1)?;
     let part = events / 4;
-    let mut fill = |number: u64| records.ask(&format!("fill orderly {} {}", number * part, (number + 1) * part));
+    let mut fill = |number: u64| {
+        records.ask(&format!(
+            "fill orderly {} {}",
+            number * part,
+            (number + 1) * part
+        ))
+    };
     fill(0)?;
     let mut first = drain(Maker::Ours, brokers, "orderly")?;
     first.wait_for_count("SINK.k1", "EventDrainSuccessCount", part / 2)?;
     fill(1)?;
     let mut second = drain(Maker::Ours, brokers, "orderly")?;
-    until("the second has its share", || Ok(second.metric("CHANNEL.c1", "KafkaPartitions")? == 2))?;
+    until("the second has its share", || {
+        Ok(second.metric("CHANNEL.c1", "KafkaPartitions")? == 2)
+    })?;
     fill(2)?;
     first.stop()?;
-    until("the second has all", || Ok(second.metric("CHANNEL.c1", "KafkaPartitions")? == 4))?;
+    until("the second has all", || {
+        Ok(second.metric("CHANNEL.c1", "KafkaPartitions")? == 4)
+    })?;
     fill(3)?;
     wait_until_drained(&mut records, "orderly", &[&first, &second], events)?;
     second.stop()?;
     let (lost, repeated) = lost_and_repeated(&written(&[&first, &second])?, events);
     report.row("agents join and leave: events lost", lost, "0", lost == 0);
-    report.row("agents join and leave: events repeated", repeated, "0", repeated == 0);
+    report.row(
+        "agents join and leave: events repeated",
+        repeated,
+        "0",
+        repeated == 0,
+    );
     Ok(())
 }
 
@@ -78,18 +103,30 @@ pub fn with_java(report: &mut Report, brokers: &Brokers, events: u64) -> Result<
     let mut records = brokers.records()?;
     records.topic("shared", 4, 1)?;
     let part = events / 4;
-    let mut fill = |number: u64| records.ask(&format!("fill shared {} {}", number * part, (number + 1) * part));
+    let mut fill = |number: u64| {
+        records.ask(&format!(
+            "fill shared {} {}",
+            number * part,
+            (number + 1) * part
+        ))
+    };
     fill(0)?;
     let mut java = drain(Maker::Java, brokers, "shared")?;
     java.wait_for_count("SINK.k1", "EventDrainSuccessCount", part / 2)?;
     let mut ours = drain(Maker::Ours, brokers, "shared")?;
-    until("both have their share", || Ok(ours.metric("CHANNEL.c1", "KafkaPartitions")? == 2))?;
+    until("both have their share", || {
+        Ok(ours.metric("CHANNEL.c1", "KafkaPartitions")? == 2)
+    })?;
     fill(1)?;
     java.stop()?;
-    until("ours has all", || Ok(ours.metric("CHANNEL.c1", "KafkaPartitions")? == 4))?;
+    until("ours has all", || {
+        Ok(ours.metric("CHANNEL.c1", "KafkaPartitions")? == 4)
+    })?;
     fill(2)?;
     let mut again = drain(Maker::Java, brokers, "shared")?;
-    until("both have their share again", || Ok(ours.metric("CHANNEL.c1", "KafkaPartitions")? == 2))?;
+    until("both have their share again", || {
+        Ok(ours.metric("CHANNEL.c1", "KafkaPartitions")? == 2)
+    })?;
     ours.stop()?;
     fill(3)?;
     wait_until_drained(&mut records, "shared", &[&java, &ours, &again], events)?;
@@ -98,7 +135,12 @@ pub fn with_java(report: &mut Report, brokers: &Brokers, events: u64) -> Result<
     report.row("with Java in one group: events lost", lost, "0", lost == 0);
     // Java repeats the batch that is open when partitions go: three times here.
     let most = 3 * BATCH;
-    report.row("with Java in one group: events repeated", repeated, &format!("<= {most}, Java's"), repeated <= most);
+    report.row(
+        "with Java in one group: events repeated",
+        repeated,
+        &format!("<= {most}, Java's"),
+        repeated <= most,
+    );
     Ok(())
 }
 
@@ -120,22 +162,33 @@ pub fn killed_brokers(report: &mut Report) -> Result<()> {
     );
     let mut agent = Running::start(Maker::Ours, &text)?;
     for (node, at) in [(0, 20_000), (1, 80_000), (2, 140_000)] {
-        until("events flow", || Ok(agent.metric("SINK.k1", "EventDrainSuccessCount")? > at))?;
+        until("events flow", || {
+            Ok(agent.metric("SINK.k1", "EventDrainSuccessCount")? > at)
+        })?;
         brokers.node(node).kill();
         std::thread::sleep(std::time::Duration::from_secs(3));
         brokers.node(node).up()?;
     }
-    until("all are acknowledged", || Ok(agent.metric("SINK.k1", "EventDrainSuccessCount")? >= EVENTS))?;
+    until("all are acknowledged", || {
+        Ok(agent.metric("SINK.k1", "EventDrainSuccessCount")? >= EVENTS)
+    })?;
     agent.stop()?;
     let mut seen = vec![];
     for line in records.ask("dump replicated")? {
         let hex = line.split(' ').nth(3).unwrap_or_default().to_string();
-        let text: Vec<u8> =
-            (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16)).collect::<Result<_, _>>()?;
+        let text: Vec<u8> = (0..hex.len())
+            .step_by(2)
+            .map(|at| u8::from_str_radix(&hex[at..at + 2], 16))
+            .collect::<Result<_, _>>()?;
         seen.push(String::from_utf8(text)?.parse()?);
     }
     let (lost, repeated) = lost_and_repeated(&seen, EVENTS);
     report.row("three brokers killed in turn: lost", lost, "0", lost == 0);
-    report.row("three brokers killed in turn: repeated", repeated, "whole batches at most", true);
+    report.row(
+        "three brokers killed in turn: repeated",
+        repeated,
+        "whole batches at most",
+        true,
+    );
     Ok(())
 }

@@ -4,14 +4,15 @@ pub mod brokers;
 mod bytes;
 mod groups;
 
-use std::{fs, path::Path, time::{Duration, Instant}};
+use std::{
+    fs,
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context, Result, ensure};
 
-use crate::{
-    agents::install_java,
-    report::Report,
-};
+use crate::{agents::install_java, report::Report};
 use brokers::{BrokerSetup, Brokers};
 
 /// A wait that takes longer has failed.
@@ -44,13 +45,18 @@ fn until(what: &str, mut condition: impl FnMut() -> Result<bool>) -> Result<()> 
 
 /// The numbers that a `file_roll` sink wrote into a directory, one a line, in the order of its files.
 fn numbers(dir: &Path) -> Result<Vec<u64>> {
-    let mut files: Vec<_> = fs::read_dir(dir)?.map(|entry| entry.map(|entry| entry.path())).collect::<Result<_, _>>()?;
+    let mut files: Vec<_> = fs::read_dir(dir)?
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect::<Result<_, _>>()?;
     files.sort();
     let mut numbers = vec![];
     for file in files {
         let text = fs::read_to_string(&file)?;
         for line in text.lines() {
-            numbers.push(line.parse().with_context(|| format!("{}: `{line}`", file.display()))?);
+            numbers.push(
+                line.parse()
+                    .with_context(|| format!("{}: `{line}`", file.display()))?,
+            );
         }
     }
     Ok(numbers)
