@@ -23,8 +23,8 @@ pub(crate) struct Args {
     pub(crate) properties: BTreeMap<String, String>,
     /// What is not an option.
     pub(crate) rest: Vec<String>,
-    /// Options that mean something only to a JVM.
-    pub(crate) ignored: Vec<String>,
+    /// Options for the JVM that runs Java components, in their order.
+    pub(crate) jvm: Vec<String>,
 }
 
 impl Args {
@@ -44,12 +44,36 @@ impl Args {
     }
 }
 
-/// Options of the JVM: accepted wherever they stand, without effect. The second column says which take a value.
+/// Options of the JVM, accepted wherever they stand: they are for Java components, if there are any. The second column
+/// says which take a value.
 const JVM: &[(&str, bool)] = &[
     ("-X", false),
     ("-agentlib", false),
     ("-agentpath", false),
     ("-javaagent", false),
+    ("-server", false),
+    ("-client", false),
+    ("-d32", false),
+    ("-d64", false),
+    ("-verbose", false),
+    ("-ea", false),
+    ("-da", false),
+    ("-esa", false),
+    ("-dsa", false),
+    ("-enableassertions", false),
+    ("-disableassertions", false),
+    ("--add-opens", true),
+    ("--add-exports", true),
+    ("--add-modules", true),
+    ("--add-reads", true),
+    ("--add-opens=", false),
+    ("--add-exports=", false),
+    ("--add-modules=", false),
+    ("--add-reads=", false),
+    ("--enable-native-access", false),
+    ("--illegal-access", false),
+    ("-cp", true),
+    ("-classpath", true),
     ("--classpath", true),
     ("-C", true),
     ("--plugins-path", true),
@@ -69,9 +93,9 @@ pub(crate) fn parse(arguments: &[String], flags: &'static [Flag]) -> Result<Args
             continue;
         }
         if let Some((option, takes_value)) = jvm_option(argument) {
-            args.ignored.push(argument.clone());
+            args.jvm.push(argument.clone());
             if takes_value && argument == option {
-                args.ignored.extend(rest.next().cloned());
+                args.jvm.extend(rest.next().cloned());
             }
             continue;
         }
@@ -186,11 +210,7 @@ mod tests {
                         .iter()
                         .map(|(key, value)| format!("D:{key}={value}")),
                 );
-                parts.extend(
-                    args.ignored
-                        .iter()
-                        .map(|option| format!("ignored:{option}")),
-                );
+                parts.extend(args.jvm.iter().map(|option| format!("jvm:{option}")));
                 parts.extend(args.rest.iter().map(|rest| format!("rest:{rest}")));
                 parts.join(" ")
             }
@@ -220,7 +240,12 @@ mod tests {
         );
         check(
             "-n a1 -Xmx20m -C /opt/x.jar --no-reload",
-            "name=a1 no-reload-conf= ignored:-Xmx20m ignored:-C ignored:/opt/x.jar",
+            "name=a1 no-reload-conf= jvm:-Xmx20m jvm:-C jvm:/opt/x.jar",
+        );
+        check(
+            "-n a1 -server -XX:+UseG1GC -ea -cp /x --add-opens java.base/java.lang=ALL-UNNAMED -d64",
+            "name=a1 ignored:-server ignored:-XX:+UseG1GC ignored:-ea ignored:-cp ignored:/x ignored:--add-opens \
+             ignored:java.base/java.lang=ALL-UNNAMED ignored:-d64",
         );
         check("-f a -f b", "conf-file=a,b");
         check("a1", "rest:a1");
