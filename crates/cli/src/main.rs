@@ -17,6 +17,7 @@ mod registry;
 mod report;
 mod state_dir;
 mod status;
+mod system_properties;
 mod tool;
 mod validate;
 
