@@ -111,7 +111,7 @@ mod tests {
     fn check_diagnostic(text: &str, expected: &[&str]) {
         let mut document = Document::default();
         document.add("flume.conf", text.as_bytes());
-        let seen: Vec<_> = diagnostics(&document, &document.agents())
+        let seen: Vec<_> = diagnostics(&document, &document.agents(), &Args::default())
             .iter()
             .map(|found| format!("{} {}: {}", found.severity, found.key, found.text))
             .collect();
