@@ -9,6 +9,7 @@ pub(crate) static REGISTRY: Registry = Registry {
     includes: &[
         &flume_components::REGISTRY,
         &flume_file_channel::REGISTRY,
+        &flume_files::REGISTRY,
         &flume_hdfs::REGISTRY,
     ],
     known: KNOWN,

@@ -18,6 +18,10 @@ const EDGES: &[(&str, &[&str])] = &[
     ("flume-wire", &["flume-core"]),
     ("flume-host", &[]),
     ("flume-file-channel", &["flume-core", "flume-host"]),
+    (
+        "flume-files",
+        &["flume-core", "flume-host", "flume-java", "flume-wire"],
+    ),
     ("flume-kerberos", &["flume-core"]),
     ("flume-hadoop", &["flume-core", "flume-kerberos"]),
     ("flume-hdfs", &["flume-core", "flume-hadoop", "flume-wire"]),
@@ -33,6 +37,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "flume-core",
             "flume-deploy",
             "flume-file-channel",
+            "flume-files",
             "flume-hadoop",
             "flume-hdfs",
             "flume-kerberos",

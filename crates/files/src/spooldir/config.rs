@@ -83,7 +83,7 @@ pub(crate) struct SpoolDirConfig {
     pub(super) buffer_max_line_length: Option<NonZeroUsize>,
     /// Flume does not look at it either.
     #[prop("bufferMaxLines")]
-    pub(super) buffer_max_lines: Ignored,
+    pub(super) _buffer_max_lines: Ignored,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
