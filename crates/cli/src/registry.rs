@@ -11,6 +11,8 @@ pub(crate) static REGISTRY: Registry = Registry {
         &flume_file_channel::REGISTRY,
         &flume_files::REGISTRY,
         &flume_hdfs::REGISTRY,
+        #[cfg(feature = "kafka")]
+        &flume_kafka::REGISTRY,
     ],
     known: KNOWN,
     ..Registry::EMPTY

@@ -11,8 +11,7 @@ mod shape;
 pub use codec::Codec;
 pub use container::{ContainerWriter, DEFAULT_SYNC_INTERVAL_BYTES, SYNC_INTERVALS};
 pub use container_reader::{ContainerBlock, ContainerError, ContainerReader};
-pub(crate) use datum::text;
-pub use datum::{DatumError, DatumReader, write_event, write_events};
+pub use datum::{DatumError, DatumReader, text, write_event, write_events};
 pub use schema::Schema;
 pub use shape::Shape;
 
