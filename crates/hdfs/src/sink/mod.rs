@@ -224,6 +224,7 @@ impl Sink for HdfsSink {
         Ok(Delivered {
             pause: false,
             rejected,
+            ..Delivered::default()
         })
     }
 
