@@ -36,7 +36,6 @@ pub const CLAIMS: &[Claim] = &[
     claim("file-channel-kills", |report| file_channel::killed(report, &scratch()?, 100)),
     claim("deploy", |report| deploy::show(report, &[])).slice(deploy::slice),
     claim("deploy-host", |report| deploy::show(report, &["host"])),
-    claim("deploy-hosts", |report| deploy::show(report, &["hosts"])),
     claim("deploy-packages", |report| deploy::show(report, &["packages"])),
     claim("logins", hdfs::identity::logins).slice(hdfs::identity::logins),
     claim("hdfs-qualities", hdfs::client::matrix),

@@ -4,7 +4,6 @@ mod adversary;
 mod cluster;
 mod faults;
 mod host;
-mod hosts;
 mod packages;
 
 use std::path::PathBuf;
@@ -65,7 +64,6 @@ type Part = (&'static str, fn() -> Result<Vec<Row>>);
 const PARTS: &[Part] = &[
     ("host", host_and_troubles),
     ("hdfs", cluster::show),
-    ("hosts", || hosts::show(false)),
     ("packages", packages::show),
 ];
 
