@@ -52,10 +52,10 @@ pub(super) struct MultiportSyslogConfig {
     port_charsets: Prefix<Charset>,
     /// The runtime shares its threads among all connections.
     #[prop("numProcessors")]
-    num_processors: Ignored,
+    _num_processors: Ignored,
     /// Reads are as large as what has come, up to 64 KiB.
     #[prop("readBufferBytes", alias = "readBufferSize")]
-    read_buffer_bytes: Ignored,
+    _read_buffer_bytes: Ignored,
     #[prop(flatten)]
     syslog: SyslogConfig,
     #[prop(flatten)]
