@@ -8,10 +8,10 @@ use flume_core::{
     SourceError, State, Stop, Switch, Wiring,
     component::{Constructor, Panicked},
 };
+use flume_monitor::{ComponentEntry, EntryDetails};
 use tokio::{task::JoinHandle, time::Instant};
 
 use crate::{
-    board::{Entry, Live},
     channels::{Opened, owned},
     check::wire,
 };
@@ -27,7 +27,7 @@ pub(crate) struct RunningSource {
     pub(crate) values: BTreeMap<String, String>,
     /// The settings of what leads from it to its channels.
     pub(crate) frame_values: BTreeMap<String, String>,
-    pub(crate) entry: Arc<Entry>,
+    pub(crate) entry: Arc<ComponentEntry>,
     cx: Context,
     outlet: Outlet,
     switch: Switch,
@@ -51,7 +51,7 @@ impl RunningSource {
             .settings
             .get("type")
             .map_or("", |setting| &setting.text);
-        let entry = Entry::new(&cx, type_name, Live::Source(source_cx.clone()));
+        let entry = ComponentEntry::new(&cx, type_name, EntryDetails::Source(source_cx.clone()));
         let task = tokio::spawn(supervise(plan.build.clone(), cx.clone(), source_cx, opened));
         let values = owned(plan.section.values());
         let frame_values = frame_values(plan);
