@@ -11,7 +11,7 @@ use crate::{
     configuration::Files,
     logging,
     outcome::{ExitCode, Failure},
-    state_dir,
+    state_dir, system_properties,
 };
 
 /// As Flume's.
@@ -41,6 +41,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
         name: name.into(),
         conf_dir: args.get("conf").map(Into::into),
         state_dir: state_dir::of_agent(args.get("state-dir"), name),
+        system_properties: system_properties::of_agent(&args.properties),
     });
     if let Some(text) = no_monitoring {
         tracing::error!("{text}");

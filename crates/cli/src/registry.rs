@@ -10,6 +10,7 @@ pub(crate) static REGISTRY: Registry = Registry {
         &flume_components::REGISTRY,
         &flume_file_channel::REGISTRY,
         &flume_hdfs::REGISTRY,
+        &flume_rpc::REGISTRY,
     ],
     known: KNOWN,
     ..Registry::EMPTY

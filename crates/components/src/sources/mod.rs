@@ -4,7 +4,6 @@ mod exec;
 mod hold;
 mod java_lines;
 mod lines;
-mod net;
 mod netcat;
 mod netcat_udp;
 mod seq;

@@ -1,34 +1,20 @@
 //! `netcat`: lines of text over TCP, each answered.
 
-use std::{future::ready, io, num::NonZeroUsize, pin::pin, sync::Arc, time::Duration};
+use std::{future::ready, io, num::NonZeroUsize, pin::pin, time::Duration};
 
 use async_trait::async_trait;
 use flume_core::{
     BuildError, ChannelError, Component, Config, Context, Event, Outlet, PutError, Source,
-    SourceContext, SourceError,
-    metrics::{Gauge, Held},
-    with_causes,
+    SourceContext, SourceError, with_causes,
 };
-use tokio::{
-    io::{AsyncWriteExt, copy, sink},
-    net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
-    task::JoinSet,
-    time::{sleep, timeout},
-};
+use flume_net::{Connection, Listener, ListenerConfig, ListenerSettings};
+use tokio::io::AsyncWriteExt;
 
-use super::{
-    lines::{Broken, Lines},
-    net::resolve,
-};
+use super::lines::{Broken, Lines};
 use crate::charset::Charset;
 
 /// Most bytes read at once from a connection.
 const READ_BYTES: usize = 64 << 10;
-/// The pause after a connection could not be accepted: there are no more file descriptors, say.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// How long a connection that is given up may go on sending, so that the last answer reaches it.
-const FAREWELL: Duration = Duration::from_secs(1);
 /// Flume's words for a full channel; clients may look for them.
 const FULL: &str = "Space for commit to queue couldn't be acquired. Sinks are likely not keeping up with sources, or the buffer size is too tight";
 
@@ -51,26 +37,21 @@ pub(super) struct NetcatConfig {
     /// Character set of lines and answers. Bodies of events are UTF-8 in any case.
     #[prop("encoding", default = "utf-8")]
     encoding: Charset,
-    /// Most connections at a time; further ones wait until one is closed. Not a property of Flume.
-    #[prop("maxConnections", default = 10000)]
-    max_connections: NonZeroUsize,
+    #[prop(flatten)]
+    listener: ListenerConfig,
 }
 
 pub(super) struct NetcatSource {
     config: NetcatConfig,
-    open_connections: Gauge,
+    listener: ListenerSettings,
 }
 
 impl Component for NetcatSource {
     type Config = NetcatConfig;
     fn build(config: NetcatConfig, cx: &Context) -> Result<Self, BuildError> {
-        if config.max_connections.get() > Semaphore::MAX_PERMITS {
-            let text = format!("must not exceed {}", Semaphore::MAX_PERMITS);
-            return Err(BuildError::at("maxConnections", text));
-        }
         Ok(NetcatSource {
+            listener: config.listener.build(cx)?,
             config,
-            open_connections: cx.metrics.gauge("OpenConnectionCount"),
         })
     }
 }
@@ -78,25 +59,12 @@ impl Component for NetcatSource {
 #[async_trait]
 impl Source for NetcatSource {
     async fn run(&mut self, cx: &SourceContext) -> Result<(), SourceError> {
-        let NetcatConfig { bind, port, .. } = &self.config;
-        let bound = TcpListener::bind(&resolve(bind, *port).await?[..]).await;
-        let listener = bound.map_err(SourceError::at(format!("listen on {bind}:{port}")))?;
-        cx.ready(listener.local_addr().ok());
-        let room = Arc::new(Semaphore::new(self.config.max_connections.get()));
-        let mut connections = JoinSet::new();
-        loop {
-            tokio::select! {
-                () = cx.stop.requested() => break,
-                Some(_) = connections.join_next() => {}
-                (stream, permit) = accept(&listener, &room) => {
-                    let held = self.open_connections.hold();
-                    let connection = Connection::new(&self.config, cx.clone(), stream);
-                    connections.spawn(connection.run((permit, held)));
-                }
-            }
-        }
-        drop(listener);
-        while connections.join_next().await.is_some() {}
+        let listener = Listener::bind(&self.config.bind, self.config.port, &self.listener).await?;
+        cx.ready(listener.address());
+        let config = self.config.clone();
+        let source = cx.clone();
+        let serve = move |connection| Conversation::new(&config, source.clone(), connection).run();
+        listener.serve(&cx.stop, serve).await;
         Ok(())
     }
 
@@ -105,26 +73,9 @@ impl Source for NetcatSource {
     }
 }
 
-/// The next connection, once there is room for it.
-async fn accept(
-    listener: &TcpListener,
-    room: &Arc<Semaphore>,
-) -> (TcpStream, Option<OwnedSemaphorePermit>) {
-    let permit = room.clone().acquire_owned().await.ok();
-    loop {
-        match listener.accept().await {
-            Ok((stream, _)) => return (stream, permit),
-            Err(error) => {
-                tracing::warn!("failed to accept a connection: {error}");
-                sleep(ACCEPT_PAUSE).await;
-            }
-        }
-    }
-}
-
-struct Connection {
+struct Conversation {
     cx: SourceContext,
-    stream: TcpStream,
+    connection: Connection,
     lines: Lines,
     acks: bool,
     longest: usize,
@@ -133,33 +84,28 @@ struct Connection {
     answers_in: Charset,
 }
 
-impl Connection {
-    fn new(config: &NetcatConfig, cx: SourceContext, stream: TcpStream) -> Self {
+impl Conversation {
+    fn new(config: &NetcatConfig, cx: SourceContext, connection: Connection) -> Self {
         let longest = config.max_line_length.get();
-        let lines = Lines::new(config.encoding, longest);
-        let acks = config.ack_every_event;
-        let answers = String::new();
-        let answers_in = config.encoding;
-        Connection {
+        Conversation {
             cx,
-            stream,
-            lines,
-            acks,
+            connection,
+            lines: Lines::new(config.encoding, longest),
+            acks: config.ack_every_event,
             longest,
-            answers,
-            answers_in,
+            answers: String::new(),
+            answers_in: config.encoding,
         }
     }
 
-    /// What is held counts as long as the connection is open. A stop drops what is under way: lines that
-    /// were not yet acknowledged.
-    async fn run(mut self, _held: (Option<OwnedSemaphorePermit>, Held)) {
-        let peer = self.stream.peer_addr().ok();
+    /// A stop drops what is under way: lines that were not yet acknowledged.
+    async fn run(mut self) {
+        let peer = self.connection.peer();
         let stop = self.cx.stop.clone();
         tokio::select! {
             biased;
             outcome = self.serve() => if let Err(error) = outcome {
-                tracing::debug!("connection from {peer:?} is broken: {error}");
+                tracing::debug!("connection from {peer} is broken: {error}");
             },
             () = stop.requested() => {}
         }
@@ -167,13 +113,12 @@ impl Connection {
 
     /// Until the client closes, or breaks the rules.
     async fn serve(&mut self) -> io::Result<()> {
-        self.stream.set_nodelay(true)?;
         while !self.cx.stop.is_requested() {
             // No memory is set aside for a connection that says nothing.
-            self.stream.readable().await?;
+            self.connection.readable().await?;
             let _frame = self.cx.reserve(READ_BYTES).await;
             let mut received = Vec::with_capacity(READ_BYTES);
-            match self.stream.try_read_buf(&mut received) {
+            match self.connection.try_read(&mut received) {
                 Ok(0) => return Ok(()),
                 Ok(_) => self.lines.feed(&received),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
@@ -262,7 +207,8 @@ impl Connection {
         }
         let bytes = self.answers_in.encode(&std::mem::take(&mut self.answers));
         self.answers_in = self.answers_in.after_mark();
-        self.stream.write_all(&bytes).await
+        self.connection.write_all(&bytes).await?;
+        self.connection.flush().await
     }
 
     /// Says why, if Flume does, and closes so that the client can still read all answers.
@@ -277,9 +223,7 @@ impl Connection {
             self.answers = format!("FAILED: {text}\n");
             self.answer().await?;
         }
-        self.stream.shutdown().await?;
-        let _ = timeout(FAREWELL, copy(&mut self.stream, &mut sink())).await;
-        Ok(())
+        self.connection.farewell().await
     }
 }
 
