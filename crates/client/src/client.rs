@@ -15,7 +15,10 @@ pub struct FlumeClient {
 /// Which peer is next.
 enum PeerChoice {
     /// The active one as long as it works, then the one behind it; so many are tried for a call.
-    Failover { active: usize, max_attempts: usize },
+    Failover {
+        active: usize,
+        max_attempts: usize,
+    },
     Balancing(Rotation),
 }
 

@@ -94,8 +94,14 @@ pub enum CompressionOrder {
 impl Choice for CompressionOrder {
     const CHOICES: &'static [(&'static str, Self)] = &[
         ("auto", CompressionOrder::Auto),
-        ("encrypt-then-compress", CompressionOrder::EncryptThenCompress),
-        ("compress-then-encrypt", CompressionOrder::CompressThenEncrypt),
+        (
+            "encrypt-then-compress",
+            CompressionOrder::EncryptThenCompress,
+        ),
+        (
+            "compress-then-encrypt",
+            CompressionOrder::CompressThenEncrypt,
+        ),
     ];
 }
 
@@ -126,9 +132,18 @@ impl Choice for ClientType {
         ("default_failover", ClientType::Failover),
         ("default_loadbalance", ClientType::LoadBalance),
         ("thrift", ClientType::Thrift),
-        ("org.apache.flume.api.NettyAvroRpcClient", ClientType::Default),
-        ("org.apache.flume.api.FailoverRpcClient", ClientType::Failover),
-        ("org.apache.flume.api.LoadBalancingRpcClient", ClientType::LoadBalance),
+        (
+            "org.apache.flume.api.NettyAvroRpcClient",
+            ClientType::Default,
+        ),
+        (
+            "org.apache.flume.api.FailoverRpcClient",
+            ClientType::Failover,
+        ),
+        (
+            "org.apache.flume.api.LoadBalancingRpcClient",
+            ClientType::LoadBalance,
+        ),
         ("org.apache.flume.api.ThriftRpcClient", ClientType::Thrift),
     ];
 }
@@ -266,7 +281,9 @@ impl FlumeClient {
         let Some(config) = config else {
             let mut wrong = diagnostics.into_iter();
             let first = wrong.find(|found| found.severity == Severity::Error);
-            let (key, text) = first.map(|found| (found.key, found.text)).unwrap_or_default();
+            let (key, text) = first
+                .map(|found| (found.key, found.text))
+                .unwrap_or_default();
             return Err(BuildError::at(key.trim_start_matches("client."), text).into());
         };
         let client = config.build(None, NonZeroUsize::MIN, &Context::new("client", &[]))?;

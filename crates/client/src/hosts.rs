@@ -27,7 +27,10 @@ impl PropertyValue for Hosts {
         for alias in aliases.split_whitespace() {
             let key = format!("{}.{alias}", row.key);
             let Some(setting) = addresses.get(alias) else {
-                props.problem(&key, "required but not set: the address of a host in `hosts`");
+                props.problem(
+                    &key,
+                    "required but not set: the address of a host in `hosts`",
+                );
                 wrong = true;
                 continue;
             };
@@ -44,7 +47,13 @@ impl PropertyValue for Hosts {
         for (alias, setting) in addresses.iter().filter(|(alias, _)| !is_listed(alias)) {
             let key = format!("{}.{alias}", row.key);
             let text = format!("`{alias}` is not listed in `{}`", row.key);
-            props.report_at(Severity::Warning, setting.key_place.clone(), &key, &text, None);
+            props.report_at(
+                Severity::Warning,
+                setting.key_place.clone(),
+                &key,
+                &text,
+                None,
+            );
         }
         (!wrong).then_some(Hosts(hosts))
     }
@@ -54,7 +63,9 @@ impl PropertyValue for Hosts {
 pub(crate) fn parse_address(text: &str) -> Option<(String, u16)> {
     let (host, port) = text.rsplit_once(':')?;
     let port = port.parse().ok()?;
-    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    let bare = host
+        .strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'));
     let host = bare.unwrap_or(host);
     let is_ambiguous = bare.is_none() && host.contains(':');
     (!host.is_empty() && !is_ambiguous).then(|| (host.into(), port))

@@ -38,7 +38,9 @@ mod thrift;
 pub mod transport;
 
 pub use client::FlumeClient;
-pub use config::{ClientConfig, CompressionConfig, CompressionOrder, CompressionSettings, ThriftProtocolName};
+pub use config::{
+    ClientConfig, CompressionConfig, CompressionOrder, CompressionSettings, ThriftProtocolName,
+};
 pub use error::ClientError;
 pub use flume_core::{Event, Headers, Str};
 pub use flume_wire::thrift::ThriftProtocol;

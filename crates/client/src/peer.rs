@@ -98,7 +98,9 @@ impl PeerClient {
         } else {
             format!("{host}:{port}")
         };
-        let order = settings.compression.map_or(CompressionOrder::Auto, |it| it.order);
+        let order = settings
+            .compression
+            .map_or(CompressionOrder::Auto, |it| it.order);
         PeerClient {
             settings,
             order,
@@ -202,7 +204,9 @@ impl PeerClient {
             return Ok(Box::new(ZlibStream::new(stream, level)));
         };
         let refusal = match self.order {
-            CompressionOrder::CompressThenEncrypt => return self.compress_then_encrypt(level).await,
+            CompressionOrder::CompressThenEncrypt => {
+                return self.compress_then_encrypt(level).await;
+            }
             CompressionOrder::EncryptThenCompress => {
                 return self.encrypt_then_compress(&tls, level).await;
             }
@@ -212,13 +216,18 @@ impl PeerClient {
                     return Ok(stream);
                 }
                 // Nobody is there to refuse.
-                Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => return Err(error),
+                Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                    return Err(error);
+                }
                 Err(error) => error,
             },
         };
         match self.compress_then_encrypt(level).await {
             Ok(stream) => {
-                tracing::info!("{} compresses before it encrypts, as Flume 1.9 does", self.name);
+                tracing::info!(
+                    "{} compresses before it encrypts, as Flume 1.9 does",
+                    self.name
+                );
                 self.order = CompressionOrder::CompressThenEncrypt;
                 Ok(stream)
             }

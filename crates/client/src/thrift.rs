@@ -90,7 +90,9 @@ impl ThriftConnection {
                 ThriftReply::Status(ThriftStatus::Failed) => {
                     return Err(CallError::Refused("FAILED"));
                 }
-                ThriftReply::Status(ThriftStatus::Error) => return Err(CallError::Refused("ERROR")),
+                ThriftReply::Status(ThriftStatus::Error) => {
+                    return Err(CallError::Refused("ERROR"));
+                }
                 ThriftReply::Status(ThriftStatus::Unknown) => {
                     return Err(CallError::Refused("UNKNOWN"));
                 }

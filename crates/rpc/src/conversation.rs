@@ -86,7 +86,10 @@ impl Complaints {
     /// Says it, or counts it.
     pub(crate) fn complain(&self, text: &str) {
         let mut log = self.0.lock();
-        if log.last.is_some_and(|last| last.elapsed() < COMPLAINT_INTERVAL) {
+        if log
+            .last
+            .is_some_and(|last| last.elapsed() < COMPLAINT_INTERVAL)
+        {
             log.unsaid += 1;
             return;
         }
@@ -247,9 +250,7 @@ pub(crate) async fn put(cx: &SourceContext, events: Vec<Event>) -> Result<(), Pu
         Err(PutError::Channel {
             channel,
             source: ChannelError::Full { .. },
-        }) => cx
-            .state
-            .waiting(&format!("channel {channel} has no room")),
+        }) => cx.state.waiting(&format!("channel {channel} has no room")),
         Err(error) => cx.state.failing(error, Duration::ZERO),
     }
     outcome

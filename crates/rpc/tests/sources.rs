@@ -31,14 +31,23 @@ fn avro(address: SocketAddr) -> PeerSettings {
 /// Events with everything that may be in one.
 fn mixed_events() -> Vec<Event> {
     let many: Vec<_> = (0..10_000)
-        .map(|n| (format!("header {n}").into(), "\u{1f600}".repeat(n % 5).into()))
+        .map(|n| {
+            (
+                format!("header {n}").into(),
+                "\u{1f600}".repeat(n % 5).into(),
+            )
+        })
         .collect();
-    let large: Vec<u8> = (0..1_000_000u32).map(|n| (n.wrapping_mul(n) >> 7) as u8).collect();
+    let large: Vec<u8> = (0..1_000_000u32)
+        .map(|n| (n.wrapping_mul(n) >> 7) as u8)
+        .collect();
     vec![
         Event::default(),
         Event::from("text"),
         Event {
-            headers: [("".into(), "".into()), ("k".into(), "v".into())].into_iter().collect(),
+            headers: [("".into(), "".into()), ("k".into(), "v".into())]
+                .into_iter()
+                .collect(),
             body: vec![0, 0xff, 0x0a].into(),
         },
         Event {
@@ -52,7 +61,9 @@ async fn all_arrive(source: RunningSource, mut client: FlumeClient) {
     let events = mixed_events();
     within(client.append(&events[2])).await.unwrap();
     within(client.append_batch(&events)).await.unwrap();
-    let many: Vec<_> = (0..777).map(|n| Event::from(format!("event {n}"))).collect();
+    let many: Vec<_> = (0..777)
+        .map(|n| Event::from(format!("event {n}")))
+        .collect();
     within(client.append_batch(&many)).await.unwrap();
     assert_eq!(source.take(1).await[0], events[2]);
     assert_eq!(source.take(events.len()).await, events);
@@ -119,7 +130,16 @@ async fn a_full_channel_is_an_answer_and_nothing_of_the_batch_is_kept() {
         within(client.append_batch(&events)).await.unwrap();
         for _ in 0..2 {
             let error = within(client.append_batch(&events)).await.unwrap_err();
-            assert!(matches!(error, ClientError::Refused { status: "FAILED", .. }), "{error}");
+            assert!(
+                matches!(
+                    error,
+                    ClientError::Refused {
+                        status: "FAILED",
+                        ..
+                    }
+                ),
+                "{error}"
+            );
         }
         let reason = State::Waiting {
             reason: "channel a1.channels.c1 has no room".into(),
@@ -169,7 +189,11 @@ async fn strangers_are_sent_away() {
         is_closed_after(&source, bytes).await;
     }
     let source = start("thrift", "");
-    for bytes in [&b"GET / HTTP/1.1\r\n\r\n"[..], &[0x80, 0, 0, 0], &[0, 0, 0, 1, 0]] {
+    for bytes in [
+        &b"GET / HTTP/1.1\r\n\r\n"[..],
+        &[0x80, 0, 0, 0],
+        &[0, 0, 0, 1, 0],
+    ] {
         is_closed_after(&source, bytes).await;
     }
     assert_eq!(source.state(), State::Running);
@@ -177,10 +201,16 @@ async fn strangers_are_sent_away() {
 
 #[tokio::test]
 async fn a_bomb_of_zeros_takes_no_more_than_a_frame() {
-    let source = start("avro", "compression-type = deflate\nmaxFrameBytes = 1000000");
+    let source = start(
+        "avro",
+        "compression-type = deflate\nmaxFrameBytes = 1000000",
+    );
     let mut stream = TcpStream::connect(source.address().await).await.unwrap();
     // A frame of a gigabyte, which is refused by its head; then one that has no end of empty buffers.
-    for head in [[0, 0, 0, 1, 0, 0, 0, 1, 0x40, 0, 0, 0], [0, 0, 0, 1, 0, 0x0f, 0, 0, 0, 0, 0, 0]] {
+    for head in [
+        [0, 0, 0, 1, 0, 0, 0, 1, 0x40, 0, 0, 0],
+        [0, 0, 0, 1, 0, 0x0f, 0, 0, 0, 0, 0, 0],
+    ] {
         let mut bomb = flume_client::transport::ZlibStream::new(&mut stream, 9);
         let mut zeros = head.to_vec();
         zeros.resize(8 << 20, 0);
@@ -203,7 +233,10 @@ async fn a_client_that_says_half_a_call_holds_no_other_up() {
     for _ in 0..100 {
         let mut stream = TcpStream::connect(address).await.unwrap();
         // Sixty megabytes are claimed by each.
-        stream.write_all(&[0, 0, 0, 1, 0, 0, 0, 1, 3, 0x80, 0, 0, 9]).await.unwrap();
+        stream
+            .write_all(&[0, 0, 0, 1, 0, 0, 0, 1, 3, 0x80, 0, 0, 9])
+            .await
+            .unwrap();
         held.push(stream);
     }
     let mut client = FlumeClient::peer(avro(address));
@@ -237,14 +270,21 @@ async fn a_stop_answers_what_is_under_way() {
 
 #[tokio::test]
 async fn scribe_lines_are_taken() {
-    let source = RunningSource::start(&REGISTRY, "org.apache.flume.source.scribe.ScribeSource", "port = 0");
+    let source = RunningSource::start(
+        &REGISTRY,
+        "org.apache.flume.source.scribe.ScribeSource",
+        "port = 0",
+    );
     let port = source.address().await.port();
     let mut stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
     let call = b"\0\0\0\x36\0\0\0\x03Log\x01\0\0\0\x05\x0f\0\x01\x0c\0\0\0\x02\x0b\0\x01\0\0\0\x03cat\x0b\0\x02\0\0\0\x05msg1\n\0\x0b\0\x02\0\0\0\x02m2\0\0";
     stream.write_all(call).await.unwrap();
     let mut answer = [0; 24];
     within(stream.read_exact(&mut answer)).await.unwrap();
-    assert_eq!(&answer, b"\0\0\0\x14\0\0\0\x03Log\x02\0\0\0\x05\x08\0\0\0\0\0\0\0");
+    assert_eq!(
+        &answer,
+        b"\0\0\0\x14\0\0\0\x03Log\x02\0\0\0\x05\x08\0\0\0\0\0\0\0"
+    );
     let events = source.take(2).await;
     assert_eq!(events[0].body, "msg1\n");
     assert_eq!(events[0].headers.get("category").unwrap(), "cat");
@@ -259,7 +299,10 @@ async fn flume_0_9_over_thrift_is_taken() {
     let append = b"\x80\x01\0\x04\0\0\0\x06append\0\0\0\x01\x0c\0\x01\x0b\0\x03\0\0\0\x04body\x0b\0\x05\0\0\0\x02me\0\0";
     let close = b"\x80\x01\0\x01\0\0\0\x05close\0\0\0\x02\0";
     stream.write_all(&append[..20]).await.unwrap();
-    stream.write_all(&[&append[20..], append, close].concat()).await.unwrap();
+    stream
+        .write_all(&[&append[20..], append, close].concat())
+        .await
+        .unwrap();
     let mut answer = [0; 18];
     within(stream.read_exact(&mut answer)).await.unwrap();
     assert_eq!(&answer, b"\x80\x01\0\x02\0\0\0\x05close\0\0\0\x02\0");
@@ -275,7 +318,11 @@ async fn a_client_goes_to_the_next_peer_and_stays_there() {
     let gone = start("avro", "");
     let gone_address = gone.address().await;
     gone.stop().await.unwrap();
-    let peers = vec![avro(gone_address), avro(first.address().await), avro(second.address().await)];
+    let peers = vec![
+        avro(gone_address),
+        avro(first.address().await),
+        avro(second.address().await),
+    ];
     let mut client = FlumeClient::failover(peers, 3);
     within(client.append(&Event::from("a"))).await.unwrap();
     within(client.append(&Event::from("b"))).await.unwrap();
@@ -310,6 +357,9 @@ async fn properties_of_the_sdk_make_a_client() {
     }
     assert_eq!(second.bodies(2).await, ["e", "f"]);
     let wrong = BTreeMap::from([("hosts".to_string(), "h1".to_string())]);
-    let error = FlumeClient::from_properties(&wrong).err().unwrap().to_string();
+    let error = FlumeClient::from_properties(&wrong)
+        .err()
+        .unwrap()
+        .to_string();
     assert!(error.contains("hosts.h1"), "{error}");
 }

@@ -109,7 +109,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for ZlibStream<S> {
                 let outcome = inflate.decompress(&this.compressed, room, FlushDecompress::Sync);
                 let invalid = |error| io::Error::new(io::ErrorKind::InvalidData, error);
                 let status = outcome.map_err(invalid)?;
-                this.compressed.advance((inflate.total_in() - before_in) as usize);
+                this.compressed
+                    .advance((inflate.total_in() - before_in) as usize);
                 let produced = (inflate.total_out() - before_out) as usize;
                 buffer.advance(produced);
                 if produced > 0 || status == Status::StreamEnd {
@@ -224,7 +225,10 @@ mod tests {
     async fn what_is_not_compressed_is_an_error() {
         let (mut near, far) = duplex(1000);
         near.write_all(b"GET / HTTP/1.1").await.unwrap();
-        let error = ZlibStream::new(far, 6).read(&mut [0; 10]).await.unwrap_err();
+        let error = ZlibStream::new(far, 6)
+            .read(&mut [0; 10])
+            .await
+            .unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::InvalidData);
     }
 }

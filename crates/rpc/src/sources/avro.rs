@@ -79,7 +79,11 @@ impl CallCounters {
     }
 
     pub(super) fn received(&self, is_batch: bool) {
-        let counter = if is_batch { &self.batches } else { &self.appends };
+        let counter = if is_batch {
+            &self.batches
+        } else {
+            &self.appends
+        };
         counter.add(1);
     }
 

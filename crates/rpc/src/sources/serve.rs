@@ -1,10 +1,6 @@
 //! From a port to conversations: what the sources of this crate have in common.
 
-use std::{
-    io,
-    net::SocketAddr,
-    time::Duration,
-};
+use std::{io, net::SocketAddr, time::Duration};
 
 use flume_client::transport::{BoxedStream, RewoundStream, ZlibStream};
 use flume_core::{SourceContext, SourceError};
