@@ -11,6 +11,7 @@ mod guide;
 mod hdfs;
 mod netcat;
 mod report;
+mod rpc;
 mod transcripts;
 mod verdicts;
 

@@ -24,7 +24,7 @@ mod validate;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ! {
-    let code = match process::leave_out_variables() {
+    let code = match process::clean_environment() {
         Ok(()) => {
             let arguments = std::env::args_os()
                 .skip(1)

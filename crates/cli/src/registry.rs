@@ -10,6 +10,8 @@ pub(crate) static REGISTRY: Registry = Registry {
         &flume_components::REGISTRY,
         &flume_file_channel::REGISTRY,
         &flume_hdfs::REGISTRY,
+        #[cfg(feature = "kafka")]
+        &flume_kafka::REGISTRY,
         &flume_rpc::REGISTRY,
     ],
     known: KNOWN,

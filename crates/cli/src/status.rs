@@ -56,9 +56,9 @@ fn request(args: &Args, request: &ControlRequest) -> Result<ControlAnswer, Failu
 /// The named agent's, or that of the only one there is.
 fn directory(args: &Args) -> Result<PathBuf, Failure> {
     if let Some(name) = args.get("name") {
-        return Ok(state_dir::of_agent(args.get("state-dir"), name));
+        return Ok(state_dir::of_running(args.get("state-dir"), name));
     }
-    let base = state_dir::of_agent(args.get("state-dir"), "");
+    let base = state_dir::of_running(args.get("state-dir"), "");
     let found = std::fs::read_dir(&base)
         .into_iter()
         .flatten()

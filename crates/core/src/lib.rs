@@ -17,6 +17,7 @@ pub mod registry;
 mod room;
 mod rotation;
 mod runner;
+pub mod secrets;
 mod sink;
 mod source;
 mod state;
