@@ -7,8 +7,8 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 
 use crate::{
-    agents::scratch, bench, deploy, file_channel, flows, guide, hdfs, report::Report, rpc, transcripts,
-    verdicts,
+    agents::scratch, bench, deploy, file_channel, flows, guide, hdfs, report::Report, rpc,
+    transcripts, verdicts,
 };
 
 /// A demonstration.

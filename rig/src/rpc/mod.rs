@@ -117,7 +117,10 @@ impl Lane {
 }
 
 fn stores() -> String {
-    root().join("crates/keystore/tests/data").display().to_string()
+    root()
+        .join("crates/keystore/tests/data")
+        .display()
+        .to_string()
 }
 
 /// Flume 1.11 in every lane.
