@@ -9,6 +9,7 @@
 //! | [`ListenerConfig`] | the properties of everything that listens; flatten it into a component's own |
 //! | [`Dialer`], [`DialerConfig`] | the same for everything that connects |
 //! | [`Connection`] | one connection, with or without TLS |
+//! | [`intake`] | from a connection into the channels: reads on while the last put is being stored |
 //! | [`tls`] | Flume's TLS properties, key stores, protocols and cipher suites |
 //! | [`address`] | names and addresses as Java sees them |
 
@@ -16,6 +17,7 @@ pub mod address;
 mod connection;
 mod dialer;
 mod filter;
+pub mod intake;
 mod listener;
 pub mod tls;
 

@@ -1,7 +1,6 @@
 //! Sources. To add one: write its file, then add its two lines here.
 
 mod exec;
-mod hold;
 mod java_lines;
 mod lines;
 mod netcat;

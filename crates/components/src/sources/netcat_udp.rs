@@ -4,13 +4,11 @@ use std::{io, net::SocketAddr};
 
 use async_trait::async_trait;
 use flume_core::{
-    BuildError, Component, Config, Context, Event, Source, SourceContext, SourceError, Str,
+    BuildError, Component, Config, Context, Event, Hold, Source, SourceContext, SourceError, Str,
 };
 use flume_net::{address::java_socket_address, bind_udp};
 use memchr::memchr;
 use tokio::net::UdpSocket;
-
-use super::hold::Hold;
 
 /// The largest datagram there is.
 const DATAGRAM_BYTES: usize = 64 << 10;
