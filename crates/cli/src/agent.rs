@@ -1,15 +1,11 @@
 //! `flume-ng agent`: reads the command line, runs an agent, says what remained.
 
-use std::{
-    net::{SocketAddr, ToSocketAddrs},
-    path::PathBuf,
-    sync::Arc,
-    time::Duration,
-};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use flume_bridge::JavaOptions;
 use flume_core::AgentInfo;
+use flume_monitor::MonitoringAddress;
 use flume_runtime::{Options, RunError};
 
 use crate::{
@@ -149,7 +145,7 @@ fn options(args: &Args) -> Result<Options, Failure> {
     })
 }
 
-fn monitoring(args: &Args) -> Result<Option<SocketAddr>, Failure> {
+fn monitoring(args: &Args) -> Result<Option<MonitoringAddress>, Failure> {
     if !monitoring_type(args).is_some_and(is_http) {
         return Ok(None);
     }
@@ -160,16 +156,10 @@ fn monitoring(args: &Args) -> Result<Option<SocketAddr>, Failure> {
     let port =
         port.map_err(|_| Failure::Usage("flume.monitoring.port takes a port number".into()))?;
     let host = args.properties.get("flume.monitoring.host");
-    let Some(host) = host.filter(|host| !host.is_empty()) else {
-        return Ok(Some(SocketAddr::from(([0, 0, 0, 0], port))));
-    };
-    let found = (host.as_str(), port).to_socket_addrs();
-    let address = found.ok().and_then(|mut addresses| addresses.next());
-    address.map(Some).ok_or_else(|| {
-        Failure::Usage(format!(
-            "flume.monitoring.host takes an address of this host; `{host}` has none"
-        ))
-    })
+    Ok(Some(MonitoringAddress {
+        host: host.map_or("0.0.0.0", String::as_str).into(),
+        port,
+    }))
 }
 
 fn monitoring_type(args: &Args) -> Option<&str> {

@@ -23,8 +23,8 @@ use crate::{
 
 /// A longer request is not one of ours.
 const MAX_REQUEST_BYTES: u64 = 4096;
-/// After a connection that could not be accepted.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
+/// The pause after a connection could not be accepted.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const SOCKET_NAME: &str = "control.sock";
 
 /// What an agent can be asked.
@@ -93,14 +93,10 @@ pub async fn listen(
     fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
     tokio::spawn(async move {
         loop {
-            let stream = match listener.accept().await {
-                Ok((stream, _)) => stream,
-                // No descriptor is free, say. That passes, and then `status` must work again.
-                Err(error) => {
-                    tracing::debug!("the control socket accepts no connection: {error}");
-                    sleep(ACCEPT_PAUSE).await;
-                    continue;
-                }
+            // There are no more file descriptors, say; then there will be some again.
+            let Ok((stream, _)) = listener.accept().await else {
+                sleep(ACCEPT_PAUSE).await;
+                continue;
             };
             let board = board.clone();
             let reloads = reloads.clone();
