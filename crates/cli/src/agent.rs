@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 use anyhow::Context as _;
 use flume_bridge::JavaOptions;
 use flume_core::AgentInfo;
-use flume_runtime::{Options, RunError};
+use flume_runtime::{Flows, Options, RunError};
 
 use crate::{
     args::Args,
@@ -141,6 +141,11 @@ fn options(args: &Args) -> Result<Options, Failure> {
         }),
         monitoring: monitoring(args)?,
         strict: args.has("strict"),
+        flows: if args.has("lenient") {
+            Flows::Halves
+        } else {
+            Flows::Whole
+        },
     })
 }
 
