@@ -136,6 +136,26 @@ impl QuotedLine<'_> {
     }
 }
 
+/// A verdict, as JSON has it.
+#[derive(Serialize)]
+struct ShownComponent<'a> {
+    name: &'a str,
+    r#type: &'a str,
+    runs: bool,
+    reason: Option<Cow<'a, str>>,
+}
+
+impl ShownComponent<'_> {
+    fn of(verdict: &Verdict) -> ShownComponent<'_> {
+        ShownComponent {
+            name: &verdict.name,
+            r#type: &verdict.type_name,
+            runs: verdict.reason.is_none(),
+            reason: verdict.reason.as_deref().map(masked),
+        }
+    }
+}
+
 /// `{"diagnostics":[{"severity","file","line","column","key","text","hint"}]}`.
 pub(crate) fn json(judged: &Judged) -> String {
     #[derive(Serialize)]
@@ -149,13 +169,6 @@ pub(crate) fn json(judged: &Judged) -> String {
         hint: Option<Cow<'a, str>>,
     }
     #[derive(Serialize)]
-    struct ShownComponent<'a> {
-        name: &'a str,
-        r#type: &'a str,
-        runs: bool,
-        reason: Option<Cow<'a, str>>,
-    }
-    #[derive(Serialize)]
     struct ShownAgent<'a> {
         name: &'a str,
         components: Vec<ShownComponent<'a>>,
@@ -165,22 +178,9 @@ pub(crate) fn json(judged: &Judged) -> String {
         diagnostics: Vec<Shown<'a>>,
         agents: Vec<ShownAgent<'a>>,
     }
-    let component = |verdict| {
-        let Verdict {
-            name,
-            type_name,
-            reason,
-        } = verdict;
-        ShownComponent {
-            name,
-            r#type: type_name,
-            runs: reason.is_none(),
-            reason: reason.as_deref().map(masked),
-        }
-    };
     let agents = judged.agents.iter().map(|(name, verdicts)| ShownAgent {
         name,
-        components: verdicts.iter().map(component).collect(),
+        components: verdicts.iter().map(ShownComponent::of).collect(),
     });
     let shown = judged.diagnostics.iter().map(|found| Shown {
         severity: found.severity.to_string(),
