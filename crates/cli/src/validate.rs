@@ -191,7 +191,11 @@ mod tests {
         let alone = base
             .replace("r1.channels = c1", "r1.channels = c2")
             .replace("channels = c1\n", "channels = c1 c2\n");
-        check_diagnostic(&format!("{alone}a1.channels.c2.type = memory\n"), &[]);
+        let undrained = "error a1.channels.c2: no sink drains it, so it would fill up";
+        check_diagnostic(
+            &format!("{alone}a1.channels.c2.type = memory\n"),
+            &[undrained],
+        );
         check_diagnostic(
             &base
                 .replace("%Y", "x")
