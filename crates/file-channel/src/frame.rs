@@ -1,5 +1,7 @@
 //! The body of a frame: checked, and opened when it is sealed.
 
+use std::io;
+
 use bytes::Bytes;
 
 use crate::{
@@ -7,30 +9,41 @@ use crate::{
     format::{FrameHeader, Malformed},
 };
 
-/// The body as it was before it was sealed, if it is what the header vouches for.
+/// The body as it was before it was sealed, if it is what the header vouches for. The error is that of a key that
+/// cannot be the right one: then nothing is known of the body.
 pub(crate) fn open_body(
     header: &FrameHeader,
     stored: Bytes,
     cipher: Option<&FrameCipher>,
-) -> Result<Bytes, Malformed> {
+) -> io::Result<Result<Bytes, Malformed>> {
+    let malformed = |why| Ok(Err(Malformed(why)));
     if !header.vouches_for(&stored) {
-        return Err(Malformed("the checksum of the body is wrong"));
+        return malformed("the checksum of the body is wrong");
     }
-    if !header.sealed {
-        return Ok(stored);
-    }
-    let cipher = cipher.ok_or(Malformed("it is sealed, its segment is not"))?;
+    let cipher = match (header.sealed, cipher) {
+        (false, None) => return Ok(Ok(stored)),
+        // A segment never holds both: somebody wrote this frame who has no key.
+        (false, Some(_)) => return malformed("it is not sealed, its segment is"),
+        (true, None) => return malformed("it is sealed, its segment is not"),
+        (true, Some(cipher)) => cipher,
+    };
     let mut body = stored.to_vec();
     let Some((_, tag)) = stored.split_last_chunk::<TAG_BYTES>() else {
-        return Err(Malformed("it has no seal"));
+        return malformed("it has no seal");
     };
     body.truncate(stored.len() - TAG_BYTES);
     let place = FramePlace {
         group: header.group,
         frame: header.index,
     };
-    cipher
-        .open(place, &header.fields().0, &mut body, tag)
-        .map_err(|_| Malformed("its seal is broken"))?;
-    Ok(body.into())
+    match cipher.open(place, &header.fields().0, &mut body, tag) {
+        Ok(()) => Ok(Ok(body.into())),
+        Err(_) if cipher.is_proved() => malformed("its seal is broken: it was changed"),
+        // The medium did what it was told, so the key is wrong, or somebody changed the frame. With another key
+        // everything would look like this, and must not be given up.
+        Err(_) => Err(io::Error::other(
+            "the seal of a frame is broken although its checksum is right: the key is not the one that it was sealed \
+             with, or the frame was changed",
+        )),
+    }
 }

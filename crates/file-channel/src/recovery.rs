@@ -19,8 +19,8 @@ use crate::{
     frame::open_body,
     log::{Kept, Log, cipher, random},
     pool::{Layout, Pool},
-    quarantine::{self, Reason},
-    segment::{self, Found, HEADER_AHEAD, Kind, Position, Segment, Walk},
+    quarantine::Reason,
+    segment::{self, FileKind, Found, HEADER_AHEAD, Position, Segment, Walk},
 };
 
 /// Why a store cannot be opened.
@@ -80,6 +80,8 @@ pub(crate) struct Recovered {
     pub(crate) discarded: usize,
     /// Frames and ranges that were damaged before it.
     pub(crate) corrupt: usize,
+    /// Events that were lost with them, as far as known.
+    pub(crate) lost: u64,
 }
 
 /// Reads a store.
@@ -119,6 +121,7 @@ pub(crate) fn open(
         quarantined: checkpoint.quarantined,
         checkpoint_number: checkpoint.number,
         drained: vec![],
+        free: vec![],
         buffer: vec![],
         sync_time,
     };
@@ -126,11 +129,11 @@ pub(crate) fn open(
         log,
         report: Recovered::default(),
         last: LastGroup::default(),
-        lost_segments: 0,
     };
     recovery.keep_known(&files, &checkpoint, &checkpoint_dir)?;
     recovery.scan(&files, checkpoint.position)?;
-    recovery.judge_last_group(false)?;
+    recovery.judge_last_group()?;
+    recovery.check_keys()?;
     recovery.finish(&files, &checkpoints)
 }
 
@@ -142,7 +145,8 @@ struct Files {
     blank: Vec<PathBuf>,
     /// Neither used nor usable.
     useless: Vec<PathBuf>,
-    unreadable: Vec<PathBuf>,
+    /// Something is in it, but its header is unreadable.
+    headless: Vec<PathBuf>,
     next_number: u64,
 }
 
@@ -156,7 +160,7 @@ impl Files {
                 };
                 files.next_number = files.next_number.max(number + 1);
                 match segment::read_header(disk, &path)? {
-                    Kind::Segment(header) => {
+                    FileKind::Segment(header) => {
                         let segment = Segment {
                             header,
                             path: path.clone(),
@@ -169,9 +173,9 @@ impl Files {
                             });
                         }
                     }
-                    Kind::Blank if length == layout.segment_bytes => files.blank.push(path),
-                    Kind::Blank => files.useless.push(path),
-                    Kind::Unreadable => files.unreadable.push(path),
+                    FileKind::Blank if length == layout.segment_bytes => files.blank.push(path),
+                    FileKind::Blank | FileKind::Begun => files.useless.push(path),
+                    FileKind::Headless => files.headless.push(path),
                 }
             }
         }
@@ -243,8 +247,6 @@ struct Recovery {
     log: Log,
     report: Recovered,
     last: LastGroup,
-    /// Segments that hold events and whose header cannot be read.
-    lost_segments: usize,
 }
 
 /// The last group that was found: what in it is damaged was never acknowledged.
@@ -253,6 +255,10 @@ struct LastGroup {
     segment: u64,
     frames: Vec<(FrameHeader, Range<u64>)>,
     damage: Vec<Range<u64>>,
+    /// Events whose frames are missing from it, or from before it.
+    missing: u64,
+    /// Whether a damaged range stands right before the next frame.
+    after_damage: bool,
 }
 
 impl Recovery {
@@ -263,6 +269,21 @@ impl Recovery {
         checkpoint: &Checkpoint,
         checkpoint_dir: &Path,
     ) -> Result<(), OpenError> {
+        // The last of them may hold more by now.
+        let is_needed = |contents: &&Contents| {
+            contents.live > 0 || contents.id >= checkpoint.position.segment
+        };
+        let is_missing = |contents: &&Contents| !files.segments.contains_key(&contents.id);
+        let needed = checkpoint.segments.iter().filter(is_needed);
+        let missing: Vec<_> = needed.filter(is_missing).collect();
+        // A file without a header may be one of them. More of them cannot be explained by damage.
+        if let Some(first) = missing.first().filter(|_| missing.len() > files.headless.len()) {
+            return Err(OpenError::Missing {
+                id: first.id,
+                events: first.live,
+                checkpoint_dir: checkpoint_dir.into(),
+            });
+        }
         for contents in &checkpoint.segments {
             let segment = files.segments.get(&contents.id).cloned();
             match segment {
@@ -273,17 +294,7 @@ impl Recovery {
                         contents: *contents,
                     },
                 )),
-                // The last of them may hold more by now.
-                None if contents.live == 0 && contents.id < checkpoint.position.segment => {}
-                None if files.unreadable.is_empty() => {
-                    let id = contents.id;
-                    let events = contents.live;
-                    return Err(OpenError::Missing {
-                        id,
-                        events,
-                        checkpoint_dir: checkpoint_dir.into(),
-                    });
-                }
+                None if !is_needed(&contents) => {}
                 None => {
                     tracing::error!(
                         "segment {} is damaged in both copies of its header: {} events are lost",
@@ -291,7 +302,7 @@ impl Recovery {
                         contents.live
                     );
                     self.report.corrupt += 1;
-                    self.lost_segments += 1;
+                    self.report.lost += contents.live;
                     self.log.events = self.log.events.saturating_sub(contents.live);
                     self.log
                         .consumed
@@ -319,7 +330,9 @@ impl Recovery {
         while let Some((&id, segment)) = later.next() {
             let next = later.peek().map(|(_, next)| next.header.last_good_group);
             let judged = later.peek().map(|(_, next)| next.header.judged_group);
+            let next_first = later.peek().map_or(0, |(_, next)| next.header.first_sequence);
             let contents = Contents::none(id, segment.header.first_sequence);
+            self.skip_numbers(segment.header.first_sequence);
             self.log.kept.entry(id).or_insert_with(|| Kept {
                 segment: segment.clone(),
                 contents,
@@ -332,12 +345,13 @@ impl Recovery {
             self.scan_segment(segment, at, next.unwrap_or(u64::MAX))?;
             // An earlier open found its last group torn, and wrote on in the next segment.
             if self.last.segment == id && judged == Some(self.log.last_good_group) {
-                self.judge_last_group(true)?;
+                self.judge_last_group()?;
             }
             // The next segment says how far this one went.
             if let Some(last) = next.filter(|&last| last > self.log.last_good_group) {
                 tracing::error!("segment {id} ends before its last group {last}");
                 self.report.corrupt += 1;
+                self.report.lost += next_first.saturating_sub(self.log.next_sequence);
                 self.log.last_good_group = last;
                 self.log.next_group = last + 1;
                 self.last = LastGroup::default();
@@ -364,16 +378,18 @@ impl Recovery {
             last_good_group,
             HEADER_AHEAD,
         )?;
+        walk.give_up_unreadable();
         let id = segment.header.id;
         while let Some(found) = walk.advance()? {
             match found {
                 Found::Group(group) => {
-                    self.flush_damage();
+                    let after_damage = self.flush_damage();
                     self.report.groups += 1;
                     self.log.last_good_group = group.number;
                     self.log.next_group = group.number + 1;
                     self.last = LastGroup {
                         segment: id,
+                        after_damage,
                         ..LastGroup::default()
                     };
                 }
@@ -384,7 +400,10 @@ impl Recovery {
                         FrameKind::Ack => self.apply_ack(&mut walk, &header, body)?,
                     }
                 }
-                Found::Damage(range) => self.last.damage.push(range),
+                Found::Damage(range) => {
+                    self.last.damage.push(range);
+                    self.last.after_damage = true;
+                }
             }
             if let Some(kept) = self.log.kept.get_mut(&id) {
                 (kept.contents.length, kept.contents.last_group) =
@@ -392,6 +411,16 @@ impl Recovery {
             }
         }
         Ok(())
+    }
+
+    /// Numbers below this were given before, whatever became of their events: a group that failed spends its numbers, and
+    /// the next segment says so.
+    fn skip_numbers(&mut self, first_sequence: u64) {
+        let next = self.log.next_sequence;
+        if next < first_sequence {
+            self.log.consume(next..first_sequence);
+            self.log.next_sequence = first_sequence;
+        }
     }
 
     fn apply_put(&mut self, id: u64, header: &FrameHeader) {
@@ -402,6 +431,9 @@ impl Recovery {
         }
         // What is missing was abandoned or damaged.
         log.consumed.insert(log.next_sequence..header.first, |_| ());
+        if std::mem::take(&mut self.last.after_damage) {
+            self.last.missing += header.first - log.next_sequence;
+        }
         log.next_sequence = end;
         // Already consumed: after a checkpoint was lost, acks may come from later segments than puts.
         if let Some(kept) = log.kept.get_mut(&id) {
@@ -419,7 +451,7 @@ impl Recovery {
     ) -> Result<(), OpenError> {
         let seal = cipher(self.log.keys.as_deref(), &walk.segment().header)?;
         let bytes = walk.read(body)?;
-        let ranges = open_body(header, bytes, seal.as_ref())
+        let ranges = open_body(header, bytes, seal.as_ref())?
             .and_then(|body| decode_ranges(&body, header.count));
         // A damaged one is judged with its group; what it acknowledged is delivered again.
         let Ok(ranges) = ranges else { return Ok(()) };
@@ -431,19 +463,19 @@ impl Recovery {
         Ok(())
     }
 
-    /// There is a group behind the damage, so it is no torn end.
-    fn flush_damage(&mut self) {
-        let id = self.last.segment;
-        let damage = std::mem::take(&mut self.last.damage);
-        for range in damage {
+    /// There is a group behind the damage, so it is no torn end. Whether the damage reaches to that group.
+    fn flush_damage(&mut self) -> bool {
+        let last = std::mem::take(&mut self.last);
+        self.report.lost += last.missing;
+        for range in last.damage {
             self.report.corrupt += 1;
-            self.put_aside(id, range, Reason::CorruptHeader);
+            self.put_aside(last.segment, range, Reason::CorruptHeader);
         }
+        last.after_damage
     }
 
     /// Bodies are not read when a store is opened, except those that may never have been written.
-    /// `again`: an earlier open did the same, and said so.
-    fn judge_last_group(&mut self, again: bool) -> Result<(), OpenError> {
+    fn judge_last_group(&mut self) -> Result<(), OpenError> {
         let last = std::mem::take(&mut self.last);
         let Some(kept) = self.log.kept.get(&last.segment) else {
             return Ok(());
@@ -458,22 +490,21 @@ impl Recovery {
             u64::MAX,
             HEADER_AHEAD,
         )?;
+        walk.give_up_unreadable();
         for (header, body) in last.frames {
             let bytes = walk.read(body.clone())?;
-            if open_body(&header, bytes, seal.as_ref()).is_ok() {
+            if open_body(&header, bytes, seal.as_ref())?.is_ok() {
                 continue;
             }
-            if !again {
-                self.report.discarded += 1;
-                self.put_aside(last.segment, body, Reason::TailDiscarded);
-            }
+            self.report.discarded += 1;
+            self.put_aside(last.segment, body, Reason::TailDiscarded);
             if header.kind == FrameKind::Put {
                 self.log
                     .consume(header.first..header.first.saturating_add(header.count.into()));
                 self.log.bytes = self.log.bytes.saturating_sub(header.bytes);
             }
         }
-        for range in last.damage.into_iter().filter(|_| !again) {
+        for range in last.damage {
             self.report.discarded += 1;
             self.put_aside(last.segment, range, Reason::TailDiscarded);
         }
@@ -498,14 +529,29 @@ impl Recovery {
             u64::MAX,
             HEADER_AHEAD,
         )
-        .and_then(|mut walk| walk.read(range));
+        .and_then(|mut walk| {
+            walk.give_up_unreadable();
+            walk.read(range)
+        });
+        let quarantine = self.log.pool.quarantine();
         match bytes {
-            Ok(bytes) => quarantine::keep(&*self.log.disk, directory, position, reason, &bytes),
+            Ok(bytes) => quarantine.keep(directory, position, reason, &bytes),
             Err(error) => tracing::warn!(
                 "{position}: {}, and it cannot be read: {error}",
                 reason.name()
             ),
         }
+    }
+
+    /// A key that is not the right one makes everything look damaged, so this is found out before anything is touched.
+    fn check_keys(&self) -> Result<(), OpenError> {
+        let Some(keys) = self.log.keys.as_deref() else {
+            return Ok(());
+        };
+        for kept in self.log.kept.values().filter(|kept| kept.contents.live > 0) {
+            cipher(Some(keys), &kept.segment.header)?;
+        }
+        Ok(())
     }
 
     /// `checkpoints`: the valid ones, newest first.
@@ -532,14 +578,15 @@ impl Recovery {
         for path in &files.useless {
             log.disk.remove(path)?;
         }
-        for path in &files.unreadable {
-            if self.lost_segments > 0 {
-                // One of them held events; whoever wants to can still look for them.
-                log.disk.rename(path, &path.with_extension("damaged"))?;
-            } else {
-                // Torn when it was begun, so nothing is in it.
-                log.disk.remove(path)?;
-            }
+        for path in &files.headless {
+            // It may hold events; whoever wants to can still look for them.
+            let kept = path.with_extension("damaged");
+            tracing::error!(
+                "{}: both copies of the header are damaged, so what is in it cannot be read; it is kept as {}",
+                path.display(),
+                kept.display()
+            );
+            log.disk.rename(path, &kept)?;
         }
         // From now on a checkpoint finds the room that the one before the last leaves.
         let directory = log.pool.layout().checkpoint_dir.clone();
