@@ -375,8 +375,9 @@ fn check(
             Err(Malformed("the checksum of the body is wrong"))
         };
     }
-    let body = open_body(header, stored, seal)
-        .unwrap_or(Err(Malformed("its seal is broken, or it was sealed with another key")))?;
+    let body = open_body(header, stored, seal).unwrap_or(Err(Malformed(
+        "its seal is broken, or it was sealed with another key",
+    )))?;
     match header.kind {
         FrameKind::Put => drop(decode_events(body, header.count)?),
         FrameKind::Ack => drop(decode_ranges(&body, header.count)?),

@@ -217,12 +217,19 @@ impl Log {
     /// Whether events may have the last spare segment. That is for acks, which cannot come as long as the current
     /// segment holds nothing; those of earlier ones have the reserve of the new segment.
     fn need(&self) -> Need {
-        if self.is_drained() { Need::LastSpare } else { Need::Puts }
+        if self.is_drained() {
+            Need::LastSpare
+        } else {
+            Need::Puts
+        }
     }
 
     /// Whether the current segment holds no event that was not consumed; or there is no current segment.
     fn is_drained(&self) -> bool {
-        let current = self.current.as_ref().map(|current| current.segment.header.id);
+        let current = self
+            .current
+            .as_ref()
+            .map(|current| current.segment.header.id);
         let kept = current.and_then(|id| self.kept.get(&id));
         kept.is_none_or(|kept| kept.contents.live == 0)
     }
@@ -234,7 +241,10 @@ impl Log {
             self.current = None;
         }
         self.release_free();
-        let current = self.current.as_ref().map(|current| current.segment.header.id);
+        let current = self
+            .current
+            .as_ref()
+            .map(|current| current.segment.header.id);
         self.kept.iter().any(|(id, kept)| {
             kept.contents.live == 0 && Some(*id) != current && !self.free.contains(id)
         })
@@ -267,7 +277,11 @@ impl Log {
     fn roll(&mut self, need: Need, length: u64) -> Result<(), AppendError> {
         // Nothing of the group is written yet, so a disk that is full refuses it as a whole.
         let full = |error: io::Error| {
-            if is_full(&error) { AppendError::NoRoom } else { AppendError::Io(error) }
+            if is_full(&error) {
+                AppendError::NoRoom
+            } else {
+                AppendError::Io(error)
+            }
         };
         let mut salt = [0; SALT_BYTES];
         random(&mut salt)?;
@@ -286,7 +300,9 @@ impl Log {
             key_check: [0; KEY_CHECK_BYTES],
         };
         let cipher = cipher(self.keys.as_deref(), &header)?;
-        header.key_check = cipher.as_ref().map_or([0; KEY_CHECK_BYTES], FrameCipher::check);
+        header.key_check = cipher
+            .as_ref()
+            .map_or([0; KEY_CHECK_BYTES], FrameCipher::check);
         let Blank {
             path,
             file,
@@ -411,7 +427,10 @@ impl Log {
     /// Removes the file of a segment in which no group became durable. A disk that fails again and again would
     /// otherwise fill up with them.
     fn drop_empty(&mut self, ended: Option<Current>) {
-        let Some(Current { segment, file, at, .. }) = ended else {
+        let Some(Current {
+            segment, file, at, ..
+        }) = ended
+        else {
             return;
         };
         drop(file);

@@ -227,7 +227,11 @@ impl Pool {
         })();
         if let Err(error) = filled {
             self.disk.remove(&blank.path)?;
-            return if is_full(&error) { Ok(false) } else { Err(error) };
+            return if is_full(&error) {
+                Ok(false)
+            } else {
+                Err(error)
+            };
         }
         self.add_spare(blank.path);
         Ok(true)

@@ -132,8 +132,11 @@ pub(crate) fn open(
     };
     recovery.keep_known(&files, &checkpoint, &checkpoint_dir)?;
     recovery.scan(&files, checkpoint.position)?;
+    let last = recovery.last.segment;
+    let range = recovery.last.range.clone();
     recovery.judge_last_group()?;
     recovery.check_keys()?;
+    recovery.write_again(last, range)?;
     recovery.finish(&files, &checkpoints)
 }
 
@@ -253,6 +256,8 @@ struct Recovery {
 #[derive(Default)]
 struct LastGroup {
     segment: u64,
+    /// Where it stands.
+    range: Range<u64>,
     frames: Vec<(FrameHeader, Range<u64>)>,
     damage: Vec<Range<u64>>,
     /// Events whose frames are missing from it, or from before it.
@@ -270,14 +275,16 @@ impl Recovery {
         checkpoint_dir: &Path,
     ) -> Result<(), OpenError> {
         // The last of them may hold more by now.
-        let is_needed = |contents: &&Contents| {
-            contents.live > 0 || contents.id >= checkpoint.position.segment
-        };
+        let is_needed =
+            |contents: &&Contents| contents.live > 0 || contents.id >= checkpoint.position.segment;
         let is_missing = |contents: &&Contents| !files.segments.contains_key(&contents.id);
         let needed = checkpoint.segments.iter().filter(is_needed);
         let missing: Vec<_> = needed.filter(is_missing).collect();
         // A file without a header may be one of them. More of them cannot be explained by damage.
-        if let Some(first) = missing.first().filter(|_| missing.len() > files.headless.len()) {
+        if let Some(first) = missing
+            .first()
+            .filter(|_| missing.len() > files.headless.len())
+        {
             return Err(OpenError::Missing {
                 id: first.id,
                 events: first.live,
@@ -330,7 +337,9 @@ impl Recovery {
         while let Some((&id, segment)) = later.next() {
             let next = later.peek().map(|(_, next)| next.header.last_good_group);
             let judged = later.peek().map(|(_, next)| next.header.judged_group);
-            let next_first = later.peek().map_or(0, |(_, next)| next.header.first_sequence);
+            let next_first = later
+                .peek()
+                .map_or(0, |(_, next)| next.header.first_sequence);
             let contents = Contents::none(id, segment.header.first_sequence);
             self.skip_numbers(segment.header.first_sequence);
             self.log.kept.entry(id).or_insert_with(|| Kept {
@@ -383,12 +392,14 @@ impl Recovery {
         while let Some(found) = walk.advance()? {
             match found {
                 Found::Group(group) => {
+                    let start = u64::from(group.block) * BLOCK;
                     let after_damage = self.flush_damage();
                     self.report.groups += 1;
                     self.log.last_good_group = group.number;
                     self.log.next_group = group.number + 1;
                     self.last = LastGroup {
                         segment: id,
+                        range: start..start + group.length,
                         after_damage,
                         ..LastGroup::default()
                     };
@@ -541,6 +552,26 @@ impl Recovery {
                 reason.name()
             ),
         }
+    }
+
+    /// The sync of the last group may have failed right before the process ended. Then the page cache shows what no disk
+    /// has, and another sync would say that all is well. So the group is written once more, the same bytes. Every
+    /// other group was followed by one that was not begun before its sync.
+    fn write_again(&self, id: u64, range: Range<u64>) -> io::Result<()> {
+        let Some(kept) = self.log.kept.get(&id).filter(|_| !range.is_empty()) else {
+            return Ok(());
+        };
+        let file = self.log.disk.open(&kept.segment.path)?;
+        let mut bytes = vec![0; (range.end - range.start) as usize];
+        match file.read_at(&mut bytes, range.start) {
+            Ok(read) => file.write_at(&bytes[..read], range.start)?,
+            // What of it can be read is on disk.
+            Err(error) => tracing::warn!(
+                "failed to read the last group of {}: {error}",
+                kept.segment.path.display()
+            ),
+        }
+        file.sync()
     }
 
     /// A key that is not the right one makes everything look damaged, so this is found out before anything is touched.

@@ -18,6 +18,9 @@ pub const READ_AHEAD: usize = 1 << 20;
 /// Bytes that a reader of headers asks for at a time.
 pub const HEADER_AHEAD: usize = 64 << 10;
 
+/// A block is read so often before it is given up.
+const BLOCK_TRIES: usize = 3;
+
 const PREFIX: &str = "segment-";
 
 /// A segment in use: its header and its file.
@@ -60,9 +63,8 @@ pub fn number(path: &Path) -> Option<u64> {
 /// Reads block 0, and the block behind it if the first tells nothing. A block that the disk cannot read tells nothing,
 /// either.
 pub fn read_header(disk: &dyn Disk, path: &Path) -> io::Result<FileKind> {
-    let named = |error: io::Error| {
-        io::Error::new(error.kind(), format!("{}: {error}", path.display()))
-    };
+    let named =
+        |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
     let file = disk.open(path).map_err(named)?;
     let block = |at: u64| {
         let mut block = vec![0; BLOCK as usize];
@@ -269,8 +271,14 @@ impl Walk {
                 let body = body.get(..header.length as usize).unwrap_or_default();
                 header.vouches_for(body)
             };
-            let as_second = offset.checked_sub(FRAME_HEADER / 2).filter(|at| is_whole(*at));
-            let at = if is_whole(offset) { offset } else { as_second.unwrap_or(offset) };
+            let as_second = offset
+                .checked_sub(FRAME_HEADER / 2)
+                .filter(|at| is_whole(*at));
+            let at = if is_whole(offset) {
+                offset
+            } else {
+                as_second.unwrap_or(offset)
+            };
             return Ok(Some((start + at as u64, header.index)));
         }
         Ok(None)
@@ -345,7 +353,9 @@ impl Window {
             let loaded = match self.load(range.start, wanted.max(self.ahead).min(most)) {
                 // What comes behind may be what cannot be read.
                 Err(_) => match self.load(range.start, wanted.min(most)) {
-                    Err(error) if self.gives_up => self.salvage(range.start, wanted.min(most), error),
+                    Err(error) if self.gives_up => {
+                        self.salvage(range.start, wanted.min(most), error)
+                    }
                     loaded => loaded,
                 },
                 loaded => loaded,
@@ -366,24 +376,26 @@ impl Window {
         let last = (start + length as u64).next_multiple_of(BLOCK);
         let mut bytes = vec![];
         let mut unreadable = vec![];
+        let block = |at: u64| (0..BLOCK_TRIES).find_map(|_| self.load(at, BLOCK as usize).ok());
         for at in (first..last).step_by(BLOCK as usize) {
-            let block = self.load(at, BLOCK as usize).unwrap_or_else(|_| {
+            let block = block(at).unwrap_or_else(|| {
                 unreadable.push(at);
                 vec![0; BLOCK as usize]
             });
             bytes.extend_from_slice(&block);
         }
-        let reads = |at: u64| self.load(at, BLOCK as usize).is_ok_and(|block| !block.is_empty());
+        let reads = |at: u64| block(at).is_some_and(|block| !block.is_empty());
         let is_whole = (unreadable.len() as u64) < (last - first) / BLOCK;
         if !(is_whole || reads(last) || first.checked_sub(BLOCK).is_some_and(reads)) {
             return Err(error);
         }
-        tracing::error!(
-            "{}: {} blocks cannot be read, the first at {}: {error}; what is in them is given up",
-            self.path.display(),
-            unreadable.len(),
-            unreadable.first().copied().unwrap_or(first)
-        );
+        if let Some(bad) = unreadable.first() {
+            let path = self.path.display();
+            let count = unreadable.len();
+            tracing::error!(
+                "{path} at {bad}: giving up {count} blocks that cannot be read: {error}"
+            );
+        }
         let skip = (start - first) as usize;
         let end = bytes.len().min(skip + length);
         Ok(bytes[skip.min(end)..end].to_vec())

@@ -62,8 +62,9 @@ struct Checkpointing {
     /// Whether it would say anything new.
     dirty: bool,
     under_way: bool,
-    /// Whether some acks are durable only with the next one.
-    carries_acks: bool,
+    /// Whether some acks are durable only with the next one, or with the one under way.
+    next_has_acks: bool,
+    has_acks: bool,
     /// Whether puts found no room since the last group was written: then files are given back at once.
     urgent: bool,
     /// Who waits for acks that found no room in the log: in the next checkpoint, and in the one under way.
@@ -111,7 +112,8 @@ impl Writer {
             segment: 0,
             dirty: false,
             under_way: false,
-            carries_acks: false,
+            next_has_acks: false,
+            has_acks: false,
             urgent: false,
             next_waiters: vec![],
             waiters: vec![],
@@ -254,9 +256,7 @@ impl Writer {
         }
         if self.acks.ranges.is_empty() {
             self.acks_due = None;
-            self.ack_waiters
-                .drain(..)
-                .for_each(|waiter| drop(waiter.send(Ok(()))));
+            self.answer_acks();
         }
         self.paused_until = None;
         self.checkpoint.dirty = true;
@@ -267,6 +267,22 @@ impl Writer {
         if appended.batches > 0 {
             self.health.ends(Trouble::Full);
         }
+    }
+
+    /// All acks are in the log, but for those that wait for a checkpoint. A commit is not said to be durable before those
+    /// that came before it.
+    fn answer_acks(&mut self) {
+        if self.owes_acks() && !self.ack_waiters.is_empty() {
+            self.ack_by_checkpoint();
+        }
+        self.ack_waiters
+            .drain(..)
+            .for_each(|waiter| drop(waiter.send(Ok(()))));
+    }
+
+    /// Whether some acks are durable only with a checkpoint that is not.
+    fn owes_acks(&self) -> bool {
+        self.checkpoint.has_acks || self.checkpoint.next_has_acks
     }
 
     /// Breaks the promise that nothing can be taken before its sync.
@@ -334,7 +350,7 @@ impl Writer {
         self.checkpoint.next_waiters.append(&mut self.ack_waiters);
         self.checkpoint.due = Instant::now();
         self.checkpoint.dirty = true;
-        self.checkpoint.carries_acks = true;
+        self.checkpoint.next_has_acks = true;
         self.acks_due = None;
     }
 
@@ -376,6 +392,7 @@ impl Writer {
         match outcome {
             Ok(bytes) => {
                 self.numbers.checkpoint_bytes.add(bytes);
+                state.has_acks = false;
                 state
                     .waiters
                     .drain(..)
@@ -390,7 +407,7 @@ impl Writer {
                 state.next_waiters.append(&mut state.waiters);
                 state.due = Instant::now() + RETRY_PAUSE;
                 state.dirty = true;
-                state.carries_acks = true;
+                state.next_has_acks |= std::mem::take(&mut state.has_acks);
             }
         }
     }
@@ -424,7 +441,7 @@ impl Writer {
         state.segment = checkpoint.position.segment;
         state.dirty = false;
         state.under_way = true;
-        state.carries_acks = false;
+        state.has_acks = std::mem::take(&mut state.next_has_acks);
         state.waiters.append(&mut state.next_waiters);
         self.chores.begin(Chore::Checkpoint(checkpoint));
     }
@@ -433,7 +450,7 @@ impl Writer {
     pub(crate) fn finish(mut self, last_checkpoint: bool) {
         self.refuse_all();
         // Acks that a full or failing disk kept out of the log are in this checkpoint alone.
-        let owes_acks = self.checkpoint.carries_acks || !self.acks.ranges.is_empty();
+        let owes_acks = !self.acks.ranges.is_empty() || self.owes_acks();
         if last_checkpoint || owes_acks {
             self.ack_by_checkpoint();
             self.begin_checkpoint();

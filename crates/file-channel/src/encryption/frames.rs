@@ -34,7 +34,9 @@ pub enum SealError {
     #[error("there is no key `{0}`; name it in encryption.keyProvider.keys")]
     UnknownKey(String),
     /// The key of that alias is another one now.
-    #[error("key `{0}` is not the key that it was sealed with; bring that key back under this alias")]
+    #[error(
+        "key `{0}` is not the key that it was sealed with; bring that key back under this alias"
+    )]
     WrongKey(String),
     /// The bytes are not those that were sealed under this key, place and header.
     #[error("the seal is broken")]
@@ -130,9 +132,12 @@ impl FrameCipher {
         body: &mut [u8],
         tag: &[u8; TAG_BYTES],
     ) -> Result<(), SealError> {
-        let opened =
-            self.sealing
-                .decrypt_inout_detached(&place.nonce(), header, body.into(), &Tag::from(*tag));
+        let opened = self.sealing.decrypt_inout_detached(
+            &place.nonce(),
+            header,
+            body.into(),
+            &Tag::from(*tag),
+        );
         opened.map_err(|_| SealError::Broken)
     }
 }
