@@ -12,7 +12,7 @@ use bytes::Buf;
 use crate::{
     disk::Disk,
     format::{VERSION, decode_ranges, encode_ranges},
-    segment::Position,
+    segment::{Position, named, try_again},
 };
 
 const MAGIC: &[u8; 8] = b"FLUMECHK";
@@ -197,20 +197,17 @@ impl Checkpoint {
             let file = match disk.open(&path) {
                 Ok(file) => file,
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                Err(error) => {
-                    let text = format!("{}: {error}", path.display());
-                    return Err(io::Error::new(error.kind(), text));
-                }
+                Err(error) => return Err(named(&path, error)),
             };
-            let read = || {
+            let read = try_again(|| {
                 let mut bytes = vec![0; file.length()?.min(MAX_BYTES) as usize];
                 let length = file.read_at(&mut bytes, 0)?;
                 bytes.truncate(length);
-                io::Result::Ok(bytes)
-            };
+                Ok(bytes)
+            });
             // A disk reports most damage as an error.
             let other = "the other checkpoint is used";
-            match read().map(|bytes| Self::decode(&bytes)) {
+            match read.map(|bytes| Self::decode(&bytes)) {
                 Ok(Some(checkpoint)) => found.push(checkpoint),
                 Ok(None) => tracing::warn!("{} is damaged; {other}", path.display()),
                 Err(error) => tracing::warn!("failed to read {}; {other}: {error}", path.display()),

@@ -47,3 +47,36 @@ pub(crate) fn open_body(
         )),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use zeroize::Zeroizing;
+
+    use super::*;
+    use crate::{encryption::Keys, format::FrameKind};
+
+    /// Checksums are no secret, so anybody can make a frame that is not sealed.
+    #[test]
+    fn a_sealed_segment_takes_no_frame_without_a_seal() {
+        let key = Zeroizing::new(vec![7; 32]);
+        let keys = Keys::new("key".into(), [("key".into(), key)].into());
+        let cipher = keys.cipher("key", &[1; 16], None).expect("a key");
+        let body = Bytes::from_static(b"transfer everything");
+        let header = FrameHeader {
+            kind: FrameKind::Put,
+            sealed: false,
+            group: 1,
+            index: 0,
+            body_crc: crc32c::crc32c(&body),
+            length: body.len() as u32,
+            count: 1,
+            first: 1,
+            bytes: 1,
+            time_ms: 1,
+        };
+        let opened = open_body(&header, body.clone(), Some(&cipher)).expect("the right key");
+        assert_eq!(opened, Err(Malformed("it is not sealed, its segment is")));
+        let opened = open_body(&header, body.clone(), None).expect("no key");
+        assert_eq!(opened, Ok(body));
+    }
+}

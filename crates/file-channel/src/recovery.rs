@@ -157,6 +157,8 @@ impl Files {
     fn find(disk: &dyn Disk, layout: &Layout) -> Result<Self, OpenError> {
         let mut files = Files::default();
         for directory in &layout.data_dirs {
+            let mut reads = false;
+            let mut failure = None;
             for (path, length) in disk.list(directory)? {
                 let Some(number) = segment::number(&path) else {
                     continue;
@@ -178,8 +180,17 @@ impl Files {
                     }
                     FileKind::Blank if length == layout.segment_bytes => files.blank.push(path),
                     FileKind::Blank | FileKind::Begun => files.useless.push(path),
-                    FileKind::Headless => files.headless.push(path),
+                    FileKind::Headless(error) => {
+                        failure = failure.or(error);
+                        files.headless.push(path);
+                        continue;
+                    }
                 }
+                reads = true;
+            }
+            // A disk of which nothing can be read is not damaged but gone.
+            if let Some(failure) = failure.filter(|_| !reads) {
+                return Err(failure.into());
             }
         }
         Ok(files)

@@ -4,6 +4,7 @@ use std::{
     fmt, io,
     ops::Range,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -18,8 +19,9 @@ pub const READ_AHEAD: usize = 1 << 20;
 /// Bytes that a reader of headers asks for at a time.
 pub const HEADER_AHEAD: usize = 64 << 10;
 
-/// A block is read so often before it is given up.
-const BLOCK_TRIES: usize = 3;
+/// What cannot be read is read so often before it is given up, with a pause between the tries.
+const READ_TRIES: usize = 3;
+const READ_RETRY_PAUSE: Duration = Duration::from_millis(if cfg!(test) { 0 } else { 100 });
 
 const PREFIX: &str = "segment-";
 
@@ -42,8 +44,8 @@ pub enum FileKind {
     Blank,
     /// Its header is unreadable, and no group is behind it: the segment was being begun.
     Begun,
-    /// Its header is unreadable, and something is behind it.
-    Headless,
+    /// Its header is unreadable, and something is behind it. With the error, if it was the disk that failed.
+    Headless(Option<io::Error>),
 }
 
 /// The path of the file with that number.
@@ -63,38 +65,52 @@ pub fn number(path: &Path) -> Option<u64> {
 /// Reads block 0, and the block behind it if the first tells nothing. A block that the disk cannot read tells nothing,
 /// either.
 pub fn read_header(disk: &dyn Disk, path: &Path) -> io::Result<FileKind> {
-    let named =
-        |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
+    let named = |error: io::Error| named(path, error);
     let file = disk.open(path).map_err(named)?;
     let block = |at: u64| {
-        let mut block = vec![0; BLOCK as usize];
-        let read = file.read_at(&mut block, at);
-        if let Err(error) = &read {
-            tracing::warn!("failed to read {} at {at}: {error}", path.display());
-        }
-        read.ok().map(|read| {
+        try_again(|| {
+            let mut block = vec![0; BLOCK as usize];
+            let read = file.read_at(&mut block, at)?;
             block.truncate(read);
-            block
+            Ok(block)
         })
+        .map_err(named)
     };
-    let is_blank = |block: &Option<Vec<u8>>| {
+    let is_blank = |block: &io::Result<Vec<u8>>| {
         block
             .as_ref()
-            .is_some_and(|block| block.iter().all(|&byte| byte == 0))
+            .is_ok_and(|block| block.iter().all(|&byte| byte == 0))
     };
     let first = block(0);
-    if let Some(header) = first.as_deref().and_then(SegmentHeader::decode) {
+    if let Some(header) = first.as_deref().ok().and_then(SegmentHeader::decode) {
         return Ok(FileKind::Segment(header));
     }
     // The first group stands there. Looking further would mean to read all spare segments at each open.
-    if !is_blank(&block(BLOCK)) {
-        return Ok(FileKind::Headless);
+    let second = block(BLOCK);
+    if !is_blank(&second) {
+        return Ok(FileKind::Headless(first.err()));
     }
     Ok(if is_blank(&first) {
         FileKind::Blank
     } else {
         FileKind::Begun
     })
+}
+
+/// Reads again after a failure that may pass.
+pub(crate) fn try_again<T>(mut read: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    for _ in 1..READ_TRIES {
+        if let Ok(read) = read() {
+            return Ok(read);
+        }
+        std::thread::sleep(READ_RETRY_PAUSE);
+    }
+    read()
+}
+
+/// The error with the file that it is about.
+pub(crate) fn named(path: &Path, error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 
 /// A place in the log.
@@ -376,7 +392,7 @@ impl Window {
         let last = (start + length as u64).next_multiple_of(BLOCK);
         let mut bytes = vec![];
         let mut unreadable = vec![];
-        let block = |at: u64| (0..BLOCK_TRIES).find_map(|_| self.load(at, BLOCK as usize).ok());
+        let block = |at: u64| try_again(|| self.load(at, BLOCK as usize)).ok();
         for at in (first..last).step_by(BLOCK as usize) {
             let block = block(at).unwrap_or_else(|| {
                 unreadable.push(at);

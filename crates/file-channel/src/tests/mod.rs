@@ -1,6 +1,7 @@
 //! The engine on a model of a disk: every crash, failure and flipped byte that can be made up, against an oracle.
 
 mod crashes;
+mod damage;
 mod edges;
 mod failures;
 mod flips;

@@ -221,7 +221,9 @@ impl ModelDisk {
         for image in [&mut file.live, &mut file.durable] {
             let image = Arc::make_mut(image);
             let end = image.len().min(start + BLOCK);
-            image[start..end].copy_from_slice(&content[..end - start]);
+            if let Some(block) = image.get_mut(start..end) {
+                block.copy_from_slice(&content[..block.len()]);
+            }
         }
     }
 
@@ -247,12 +249,18 @@ impl State {
             "a panic, as the test wanted"
         );
         if self.stop_at.is_some_and(|stop| self.calls >= stop) {
-            return Err(io::Error::other("the machine has stopped"));
+            return Err(stopped());
         }
         if self.fail_at.contains(&self.calls) {
             return Err(self.failure.error());
         }
         Ok(())
+    }
+
+    /// Whether the machine has stopped, so that this call has no effect. The one at which it stops has one, or none.
+    fn is_stopped(&self) -> bool {
+        self.stop_at
+            .is_some_and(|stop| self.calls > stop || (self.calls == stop && stop % 2 == 0))
     }
 
     /// The same for a call that changes nothing.
@@ -296,6 +304,10 @@ impl State {
         set_all(&mut self.names, change.clone());
         self.pending_names.push(change);
     }
+}
+
+fn stopped() -> io::Error {
+    io::Error::other("the machine has stopped")
 }
 
 impl Failure {
@@ -394,13 +406,17 @@ impl Disk for ModelDisk {
     fn sync_directory(&self, directory: &Path) -> io::Result<()> {
         let mut state = self.0.lock();
         let called = state.call();
+        if state.is_stopped() {
+            return Err(stopped());
+        }
+        let happened = called.is_ok() || state.stop_at == Some(state.calls);
         let mut random = state.random.clone();
         let here = |path: &PathBuf| path.parent() == Some(directory);
         let changes = std::mem::take(&mut state.pending_names);
         for change in changes {
             if !change.iter().any(|(path, _)| here(path)) {
                 state.pending_names.push(change);
-            } else if called.is_ok() || random.as_mut().is_some_and(|random| random.chance(2)) {
+            } else if happened || random.as_mut().is_some_and(|random| random.chance(2)) {
                 // After a failure the rest counts as clean, as with a file.
                 set_all(&mut state.durable_names, change);
             }
@@ -430,6 +446,9 @@ impl DiskFile for ModelFile {
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         let mut state = self.disk.0.lock();
         let called = state.call();
+        if state.is_stopped() {
+            return Err(stopped());
+        }
         let growth =
             (offset + bytes.len() as u64).saturating_sub(state.files[self.inode].live.len() as u64);
         let mut whole = bytes;
@@ -468,7 +487,10 @@ impl DiskFile for ModelFile {
     fn sync(&self) -> io::Result<()> {
         let mut state = self.disk.0.lock();
         let called = state.call();
-        if called.is_err() {
+        if state.is_stopped() {
+            return Err(stopped());
+        }
+        if called.is_err() && state.stop_at != Some(state.calls) {
             // After a failure the pages count as clean: what of them is on disk nobody knows, and no sync changes it.
             if let Some(mut random) = state.random.clone() {
                 let file = &mut state.files[self.inode];
@@ -485,7 +507,7 @@ impl DiskFile for ModelFile {
         for (offset, bytes) in std::mem::take(&mut file.pending) {
             write(&mut file.durable, offset, &bytes);
         }
-        Ok(())
+        called
     }
 
     fn allocate(&self, length: u64) -> io::Result<()> {

@@ -228,13 +228,13 @@ fn storm(weather: Weather, seed: u64) -> Result<(), String> {
 #[test]
 fn no_storm_loses_what_was_acknowledged() {
     for (number, weather) in WEATHERS.into_iter().enumerate() {
-        seeds(60 * effort(), |seed| {
+        seeds(20 * effort(), |seed| {
             storm(weather, seed + ((number as u64) << 32))
         })
         .unwrap_or_else(|error| panic!("{weather:?}: {error}"));
     }
     eprintln!(
         "{} storms of {LIVES} lives",
-        WEATHERS.len() as u64 * 60 * effort()
+        WEATHERS.len() as u64 * 20 * effort()
     );
 }
