@@ -1,5 +1,6 @@
 #!/bin/sh
-# Installs what a bare Debian machine lacks: a C compiler and netcat by apt-get, Rust by rustup.
+# Installs what a bare Debian machine lacks: a C compiler, netcat and the libraries of Kafka's client by apt-get, Rust by
+# rustup.
 # As another user than root it prints the command instead.
 set -eu
 MSRV=1.95
@@ -8,6 +9,10 @@ MSRV=1.95
 need cc gcc libc6-dev
 need curl curl ca-certificates
 need nc netcat-openbsd
+# What the client of Kafka is built from: TLS and SASL are the system's.
+need make make
+need pkg-config pkg-config
+pkg-config --exists openssl libsasl2 2>/dev/null || needed="$needed libssl-dev libsasl2-dev"
 install_needed
 
 [ -f "$HOME/.cargo/env" ] && . "$HOME/.cargo/env"

@@ -3,13 +3,16 @@
 #![no_main]
 
 use bytes::{Bytes, BytesMut};
-use flume_wire::avro::{
-    DatumReader,
-    ipc::{
-        CallOutcome, ClientProtocols, FrameDecoder, FrameError, IpcFrame, RemoteCall, Requestor,
-        Responder, read_legacy_request,
+use flume_wire::{
+    Framing,
+    avro::{
+        DatumReader,
+        ipc::{
+            CallOutcome, ClientProtocols, FrameDecoder, FrameError, IpcFrame, RemoteCall,
+            Requestor, Responder, read_legacy_request,
+        },
+        write_events,
     },
-    write_events,
 };
 use libfuzzer_sys::fuzz_target;
 
@@ -24,9 +27,11 @@ fuzz_target!(|input: (u8, &[u8])| {
     let mut requestor = Requestor::default();
     for frame in whole.0 {
         let _ = requestor.receive(frame.message.clone());
-        let Ok(call) = responder.receive(frame.message, &clients) else { break };
-        call.answer(frame.serial, CallOutcome::SystemError("no"), &mut vec![]);
-        let events = match call.call {
+        let Ok((call, head)) = responder.receive(frame.message, &clients) else {
+            break;
+        };
+        head.write(frame.serial, CallOutcome::SystemError("no"), &mut vec![]);
+        let events = match call {
             RemoteCall::Append(event) => vec![event],
             RemoteCall::AppendBatch(events) => events,
             RemoteCall::Nothing | RemoteCall::Impossible(_) => continue,

@@ -3,9 +3,12 @@
 #![no_main]
 
 use bytes::{Bytes, BytesMut};
-use flume_wire::thrift::{
-    ThriftFrameDecoder, ThriftProtocol, read_call, read_legacy_call, read_reply, read_scribe_call,
-    write_append_batch,
+use flume_wire::{
+    Framing,
+    thrift::{
+        ThriftFrameDecoder, ThriftProtocol, read_call, read_legacy_call, read_reply,
+        read_scribe_call, write_append_batch,
+    },
 };
 use libfuzzer_sys::fuzz_target;
 
@@ -16,7 +19,9 @@ fuzz_target!(|bytes: &[u8]| {
     let message = Bytes::copy_from_slice(bytes);
     for protocol in [ThriftProtocol::Compact, ThriftProtocol::Binary] {
         let _ = read_reply(protocol, 1, message.clone());
-        let Ok(call) = read_call(protocol, message.clone()) else { continue };
+        let Ok(call) = read_call(protocol, message.clone()) else {
+            continue;
+        };
         let mut out = vec![];
         write_append_batch(protocol, call.head.sequence, &call.events, &mut out);
         let again = read_call(protocol, out.into()).expect("what was written is read");

@@ -18,7 +18,7 @@ _flume_ng() {
         status) mapfile -t COMPREPLY < <(compgen -W '--name --format --state-dir --help' -- "$current") ;;
         reload) mapfile -t COMPREPLY < <(compgen -W '--name --state-dir --dry-run --help' -- "$current") ;;
         describe) mapfile -t COMPREPLY < <(compgen -W '--all --conf --help' -- "$current") ;;
-        provision) mapfile -t COMPREPLY < <(compgen -W '--config --package --from-self --local --proxy-user --dry-run --format --help' -- "$current") ;;
+        provision) mapfile -t COMPREPLY < <(compgen -W '--config --package --from-self --packaged --rotate --kadmin-password-stdin --local --proxy-user --dry-run --format --help' -- "$current") ;;
         doctor) mapfile -t COMPREPLY < <(compgen -W '--config --format --help' -- "$current") ;;
         tool) mapfile -t COMPREPLY < <(compgen -W '--dataDirs --eventValidator --format --conf --help' -- "$current") ;;
         version) mapfile -t COMPREPLY < <(compgen -W '--help' -- "$current") ;;

@@ -60,6 +60,9 @@ _flume_ng() {
             '--config[the node configuration; without it, what was recorded, else the defaults]:file:_files' \
             '--package[install this .deb or .rpm]:file:_files' \
             '--from-self[install without a package, from this program]' \
+            '--packaged[what a package'\''s own script runs after the package is there]' \
+            '--rotate[change the service'\''s key although it works]' \
+            '--kadmin-password-stdin[read the administrator'\''s password from standard input]' \
             '--local[administrate the realm by kadmin.local, on the KDC itself]' \
             '--proxy-user[check that the service may write as this user; repeatable]:user: ' \
             '--dry-run[only say what would change]' \

@@ -166,14 +166,13 @@ fn panic() -> Result<Transcript> {
         let flow = "a1.sources = r1\na1.channels = c1\na1.sinks = k1\na1.sources.r1.type = seq\na1.sources.r1.totalEvents = 3\n\
                     a1.sources.r1.channels = c1\na1.channels.c1.type = memory\na1.sinks.k1.type = panicking\na1.sinks.k1.channel = c1\n";
         document.add("flume.conf", flow.as_bytes());
-        let registry = Registry { sinks: &[PANICKING], ..flume_components::REGISTRY };
         let info = Arc::new(AgentInfo { name: "a1".into(), ..AgentInfo::default() });
         let mut agent = flume_runtime::Agent::new(info.clone());
-        agent.apply(&flume_runtime::check(document.plan("a1", &registry), &info)).await?;
+        agent.apply(&flume_runtime::check(document.plan("a1", &REGISTRY), &info)).await?;
         let board = agent.board();
         let mut last = String::new();
         for _ in 0..1000 {
-            let status = flume_runtime::status(&board);
+            let status = flume_monitor::status(&board);
             let sink = component(&status, "k1").cloned();
             let Some(sink) = sink else { continue };
             let line = format!("sink k1 {} {}", sink.state, sink.reason.unwrap_or_default());
@@ -197,7 +196,11 @@ fn panic() -> Result<Transcript> {
     })
 }
 
-const PANICKING: &[Registration<dyn Sink>] = &[Registration::sink::<Panicking>("panicking", "")];
+static REGISTRY: Registry = Registry {
+    sinks: &[Registration::sink::<Panicking>("panicking", "")],
+    includes: &[&flume_components::REGISTRY],
+    ..Registry::EMPTY
+};
 
 /// Panics with its first batch.
 #[derive(Clone, Config)]

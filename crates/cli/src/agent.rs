@@ -11,6 +11,7 @@ use crate::{
     configuration::Files,
     logging,
     outcome::{ExitCode, Failure},
+    process::guard_memory,
     state_dir,
 };
 
@@ -33,6 +34,8 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     if let (true, Some(text)) = (options.strict, &no_monitoring) {
         return Err(Failure::Usage(text.clone()));
     }
+    guard_memory();
+    let state_dir = state_dir::claim(args.get("state-dir"), name)?;
     logging::start(&args.properties).context("failed to open the log file")?;
     for option in &args.ignored {
         tracing::debug!("{option} is for a JVM and has no effect");
@@ -40,7 +43,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let info = Arc::new(AgentInfo {
         name: name.into(),
         conf_dir: args.get("conf").map(Into::into),
-        state_dir: state_dir::of_agent(args.get("state-dir"), name),
+        state_dir,
     });
     if let Some(text) = no_monitoring {
         tracing::error!("{text}");

@@ -50,6 +50,29 @@ const JVM: &[(&str, bool)] = &[
     ("-agentlib", false),
     ("-agentpath", false),
     ("-javaagent", false),
+    ("-server", false),
+    ("-client", false),
+    ("-d32", false),
+    ("-d64", false),
+    ("-verbose", false),
+    ("-ea", false),
+    ("-da", false),
+    ("-esa", false),
+    ("-dsa", false),
+    ("-enableassertions", false),
+    ("-disableassertions", false),
+    ("--add-opens", true),
+    ("--add-exports", true),
+    ("--add-modules", true),
+    ("--add-reads", true),
+    ("--add-opens=", false),
+    ("--add-exports=", false),
+    ("--add-modules=", false),
+    ("--add-reads=", false),
+    ("--enable-native-access", false),
+    ("--illegal-access", false),
+    ("-cp", true),
+    ("-classpath", true),
     ("--classpath", true),
     ("-C", true),
     ("--plugins-path", true),
@@ -221,6 +244,11 @@ mod tests {
         check(
             "-n a1 -Xmx20m -C /opt/x.jar --no-reload",
             "name=a1 no-reload-conf= ignored:-Xmx20m ignored:-C ignored:/opt/x.jar",
+        );
+        check(
+            "-n a1 -server -XX:+UseG1GC -ea -cp /x --add-opens java.base/java.lang=ALL-UNNAMED -d64",
+            "name=a1 ignored:-server ignored:-XX:+UseG1GC ignored:-ea ignored:-cp ignored:/x ignored:--add-opens \
+             ignored:java.base/java.lang=ALL-UNNAMED ignored:-d64",
         );
         check("-f a -f b", "conf-file=a,b");
         check("a1", "rest:a1");

@@ -1,145 +1,105 @@
 //! `flume-ng describe`: what there is, and how it is configured, from the declarations themselves.
 
-use flume_conf::SourceFrame;
+use flume_conf::{FRAMES, Frame};
 use flume_core::{
-    Channel, ChannelSelector, Config, EventSerializer, Interceptor, RunnerConfig, Sink,
-    SinkProcessor, Source,
-    component::{ComponentKind, Known},
-    props::{nearest, reference},
+    Registry,
+    props::{did_you_mean, reference},
+    registry::{DescribedRow, Known, Presence},
 };
 
 use crate::{
     args::Args,
     hadoop,
-    known::KNOWN,
     outcome::{ExitCode, Failure, print},
     registry::REGISTRY,
 };
 
-/// A component, for reading.
-struct Page {
-    kind: &'static str,
-    title: &'static str,
-    class: &'static str,
-    doc: &'static str,
-    text: String,
-}
-
 /// Runs the command.
 pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
-    match (args.has("all"), args.rest.first()) {
-        (true, _) => print(&manual()),
-        (false, None) => print(&list()),
-        (false, Some(name)) if name == "hadoop" => hadoop::describe(args),
-        (false, Some(name)) => print(&describe(name)?),
+    if args.has("all") {
+        return print(&manual());
+    }
+    match args.rest.first().map(String::as_str) {
+        None => print(&list()),
+        Some("hadoop") => hadoop::describe(args),
+        Some(name) => print(&describe(name)?),
     }
 }
 
-fn pages() -> Vec<Page> {
-    let mut pages = vec![];
-    add::<dyn Source>(&mut pages);
-    add::<dyn Channel>(&mut pages);
-    add::<dyn Sink>(&mut pages);
-    add::<dyn Interceptor>(&mut pages);
-    add::<dyn ChannelSelector>(&mut pages);
-    add::<dyn EventSerializer>(&mut pages);
-    add::<dyn SinkProcessor>(&mut pages);
-    pages
-}
-
-fn add<K: ComponentKind + ?Sized + 'static>(pages: &mut Vec<Page>) {
-    pages.extend(K::tables(&REGISTRY).iter().copied().flatten().map(|row| {
-        let title = row.title();
-        let class = if row.name.is_empty() { "" } else { row.class };
-        let text = reference(title, class, row.doc, &(row.properties)());
-        Page {
-            kind: K::NAME,
-            title,
-            class: row.class,
-            doc: row.doc,
-            text,
-        }
-    }));
-}
-
-/// Components of Flume that no row of the registry stands for.
-fn missing(pages: &[Page]) -> impl Iterator<Item = &'static Known> {
-    let built = |known: &&Known| {
-        pages
-            .iter()
-            .any(|page| page.kind == known.kind && page.class == known.class)
-    };
-    KNOWN.iter().filter(move |known| !built(known))
-}
-
+/// Every component on one line, and what of Flume runs elsewhere or not at all.
 fn list() -> String {
-    let pages = pages();
+    let rows = REGISTRY.described();
     let mut text = String::new();
-    let mut kind = "";
-    for page in &pages {
-        if page.kind != kind {
-            kind = page.kind;
-            text += &format!("{kind}s\n");
+    for kind in Registry::KINDS {
+        text += &format!("{kind}s\n");
+        for row in rows.iter().filter(|row| row.kind == *kind) {
+            let first_sentence = row.doc.split_inclusive(". ").next().unwrap_or_default();
+            text += &format!("  {:20} {}\n", row.title(), first_sentence.trim_end());
         }
-        let first = page.doc.split_inclusive(". ").next().unwrap_or_default();
-        text += &format!("  {:20} {}\n", page.title, first.trim_end());
     }
-    let kinds: Vec<_> = pages.iter().map(|page| page.kind).collect();
-    let absent: Vec<_> = missing(&pages)
-        .filter(|known| kinds.contains(&known.kind))
-        .collect();
-    text += "components of Flume that this build does not have\n";
-    for kind in [
-        "source",
-        "channel",
-        "sink",
-        "interceptor",
-        "channel selector",
-        "serializer",
-        "sink processor",
-    ] {
-        let names = absent.iter().filter(|known| known.kind == kind);
-        let names: Vec<_> = names
-            .map(|known| {
-                if known.name.is_empty() {
-                    known.class
-                } else {
-                    known.name
-                }
-            })
-            .collect();
-        text += &format!("  {kind}s: {}\n", names.join(", "));
+    let elsewhere = REGISTRY
+        .known()
+        .map(|known| (known, REGISTRY.presence(known)))
+        .filter(|(_, presence)| *presence != Presence::Built)
+        .collect::<Vec<_>>();
+    for host in [hosts_of(&elsewhere), vec![Presence::Absent]].concat() {
+        let names_of = |kind: &str| -> Vec<_> {
+            elsewhere
+                .iter()
+                .filter(|(known, presence)| known.kind == kind && *presence == host)
+                .map(|(known, _)| known.title())
+                .collect()
+        };
+        text += &match host {
+            Presence::Hosted(name) => format!("components of Flume that run in {name}\n"),
+            _ => "components of Flume that this build does not have\n".into(),
+        };
+        for kind in Registry::KINDS {
+            text += &format!("  {kind}s: {}\n", names_of(kind).join(", "));
+        }
     }
     text
 }
 
+/// The hosts of foreign components, each once.
+fn hosts_of(elsewhere: &[(&Known, Presence)]) -> Vec<Presence> {
+    let mut hosts = vec![];
+    for (_, presence) in elsewhere {
+        if *presence != Presence::Absent && !hosts.contains(presence) {
+            hosts.push(*presence);
+        }
+    }
+    hosts
+}
+
 fn describe(name: &str) -> Result<String, Failure> {
-    let pages = pages();
-    let is = |page: &&Page| {
-        page.title.eq_ignore_ascii_case(name) || page.class.eq_ignore_ascii_case(name)
-    };
-    let found: Vec<_> = pages
+    let is = |own: &str| own.eq_ignore_ascii_case(name);
+    let rows = REGISTRY.described();
+    let frames = FRAMES
         .iter()
-        .filter(is)
-        .map(|page| page.text.as_str())
-        .collect();
+        .filter(|frame| is(frame.owner))
+        .map(frame_page);
+    let components = rows
+        .iter()
+        .filter(|row| is(row.title()) || is(row.class))
+        .map(page);
+    let found: Vec<_> = frames.chain(components).collect();
     if !found.is_empty() {
         return Ok(found.join("\n"));
     }
-    let absent = |known: &&Known| {
-        known.name.eq_ignore_ascii_case(name) || known.class.eq_ignore_ascii_case(name)
-    };
-    if let Some(known) = KNOWN
-        .iter()
-        .filter(|known| !known.name.is_empty() || !known.class.is_empty())
-        .find(absent)
+    if let Some(known) = REGISTRY
+        .known()
+        .find(|known| is(known.name) || is(known.class))
     {
-        let text = known.missing(name);
-        return Err(Failure::Usage(text));
+        return Err(Failure::Usage(match REGISTRY.presence(known) {
+            Presence::Hosted(host) => {
+                format!("`{name}` runs in {host}, which knows its properties")
+            }
+            _ => known.missing(name),
+        }));
     }
-    let near = nearest(name, pages.iter().map(|page| page.title));
-    let hint = near
-        .map(|near| format!(", did you mean `{near}`?"))
+    let hint = did_you_mean(name, rows.iter().map(DescribedRow::title))
+        .map(|hint| format!("; {hint}"))
         .unwrap_or_default();
     Err(Failure::Usage(format!(
         "there is no component `{name}`{hint}"
@@ -148,33 +108,37 @@ fn describe(name: &str) -> Result<String, Failure> {
 
 /// The reference manual.
 fn manual() -> String {
+    let rows = REGISTRY.described();
     let mut text = String::from(
         "# Components\n\nGenerated from the declarations by `flume-ng describe --all`.\n\n\
          A property of type `milliseconds` or `seconds` is a number of that unit. One of type `no effect` is accepted, \
          because Flume has it, and does nothing here; its description says why.\n",
     );
-    let mut kind = "";
-    for page in pages() {
-        if page.kind != kind {
-            kind = page.kind;
-            let mut letters = kind.chars();
-            let first = letters
-                .next()
-                .map(|letter| letter.to_ascii_uppercase())
-                .unwrap_or_default();
-            text += &format!("\n## {first}{}s\n", letters.as_str());
-            let common = match kind {
-                "source" => Some((SourceFrame::DOC, SourceFrame::properties())),
-                "sink" => Some((RunnerConfig::DOC, RunnerConfig::properties())),
-                _ => None,
-            };
-            if let Some((doc, rows)) = common {
-                text += &format!("\n{}", reference(&format!("Every {kind}"), "", doc, &rows));
-            }
+    for kind in Registry::KINDS {
+        text += &format!("\n## {}s\n", capitalized(kind));
+        let frames = FRAMES.iter().filter(|frame| frame.kind == *kind);
+        let components = rows.iter().filter(|row| row.kind == *kind);
+        for page in frames.map(frame_page).chain(components.map(page)) {
+            text += &format!("\n{page}");
         }
-        text += &format!("\n{}", page.text);
     }
     text
+}
+
+fn page(row: &DescribedRow) -> String {
+    let class = if row.name.is_empty() { "" } else { row.class };
+    reference(row.title(), class, row.doc, &row.properties)
+}
+
+fn frame_page(frame: &Frame) -> String {
+    let title = format!("Every {}", frame.owner);
+    reference(&title, "", frame.doc, &(frame.properties)())
+}
+
+fn capitalized(word: &str) -> String {
+    let mut letters = word.chars();
+    let first = letters.next().map(|letter| letter.to_ascii_uppercase());
+    first.into_iter().chain(letters).collect()
 }
 
 #[cfg(test)]
@@ -182,16 +146,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn all_components_of_flume_are_known() {
-        assert_eq!(KNOWN.len(), 132);
-        for page in pages() {
-            let known = KNOWN
-                .iter()
-                .any(|known| known.kind == page.kind && known.class == page.class);
+    fn every_java_class_is_one_of_flume() {
+        for row in REGISTRY.described() {
+            let is_known = REGISTRY
+                .known()
+                .any(|known| known.kind == row.kind && known.class == row.class);
             assert!(
-                known,
+                is_known || row.class.is_empty(),
                 "{} {} is not a {} of Flume",
-                page.title, page.class, page.kind
+                row.title(),
+                row.class,
+                row.kind
             );
         }
     }

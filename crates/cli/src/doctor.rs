@@ -4,7 +4,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use anyhow::Context as _;
 use flume_conf::Document;
-use flume_core::{AgentInfo, Severity};
+use flume_core::{AgentInfo, Severity, secrets::masked};
 use flume_deploy::{Finding, Node, Patient, Site, examine};
 use serde_json::json;
 
@@ -22,7 +22,7 @@ const CHANNEL_DEFAULT: &str = "/var/lib/flume/.flume/file-channel";
 /// Runs the command: exit code 0 when nothing is to be done.
 pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let json = wants_json(args)?;
-    let (around, node) = node(args.get("config"))?;
+    let (around, node) = node(args.get("config"), false)?;
     let document = Document::read(&[node.conf_dir().join("flume.conf")]);
     let (configuration, channel_directories) = match &document {
         Ok(document) => (
@@ -44,6 +44,8 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
         dry_run: true,
         package: None,
         from_self: false,
+        packaged: false,
+        rotate: false,
         local: false,
         proxy_users: vec![],
         program: std::env::current_exe().context("failed to find this program's own file")?,
@@ -56,7 +58,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     print(&if json {
         serde_json::to_string(&json!({ "findings": found }))? + "\n"
     } else {
-        text(&found)
+        masked(&text(&found)).into_owned()
     })?;
     let well = found.iter().all(|finding| finding.ok);
     Ok(if well {

@@ -1,6 +1,7 @@
 //! Log lines in Flume's patterns, to the console or to a file that rolls, as `-Dflume.root.logger` says.
 
 use std::{
+    borrow::Cow,
     collections::BTreeMap,
     fmt,
     fs::{self, File, OpenOptions},
@@ -9,6 +10,7 @@ use std::{
     sync::Mutex,
 };
 
+use flume_core::secrets::masked;
 use jiff::Zoned;
 use tracing::{Event, Level, Subscriber, level_filters::LevelFilter};
 use tracing_subscriber::{
@@ -132,9 +134,28 @@ where
                 )?;
             }
         }
-        cx.field_format().format_fields(out.by_ref(), event)?;
-        writeln!(out)
+        let mut message = String::new();
+        cx.field_format()
+            .format_fields(Writer::new(&mut message), event)?;
+        writeln!(out, "{}", one_line(&masked(&message)))
     }
+}
+
+/// A message as one line of the log: what came with an event must not look like another line.
+fn one_line(message: &str) -> Cow<'_, str> {
+    let forges = |c: char| c.is_control() && c != '\t';
+    if !message.contains(forges) {
+        return Cow::Borrowed(message);
+    }
+    let mut line = String::with_capacity(message.len() + 8);
+    for c in message.chars() {
+        if forges(c) {
+            line.extend(c.escape_default());
+        } else {
+            line.push(c);
+        }
+    }
+    Cow::Owned(line)
 }
 
 /// A file that is renamed to `NAME.1` when it is full; the oldest of ten goes.
@@ -179,5 +200,19 @@ impl Write for RollingFile {
 
     fn flush(&mut self) -> io::Result<()> {
         self.file.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_one_line() {
+        assert_eq!(one_line("plain\twords é"), "plain\twords é");
+        assert_eq!(
+            one_line("/x\n2026-01-01 (main) [ERROR - forged]\r\u{1b}[2J\u{85}"),
+            "/x\\n2026-01-01 (main) [ERROR - forged]\\r\\u{1b}[2J\\u{85}"
+        );
     }
 }

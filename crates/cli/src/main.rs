@@ -6,12 +6,12 @@ mod commands;
 mod configuration;
 mod describe;
 mod doctor;
-mod environment;
 mod hadoop;
 mod known;
 mod logging;
 mod manual;
 mod outcome;
+mod process;
 mod provision;
 mod registry;
 mod state_dir;
@@ -23,7 +23,7 @@ mod validate;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ! {
-    let code = match environment::leave_out_tokens() {
+    let code = match process::clean_environment() {
         Ok(()) => {
             let arguments = std::env::args_os()
                 .skip(1)
@@ -36,6 +36,5 @@ fn main() -> ! {
             outcome::ExitCode::FAILURE
         }
     };
-    // A thread may stand in a login that nobody waits for any more.
-    flume_kerberos::gss::exit(code.0)
+    process::exit(code)
 }

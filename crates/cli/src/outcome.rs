@@ -14,6 +14,7 @@ impl ExitCode {
 }
 
 /// Why a command failed, with its exit code.
+#[derive(Debug)]
 pub(crate) enum Failure {
     /// The user asked for something that cannot be: exit code 2.
     Usage(String),

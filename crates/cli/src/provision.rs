@@ -4,25 +4,34 @@ use std::{fs, path::PathBuf};
 
 use anyhow::{Context as _, anyhow};
 use flume_conf::{Document, report};
+use flume_core::secrets::masked;
 use flume_deploy::{Node, Outcome, STEPS, Site, Step, Surroundings, Taken, alone, recorded, take};
+use flume_host::interrupt;
+use rustix::fs::Mode;
 use serde_json::json;
 
 use crate::{
     args::Args,
     outcome::{ExitCode, Failure, print},
+    process::{self, PASSWORD_STDIN, guard_memory, read_password},
 };
+
+const UMASK: u32 = 0o022;
 
 /// Runs the command: exit code 0 unless a step failed.
 pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let json = wants_json(args)?;
     let steps = steps(&args.rest)?;
-    let (around, node) = node(args.get("config"))?;
+    guard_memory();
+    let (around, node) = node(args.get("config"), args.has(PASSWORD_STDIN))?;
     let site = Site {
         node,
         krb5: around.krb5,
         dry_run: args.has("dry-run"),
         package: args.get("package").map(PathBuf::from),
         from_self: args.has("from-self"),
+        packaged: args.has("packaged"),
+        rotate: args.has("rotate"),
         local: args.has("local"),
         proxy_users: args.all("proxy-user").to_vec(),
         program: std::env::current_exe().context("failed to find this program's own file")?,
@@ -35,6 +44,10 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let _alone = if site.dry_run {
         None
     } else {
+        // A signal ends a step on its usual way out, which removes what the step has made.
+        interrupt::listen().context("failed to listen to signals")?;
+        // What is made for everybody to read must not depend on who runs this.
+        rustix::process::umask(Mode::from_raw_mode(UMASK));
         alone().map_err(|fault| anyhow!("{fault}"))?
     };
     let mut all: Vec<Taken> = vec![];
@@ -48,7 +61,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
             None => take(step, &site),
         };
         if !json {
-            print(&text(&taken))?;
+            print(&masked(&text(&taken)))?;
         }
         all.push(taken);
     }
@@ -75,11 +88,15 @@ pub(crate) fn wants_json(args: &Args) -> Result<bool, Failure> {
 }
 
 /// The host as it shall be: as the file says, else as it was recorded, else by default. What is doubtful about the file
-/// is shown on standard error.
-pub(crate) fn node(file: Option<&str>) -> Result<(Surroundings, Node), Failure> {
-    let around = Surroundings::of_this_host();
-    let file = file.map(PathBuf::from).or_else(recorded);
-    let Some(path) = file else {
+/// is shown on standard error. The administrator's password may come on standard input.
+pub(crate) fn node(
+    file: Option<&str>,
+    password_on_stdin: bool,
+) -> Result<(Surroundings, Node), Failure> {
+    let path = file.map(PathBuf::from).or_else(recorded);
+    let around = Surroundings::of_this_host(None);
+    let Some(path) = path else {
+        let around = with_password(around, password_on_stdin)?;
         let node = Node::defaults(&around);
         return Ok((around, node));
     };
@@ -88,11 +105,28 @@ pub(crate) fn node(file: Option<&str>) -> Result<(Surroundings, Node), Failure> 
         .map_err(|error| Failure::Usage(format!("{name} cannot be read: {error}")))?;
     let text =
         String::from_utf8(bytes).map_err(|_| Failure::Usage(format!("{name} is not UTF-8")))?;
+    // Kerberos' library and tools take their configuration from the environment. The process begins anew with it before
+    // it reads anything from standard input.
+    if let Some(files) = Node::read(&name, &text, &around).krb5_config() {
+        process::have("KRB5_CONFIG", files).context("failed to use krb5_client.krb5_config")?;
+    }
+    let around = with_password(around, password_on_stdin)?;
     let node = Node::read(&name, &text, &around);
     let mut document = Document::default();
     document.files.push((name.into(), text));
     eprint!("{}", report::human(&document, &node.diagnostics, false));
     Ok((around, node))
+}
+
+fn with_password(around: Surroundings, on_stdin: bool) -> Result<Surroundings, Failure> {
+    if !on_stdin {
+        return Ok(around);
+    }
+    let password = read_password().context("failed to read the password from standard input")?;
+    Ok(Surroundings {
+        password: Some(password).filter(|password| !password.0.is_empty()),
+        ..around
+    })
 }
 
 fn steps(names: &[String]) -> Result<Vec<&'static Step>, Failure> {

@@ -1,16 +1,18 @@
-//! Everything this build has, in one place. A heavy crate is one `#[cfg(feature)]` line here and nowhere else.
+//! Everything this build has, in one place. A crate with components is one line.
 
 use flume_core::Registry;
 
 use crate::known::KNOWN;
 
 /// All components.
-pub(crate) const REGISTRY: Registry = Registry {
-    channels: &[
-        flume_components::channels::CHANNELS,
-        flume_file_channel::CHANNELS,
+pub(crate) static REGISTRY: Registry = Registry {
+    includes: &[
+        &flume_components::REGISTRY,
+        &flume_file_channel::REGISTRY,
+        &flume_hdfs::REGISTRY,
+        #[cfg(feature = "kafka")]
+        &flume_kafka::REGISTRY,
     ],
-    sinks: &[flume_components::sinks::SINKS, flume_hdfs::SINKS],
     known: KNOWN,
-    ..flume_components::REGISTRY
+    ..Registry::EMPTY
 };

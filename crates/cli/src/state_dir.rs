@@ -1,28 +1,176 @@
-//! Where agents keep what they need between runs.
+//! Where agents keep what they need between runs. What is in there is believed: a journal says which files to rename and
+//! to remove, with the agent's rights and tickets. So an agent uses only a directory that nobody else can have changed.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use flume_host::directory::{DirectoryError, Ownership, SafeDirectory, absolute};
+use rustix::process::{getegid, geteuid};
+
+use crate::outcome::Failure;
 
 const PACKAGED: &str = "/var/lib/flume";
+const MODE: u32 = 0o750;
 
-/// The directory of one agent: below `--state-dir`, else systemd's, else the package's if it may be written,
-/// else one in the user's home.
-pub(crate) fn of_agent(given: Option<&str>, agent: &str) -> PathBuf {
-    base(given).join(agent)
+/// The directory of an agent that is about to run, made if need be: below `--state-dir`, else systemd's, else the
+/// package's if it is this user's, else one in the user's home, else one in `/tmp` with the user's number.
+///
+/// # Errors
+/// It is not this user's, or somebody else may write to it or to the way to it.
+pub(crate) fn claim(given: Option<&str>, agent: &str) -> Result<PathBuf, Failure> {
+    let base = named(given).unwrap_or_else(|| own_base(Path::new(PACKAGED)));
+    let path = absolute(&base.join(agent));
+    open_or_make(&path)
+        .map_err(|error| error.to_string())
+        .and_then(|directory| check(&directory))
+        .map_err(|why| {
+            Failure::Usage(format!(
+                "the agent's state cannot be kept in {}: {why}; run the agent as the user that owns it, as \
+                 `systemctl start flume-agent@{agent}` does, or name another directory with --state-dir",
+                path.display()
+            ))
+        })?;
+    Ok(path)
 }
 
-fn base(given: Option<&str>) -> PathBuf {
+fn open_or_make(path: &Path) -> Result<SafeDirectory, DirectoryError> {
+    match SafeDirectory::open(path) {
+        Err(error) if error.io_kind() == Some(std::io::ErrorKind::NotFound) => {}
+        opened => return opened,
+    }
+    SafeDirectory::make(path)?.give(Ownership {
+        user: geteuid().as_raw(),
+        group: getegid().as_raw(),
+        mode: MODE,
+    })?;
+    SafeDirectory::open(path)
+}
+
+fn check(directory: &SafeDirectory) -> Result<(), String> {
+    let Ownership { user, mode, .. } = directory.ownership();
+    if user != geteuid().as_raw() {
+        Err(format!("it belongs to user {user}"))
+    } else if directory.is_ours() {
+        Ok(())
+    } else {
+        Err(format!("others may write to it (mode {mode:04o})"))
+    }
+}
+
+/// The directory of an agent that may be running, for those who ask it: of all the places where [`claim`] could have put
+/// it, the first that has one. An empty name means any agent; then it is the directory of all agents.
+pub(crate) fn of_running(given: Option<&str>, agent: &str) -> PathBuf {
+    if let Some(base) = named(given) {
+        return base.join(agent);
+    }
+    let places = [Some(PathBuf::from(PACKAGED)), home(), Some(temporary())];
+    let mut places = places.into_iter().flatten();
+    let base = places.find(|base| has_agent(base, agent));
+    base.unwrap_or_else(|| own_base(Path::new(PACKAGED)))
+        .join(agent)
+}
+
+fn has_agent(base: &Path, agent: &str) -> bool {
+    if !agent.is_empty() {
+        return base.join(agent).join("control.sock").exists();
+    }
+    let entries = std::fs::read_dir(base).into_iter().flatten().flatten();
+    entries
+        .into_iter()
+        .any(|entry| entry.path().join("control.sock").exists())
+}
+
+/// What was asked for: by the command line, or by systemd, which may name several directories, separated by colons.
+fn named(given: Option<&str>) -> Option<PathBuf> {
     if let Some(given) = given {
-        return given.into();
+        return Some(given.into());
     }
-    // systemd may name several, separated by colons.
-    if let Some(systemd) = std::env::var_os("STATE_DIRECTORY").filter(|value| !value.is_empty()) {
-        return std::env::split_paths(&systemd).next().unwrap_or_default();
+    let systemd = std::env::var_os("STATE_DIRECTORY").filter(|value| !value.is_empty())?;
+    std::env::split_paths(&systemd).next()
+}
+
+/// Root does not use the service's directory: what it wrote there would keep the service from its own state.
+fn own_base(packaged: &Path) -> PathBuf {
+    let owner = rustix::fs::stat(packaged).map(|found| found.st_uid);
+    if owner == Ok(geteuid().as_raw()) {
+        return packaged.into();
     }
-    let home = std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".flume/state"));
-    if rustix::fs::access(PACKAGED, rustix::fs::Access::WRITE_OK).is_ok() {
-        return PACKAGED.into();
+    home().unwrap_or_else(temporary)
+}
+
+fn home() -> Option<PathBuf> {
+    let home = std::env::var_os("HOME").filter(|home| !home.is_empty())?;
+    Some(PathBuf::from(home).join(".flume/state"))
+}
+
+fn temporary() -> PathBuf {
+    std::env::temp_dir().join(format!("flume-{}", geteuid().as_raw()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        fs,
+        os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink},
+    };
+
+    use super::*;
+
+    fn refusal(base: &Path) -> String {
+        match claim(Some(&base.display().to_string()), "a1") {
+            Err(Failure::Usage(text)) => text,
+            other => panic!("{other:?}"),
+        }
     }
-    home.unwrap_or_else(|| {
-        std::env::temp_dir().join(format!("flume-{}", rustix::process::getuid().as_raw()))
-    })
+
+    #[test]
+    fn a_directory_is_made_for_its_owner_and_group() {
+        let base = tempfile::tempdir().unwrap();
+        let path = claim(
+            Some(&base.path().join("x/../y").display().to_string()),
+            "a1",
+        )
+        .unwrap();
+        assert_eq!(path, base.path().join("y/a1"));
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, MODE);
+        assert_eq!(
+            claim(Some(&base.path().join("y").display().to_string()), "a1").unwrap(),
+            path
+        );
+    }
+
+    #[test]
+    fn a_directory_that_others_may_change_is_refused() {
+        let base = tempfile::tempdir().unwrap();
+        let open = base.path().join("open");
+        fs::create_dir_all(open.join("a1")).unwrap();
+        fs::set_permissions(open.join("a1"), fs::Permissions::from_mode(0o777)).unwrap();
+        assert!(refusal(&open).contains("others may write to it (mode 0777)"));
+        fs::set_permissions(open.join("a1"), fs::Permissions::from_mode(0o755)).unwrap();
+        fs::set_permissions(&open, fs::Permissions::from_mode(0o777)).unwrap();
+        let said = refusal(&open);
+        assert!(said.contains("open is writable by others"), "{said}");
+        assert!(said.contains("--state-dir"), "{said}");
+    }
+
+    /// As root: what a stranger has made first in `/tmp`, and the service's own directory.
+    #[test]
+    fn a_strangers_directory_or_link_is_refused() {
+        if !geteuid().is_root() {
+            return;
+        }
+        let base = tempfile::tempdir().unwrap();
+        let shared = base.path().join("shared");
+        fs::create_dir_all(shared.join("flume-0/a1")).unwrap();
+        fs::set_permissions(&shared, fs::Permissions::from_mode(0o1777)).unwrap();
+        let stranger = Some(65534);
+        chown(shared.join("flume-0/a1"), stranger, stranger).unwrap();
+        assert!(refusal(&shared.join("flume-0")).contains("it belongs to user 65534"));
+        chown(shared.join("flume-0"), stranger, stranger).unwrap();
+        assert!(refusal(&shared.join("flume-0")).contains("flume-0 is owned by user 65534"));
+        let link = shared.join("link");
+        symlink("/root", &link).unwrap();
+        std::os::unix::fs::lchown(&link, stranger, stranger).unwrap();
+        assert!(refusal(&link).contains("a symbolic link of user 65534"));
+        assert_ne!(own_base(&shared.join("flume-0")), shared.join("flume-0"));
+    }
 }

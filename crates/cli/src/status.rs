@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Context as _, anyhow};
-use flume_runtime::{Answer, ComponentStatus, Request, Status, ask};
+use flume_monitor::{ComponentStatus, ControlAnswer, ControlRequest, Status, ask};
 use jiff::Timestamp;
 
 use crate::{
@@ -23,9 +23,9 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
             )));
         }
     };
-    match request(args, &Request::Status)? {
-        Answer::Status(status) if json => print(&(serde_json::to_string(&status)? + "\n")),
-        Answer::Status(status) => print(&render(&status, Timestamp::now())),
+    match request(args, &ControlRequest::Status)? {
+        ControlAnswer::Status(status) if json => print(&(serde_json::to_string(&status)? + "\n")),
+        ControlAnswer::Status(status) => print(&render(&status, Timestamp::now())),
         answer => Err(anyhow!("unexpected answer: {answer:?}").into()),
     }
 }
@@ -34,17 +34,17 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
 pub(crate) fn reload(args: &Args) -> Result<ExitCode, Failure> {
     match request(
         args,
-        &Request::Reload {
+        &ControlRequest::Reload {
             dry_run: args.has("dry-run"),
         },
     )? {
-        Answer::Changed(changes) => print(&(changes + "\n")),
-        Answer::Failed(why) => Err(anyhow!(why).into()),
+        ControlAnswer::Changed(changes) => print(&(changes + "\n")),
+        ControlAnswer::Failed(why) => Err(anyhow!(why).into()),
         answer => Err(anyhow!("unexpected answer: {answer:?}").into()),
     }
 }
 
-fn request(args: &Args, request: &Request) -> Result<Answer, Failure> {
+fn request(args: &Args, request: &ControlRequest) -> Result<ControlAnswer, Failure> {
     let directory = directory(args)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -56,9 +56,9 @@ fn request(args: &Args, request: &Request) -> Result<Answer, Failure> {
 /// The named agent's, or that of the only one there is.
 fn directory(args: &Args) -> Result<PathBuf, Failure> {
     if let Some(name) = args.get("name") {
-        return Ok(state_dir::of_agent(args.get("state-dir"), name));
+        return Ok(state_dir::of_running(args.get("state-dir"), name));
     }
-    let base = state_dir::of_agent(args.get("state-dir"), "");
+    let base = state_dir::of_running(args.get("state-dir"), "");
     let found = std::fs::read_dir(&base)
         .into_iter()
         .flatten()

@@ -207,3 +207,18 @@ async fn a_slow_put_shows_as_a_wait_for_the_channel() {
     second.await.unwrap().unwrap();
     assert_eq!(cx.state.get().0, flume_core::State::Running);
 }
+
+#[tokio::test(start_paused = true)]
+async fn balances_event_by_event() {
+    let channels = [memory(99), memory(99)];
+    let (out, _) = outlet(selector("load_balancing", ""), &channels);
+    out.put(events("a b c")).await.unwrap();
+    out.put(events("d e")).await.unwrap();
+    assert_eq!(words(&stored(&channels[0]).await), "a c e");
+    assert_eq!(words(&stored(&channels[1]).await), "b d");
+    let (out, _) = outlet(selector("load_balancing", "policy = RANDOM"), &channels);
+    out.put(events(&"x ".repeat(60))).await.unwrap();
+    let first = stored(&channels[0]).await.len();
+    assert_eq!(first + stored(&channels[1]).await.len(), 60);
+    assert!((1..60).contains(&first), "{first}");
+}

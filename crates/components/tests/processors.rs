@@ -247,7 +247,7 @@ async fn wrong_priorities_count_as_none() {
     let cx = Context::new("a1.sinkgroups.g1", &["k1", "k2"]);
     let text = "priority.k1 = high\npriority.k9 = 4";
     let mut props = flume_core::props::Props::new(&REGISTRY, section(text));
-    let row = flume_core::component::find::<dyn SinkProcessor>(&REGISTRY, "failover");
+    let row = REGISTRY.find::<dyn SinkProcessor>("failover");
     let constructor = row.ok().unwrap().parse(&mut props).expect("it parses");
     assert!(constructor(&cx).is_ok());
     let said: Vec<_> = props.diagnostics.iter().map(ToString::to_string).collect();

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use flume_core::{
     Diagnostic, Severity,
     config::Names,
-    props::{Section, Setting, nearest},
+    props::{Section, Setting, did_you_mean, suggestion},
 };
 
 /// Second words of a key that stand for components.
@@ -73,8 +73,7 @@ impl Graph {
             .split_once('.')
             .map_or((rest, None), |(word, below)| (word, Some(below)));
         let Some(kind) = KINDS.into_iter().find(|kind| *kind == word) else {
-            let hint =
-                nearest(word, KINDS.into_iter()).map(|near| format!("did you mean `{near}`?"));
+            let hint = did_you_mean(word, KINDS.into_iter());
             return self.warn(
                 setting,
                 key,
@@ -104,17 +103,8 @@ impl Graph {
     }
 
     fn list(&mut self, kind: &'static str, key: &str, setting: &Setting) {
-        let (mut names, commas) = Names::split(setting);
-        if commas {
-            let hint = Some("separate names by spaces".into());
-            self.diagnostics.push(Diagnostic {
-                severity: Severity::Warning,
-                place: setting.place_of(","),
-                key: key.into(),
-                text: "a comma is not a separator in Flume, it would be part of the name".into(),
-                hint,
-            });
-        }
+        let mut names = Names::split(setting);
+        self.diagnostics.extend(Names::comma_warning(setting, key));
         let mut seen = vec![];
         names.0.retain(|name| {
             let first = !seen.contains(&name.text);
@@ -156,10 +146,9 @@ impl Graph {
                     .listed
                     .texts()
                     .filter(|name| group.sections[*name].settings.is_empty());
-                let hint = nearest(name, unset).map(|near| format!("did you mean `{near}`?"));
-                let hint = hint.or_else(|| {
-                    listed_elsewhere(agent, name, settings)
-                        .map(|other| format!("did you mean `{other}`?"))
+                let hint = did_you_mean(name, unset).or_else(|| {
+                    let elsewhere = listed_elsewhere(agent, name, settings)?;
+                    Some(suggestion(&elsewhere))
                 });
                 self.diagnostics.push(Diagnostic {
                     severity: Severity::Warning,
@@ -217,6 +206,6 @@ fn listed_elsewhere(
         .into_iter()
         .filter(|(owner, ..)| stranger || *owner == agent);
     let mut found =
-        lists.filter(|(.., setting)| Names::split(setting).0.texts().any(|listed| listed == name));
+        lists.filter(|(.., setting)| Names::split(setting).texts().any(|listed| listed == name));
     found.next().map(|(_, key, _)| format!("{key}.{name}"))
 }

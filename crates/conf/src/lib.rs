@@ -10,4 +10,6 @@ pub mod properties;
 pub mod report;
 
 pub use document::Document;
-pub use plan::{ChannelPlan, GroupPlan, Plan, Refused, SinkPlan, SourceFrame, SourcePlan};
+pub use plan::{
+    ChannelPlan, FRAMES, Frame, GroupPlan, Plan, Refused, SinkPlan, SourceFrame, SourcePlan,
+};

@@ -4,7 +4,7 @@ use flume_core::{
     Channel, ChannelSelector, Config, Diagnostic, Interceptor, RunnerConfig, Sink, SinkProcessor,
     Source, Span,
     component::Constructor,
-    config::{Chain, Ignored, Names, Nested},
+    config::{Chain, Ignored, Names, Nested, Property},
     props::Section,
 };
 
@@ -59,7 +59,60 @@ pub struct SourceFrame {
     pub selector: Nested<dyn ChannelSelector>,
 }
 
-/// What names a component.
+/// Properties that the agent reads from the sections of a kind, besides those of the component itself.
+pub struct Frame {
+    /// The kind in whose chapter of the manual they stand, as in [`Registry::KINDS`](flume_core::Registry::KINDS).
+    pub kind: &'static str,
+    /// What has them: `source`, `sink group`.
+    pub owner: &'static str,
+    /// What they are for.
+    pub doc: &'static str,
+    /// Their rows.
+    pub properties: fn() -> Vec<Property>,
+}
+
+/// Every frame.
+pub const FRAMES: &[Frame] = &[
+    Frame {
+        kind: "source",
+        owner: "source",
+        doc: SourceFrame::DOC,
+        properties: source_properties,
+    },
+    Frame {
+        kind: "channel",
+        owner: "channel",
+        doc: TypeFrame::DOC,
+        properties: TypeFrame::properties,
+    },
+    Frame {
+        kind: "sink",
+        owner: "sink",
+        doc: RunnerConfig::DOC,
+        properties: sink_properties,
+    },
+    Frame {
+        kind: "sink processor",
+        owner: "sink group",
+        doc: GroupFrame::DOC,
+        properties: GroupFrame::properties,
+    },
+];
+
+pub(crate) fn source_properties() -> Vec<Property> {
+    [TypeFrame::properties(), SourceFrame::properties()].concat()
+}
+
+pub(crate) fn sink_properties() -> Vec<Property> {
+    [
+        TypeFrame::properties(),
+        SinkFrame::properties(),
+        RunnerConfig::properties(),
+    ]
+    .concat()
+}
+
+/// What every channel understands besides its own properties.
 #[derive(Clone, Config)]
 pub(crate) struct TypeFrame {
     /// Which component it is: a short name in any case, or the class name of Flume's.
@@ -78,7 +131,7 @@ pub(crate) struct SinkFrame {
     pub(crate) channel: String,
 }
 
-/// What a sink group understands.
+/// What every sink group understands, besides the properties of its processor below `processor`.
 #[derive(Clone, Config)]
 pub(crate) struct GroupFrame {
     /// Sinks of the group, separated by spaces.

@@ -5,15 +5,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use flume_core::{
     Channel, Config, Diagnostic, Registry, RunnerConfig, Severity, Sink, SinkProcessor, Source,
     Span,
-    component::{ComponentKind, Constructor, find},
+    component::Constructor,
     config::{Names, Nested, Property},
-    props::{Props, Section, nearest},
+    props::{Props, Section, did_you_mean},
+    registry::{ComponentKind, Found},
 };
 
 use crate::{
     ChannelPlan, GroupPlan, Plan, Refused, SinkPlan, SourceFrame, SourcePlan,
     graph::Graph,
-    plan::{GroupFrame, SinkFrame, TypeFrame},
+    plan::{GroupFrame, SinkFrame, TypeFrame, sink_properties, source_properties},
 };
 
 /// Keys of a source that lead from it to its channels rather than configure it.
@@ -114,15 +115,9 @@ impl Planner<'_> {
     fn source(&mut self, section: Section) {
         let mut props = Props::new(self.registry, section.clone());
         let frame = SourceFrame::parse(&mut props);
-        let build = component::<dyn Source>(
-            &mut props,
-            [TypeFrame::properties(), SourceFrame::properties()].concat(),
-        );
+        let build = component::<dyn Source>(&mut props, source_properties());
         // Also when something else of the frame is wrong: a channel is used, or misspelt, all the same.
-        let named = section
-            .settings
-            .get("channels")
-            .map(|setting| Names::split(setting).0);
+        let named = section.settings.get("channels").map(Names::split);
         let channels = self.resolve(&mut props, &named.unwrap_or_default());
         let (Some(frame), Some(build), false) = (frame, build, failed(&props)) else {
             return self.refuse(&section, props.diagnostics);
@@ -171,9 +166,7 @@ impl Planner<'_> {
     }
 
     fn nearest_channel(&self, name: &str) -> Option<String> {
-        let near = nearest(name, self.listed.iter().map(String::as_str));
-        let near = near.map(|near| format!("did you mean `{near}`?"));
-        near.or_else(|| {
+        did_you_mean(name, self.listed.iter().map(String::as_str)).or_else(|| {
             (!self.listed.is_empty()).then(|| format!("channels are {}", self.listed.join(", ")))
         })
     }
@@ -183,13 +176,7 @@ impl Planner<'_> {
         let mut props = Props::new(self.registry, section.clone());
         let frame = SinkFrame::parse(&mut props);
         let runner = RunnerConfig::parse(&mut props);
-        let rows = [
-            TypeFrame::properties(),
-            SinkFrame::properties(),
-            RunnerConfig::properties(),
-        ]
-        .concat();
-        let build = component::<dyn Sink>(&mut props, rows);
+        let build = component::<dyn Sink>(&mut props, sink_properties());
         let references = [
             (
                 "channel",
@@ -252,10 +239,7 @@ impl Planner<'_> {
             props.warn_unread(&GroupFrame::properties());
             let names = frame.as_ref().map(|frame| frame.sinks.clone()).or_else(|| {
                 // Also the members of a broken group must be told.
-                section
-                    .settings
-                    .get("sinks")
-                    .map(|setting| Names::split(setting).0)
+                section.settings.get("sinks").map(Names::split)
             });
             let mut members = vec![];
             for name in names.unwrap_or_default().0 {
@@ -365,20 +349,42 @@ fn component<K: ComponentKind + ?Sized + 'static>(
     frame: Vec<Property>,
 ) -> Option<Constructor<K>> {
     let TypeFrame { type_name, .. } = TypeFrame::parse(props)?;
-    let unknown = match find::<K>(props.registry(), &type_name) {
-        Ok(row) => {
-            let constructor = row.parse(props);
-            props.warn_unread(&[frame, (row.properties)()].concat());
-            return constructor;
-        }
+    let unknown = match props.registry().find::<K>(&type_name) {
+        Ok(found) => return parse_found(props, &found, frame),
         Err(unknown) => unknown,
     };
     props.report(unknown.severity, "type", &unknown.text, unknown.hint);
     for key in unknown.known.map_or(&[][..], |known| known.required) {
-        // The row reads like that of a component that is there.
+        // A missing key reads like one of a component that is there.
         props.text(&Property::new::<String>(key, &[], "", None));
     }
     None
+}
+
+/// Parses a component. If one of its parts can only run in a foreign host, the host runs the whole component, as the
+/// class that Flume has for it.
+fn parse_found<K: ComponentKind + ?Sized + 'static>(
+    props: &mut Props<'_>,
+    found: &Found<K>,
+    frame: Vec<Property>,
+) -> Option<Constructor<K>> {
+    props.take_foreign_parts();
+    let found_before = props.diagnostics.len();
+    let constructor = found.parse(props);
+    let foreign_parts = props.take_foreign_parts();
+    if let Some(part) = foreign_parts.first()
+        && let Some(hosted) = props.registry().find_hosted::<K>(found.row.class)
+    {
+        props.diagnostics.truncate(found_before);
+        let text = format!(
+            "runs outside this program, as `{}`, because of `{part}`",
+            hosted.class
+        );
+        props.report(Severity::Note, "type", &text, None);
+        return hosted.parse(props);
+    }
+    props.warn_unread(&[frame, (found.row.properties)()].concat());
+    constructor
 }
 
 /// The frame of a source, and what is its own.

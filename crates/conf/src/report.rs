@@ -1,11 +1,16 @@
-//! How diagnostics are shown: to a person, with the text underlined, or as JSON.
+//! How diagnostics are shown: to a person, with the text underlined, or as JSON. Secrets are not shown.
 
 use std::{
+    borrow::Cow,
     fmt::Write,
     io::{self, IsTerminal},
+    ops::Range,
 };
 
-use flume_core::{Diagnostic, Severity, Span};
+use flume_core::{
+    Diagnostic, Severity, Span,
+    secrets::{mask_ranges, masked, secret_ranges},
+};
 use serde::Serialize;
 
 use crate::Document;
@@ -45,25 +50,34 @@ pub fn human(document: &Document, diagnostics: &[Diagnostic], colour: bool) -> S
         };
         let _ = writeln!(
             out,
-            "{}: {subject}{text}",
-            paint(code, severity.to_string())
+            "{}: {subject}{}",
+            paint(code, severity.to_string()),
+            masked(text)
         );
         let _ = writeln!(out, "  --> {place}");
         if let Some(line) = line(document, place) {
             let number = place.line.to_string();
             let margin = " ".repeat(number.len());
-            let _ = writeln!(out, " {number} | {line}");
-            let _ = writeln!(out, " {margin} | {}", paint(code, underline(line, place)));
+            let _ = writeln!(out, " {number} | {}", line.shown());
+            let _ = writeln!(out, " {margin} | {}", paint(code, line.underline(place)));
         }
         if let Some(hint) = hint {
-            let _ = writeln!(out, "  = {hint}");
+            let _ = writeln!(out, "  = {}", masked(hint));
         }
         out.push('\n');
     }
     out
 }
 
-fn line<'a>(document: &'a Document, place: &Span) -> Option<&'a str> {
+/// A line of a file, with the secrets in it.
+struct QuotedLine<'a> {
+    text: &'a str,
+    /// Where it begins in the file.
+    start: usize,
+    secrets: Vec<Range<usize>>,
+}
+
+fn line<'a>(document: &'a Document, place: &Span) -> Option<QuotedLine<'a>> {
     let (_, text) = document
         .files
         .iter()
@@ -79,14 +93,46 @@ fn line<'a>(document: &'a Document, place: &Span) -> Option<&'a str> {
         };
         rest = &rest[end + ending..];
     }
-    Some(rest.split(['\n', '\r']).next().unwrap_or_default())
+    Some(QuotedLine {
+        text: rest.split(['\n', '\r']).next().unwrap_or_default(),
+        start: text.len() - rest.len(),
+        // Of the whole file: what makes a value secret may stand on another line.
+        secrets: secret_ranges(text),
+    })
 }
 
-/// Blanks up to the column, tabs kept so that terminals align, then carets.
-fn underline(line: &str, place: &Span) -> String {
-    let before = line.chars().take(place.column.saturating_sub(1) as usize);
-    let blanks: String = before.map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
-    blanks + &"^".repeat(place.width.max(1) as usize)
+impl QuotedLine<'_> {
+    fn shown(&self) -> Cow<'_, str> {
+        mask_ranges(self.text, self.start, &self.secrets)
+    }
+
+    /// Blanks up to the column, tabs kept so that terminals align, then carets. A secret is as wide as what stands for
+    /// it.
+    fn underline(&self, place: &Span) -> String {
+        let column = place.column.saturating_sub(1) as usize;
+        let width = place.width.max(1) as usize;
+        let byte = |chars: usize| {
+            let found = self.text.char_indices().nth(chars);
+            found.map_or(self.text.len(), |(at, _)| at)
+        };
+        let begin = byte(column);
+        let end = byte(column + width);
+        let before = mask_ranges(&self.text[..begin], self.start, &self.secrets);
+        let marked = mask_ranges(&self.text[begin..end], self.start + begin, &self.secrets);
+        let blanks = before.chars().map(|c| if c == '\t' { '\t' } else { ' ' });
+        // Columns behind the end of the line have no characters.
+        let missing = column.saturating_sub(self.text.chars().count());
+        let carets = marked.chars().count();
+        let whole = if end == self.text.len() && marked.len() == end - begin {
+            width
+        } else {
+            carets
+        };
+        blanks
+            .chain(std::iter::repeat_n(' ', missing))
+            .collect::<String>()
+            + &"^".repeat(whole.max(1))
+    }
 }
 
 /// `{"diagnostics":[{"severity","file","line","column","key","text","hint"}]}`.
@@ -98,8 +144,8 @@ pub fn json(diagnostics: &[Diagnostic]) -> String {
         line: u32,
         column: u32,
         key: &'a str,
-        text: &'a str,
-        hint: Option<&'a str>,
+        text: Cow<'a, str>,
+        hint: Option<Cow<'a, str>>,
     }
     #[derive(Serialize)]
     struct Report<'a> {
@@ -111,8 +157,8 @@ pub fn json(diagnostics: &[Diagnostic]) -> String {
         line: found.place.line,
         column: found.place.column,
         key: &found.key,
-        text: &found.text,
-        hint: found.hint.as_deref(),
+        text: masked(&found.text),
+        hint: found.hint.as_deref().map(masked),
     });
     // Strings and numbers always serialize.
     serde_json::to_string(&Report {

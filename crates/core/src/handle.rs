@@ -1,11 +1,17 @@
 //! A channel as its users see it: with a name, counters, and a seat that can be taken by a successor.
 
 use std::{
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{
+            AtomicBool,
+            Ordering::{Acquire, Release},
+        },
+    },
     time::{Duration, SystemTime},
 };
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::{
     sync::{RwLock, RwLockWriteGuard},
     time::timeout,
@@ -16,6 +22,14 @@ use crate::{
     metrics::{Counter, Metrics},
 };
 
+/// Somebody who looks at the events that pass a channel. Called on the threads that move the events: be quick.
+pub trait ChannelTap: Send + Sync {
+    /// These events were put.
+    fn put(&self, events: &[Event]);
+    /// A sink has these events now; it may yet return them.
+    fn taken(&self, events: &[Event]);
+}
+
 /// A named channel with its counters. Cheap to clone; a reload can put another channel in its place.
 #[derive(Clone)]
 pub struct ChannelHandle(Arc<Seat>);
@@ -25,6 +39,9 @@ struct Seat {
     /// Held for reading by every put, for writing while the events move to a successor.
     gate: RwLock<()>,
     channel: ArcSwap<Box<dyn Channel>>,
+    /// Looked at before `tap`, so that nobody pays for a tap that is not there.
+    tapped: AtomicBool,
+    tap: ArcSwapOption<Box<dyn ChannelTap>>,
     counters: ChannelCounters,
 }
 
@@ -53,7 +70,7 @@ pub enum ReplaceError {
         in_flight: usize,
     },
     /// A put waits for room, and may do so for long.
-    #[error("a put has been waiting for room for more than {PATIENCE:?}")]
+    #[error("a put has been waiting for room for more than {MAX_PUT_WAIT:?}")]
     Busy,
     /// The successor cannot be built.
     #[error(transparent)]
@@ -65,7 +82,7 @@ pub enum ReplaceError {
 
 /// How long a change of channel waits for the puts under way: longer than the usual keep-alive, and not so long that
 /// an agent which reloads seems to hang.
-const PATIENCE: Duration = Duration::from_secs(5);
+const MAX_PUT_WAIT: Duration = Duration::from_secs(5);
 
 impl ChannelHandle {
     /// `cx` is the channel's own.
@@ -81,6 +98,8 @@ impl ChannelHandle {
             cx,
             gate: RwLock::new(()),
             channel,
+            tapped: AtomicBool::new(false),
+            tap: ArcSwapOption::empty(),
             counters,
         }))
     }
@@ -120,13 +139,30 @@ impl ChannelHandle {
         self.0.channel.load_full().close().await
     }
 
+    /// Shows every event that passes from now on to `tap`, instead of to the tap before; `None` shows them to nobody.
+    pub fn set_tap(&self, tap: Option<Box<dyn ChannelTap>>) {
+        self.0.tapped.store(tap.is_some(), Release);
+        self.0.tap.store(tap.map(Arc::new));
+    }
+
+    fn tap(&self) -> Option<Arc<Box<dyn ChannelTap>>> {
+        if !self.0.tapped.load(Acquire) {
+            return None;
+        }
+        self.0.tap.load_full()
+    }
+
     /// See [`Channel::put`].
     pub async fn put(&self, batch: Vec<Event>) -> Result<(), ChannelError> {
         let events = batch.len();
         self.0.counters.put_attempts.add(events);
+        let tapped = self.tap().map(|tap| (tap, batch.clone()));
         let _open = self.0.gate.read().await;
         self.0.channel.load().put(batch).await?;
         self.0.counters.put_successes.add(events);
+        if let Some((tap, batch)) = tapped {
+            tap.put(&batch);
+        }
         Ok(())
     }
 
@@ -138,6 +174,11 @@ impl ChannelHandle {
             .counters
             .take_attempts
             .add(take.events().len().max(1));
+        if let Some(tap) = self.tap()
+            && !take.events().is_empty()
+        {
+            tap.taken(take.events());
+        }
         Ok(take)
     }
 
@@ -196,7 +237,7 @@ impl ChannelHandle {
 impl Seat {
     /// Until the guard is dropped no put begins; none is under way.
     async fn stop_puts(&self) -> Result<RwLockWriteGuard<'_, ()>, ReplaceError> {
-        timeout(PATIENCE, self.gate.write())
+        timeout(MAX_PUT_WAIT, self.gate.write())
             .await
             .map_err(|_| ReplaceError::Busy)
     }

@@ -5,11 +5,11 @@ use std::{cell::Cell, path::PathBuf, time::Duration};
 use flume_core::{
     BuildError, Component, Config, Context, Event, EventSerializer, InterceptError, Interceptor,
     Registration, Registry, Span,
-    component::{Known, find},
     config::{
         Chain, Choice, Ignored, Millis, Names, Nested, OrDefault, Prefix, Scalar, Seconds, Secret,
     },
     props::{Props, Section, Setting, reference},
+    registry::Known,
 };
 
 thread_local! {
@@ -134,19 +134,14 @@ struct Sample {
 }
 
 static REGISTRY: Registry = Registry {
-    serializers: &[&[Registration::serializer::<Join>(
+    serializers: &[Registration::serializer::<Join>(
         "JOIN",
         "org.example.Join$Builder",
-    )]],
-    interceptors: &[&[Registration::interceptor::<Join>(
+    )],
+    interceptors: &[Registration::interceptor::<Join>(
         "join",
         "org.example.JoinInterceptor$Builder",
-    )]],
-    sources: &[],
-    channels: &[],
-    sinks: &[],
-    selectors: &[],
-    processors: &[],
+    )],
     known: &[Known {
         kind: "serializer",
         name: "avro",
@@ -154,6 +149,7 @@ static REGISTRY: Registry = Registry {
         status: "rare",
         required: &[],
     }],
+    ..Registry::EMPTY
 };
 
 /// `key = value` lines, each on its own line of a file; values begin in column 10.
@@ -334,7 +330,7 @@ fn an_unknown_name_far_from_all_lists_them() {
             "the class `com.acme.Serializer$Builder` is not part of Flume, and Java classes cannot be loaded",
         ),
     ] {
-        let unknown = find::<dyn EventSerializer>(&REGISTRY, name).err().unwrap();
+        let unknown = REGISTRY.find::<dyn EventSerializer>(name).err().unwrap();
         assert_eq!(
             (unknown.text.as_str(), unknown.hint.as_deref()),
             (expected, Some("types are JOIN"))

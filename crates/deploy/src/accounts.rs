@@ -41,6 +41,13 @@ pub(crate) fn group_id(name: &str) -> Result<Option<u32>, Fault> {
     Ok(entry("group", name)?.and_then(|fields| fields.get(2)?.parse().ok()))
 }
 
+/// The ids of all groups that a user is in; none if there is no such user.
+pub(crate) fn groups_of(name: &str) -> Result<Vec<u32>, Fault> {
+    let ended = Program::new("id", &["-G", "--", name]).run()?;
+    let words = ended.out.split_whitespace();
+    Ok(words.filter_map(|word| word.parse().ok()).collect())
+}
+
 fn entry(database: &str, name: &str) -> Result<Option<Vec<String>>, Fault> {
     let said = Program::new("getent", &["--", database, name]).run()?;
     match said.status.code() {

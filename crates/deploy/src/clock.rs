@@ -43,6 +43,12 @@ pub(crate) fn ahead_of(kdcs: &[String], realm: &str) -> io::Result<i64> {
     Err(last)
 }
 
+/// The KDCs that can be asked directly, not through an HTTPS proxy (MS-KKDCP).
+pub(crate) fn askable(kdcs: &[String]) -> Vec<String> {
+    let direct = |kdc: &&String| !kdc.to_ascii_lowercase().starts_with("https://");
+    kdcs.iter().filter(direct).cloned().collect()
+}
+
 /// By TCP, else by UDP.
 fn ask(kdc: &str, request: &[u8]) -> io::Result<Vec<u8>> {
     let with_port = match kdc.rsplit_once(':') {

@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use flume_core::Severity;
 use serde_json::{Map, Value};
 
 use crate::{
@@ -25,24 +24,6 @@ pub fn recorded() -> Option<PathBuf> {
 
 /// The record is as the settings are.
 pub(crate) fn tasks(site: &Site) -> Result<Vec<Task<'_>>, Fault> {
-    let mistake = site
-        .node
-        .diagnostics
-        .iter()
-        .find(|found| found.severity == Severity::Error);
-    if let Some(mistake) = mistake {
-        let cause = match mistake.place.line {
-            0 => format!("{}: {}", mistake.key, mistake.text),
-            _ => format!("{}: {}: {}", mistake.place, mistake.key, mistake.text),
-        };
-        return Err(Fault::new(
-            cause,
-            mistake
-                .hint
-                .clone()
-                .unwrap_or_else(|| "correct it there".into()),
-        ));
-    }
     let shown: Vec<_> = site
         .node
         .effective()

@@ -1,51 +1,41 @@
 //! The step `install`: the program, the user, the directories and the unit.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use crate::{
     Site,
     accounts::{add_group, add_user, group_id, user},
     fault::Fault,
-    files::{Rights, check_directory, check_file, make_directory, put},
+    files::{Rights, check_file, give_file, look, put, remove},
     manager,
     payload::{Content, PAYLOAD, Payload},
+    places,
     program::{Program, find},
     step::{Found, Task},
+    unit::environment_line,
 };
 
-/// What agents keep between runs.
-pub(crate) const STATE_DIR: &str = "/var/lib/flume";
-/// Where they log.
-const LOG_DIR: &str = "/var/log/flume";
-/// The account that the unit, as it is packaged, names.
-const PACKAGED_ACCOUNT: &str = "flume";
-const PACKAGED_CONF_DIR: &str = "/etc/flume/conf";
-const DROP_IN: &str = "/etc/systemd/system/flume-agent@.service.d/10-provision.conf";
-const DIRECTORY_MODE: u32 = 0o750;
+pub(crate) use crate::places::{LOG_DIR, STATE_DIR};
 
-/// A package or the same files from this program; then what the settings say beyond the package.
+const PACKAGED_CONF_DIR: &str = "/etc/flume/conf";
+/// Where an agent looks for `core-site.xml` by itself.
+const PACKAGED_HADOOP_CONF_DIR: &str = "/etc/hadoop/conf";
+const DROP_IN: &str = "/etc/systemd/system/flume-agent@.service.d/10-provision.conf";
+
+/// A package or the same files from this program; then what the settings say beyond the package. When a package's own
+/// script runs this, the package is there already.
 pub(crate) fn tasks(site: &Site) -> Result<Vec<Task<'_>>, Fault> {
     let mut tasks = vec![];
-    if !site.from_self {
+    if !site.from_self && !site.packaged {
         tasks.push(manager::task(site)?);
     }
     tasks.extend([group(site), account(site)]);
-    tasks.extend(directories(site));
-    if site.from_self {
-        tasks.extend(PAYLOAD.iter().map(|payload| file(site, payload)));
-    } else {
-        // The package's own directory has its files; another one gets them here.
-        let ours = |payload: &&Payload| matches!(payload.content, Content::Configuration(_));
-        tasks.extend(
-            PAYLOAD
-                .iter()
-                .filter(ours)
-                .map(|payload| file(site, payload)),
-        );
-    }
+    tasks.extend(places::tasks(site));
+    // The package has its own files; the configuration may be in another directory than the package's.
+    let wanted =
+        |payload: &&Payload| site.from_self || matches!(payload.content, Content::Configuration(_));
+    let files = PAYLOAD.iter().filter(wanted);
+    tasks.extend(files.map(|payload| file(site, payload)));
     tasks.push(drop_in(site));
     Ok(tasks)
 }
@@ -83,106 +73,125 @@ fn account(site: &Site) -> Task<'_> {
     }
 }
 
-/// The directories that shall be there, with their rights.
-pub(crate) fn directories_wanted(site: &Site) -> Vec<(PathBuf, Rights)> {
-    let service = Rights {
-        user: site.node.user().into(),
-        ..of_configuration(site, DIRECTORY_MODE)
-    };
-    vec![
-        (
-            site.node.conf_dir().into(),
-            of_configuration(site, DIRECTORY_MODE),
-        ),
-        (STATE_DIR.into(), service.clone()),
-        (LOG_DIR.into(), service),
-    ]
-}
-
-fn directories(site: &Site) -> impl Iterator<Item = Task<'_>> {
-    directories_wanted(site).into_iter().map(|(path, rights)| {
-        let target = path.clone();
-        let given = rights.clone();
-        Task {
-            title: format!("directory {}", path.display()),
-            check: Box::new(move || check_directory(&path, &rights)),
-            act: Box::new(move || make_directory(&target, &given)),
+fn file<'a>(site: &'a Site, payload: &'static Payload) -> Task<'a> {
+    match payload.content {
+        Content::Program => {
+            let path = PathBuf::from(payload.path);
+            let rights = Rights::root(payload.mode);
+            let target = path.clone();
+            let given = rights.clone();
+            Task {
+                title: format!("file {}", path.display()),
+                check: Box::new(move || check_file(&path, &rights, Some(&program(site)?))),
+                act: Box::new(move || {
+                    manager::refuse_to_replace(&target)?;
+                    put(&target, &given, &program(site)?)
+                }),
+            }
         }
-    })
-}
-
-/// `root`'s, and for the service's group to read.
-fn of_configuration(site: &Site, mode: u32) -> Rights {
-    Rights {
-        user: "root".into(),
-        group: site.node.group().into(),
-        mode,
+        Content::Text(text) => text_file(PathBuf::from(payload.path), payload.mode, text.into()),
+        Content::Configuration(text) => {
+            let rights = Rights {
+                user: "root".into(),
+                group: site.node.group().into(),
+                mode: payload.mode,
+            };
+            let path = site.node.conf_dir().join(payload.path);
+            configuration_file(site, path, rights, text)
+        }
     }
 }
 
-fn file<'a>(site: &'a Site, payload: &'static Payload) -> Task<'a> {
-    let (path, rights) = match payload.content {
-        Content::Configuration(_) => (
-            site.node.conf_dir().join(payload.path),
-            of_configuration(site, payload.mode),
-        ),
-        _ => (PathBuf::from(payload.path), Rights::root(payload.mode)),
-    };
+/// A file of root's with exactly this content.
+fn text_file(path: PathBuf, mode: u32, text: String) -> Task<'static> {
+    let rights = Rights::root(mode);
     let target = path.clone();
-    let again = rights.clone();
+    let content = text.clone();
+    let given = rights.clone();
     Task {
         title: format!("file {}", path.display()),
-        check: Box::new(move || match payload.content {
-            Content::Program => check_file(&path, &rights, Some(&program(site)?)),
-            Content::Text(text) => check_file(&path, &rights, Some(text.as_bytes())),
-            Content::Configuration(_) => check_file(&path, &rights, None),
+        check: Box::new(move || check_file(&path, &rights, Some(text.as_bytes()))),
+        act: Box::new(move || put(&target, &given, content.as_bytes())),
+    }
+}
+
+/// A file that is the site's once it is there: its content stays, and its rights if the service may read it.
+fn configuration_file<'a>(
+    site: &'a Site,
+    path: PathBuf,
+    rights: Rights,
+    text: &'static str,
+) -> Task<'a> {
+    // Flume's own packages gave these files to the service.
+    let owned = Rights {
+        user: site.node.user().into(),
+        ..rights.clone()
+    };
+    let target = path.clone();
+    let before = owned.clone();
+    let given = rights.clone();
+    Task {
+        title: format!("file {}", path.display()),
+        check: Box::new(move || match look(&path, &owned)? {
+            None => Ok(Found::Otherwise(format!("write {}", path.display()))),
+            Some(found) if places::may_read(site, &found)? => Ok(Found::PASS),
+            Some(_) => Ok(Found::Otherwise(rights.change(&path))),
         }),
-        act: Box::new(move || match payload.content {
-            Content::Program => {
-                manager::refuse_to_replace(&target)?;
-                put(&target, &again, &program(site)?)
-            }
-            Content::Text(text) => put(&target, &again, text.as_bytes()),
-            // A file that the site has keeps its content.
-            Content::Configuration(_) if target.exists() => again.give(&target),
-            Content::Configuration(text) => put(&target, &again, text.as_bytes()),
+        act: Box::new(move || match look(&target, &before)? {
+            None => put(&target, &given, text.as_bytes()),
+            Some(_) => give_file(&target, &given, site.node.user()),
         }),
     }
 }
 
 fn program(site: &Site) -> Result<Vec<u8>, Fault> {
-    fs::read(&site.program).map_err(Fault::io("read", &site.program))
+    std::fs::read(&site.program).map_err(Fault::io("read", &site.program))
 }
 
-/// What the unit must say when the settings are not those of the package.
+/// What the unit must say when the settings are not those of the package; empty when they are.
+pub(crate) fn drop_in_text(site: &Site) -> String {
+    let node = &site.node;
+    let mut lines = String::new();
+    let packaged = places::PACKAGED_ACCOUNT;
+    if node.user() != packaged || node.group() != packaged {
+        lines += &format!("User={}\nGroup={}\n", node.user(), node.group());
+    }
+    if node.conf_dir() != Path::new(PACKAGED_CONF_DIR) {
+        lines += &environment_line("FLUME_CONF_DIR", &node.conf_dir().display().to_string());
+    }
+    if let Some(directory) = node.hadoop_conf_dir()
+        && directory != Path::new(PACKAGED_HADOOP_CONF_DIR)
+    {
+        lines += &environment_line("HADOOP_CONF_DIR", &directory.display().to_string());
+    }
+    if let Some(files) = node.krb5_config() {
+        lines += &environment_line("KRB5_CONFIG", files);
+    }
+    if lines.is_empty() {
+        lines
+    } else {
+        format!("# Written by `flume-ng provision`.\n[Service]\n{lines}")
+    }
+}
+
 fn drop_in(site: &Site) -> Task<'_> {
-    let user = site.node.user();
-    let group = site.node.group();
-    let conf_dir = site.node.conf_dir();
-    let packaged = (user, group, conf_dir)
-        == (
-            PACKAGED_ACCOUNT,
-            PACKAGED_ACCOUNT,
-            Path::new(PACKAGED_CONF_DIR),
-        );
-    let text = format!(
-        "# Written by `flume-ng provision`.\n[Service]\nUser={user}\nGroup={group}\nEnvironment=FLUME_CONF_DIR={}\n",
-        conf_dir.display()
-    );
     let path = Path::new(DROP_IN);
+    let rights = Rights::root(0o644);
+    let text = drop_in_text(site);
     let content = text.clone();
+    let given = rights.clone();
     Task {
         title: format!("file {DROP_IN}"),
-        check: Box::new(move || match (packaged, path.exists()) {
-            (true, true) => Ok(Found::Otherwise(format!("remove {DROP_IN}"))),
-            (true, false) => Ok(Found::PASS),
-            (false, _) => check_file(path, &Rights::root(0o644), Some(text.as_bytes())),
+        check: Box::new(move || match look(path, &rights)? {
+            None if text.is_empty() => Ok(Found::PASS),
+            Some(_) if text.is_empty() => Ok(Found::Otherwise(format!("remove {DROP_IN}"))),
+            _ => check_file(path, &rights, Some(text.as_bytes())),
         }),
         act: Box::new(move || {
-            if packaged {
-                fs::remove_file(path).map_err(Fault::io("remove", path))?
+            if content.is_empty() {
+                remove(path)?;
             } else {
-                put(path, &Rights::root(0o644), content.as_bytes())?
+                put(path, &given, content.as_bytes())?;
             }
             reload_units()
         }),

@@ -8,7 +8,8 @@ use std::{
 
 /// Files that include each other.
 const INCLUDE_DEPTH_MAX: usize = 8;
-const DEFAULT: &str = "/etc/krb5.conf";
+/// The usual file.
+pub(crate) const DEFAULT: &str = "/etc/krb5.conf";
 
 /// What the files say together; of several values the first counts, as for MIT Kerberos.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -73,6 +74,7 @@ impl Krb5Conf {
     pub fn add(&mut self, text: &str, depth: usize) {
         let mut section = String::new();
         let mut blocks: Vec<String> = vec![];
+        let mut announced = String::new();
         for line in text.lines().map(str::trim) {
             if line.is_empty() || line.starts_with(['#', ';']) {
                 continue;
@@ -95,20 +97,25 @@ impl Krb5Conf {
                 blocks.clear();
             } else if line.starts_with('}') {
                 blocks.pop();
+            } else if line.starts_with('{') {
+                self.open_block(&section, &mut blocks, std::mem::take(&mut announced));
             } else if let Some((key, value)) = line.split_once('=') {
                 // A final value is marked by a star.
-                let key = key.trim().trim_end_matches('*');
-                let value = value.trim();
-                match value {
-                    "{" => {
-                        blocks.push(key.into());
-                        if let ("realms", [realm]) = (section.as_str(), &blocks[..]) {
-                            self.realms.entry(realm.clone()).or_default();
-                        }
-                    }
-                    value => self.relation(&section, &blocks, key, value.trim_matches('"')),
+                let key = key.trim().trim_end_matches('*').to_string();
+                match value.trim() {
+                    "{" => self.open_block(&section, &mut blocks, key),
+                    // The brace may stand on the next line.
+                    "" => announced = key,
+                    value => self.relation(&section, &blocks, &key, value.trim_matches('"')),
                 }
             }
+        }
+    }
+
+    fn open_block(&mut self, section: &str, blocks: &mut Vec<String>, name: String) {
+        blocks.push(name);
+        if let ("realms", [realm]) = (section, &blocks[..]) {
+            self.realms.entry(realm.clone()).or_default();
         }
     }
 
@@ -232,5 +239,7 @@ mod tests {
         conf.add_file(&main, 0);
         assert!(conf.realms.contains_key("P.TEST"));
         conf.add("}}}\n[\n= {\nx = \n", 0);
+        conf.add("[realms]\nQ.TEST =\n{\n kdc = k.q.test\n}\n", 0);
+        assert_eq!(conf.realms["Q.TEST"].kdcs, ["k.q.test"]);
     }
 }

@@ -17,9 +17,11 @@ pub mod krb5_conf;
 mod manager;
 mod node;
 mod payload;
+mod places;
 mod program;
 mod step;
 mod surroundings;
+mod unit;
 
 use std::path::PathBuf;
 
@@ -51,6 +53,10 @@ pub struct Site {
     pub package: Option<PathBuf>,
     /// Install without a package, from the running program.
     pub from_self: bool,
+    /// The package's own script runs this: the package is there already.
+    pub packaged: bool,
+    /// Change the service's key although it works.
+    pub rotate: bool,
     /// Administrate the realm by kadmin.local.
     pub local: bool,
     /// Users that the service may write as.

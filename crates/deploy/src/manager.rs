@@ -9,8 +9,10 @@ use crate::{
     step::{Found, Task},
 };
 
-/// The package's name.
-const PACKAGE: &str = "flume";
+/// The package's name. Distributions have Java Flume under the name `flume`, with higher versions.
+const PACKAGE: &str = "flume-ng";
+/// That other package: it has files at the same paths.
+const JAVA_PACKAGE: &str = "flume";
 /// Downloading and unpacking may take so long.
 const PATIENCE: Duration = Duration::from_secs(600);
 
@@ -113,9 +115,9 @@ fn ask(query: (&'static str, &[&str]), about: &str) -> Result<Option<String>, Fa
 }
 
 impl Manager {
-    /// The version that is installed.
-    fn installed(&self) -> Result<Option<String>, Fault> {
-        let Some(text) = ask(self.installed, PACKAGE)? else {
+    /// The version of a package that is installed.
+    fn installed(&self, package: &str) -> Result<Option<String>, Fault> {
+        let Some(text) = ask(self.installed, package)? else {
             return Ok(None);
         };
         match self.extension {
@@ -161,6 +163,16 @@ impl Manager {
 /// The package is there, and as new as the file that was given.
 pub(crate) fn task(site: &Site) -> Result<Task<'_>, Fault> {
     let manager = of_this_host()?;
+    if let Some(version) = manager.installed(JAVA_PACKAGE)? {
+        let cause = format!(
+            "package {JAVA_PACKAGE} {version} is installed: it is Java Flume, and has files at the same paths"
+        );
+        let remedy = format!(
+            "{} remove {JAVA_PACKAGE}; its configuration in /etc/flume stays",
+            manager.install
+        );
+        return Err(Fault::new(cause, remedy));
+    }
     let Some(file) = &site.package else {
         return Ok(from_repository(manager));
     };
@@ -168,7 +180,7 @@ pub(crate) fn task(site: &Site) -> Result<Task<'_>, Fault> {
     let wanted = manager.version_of(&file)?;
     Ok(Task {
         title: format!("package {PACKAGE} {wanted}"),
-        check: Box::new(move || match manager.installed()? {
+        check: Box::new(move || match manager.installed(PACKAGE)? {
             None => Ok(Found::Otherwise(format!(
                 "install package {PACKAGE} {wanted}"
             ))),
@@ -185,7 +197,7 @@ fn from_repository(manager: &'static Manager) -> Task<'static> {
     Task {
         title: format!("package {PACKAGE}"),
         check: Box::new(move || {
-            if let Some(have) = manager.installed()? {
+            if let Some(have) = manager.installed(PACKAGE)? {
                 return Ok(Found::AsWanted(Some(format!("package {PACKAGE} {have}"))));
             }
             match ask(manager.offered, PACKAGE)? {
@@ -206,7 +218,7 @@ fn from_repository(manager: &'static Manager) -> Task<'static> {
 
 /// The package's version; `None` without a manager or a package.
 pub(crate) fn installed_version() -> Option<String> {
-    of_this_host().ok()?.installed().ok()?
+    of_this_host().ok()?.installed(PACKAGE).ok()?
 }
 
 /// A file that belongs to a package is the package's to replace.

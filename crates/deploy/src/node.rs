@@ -10,12 +10,12 @@ use std::{
 use flume_core::{Diagnostic, Severity, Span, config::Secret, props::nearest};
 
 use crate::{
+    fault::Fault,
     json::{Entry, Spanned, Value, parse},
     krb5_conf::Krb5Conf,
 };
 
-/// Where the administrator's password may come from besides the file.
-pub(crate) const PASSWORD_VARIABLE: &str = "FLUME_KADMIN_PASSWORD";
+const FULL_NAME: &str = "a host name with its domain, like `node1.example.com`";
 /// Longest name of a unix account.
 const ACCOUNT_CHARS_MAX: usize = 32;
 
@@ -51,6 +51,7 @@ const KEYS: &[Key] = &[
     key("hdp.flume_conf_dir", absolute, |_| Some("/etc/flume/conf".into())),
     key("hdp.hadoop_conf_dir", absolute, |around| around.hadoop_conf_dir.clone()),
     key("krb5_client.realm", not_empty, |around| around.krb5.default_realm.clone()),
+    key("krb5_client.krb5_config", not_empty, |around| around.krb5_config.clone()),
     key("krb5_client.kadmin_principal", not_empty, |_| None),
     Key { secret: true, ..key("krb5_client.kadmin_password", not_empty, |_| None) },
     key("krb5_client.kadmin_password_file", not_empty, |_| None),
@@ -65,8 +66,10 @@ pub struct Surroundings {
     pub host: Option<String>,
     /// `HADOOP_CONF_DIR`, or the usual directory if it is there.
     pub hadoop_conf_dir: Option<String>,
-    /// The password given by [`PASSWORD_VARIABLE`].
+    /// The administrator's password, as given on standard input.
     pub password: Option<Secret>,
+    /// `KRB5_CONFIG`, unless it names the usual file.
+    pub krb5_config: Option<String>,
     /// The realms.
     pub krb5: Krb5Conf,
 }
@@ -162,6 +165,22 @@ impl Node {
             .any(|found| found.severity == Severity::Error)
     }
 
+    /// The first mistake that keeps provisioning from starting.
+    pub(crate) fn first_error(&self) -> Option<Fault> {
+        let mut errors = self.diagnostics.iter();
+        let mistake = errors.find(|found| found.severity == Severity::Error)?;
+        let cause = if mistake.place.line == 0 {
+            format!("{}: {}", mistake.key, mistake.text)
+        } else {
+            format!("{}: {}: {}", mistake.place, mistake.key, mistake.text)
+        };
+        let hint = mistake.hint.clone();
+        Some(Fault::new(
+            cause,
+            hint.unwrap_or_else(|| "correct it there".into()),
+        ))
+    }
+
     /// What is in effect, in the order of the manual, without the password; Kerberos only when it is wanted.
     pub fn effective(&self) -> impl Iterator<Item = &Effective> {
         let hidden = |setting: &&Effective| {
@@ -193,6 +212,12 @@ impl Node {
     /// The directory of `core-site.xml`.
     pub fn hadoop_conf_dir(&self) -> Option<&Path> {
         self.text("hdp.hadoop_conf_dir").map(Path::new)
+    }
+
+    /// `KRB5_CONFIG` of the service, when it is not `/etc/krb5.conf`.
+    pub fn krb5_config(&self) -> Option<&str> {
+        self.text("krb5_client.krb5_config")
+            .filter(|_| self.kerberos_wanted)
     }
 
     /// Where the service's keytab is.
@@ -339,6 +364,12 @@ impl Node {
             );
             self.settings.remove(earlier);
         }
+        // As Hadoop: `_HOST` in principals is in lower case, and Kerberos tells cases apart.
+        let text = if key.name == "host" {
+            text.to_ascii_lowercase()
+        } else {
+            text
+        };
         let origin = Origin::File(place);
         self.settings.push(Effective {
             name: key.name,
@@ -371,25 +402,36 @@ impl Node {
         }
         let order = |name: &str| KEYS.iter().position(|key| key.name == name);
         self.settings.sort_by_key(|setting| order(setting.name));
-        if self.text("host").is_none() && !self.has_errors() {
-            let hint = Some("set `host`".into());
-            self.hint(
-                Severity::Error,
-                home.clone(),
-                "host",
-                "the host does not know its full name",
-                hint,
-            );
-        }
+        self.check_domain(home);
         self.check_realm(around, home);
         self.take_password(around);
     }
 
     fn place_of(&self, name: &str, home: &Span) -> Span {
-        let setting = self.settings.iter().find(|setting| setting.name == name);
-        match setting.map(|setting| &setting.origin) {
-            Some(Origin::File(place)) => place.clone(),
-            _ => home.clone(),
+        self.place_of_file(name).unwrap_or_else(|| home.clone())
+    }
+
+    /// A principal needs the host's full name; nothing else does.
+    fn check_domain(&mut self, home: &Span) {
+        let known = self.diagnostics.iter().any(|found| found.key == "host");
+        if !self.kerberos_wanted || known || self.host().contains('.') {
+            return;
+        }
+        let place = self.place_of("host", home);
+        let text = match (&self.place_of_file("host"), self.text("host")) {
+            (_, None) => "the host does not know its full name".into(),
+            (Some(_), Some(name)) => format!("expected {FULL_NAME}, found `{name}`"),
+            (None, Some(name)) => format!("expected {FULL_NAME}, the host says `{name}`"),
+        };
+        let hint = Some("set `host`".into());
+        self.hint(Severity::Error, place, "host", text, hint);
+    }
+
+    fn place_of_file(&self, name: &str) -> Option<Span> {
+        let setting = self.settings.iter().find(|setting| setting.name == name)?;
+        match &setting.origin {
+            Origin::File(place) => Some(place.clone()),
+            Origin::Default => None,
         }
     }
 
@@ -410,6 +452,16 @@ impl Node {
             ),
             Some(realm) if conf.realms.contains_key(realm) || conf.dns_lookup_kdc == Some(true) => {
                 return;
+            }
+            // As for MIT Kerberos: DNS is asked unless somebody forbade it.
+            Some(realm) if conf.dns_lookup_kdc.is_none() => {
+                let near = nearest(realm, conf.realms.keys().map(String::as_str));
+                let hint = near.map(|near| format!("did you mean `{near}`?"));
+                let text = format!(
+                    "the realm `{realm}` is not in {}: DNS is asked for its KDCs",
+                    conf.origin()
+                );
+                return self.hint(Severity::Warning, place, KEY, text, hint);
             }
             Some(realm) => {
                 let known: Vec<_> = conf.realms.keys().map(String::as_str).collect();
@@ -541,10 +593,10 @@ fn host_name(text: &str) -> Result<(), &'static str> {
             && !label.ends_with('-')
     };
     let address = text.parse::<std::net::IpAddr>().is_ok();
-    if text.contains('.') && !address && text.split('.').all(label) {
+    if !address && text.split('.').all(label) {
         Ok(())
     } else {
-        Err("a host name with its domain, like `node1.example.com`")
+        Err(FULL_NAME)
     }
 }
 
@@ -609,8 +661,9 @@ mod tests {
     #[test]
     fn nonsense_is_refused_at_its_place() {
         check(
-            "{\"host\": \"n1\"}",
-            "node.json:1:10: error: host: expected a host name with its domain, like `node1.example.com`, found `n1`",
+            r#"{"host": "n1", "krb5_client": {}}"#,
+            "host = n1 node.json:1\nnode.json:1:10: error: host: expected a host name with its domain, like \
+             `node1.example.com`, found `n1` (set `host`)",
         );
         check(
             r#"{"hdp": {"flume_conf_dir": "conf"}}"#,
@@ -621,12 +674,13 @@ mod tests {
             "node.json:1:24: error: hdp.flume_user: expected text, found a number\n\
              node.json:1:27: warning: hdp.flume_grp: unknown key, it has no effect (did you mean `hdp.flume_group`?)",
         );
-        let realm =
-            "the realm `A.TSET` is not in /etc/krb5.conf (not there) (did you mean `A.TEST`?)";
+        check(r#"{"host": "N1.A.test"}"#, "host = n1.a.test node.json:1");
+        let realm = "the realm `A.TSET` is not in /etc/krb5.conf (not there): DNS is asked for its KDCs (did you mean \
+                     `A.TEST`?)";
         check(
             r#"{"krb5_client": {"realm": "A.TSET"}}"#,
             &format!(
-                "krb5_client.realm = A.TSET node.json:1\nnode.json:1:27: error: krb5_client.realm: {realm}"
+                "krb5_client.realm = A.TSET node.json:1\nnode.json:1:27: warning: krb5_client.realm: {realm}"
             ),
         );
         check(

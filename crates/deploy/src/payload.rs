@@ -1,6 +1,6 @@
 //! What the packages put on a host, in one place, so that `provision install --from-self` puts there the same.
 
-/// Where the program is.
+/// Where the program is; the unit names it, too.
 pub(crate) const PROGRAM: &str = "/usr/bin/flume-ng";
 
 /// A file of the package.

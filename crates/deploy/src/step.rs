@@ -1,7 +1,8 @@
 //! Steps as data: what shall be so, whether it is, and what makes it so.
 
-use std::{fs::File, path::Path};
+use std::path::Path;
 
+use flume_host::{interrupt::interrupted, lock::FileLock};
 use serde::Serialize;
 
 use crate::{Site, fault::Fault};
@@ -107,24 +108,30 @@ const LOCK: &str = "/run/flume-provision.lock";
 ///
 /// # Errors
 /// The lock cannot be had.
-pub fn alone() -> Result<Option<File>, Fault> {
+pub fn alone() -> Result<Option<FileLock>, Fault> {
     if !rustix::process::geteuid().is_root() {
         return Ok(None);
     }
     let path = Path::new(LOCK);
-    let file = File::create(path).map_err(Fault::io("write", path))?;
-    file.lock().map_err(Fault::io("lock", path))?;
-    Ok(Some(file))
+    let lock = FileLock::acquire(path).map_err(Fault::io("lock", path))?;
+    Ok(Some(lock))
 }
 
 /// Takes a step, or says what it would do.
 pub fn take(step: &Step, site: &Site) -> Taken {
     let mut taken = Taken::new(step);
+    // A value that could not be read has its default now, which must not be acted upon.
+    if let Some(fault) = site.node.first_error() {
+        return taken.fail(fault);
+    }
     let tasks = match (step.tasks)(site) {
         Ok(tasks) => tasks,
         Err(fault) => return taken.fail(fault),
     };
     for task in tasks {
+        if interrupted() {
+            return taken.fail(Fault::interrupted());
+        }
         if let Err(fault) = one(&task, site.dry_run, &mut taken) {
             return taken.fail(fault);
         }

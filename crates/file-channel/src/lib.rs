@@ -30,12 +30,17 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
-use flume_core::{Channel, Registration};
+use flume_core::{Channel, Registration, Registry};
 use flume_host::clock::now_ms;
 
-/// Every channel in this crate.
+/// Every component in this crate.
+pub static REGISTRY: Registry = Registry {
+    channels: CHANNELS,
+    ..Registry::EMPTY
+};
+
 #[rustfmt::skip]
-pub const CHANNELS: &[Registration<dyn Channel>] = &[
+const CHANNELS: &[Registration<dyn Channel>] = &[
     Registration::channel::<file::FileChannel>("file", "org.apache.flume.channel.file.FileChannel"),
     Registration::channel::<spillable::SpillableChannel>("spillablememory", "org.apache.flume.channel.SpillableMemoryChannel"),
 ];

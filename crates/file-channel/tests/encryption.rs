@@ -148,7 +148,7 @@ encryption.cipherProvider = AESCTRNOPADDING
 ";
 
 fn built(text: &str) -> Result<bool, BuildError> {
-    let (config, problems) = read::<EncryptionConfig>(&Registry::default(), "a1.channels.c1", text);
+    let (config, problems) = read::<EncryptionConfig>(&Registry::EMPTY, "a1.channels.c1", text);
     assert_eq!(problems, [""; 0]);
     config
         .expect("a configuration")
@@ -158,7 +158,7 @@ fn built(text: &str) -> Result<bool, BuildError> {
 
 fn keys(dir: &Path, text: &str) -> Result<Keys, String> {
     let text = text.replace("@DIR@", dir.to_str().expect("UTF-8"));
-    let (config, _) = read::<EncryptionConfig>(&Registry::default(), "a1.channels.c1", &text);
+    let (config, _) = read::<EncryptionConfig>(&Registry::EMPTY, "a1.channels.c1", &text);
     let encryption = config
         .expect("a configuration")
         .build()

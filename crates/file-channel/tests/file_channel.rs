@@ -3,21 +3,10 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use flume_core::{Channel, ChannelError, ChannelStats, Context, Event, Registry, Take, Want};
-use flume_file_channel::CHANNELS;
+use flume_core::{Channel, ChannelError, ChannelStats, Context, Event, Take, Want};
+use flume_file_channel::REGISTRY;
 use flume_testkit::parts::{build, events, held};
 use tempfile::TempDir;
-
-static REGISTRY: Registry = Registry {
-    channels: &[CHANNELS],
-    sources: &[],
-    sinks: &[],
-    interceptors: &[],
-    selectors: &[],
-    serializers: &[],
-    processors: &[],
-    known: &[],
-};
 
 /// A channel that takes its directory with it.
 struct Kept {

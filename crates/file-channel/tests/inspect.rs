@@ -7,14 +7,9 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use flume_core::{Channel, Context, Registry, Want};
+use flume_core::{Channel, Context, Want};
 use flume_file_channel::inspect::{InspectError, Outside};
 use flume_testkit::parts::{build, events};
-
-const REGISTRY: Registry = Registry {
-    channels: &[flume_file_channel::CHANNELS],
-    ..flume_components::REGISTRY
-};
 
 async fn open(dir: &Path) -> Box<dyn Channel> {
     let root = dir.display();
@@ -22,7 +17,7 @@ async fn open(dir: &Path) -> Box<dyn Channel> {
         "checkpointDir = {root}/checkpoint\ndataDirs = {root}/one,{root}/two\nmaxFileSize = 262144"
     );
     let channel = build::<dyn Channel>(
-        &REGISTRY,
+        &flume_file_channel::REGISTRY,
         "file",
         &text,
         &Context::new("a1.channels.c1", &[]),

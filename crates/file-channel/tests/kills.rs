@@ -11,8 +11,8 @@ use std::{
     time::Duration,
 };
 
-use flume_core::{Channel, Context, Event, Registry, Want};
-use flume_file_channel::CHANNELS;
+use flume_core::{Channel, Context, Event, Want};
+use flume_file_channel::REGISTRY;
 use flume_testkit::parts::build;
 
 /// Tells the child where to work; it does nothing without.
@@ -48,16 +48,6 @@ fn child() {
 }
 
 async fn work(directory: &Path) {
-    static REGISTRY: Registry = Registry {
-        channels: &[CHANNELS],
-        sources: &[],
-        sinks: &[],
-        interceptors: &[],
-        selectors: &[],
-        serializers: &[],
-        processors: &[],
-        known: &[],
-    };
     let root = directory.display();
     let take_sync = variable(TAKE_SYNC).unwrap();
     let text = format!(

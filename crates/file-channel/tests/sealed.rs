@@ -2,17 +2,13 @@
 
 use std::{fs, path::Path, sync::Arc, time::Duration};
 
-use flume_core::{Channel, ChannelError, Context, Registry, Want};
+use flume_core::{Channel, ChannelError, Context, Want};
 use flume_file_channel::{
     encryption::{EncryptionConfig, Keys},
     inspect::Outside,
 };
 use flume_testkit::parts::{build, events, held, read};
 
-const REGISTRY: Registry = Registry {
-    channels: &[flume_file_channel::CHANNELS],
-    ..flume_components::REGISTRY
-};
 const STORE: &[u8] = include_bytes!("data/keys.jceks");
 const ENCRYPTION: &str = "
 encryption.keyProvider = JCEKSFILE
@@ -30,7 +26,7 @@ fn channel(dir: &Path, encryption: &str) -> Box<dyn Channel> {
     );
     let text = text.replace("@DIR@", &dir.display().to_string());
     build::<dyn Channel>(
-        &REGISTRY,
+        &flume_file_channel::REGISTRY,
         "file",
         &text,
         &Context::new("a1.channels.c1", &[]),
@@ -68,7 +64,8 @@ async fn put(dir: &Path, encryption: &str, words: &str) {
 
 fn all_keys(dir: &Path) -> Keys {
     let text = ENCRYPTION.replace("@DIR@", &dir.display().to_string());
-    let (config, _) = read::<EncryptionConfig>(&REGISTRY, "a1.channels.c1", &text);
+    let (config, _) =
+        read::<EncryptionConfig>(&flume_file_channel::REGISTRY, "a1.channels.c1", &text);
     let encryption = config
         .expect("a configuration")
         .build()

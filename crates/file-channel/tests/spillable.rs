@@ -2,13 +2,8 @@
 
 use std::{path::Path, sync::Arc, time::Duration};
 
-use flume_core::{BuildError, Channel, Context, Registry, Want};
+use flume_core::{BuildError, Channel, Context, Want};
 use flume_testkit::parts::{build, events, held, try_build, words};
-
-const REGISTRY: Registry = Registry {
-    channels: &[flume_file_channel::CHANNELS],
-    ..flume_components::REGISTRY
-};
 
 async fn open(dir: &Path, properties: &str) -> Arc<dyn Channel> {
     let channel = not_open(dir, properties);
@@ -20,7 +15,7 @@ fn not_open(dir: &Path, properties: &str) -> Arc<dyn Channel> {
     let dir = dir.display();
     let text = format!("checkpointDir = {dir}/checkpoint\ndataDirs = {dir}/data\n{properties}");
     build::<dyn Channel>(
-        &REGISTRY,
+        &flume_file_channel::REGISTRY,
         "spillablememory",
         &text,
         &Context::new("a1.channels.c1", &[]),
@@ -144,7 +139,7 @@ async fn thousands_of_puts_leave_in_order_wherever_they_went() {
 fn capacities_that_hold_nothing_are_refused() {
     let build = |text: &str| -> Result<Box<dyn Channel>, BuildError> {
         try_build(
-            &REGISTRY,
+            &flume_file_channel::REGISTRY,
             "spillablememory",
             text,
             &Context::new("a1.channels.c1", &[]),

@@ -15,3 +15,19 @@ pub mod rpc;
 
 pub use admission::{Admission, Cluster, Destination};
 pub use flume_kerberos::{Identity, IdentityMisfit, KerberosSession, SessionTexts};
+
+use flume_core::{Registry, registry::UnwantedVariable};
+
+/// No components, but what a client of Hadoop asks of the process.
+pub static REGISTRY: Registry = Registry {
+    includes: &[&flume_kerberos::REGISTRY],
+    unwanted_variables: UNWANTED_VARIABLES,
+    ..Registry::EMPTY
+};
+
+/// The client of HDFS reads a file of delegation tokens by this variable with each connection. No sink has a use for
+/// them, and a fault in the file ends a thread of the client, or the process.
+const UNWANTED_VARIABLES: &[UnwantedVariable] = &[UnwantedVariable {
+    name: "HADOOP_TOKEN_FILE_LOCATION",
+    reason: "sinks log in by keytabs and tickets",
+}];

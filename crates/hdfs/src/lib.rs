@@ -6,10 +6,16 @@ pub mod formats;
 mod path;
 mod sink;
 
-use flume_core::{Registration, Sink};
+use flume_core::{Registration, Registry, Sink};
 
-/// Every sink in this crate.
+/// Every component in this crate.
+pub static REGISTRY: Registry = Registry {
+    sinks: SINKS,
+    includes: &[&flume_hadoop::REGISTRY],
+    ..Registry::EMPTY
+};
+
 #[rustfmt::skip]
-pub const SINKS: &[Registration<dyn Sink>] = &[
+const SINKS: &[Registration<dyn Sink>] = &[
     Registration::sink::<sink::HdfsSink>("hdfs", "org.apache.flume.sink.hdfs.HDFSEventSink"),
 ];

@@ -4,6 +4,7 @@
 use std::{
     env,
     ffi::{OsStr, OsString},
+    fs::File,
     io::{self, Read, Write},
     os::unix::process::CommandExt,
     path::{Path, PathBuf},
@@ -12,7 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 use crate::{
     environment::{Environment, USUAL_PATH},
@@ -186,6 +187,75 @@ impl Program {
     }
 }
 
+impl Program {
+    /// Starts it beside this process, in `directory`, with no input; what it writes goes into `output`.
+    ///
+    /// # Errors
+    /// It could not be started.
+    pub fn start(self, directory: &Path, output: &File) -> Result<Background, ChildError> {
+        let failed = |cause| ChildError::Io {
+            doing: "start",
+            path: self.path.clone(),
+            cause,
+        };
+        let child = Command::new(&self.path)
+            .args(&self.arguments)
+            .env_clear()
+            .envs(self.environment.iter())
+            .process_group(0)
+            .current_dir(directory)
+            .stdin(Stdio::null())
+            .stdout(output.try_clone().map_err(failed)?)
+            .stderr(output.try_clone().map_err(failed)?)
+            .spawn()
+            .map_err(failed)?;
+        Ok(Background { child })
+    }
+}
+
+/// A program that runs beside this one. Dropping it kills it with everything it started.
+#[derive(Debug)]
+pub struct Background {
+    child: Child,
+}
+
+impl Background {
+    /// Asks it to end.
+    pub fn terminate(&self) {
+        // An error means that it has ended.
+        let _ = kill_process(Pid::from_child(&self.child), Signal::TERM);
+    }
+
+    /// How it ended, if it has.
+    ///
+    /// # Errors
+    /// The system cannot tell.
+    pub fn ended(&mut self) -> io::Result<Option<ExitStatus>> {
+        self.child.try_wait()
+    }
+
+    /// Waits for its end; `None` when it still runs after `limit`.
+    ///
+    /// # Errors
+    /// The system cannot wait for it.
+    pub fn wait(&mut self, limit: Duration) -> io::Result<Option<ExitStatus>> {
+        let deadline = Instant::now() + limit;
+        loop {
+            let ended = self.child.try_wait()?;
+            if ended.is_some() || Instant::now() > deadline {
+                return Ok(ended);
+            }
+            thread::sleep(POLL_INTERVAL);
+        }
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        let _ = kill_group(&mut self.child);
+    }
+}
+
 enum WaitEnd {
     Ended(ExitStatus),
     Late,
@@ -218,25 +288,10 @@ fn wait_until(
 ///
 /// # Errors
 /// The child cannot be waited for.
-pub fn kill_group(child: &mut Child) -> io::Result<()> {
+fn kill_group(child: &mut Child) -> io::Result<()> {
     // An error means that all of it has ended.
     let _ = kill_process_group(Pid::from_child(child), Signal::KILL);
     child.wait().map(drop)
-}
-
-/// Waits for the end of a child; `None` at the deadline, and the child still runs.
-///
-/// # Errors
-/// The child cannot be waited for.
-pub fn wait(child: &mut Child, limit: Duration) -> io::Result<Option<ExitStatus>> {
-    let deadline = Instant::now() + limit;
-    loop {
-        let ended = child.try_wait()?;
-        if ended.is_some() || Instant::now() > deadline {
-            return Ok(ended);
-        }
-        thread::sleep(POLL_INTERVAL);
-    }
 }
 
 enum ChildOutput {
@@ -342,6 +397,25 @@ mod tests {
             assert!(Instant::now() < deadline, "the grandchild still runs");
             thread::sleep(POLL_INTERVAL);
         }
+    }
+
+    #[test]
+    fn a_program_beside_this_one_is_ended_and_killed() {
+        let directory = tempfile::tempdir().unwrap();
+        let output = tempfile::tempfile().unwrap();
+        let start = || {
+            shell("exec sleep 600")
+                .start(directory.path(), &output)
+                .unwrap()
+        };
+        let mut polite = start();
+        assert!(polite.ended().unwrap().is_none());
+        polite.terminate();
+        assert!(polite.wait(Duration::from_secs(60)).unwrap().is_some());
+        let dropped = start();
+        let pid = dropped.child.id();
+        drop(dropped);
+        assert!(!Path::new(&format!("/proc/{pid}")).exists());
     }
 
     #[test]

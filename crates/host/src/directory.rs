@@ -17,29 +17,35 @@
 //!   renamed when they are whole.
 //! - A directory is given away last, when nothing more is to be done in it.
 
+mod walk;
+
 use std::{
     ffi::{OsStr, OsString},
     fs::File,
     io::{self, Read, Write},
-    os::fd::{AsFd, OwnedFd},
-    path::{Component, Path, PathBuf},
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::ffi::OsStrExt,
+    },
+    path::{Path, PathBuf},
 };
 
 use rustix::{
     fs::{
-        AtFlags, CWD, FileType, Gid, Mode, OFlags, Stat, Uid, fchmod, fchown, fstat, mkdirat,
-        openat, readlinkat, renameat, statat, unlinkat,
+        AtFlags, Dir, FileType, Gid, Mode, OFlags, Stat, Uid, fchmod, fchown, fstat, mkdirat,
+        openat, renameat, statat, unlinkat,
     },
     io::Errno,
-    process::geteuid,
+    process::{getegid, geteuid},
 };
 
-/// Links followed on one path; the kernel's own limit.
-const MAX_LINKS: usize = 40;
 const WRITABLE_BY_OTHERS: u32 = 0o022;
+const WRITABLE_BY_ALL: u32 = 0o002;
 const STICKY: u32 = 0o1000;
-const PARENT_MODE: u32 = 0o755;
 const NAME_ATTEMPTS: usize = 100;
+
+use walk::Walk;
+pub use walk::absolute;
 
 /// Owner, group and mode of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -197,6 +203,24 @@ impl SafeDirectory {
         self.directory(name)
     }
 
+    /// The names of everything in it, in order.
+    ///
+    /// # Errors
+    /// It cannot be listed.
+    pub fn names(&self) -> Result<Vec<OsString>> {
+        let failed = |error: Errno| self.failed("list", OsStr::new(""), error);
+        let mut names = vec![];
+        for entry in Dir::read_from(&self.fd).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            let name = OsStr::from_bytes(entry.file_name().to_bytes());
+            if name != "." && name != ".." {
+                names.push(name.to_os_string());
+            }
+        }
+        names.sort();
+        Ok(names)
+    }
+
     /// Owner, group and mode of a file in this directory; `None` if nothing of that name is there.
     ///
     /// # Errors
@@ -287,7 +311,8 @@ impl SafeDirectory {
         placed
     }
 
-    /// Gives a file of this directory's owner and mode, and the name `to` in another directory.
+    /// Moves a file of this user's into another directory, in the place of the one of that name there, with another
+    /// owner and mode.
     ///
     /// # Errors
     /// As [`SafeDirectory::replace`].
@@ -361,6 +386,16 @@ impl SafeDirectory {
         }
     }
 
+    /// Removes an empty directory in this one.
+    ///
+    /// # Errors
+    /// It is not empty, or others may write to this directory.
+    pub fn remove_directory(&self, name: &OsStr) -> Result<()> {
+        self.must_be_ours()?;
+        unlinkat(&self.fd, name, AtFlags::REMOVEDIR)
+            .map_err(|error| self.failed("remove", name, error))
+    }
+
     fn sync(&self) -> Result<()> {
         rustix::fs::fsync(&self.fd).map_err(|error| self.failed("sync", OsStr::new(""), error))
     }
@@ -429,8 +464,16 @@ fn is_trusted_user(user: u32) -> bool {
     user == 0 || user == geteuid().as_raw()
 }
 
+/// Root trusts directories that root alone may write to. Another user may also share one with its own group: volumes of
+/// containers are given to a group.
 fn is_trusted(facts: &Ownership) -> bool {
-    let private = facts.mode & WRITABLE_BY_OTHERS == 0 || facts.mode & STICKY != 0;
+    let own_group = !geteuid().is_root() && facts.group == getegid().as_raw();
+    let others = if own_group {
+        WRITABLE_BY_ALL
+    } else {
+        WRITABLE_BY_OTHERS
+    };
+    let private = facts.mode & others == 0 || facts.mode & STICKY != 0;
     is_trusted_user(facts.user) && private
 }
 
@@ -453,142 +496,6 @@ fn kind(found: FileType) -> &'static str {
         FileType::RegularFile => "a regular file",
         FileType::Unknown => "of no known kind",
     }
-}
-
-/// On the way to a directory.
-struct Walk {
-    here: SafeDirectory,
-    /// What is still to be walked, the next one last.
-    rest: Vec<OsString>,
-    links: usize,
-    make: bool,
-}
-
-impl Walk {
-    fn to(path: &Path, make: bool) -> Result<SafeDirectory> {
-        if !path.is_absolute() {
-            return Err(refused(path, "not an absolute path".into()));
-        }
-        let mut walk = Walk {
-            here: root()?,
-            rest: vec![],
-            links: 0,
-            make,
-        };
-        walk.push(path)?;
-        while let Some(name) = walk.rest.pop() {
-            walk.step(&name)?;
-        }
-        Ok(SafeDirectory {
-            path: path.into(),
-            ..walk.here
-        })
-    }
-
-    /// Puts the components of a path before the rest.
-    fn push(&mut self, path: &Path) -> Result<()> {
-        for part in path.components().rev() {
-            match part {
-                Component::Normal(name) => self.rest.push(name.into()),
-                Component::ParentDir => {
-                    return Err(refused(path, "a path with `..` in it".into()));
-                }
-                _ => {}
-            }
-        }
-        Ok(())
-    }
-
-    fn step(&mut self, name: &OsStr) -> Result<()> {
-        self.here.must_be_ours()?;
-        let path = self.here.path.join(name);
-        let found = match statat(&self.here.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
-            Err(Errno::NOENT) if self.make => {
-                self.make_parent(name)?;
-                return Ok(());
-            }
-            found => found.map_err(|error| self.here.failed("open", name, error))?,
-        };
-        if FileType::from_raw_mode(found.st_mode) == FileType::Symlink {
-            return self.follow(name, &found);
-        }
-        let shared =
-            self.here.facts.mode & STICKY != 0 && self.here.facts.mode & WRITABLE_BY_OTHERS != 0;
-        let next = self.here.directory(name)?;
-        // In a directory like /tmp anybody may have taken the name.
-        if shared && !is_trusted_user(next.facts.user) {
-            return Err(refused(&path, distrust(&next.facts)));
-        }
-        self.here = next;
-        Ok(())
-    }
-
-    fn make_parent(&mut self, name: &OsStr) -> Result<()> {
-        let made = self.here.make_directory(name)?;
-        fchmod(&made.fd, Mode::from_raw_mode(PARENT_MODE))
-            .map_err(|error| self.here.failed("change the mode of", name, error))?;
-        let mode = PARENT_MODE;
-        self.here = SafeDirectory {
-            facts: Ownership { mode, ..made.facts },
-            ..made
-        };
-        Ok(())
-    }
-
-    /// An administrator's link leads on; anybody else's is refused.
-    fn follow(&mut self, name: &OsStr, found: &Stat) -> Result<()> {
-        let path = self.here.path.join(name);
-        if !is_trusted_user(found.st_uid) {
-            return Err(refused(
-                &path,
-                format!("a symbolic link of user {}", found.st_uid),
-            ));
-        }
-        self.links += 1;
-        if self.links > MAX_LINKS {
-            return Err(refused(
-                &path,
-                "a symbolic link that leads to itself".into(),
-            ));
-        }
-        let target = readlinkat(&self.here.fd, name, vec![])
-            .map_err(|error| self.here.failed("read", name, error))?;
-        let target = PathBuf::from(OsString::from(target.to_string_lossy().into_owned()));
-        // `../x` is resolved by its text: directories that are no links have one parent.
-        let target = if target.is_absolute() {
-            target
-        } else {
-            self.here.path.join(target)
-        };
-        self.here = root()?;
-        self.push(&without_dots(&target))
-    }
-}
-
-fn root() -> Result<SafeDirectory> {
-    let path = PathBuf::from("/");
-    let failed = |cause: Errno| DirectoryError::Io {
-        doing: "open",
-        path: "/".into(),
-        cause: cause.into(),
-    };
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let fd = openat(CWD, "/", flags, Mode::empty()).map_err(failed)?;
-    let facts = Ownership::of(&fstat(&fd).map_err(failed)?);
-    Ok(SafeDirectory { fd, path, facts })
-}
-
-/// Resolves `.` and `..` by the text of an absolute path.
-fn without_dots(path: &Path) -> PathBuf {
-    let mut plain = PathBuf::from("/");
-    for part in path.components() {
-        match part {
-            Component::Normal(name) => plain.push(name),
-            Component::ParentDir => drop(plain.pop()),
-            _ => {}
-        }
-    }
-    plain
 }
 
 #[cfg(test)]

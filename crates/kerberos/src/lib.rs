@@ -25,3 +25,9 @@ pub use login::{Ticket, shown};
 pub use principal::{canonical_host_name, resolve_for, resolve_host};
 pub use session::{KerberosSession, LOGIN_TIMEOUT, SessionTexts};
 pub use user::user_name;
+
+/// No components, but what the Kerberos library asks of the process.
+pub static REGISTRY: flume_core::Registry = flume_core::Registry {
+    exit: Some(gss::exit),
+    ..flume_core::Registry::EMPTY
+};

@@ -3,16 +3,12 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use flume_conf::Plan;
-use flume_core::{AgentInfo, BuildError, Context, Phase};
+use flume_core::{AgentInfo, BuildError, Context, Phase, component::short_name};
+use flume_monitor::{Board, ComponentEntry, EntryDetails};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::{
-    board::{Board, Entry, Live},
-    changes::Changes,
-    channels::RunningChannel,
-    check::short_name,
-    sinks::RunningGroup,
-    sources::RunningSource,
+    changes::Changes, channels::RunningChannel, sinks::RunningGroup, sources::RunningSource,
 };
 
 /// How long a component may take to finish the step it is in.
@@ -250,7 +246,7 @@ impl Agent {
     }
 
     fn publish(&self, plan: &Plan) {
-        let mut entries: Vec<Arc<Entry>> = self
+        let mut entries: Vec<Arc<ComponentEntry>> = self
             .channels
             .values()
             .map(|channel| channel.entry.clone())
@@ -260,7 +256,11 @@ impl Agent {
         for refused in &plan.refused {
             let cx = Context::of_agent(&refused.name, vec![], self.info.clone());
             cx.state.refused(&refused.reason);
-            entries.push(Entry::new(&cx, &refused.type_name, Live::Other));
+            entries.push(ComponentEntry::new(
+                &cx,
+                &refused.type_name,
+                EntryDetails::Other,
+            ));
         }
         let retiring = self.retiring.iter().flat_map(|(group, channels)| {
             group

@@ -3,12 +3,11 @@
 use std::fmt;
 
 use flume_conf::Plan;
-use flume_core::{Context, Severity};
+use flume_core::{Context, Severity, component::short_name};
 
 use crate::{
     agent::{Agent, ReloadError},
     channels::{self, RunningChannel},
-    check::short_name,
     sinks,
     sources::frame_values,
 };

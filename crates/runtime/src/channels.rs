@@ -4,9 +4,8 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use flume_conf::ChannelPlan;
 use flume_core::{AgentInfo, BuildError, ChannelHandle, Context, ReplaceError};
+use flume_monitor::{ComponentEntry, EntryDetails};
 use tokio::{sync::watch, task::JoinHandle, time::sleep};
-
-use crate::board::{Entry, Live};
 
 /// The pause before a channel that failed to open is opened again, as Flume's supervisor has it.
 const REOPEN_PAUSE: Duration = Duration::from_secs(3);
@@ -16,7 +15,7 @@ pub(crate) struct RunningChannel {
     /// Its settings, to compare with.
     pub(crate) values: BTreeMap<String, String>,
     pub(crate) handle: ChannelHandle,
-    pub(crate) entry: Arc<Entry>,
+    pub(crate) entry: Arc<ComponentEntry>,
     opened: watch::Sender<bool>,
     opener: JoinHandle<()>,
 }
@@ -41,7 +40,7 @@ impl RunningChannel {
             .settings
             .get("type")
             .map_or("", |setting| &setting.text);
-        let entry = Entry::new(&cx, type_name, Live::Channel(handle.clone()));
+        let entry = ComponentEntry::new(&cx, type_name, EntryDetails::Channel(handle.clone()));
         let opened = watch::Sender::new(false);
         let opener = tokio::spawn(open(handle.clone(), opened.clone()));
         Ok(RunningChannel {

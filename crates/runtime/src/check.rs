@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 use flume_conf::{GroupPlan, Plan, Refused, SourcePlan};
 use flume_core::{
     AgentInfo, BuildError, ChannelStats, Context, Diagnostic, Interceptor, Severity, Source,
-    props::Section,
+    component::short_name, props::Section,
 };
 
 /// Moves what cannot be built from the plan's components to `refused`, with a diagnostic each. No I/O.
@@ -32,11 +32,6 @@ pub fn check(mut plan: Plan, agent: &Arc<AgentInfo>) -> Plan {
     plan.diagnostics.sort_by(|a, b| a.place.cmp(&b.place));
     plan.refused.append(&mut check.refused);
     plan
-}
-
-/// `a1.sinks.k1` → `k1`.
-pub(crate) fn short_name(full: &str) -> &str {
-    full.splitn(3, '.').last().unwrap_or(full)
 }
 
 struct Check {

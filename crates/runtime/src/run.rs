@@ -4,6 +4,11 @@ use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use flume_conf::Plan;
 use flume_core::{AgentInfo, Severity};
+use flume_monitor::{
+    ControlAnswer,
+    control::{self, ReloadRequest},
+    serve as serve_monitoring,
+};
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::mpsc,
@@ -14,8 +19,7 @@ use crate::{
     agent::{Agent, ReloadError, Remained},
     changes::Changes,
     check::check,
-    control::{self, Answer, ReloadRequest},
-    http, notify,
+    notify,
 };
 
 /// Reload requests that may wait for their turn.
@@ -74,7 +78,7 @@ pub async fn run(
     startable(&plan, options.strict)?;
     let mut agent = Agent::new(info.clone());
     if let Some(address) = options.monitoring {
-        http::serve(address, agent.board()).await;
+        serve_monitoring(address, agent.board()).await;
     }
     agent
         .apply(&plan)
@@ -85,7 +89,7 @@ pub async fn run(
     let control = control::listen(&info.state_dir, agent.board(), reloads).await;
     let _control = control.inspect_err(|error| {
         tracing::warn!(
-            "`flume-ng status` will not work, {}: {error}",
+            "failed to open the control socket in {}: {error}; `flume-ng status` will not work",
             info.state_dir.display()
         )
     });
@@ -135,7 +139,7 @@ async fn serve(
             Some(request) = requests.recv() => {
                 let outcome = if request.dry_run { dry_run(agent, configuration) } else { reload(agent, configuration).await };
                 let answer = outcome
-                    .map_or_else(|error| Answer::Failed(error.to_string()), |changes| Answer::Changed(changes.to_string()));
+                    .map_or_else(|error| ControlAnswer::Failed(error.to_string()), |changes| ControlAnswer::Changed(changes.to_string()));
                 let _ = request.answer.send(answer);
             }
         }
@@ -158,8 +162,8 @@ async fn reload(
     };
     notify::ready();
     match &outcome {
-        Ok(changes) => tracing::info!("configuration read again: {changes}"),
-        Err(error) => tracing::error!("the running configuration stays: {error}"),
+        Ok(changes) => tracing::info!("reloaded the configuration: {changes}"),
+        Err(error) => tracing::error!("kept the running configuration: {error}"),
     }
     agent.board().reloaded(match &outcome {
         Ok(changes) if changes.failed.is_empty() => None,

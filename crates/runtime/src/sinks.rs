@@ -10,20 +10,18 @@ use std::{
 use flume_conf::GroupPlan;
 use flume_core::{
     AgentInfo, BuildError, ChannelHandle, Context, Phase, RunnerConfig, Sink, SinkProcessor,
-    SinkRunner, Stop, Switch, component::Constructor, run_sinks,
+    SinkRunner, Stop, Switch,
+    component::{Constructor, Panicked, short_name},
+    run_sinks,
 };
+use flume_monitor::{ComponentEntry, EntryDetails};
 use tokio::{
     runtime::Handle,
     sync::oneshot,
     time::{Instant, timeout_at},
 };
 
-use crate::{
-    board::{Entry, Live},
-    channels::{Opened, owned},
-    check::short_name,
-    sources::Panicked,
-};
+use crate::channels::{Opened, owned};
 
 /// The pause before a group that panicked is built again.
 const REBUILD_PAUSE: Duration = Duration::from_secs(5);
@@ -40,7 +38,7 @@ pub(crate) struct RunningGroup {
     pub(crate) values: GroupValues,
     /// Short names of the channels it takes from or buries in.
     pub(crate) channels: Vec<String>,
-    pub(crate) entries: Vec<Arc<Entry>>,
+    pub(crate) entries: Vec<Arc<ComponentEntry>>,
     switch: Switch,
     done: oneshot::Receiver<()>,
 }
@@ -98,7 +96,7 @@ impl RunningGroup {
                 .settings
                 .get("type")
                 .map_or("", |setting| &setting.text);
-            entries.push(Entry::new(&cx, type_name, Live::Other));
+            entries.push(ComponentEntry::new(&cx, type_name, EntryDetails::Other));
             let build = sink.build.clone();
             let config = sink.runner.clone();
             sinks.push(SinkBlueprint {
@@ -209,7 +207,7 @@ impl Blueprint {
             match catch_unwind(AssertUnwindSafe(run)) {
                 Ok(Ok(())) => return,
                 Ok(Err(error)) => self.failing(&error),
-                Err(payload) => self.failing(&Panicked::new(payload)),
+                Err(payload) => self.failing(&Panicked::new(&*payload)),
             }
             runtime.block_on(self.stop.sleep(REBUILD_PAUSE));
         }

@@ -1,17 +1,17 @@
 //! A running source: a task that runs it, and runs it again after it failed or panicked.
 
-use std::{any::Any, collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use flume_conf::SourcePlan;
 use flume_core::{
     AgentInfo, BackOff, BuildError, ChannelHandle, Context, Outlet, Phase, Source, SourceContext,
     SourceError, State, Stop, Switch, Wiring,
-    component::{Constructor, panic_text},
+    component::{Constructor, Panicked},
 };
+use flume_monitor::{ComponentEntry, EntryDetails};
 use tokio::{task::JoinHandle, time::Instant};
 
 use crate::{
-    board::{Entry, Live},
     channels::{Opened, owned},
     check::wire,
 };
@@ -27,7 +27,7 @@ pub(crate) struct RunningSource {
     pub(crate) values: BTreeMap<String, String>,
     /// The settings of what leads from it to its channels.
     pub(crate) frame_values: BTreeMap<String, String>,
-    pub(crate) entry: Arc<Entry>,
+    pub(crate) entry: Arc<ComponentEntry>,
     cx: Context,
     outlet: Outlet,
     switch: Switch,
@@ -51,7 +51,7 @@ impl RunningSource {
             .settings
             .get("type")
             .map_or("", |setting| &setting.text);
-        let entry = Entry::new(&cx, type_name, Live::Source(source_cx.clone()));
+        let entry = ComponentEntry::new(&cx, type_name, EntryDetails::Source(source_cx.clone()));
         let task = tokio::spawn(supervise(plan.build.clone(), cx.clone(), source_cx, opened));
         let values = owned(plan.section.values());
         let frame_values = frame_values(plan);
@@ -124,17 +124,6 @@ fn wiring(
     })
 }
 
-/// A panic of a component, with its message.
-#[derive(Debug, thiserror::Error)]
-#[error("panicked: {0}")]
-pub(crate) struct Panicked(String);
-
-impl Panicked {
-    pub(crate) fn new(payload: Box<dyn Any + Send>) -> Self {
-        Panicked(panic_text(&*payload))
-    }
-}
-
 /// Runs the source until its stop is requested, each time in a task of its own, so that a panic stays there.
 async fn supervise(
     build: Constructor<dyn Source>,
@@ -192,7 +181,7 @@ async fn run_once(
     match (&mut task.0).await {
         Ok((outcome, source)) => (outcome, Some(source)),
         Err(error) if error.is_panic() => (
-            Err(SourceError::new("run", Panicked::new(error.into_panic()))),
+            Err(SourceError::new("run", Panicked::new(&*error.into_panic()))),
             None,
         ),
         Err(error) => (Err(SourceError::new("run", error)), None),

@@ -8,7 +8,8 @@ use std::{
 };
 
 use common::{delivered, info, plan, start, state, wait_for};
-use flume_runtime::{Agent, Remained, status};
+use flume_monitor::status;
+use flume_runtime::{Agent, Remained};
 
 const DRAIN: Duration = Duration::from_secs(5);
 

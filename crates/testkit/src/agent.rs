@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use flume_runtime::{Answer, ComponentStatus, Request, Status, ask};
+use flume_monitor::{ComponentStatus, ControlAnswer, ControlRequest, Status, ask};
 
 /// What a test waits for must happen within this time.
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -101,7 +101,7 @@ impl Agent {
     }
 
     /// Asks it.
-    pub fn ask(&self, request: &Request) -> io::Result<Answer> {
+    pub fn ask(&self, request: &ControlRequest) -> io::Result<ControlAnswer> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
@@ -114,8 +114,8 @@ impl Agent {
 
     /// Its state now.
     pub fn status(&self) -> io::Result<Status> {
-        match self.ask(&Request::Status)? {
-            Answer::Status(status) => Ok(*status),
+        match self.ask(&ControlRequest::Status)? {
+            ControlAnswer::Status(status) => Ok(*status),
             answer => Err(io::Error::other(format!("{answer:?}"))),
         }
     }

@@ -2,9 +2,9 @@
 
 use flume_core::{
     BuildError, Context, Event, Registry, Take,
-    component::{ComponentKind, find},
     config::Config,
     props::{Props, Section, Setting},
+    registry::ComponentKind,
 };
 
 /// A component of the tables from `key = value` lines.
@@ -31,9 +31,11 @@ pub fn try_build<K: ComponentKind + ?Sized + 'static>(
     cx: &Context,
 ) -> Result<Box<K>, BuildError> {
     let mut props = Props::new(registry, section(&cx.name, text));
-    let row = find::<K>(registry, name).unwrap_or_else(|unknown| panic!("{}", unknown.text));
-    let constructor = row.parse(&mut props);
-    props.warn_unread(&(row.properties)());
+    let found = registry
+        .find::<K>(name)
+        .unwrap_or_else(|unknown| panic!("{}", unknown.text));
+    let constructor = found.parse(&mut props);
+    props.warn_unread(&(found.row.properties)());
     assert!(props.diagnostics.is_empty(), "{:#?}", props.diagnostics);
     constructor.expect("a constructor, as nothing is wrong")(cx)
 }

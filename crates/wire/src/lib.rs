@@ -2,8 +2,11 @@
 
 pub mod avro;
 pub mod document;
+mod framing;
 pub mod legacy;
 pub mod thrift;
+
+pub use framing::Framing;
 
 /// Most headers and events in one message of any protocol: each of them takes more memory than it took on the wire.
 pub const MAX_MESSAGE_PARTS: usize = 1_000_000;

@@ -130,7 +130,7 @@ fn installed(host: &Host, out: &Path) -> Result<Vec<Row>> {
         check(
             host,
             ".deb: configuration files",
-            "test \"$(dpkg-query -W -f '${Conffiles}' flume | grep -c /etc/flume/conf/)\" = 2",
+            "test \"$(dpkg-query -W -f '${Conffiles}' flume-ng | grep -c /etc/flume/conf/)\" = 2",
             "2 conffiles",
         )?,
     ])
@@ -164,7 +164,7 @@ fn unit(host: &Host) -> Result<Vec<Row>> {
     Ok(vec![
         verified,
         started,
-        Row::new("unit: exposure", format!("{level}"), "<= 2.5", level <= 2.5),
+        Row::new("unit: exposure", format!("{level}"), "<= 1.5", level <= 1.5),
     ])
 }
 
@@ -186,7 +186,7 @@ fn upgraded_and_removed(host: &Host, out: &Path) -> Result<Vec<Row>> {
             "in order",
         )?,
     ];
-    host.says("dpkg -r flume")?;
+    host.says("dpkg -r flume-ng")?;
     rows.push(check(
         host,
         "removal: agents were stopped",
@@ -199,11 +199,11 @@ fn upgraded_and_removed(host: &Host, out: &Path) -> Result<Vec<Row>> {
         "test ! -e /usr/bin/flume-ng && grep -q '# mine' /etc/flume/conf/flume.conf && test -e /var/lib/flume/data",
         "they stay",
     )?);
-    host.says("dpkg --purge flume")?;
+    host.says("dpkg --purge flume-ng")?;
     rows.push(check(
         host,
         "purge: nothing is left",
-        "test ! -e /etc/flume -a ! -e /var/lib/flume -a ! -e /var/log/flume && ! dpkg-query -W flume",
+        "test ! -e /etc/flume -a ! -e /var/lib/flume -a ! -e /var/log/flume && ! dpkg-query -W flume-ng",
         "nothing",
     )?);
     Ok(rows)

@@ -18,12 +18,14 @@ use crate::agents::{Maker, Running, configuration};
 /// Events of a batch.
 const BATCH: usize = 10_000;
 const LOADED: &str = "loaded";
+/// A sink that throws events away takes millions in a second.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// What was seen.
 pub struct Opened {
     /// Events that were acknowledged before the kill.
     pub queued: u64,
-    /// Events that the channel said it held when it was open again, or had delivered.
+    /// Of these, what the channel gave out again.
     pub held: u64,
     /// From exec of the agent to the acknowledgement of a new event.
     pub accepting: Duration,
@@ -71,15 +73,28 @@ pub fn after_kill(dir: &Path, events: u64) -> Result<Opened> {
         "the agent answered `{answer}`:\n{}",
         agent.log()
     );
-    // A sink takes meanwhile: what it has taken counts as held.
-    std::thread::sleep(Duration::from_secs(1));
-    let held = agent.metric("CHANNEL.c1", "ChannelSize")?
-        + agent.metric("CHANNEL.c1", "EventTakeSuccessCount")?;
+    let resident_mib = agent.usage()?.peak_mib;
+    // Size and takes are two numbers that are read one after the other, and between them is what a take has in its
+    // hands. Only of an empty channel is it certain what it gave out: the queued events, and the new one.
+    let begun = Instant::now();
+    while agent.metric("CHANNEL.c1", "ChannelSize")? > 0 {
+        ensure!(
+            begun.elapsed() < DRAIN_TIMEOUT,
+            "the channel does not become empty"
+        );
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let mut taken = agent.metric("CHANNEL.c1", "EventTakeSuccessCount")?;
+    // The last take is committed a moment after it emptied the channel.
+    while taken <= events && begun.elapsed() < DRAIN_TIMEOUT {
+        std::thread::sleep(Duration::from_millis(20));
+        taken = agent.metric("CHANNEL.c1", "EventTakeSuccessCount")?;
+    }
     Ok(Opened {
         queued: events,
-        held,
+        held: taken.saturating_sub(1),
         accepting,
-        resident_mib: agent.usage()?.peak_mib,
+        resident_mib,
     })
 }
 

@@ -7,16 +7,12 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use flume_core::{Channel, ChannelError, Context, Event, Registry, Want};
+use flume_core::{Channel, ChannelError, Context, Event, Want};
 use flume_testkit::parts;
 use tokio::runtime::Runtime;
 
 /// How often an idle consumer looks whether it has everything.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
-const REGISTRY: Registry = Registry {
-    channels: &[flume_file_channel::CHANNELS],
-    ..flume_components::REGISTRY
-};
 
 /// An open channel with the threads that use it.
 pub struct Store {
@@ -31,7 +27,7 @@ impl Store {
         let text = format!("checkpointDir = {dir}/checkpoint\ndataDirs = {dir}/data\n{properties}");
         let cx = Context::new("a1.channels.c1", &[]);
         let channel: Arc<dyn Channel> =
-            parts::build::<dyn Channel>(&REGISTRY, "file", &text, &cx).into();
+            parts::build::<dyn Channel>(&flume_file_channel::REGISTRY, "file", &text, &cx).into();
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()

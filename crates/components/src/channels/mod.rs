@@ -6,6 +6,6 @@ use flume_core::{Channel, Registration};
 
 /// Every channel in this crate. Order is the order of the reference manual.
 #[rustfmt::skip]
-pub const CHANNELS: &[Registration<dyn Channel>] = &[
+pub(crate) const CHANNELS: &[Registration<dyn Channel>] = &[
     Registration::channel::<memory::MemoryChannel>("memory", "org.apache.flume.channel.MemoryChannel"),
 ];

@@ -1,17 +1,28 @@
 //! Interceptors. To add one: write its file, then add its two lines here.
 
 mod host;
+mod regex_extractor;
+mod regex_filter;
+mod remove_header;
+mod search;
+mod search_replace;
 mod r#static;
 mod timestamp;
+mod uuid;
 
 use flume_core::{Event, Headers, Interceptor, Registration, Str};
 
 /// Every interceptor in this crate. Order is the order of the reference manual.
 #[rustfmt::skip]
-pub const INTERCEPTORS: &[Registration<dyn Interceptor>] = &[
+pub(crate) const INTERCEPTORS: &[Registration<dyn Interceptor>] = &[
     Registration::interceptor::<timestamp::TimestampInterceptor>("timestamp", "org.apache.flume.interceptor.TimestampInterceptor$Builder"),
     Registration::interceptor::<host::HostInterceptor>("host", "org.apache.flume.interceptor.HostInterceptor$Builder"),
     Registration::interceptor::<r#static::StaticInterceptor>("static", "org.apache.flume.interceptor.StaticInterceptor$Builder"),
+    Registration::interceptor::<regex_filter::RegexFilterInterceptor>("regex_filter", "org.apache.flume.interceptor.RegexFilteringInterceptor$Builder"),
+    Registration::interceptor::<regex_extractor::RegexExtractorInterceptor>("regex_extractor", "org.apache.flume.interceptor.RegexExtractorInterceptor$Builder"),
+    Registration::interceptor::<search_replace::SearchReplaceInterceptor>("search_replace", "org.apache.flume.interceptor.SearchAndReplaceInterceptor$Builder"),
+    Registration::interceptor::<remove_header::RemoveHeaderInterceptor>("remove_header", "org.apache.flume.interceptor.RemoveHeaderInterceptor$Builder"),
+    Registration::interceptor::<uuid::UuidInterceptor>("uuid", "org.apache.flume.sink.solr.morphline.UUIDInterceptor$Builder"),
 ];
 
 /// Gives every event of a batch the same header. Events that come without any share one allocation.

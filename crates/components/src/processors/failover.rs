@@ -11,7 +11,8 @@ use flume_core::{
 };
 use tokio::time::Instant;
 
-use super::penalties;
+/// How long a sink that failed for the first time is left alone.
+const FIRST_PENALTY: Duration = Duration::from_secs(2);
 
 /// Lets the sink with the highest priority deliver. When it fails, the next takes over at once; the failed one is tried
 /// again after a pause that doubles with each failure, and delivers again as soon as it can.
@@ -101,7 +102,7 @@ impl Component for FailoverProcessor {
         // A stable sort: of equal priorities the first stays first.
         members.sort_by_key(|member| std::cmp::Reverse(member.priority));
         Ok(FailoverProcessor {
-            penalties: penalties(config.max_penalty.0.0),
+            penalties: BackOff::doubling(FIRST_PENALTY, config.max_penalty.0.0),
             members,
             strangers: given.into_keys().collect(),
         })

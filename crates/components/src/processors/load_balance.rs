@@ -4,21 +4,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use flume_core::{
-    BackOff, BuildError, Component, Config, Context, SinkError, SinkProcessor, SinkRunner,
-    SinkStep,
-    config::{Choice, Millis},
+    BuildError, Component, Config, Context, Rotation, RotationOrder, SinkError, SinkProcessor,
+    SinkRunner, SinkStep, config::Millis,
 };
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use tokio::time::Instant;
 
-use super::penalties;
-
 /// How long the sinks of a round go on; one that failed is tried again in the next.
 const ROUND: Duration = Duration::from_secs(1);
-/// Failures that lie further apart than the pause and this do not add up.
-const FORGIVEN_AFTER: Duration = Duration::from_secs(3600);
-/// Failures count no further, as in Flume.
-const MAX_FAILURES: u32 = 16;
 /// Flume's longest pause.
 const MAX_PAUSE: Duration = Duration::from_millis(30_000);
 
@@ -28,7 +21,7 @@ const MAX_PAUSE: Duration = Duration::from_millis(30_000);
 pub(super) struct LoadBalanceConfig {
     /// Which sink begins when all are idle: `round_robin`, the next one each second, or `random`.
     #[prop("selector", default = "round_robin")]
-    selector: OrderChoice,
+    selector: RotationOrder,
     /// Whether a sink that failed is left out for a while: 2 s, doubling with each failure. Otherwise it is tried in
     /// each round.
     #[prop("backoff", default = false)]
@@ -38,37 +31,8 @@ pub(super) struct LoadBalanceConfig {
     max_time_out: Millis,
 }
 
-/// In which order the sinks of a round begin.
-#[derive(Clone, Copy, PartialEq)]
-enum OrderChoice {
-    RoundRobin,
-    Random,
-}
-
-impl Choice for OrderChoice {
-    const CHOICES: &'static [(&'static str, Self)] = &[
-        ("round_robin", OrderChoice::RoundRobin),
-        ("random", OrderChoice::Random),
-    ];
-}
-
 pub(super) struct LoadBalanceProcessor {
-    order: OrderChoice,
-    /// How long a failed sink is left out; `None`: it never is.
-    pauses: Option<BackOff>,
-    /// Where the next round begins.
-    head: usize,
-    /// By place among the runners.
-    members: Vec<BalanceMember>,
-}
-
-/// What a sink of the group has failed at.
-#[derive(Clone, Copy, Default)]
-struct BalanceMember {
-    failures: u32,
-    last_failure: Option<Instant>,
-    /// It is left out until then.
-    blocked_until: Option<Instant>,
+    rotation: Rotation,
 }
 
 impl Component for LoadBalanceProcessor {
@@ -83,11 +47,9 @@ impl Component for LoadBalanceProcessor {
             Duration::ZERO => MAX_PAUSE,
             pause => pause,
         };
+        let longest = config.backoff.then_some(longest);
         Ok(LoadBalanceProcessor {
-            order: config.selector,
-            pauses: config.backoff.then(|| penalties(longest)),
-            head: 0,
-            members: vec![BalanceMember::default(); sinks],
+            rotation: Rotation::new(sinks, config.selector, longest),
         })
     }
 }
@@ -102,13 +64,19 @@ impl SinkProcessor for LoadBalanceProcessor {
         wait: Duration,
     ) -> Result<SinkStep, SinkError> {
         let begin = Instant::now();
-        let order = self.order(begin);
+        let order = self.rotation.draw();
         let mut first_steps = order.len();
         let mut waiting: Vec<_> = sinks.iter_mut().map(Some).collect();
         let mut under_way = FuturesUnordered::new();
         for index in order {
             if let Some(sink) = waiting[index].take() {
-                under_way.push(step_one(index, sink, true, wait, self.pause(index)));
+                under_way.push(step_one(
+                    index,
+                    sink,
+                    true,
+                    wait,
+                    self.rotation.pause(index),
+                ));
             }
         }
         let mut outcome = None;
@@ -117,13 +85,13 @@ impl SinkProcessor for LoadBalanceProcessor {
             match stepped.outcome {
                 Err(_) => {
                     stepped.sink.return_parked();
-                    self.failed(stepped.index);
+                    self.rotation.failed(stepped.index);
                 }
                 Ok(step) => {
                     outcome = Some(better(outcome, step));
                     let time_left = first_steps > 0 || begin.elapsed() < ROUND;
                     if step == SinkStep::Delivered && time_left && !stepped.sink.is_stopping() {
-                        let pause = self.pause(stepped.index);
+                        let pause = self.rotation.pause(stepped.index);
                         under_way.push(step_one(stepped.index, stepped.sink, false, wait, pause));
                     }
                 }
@@ -169,63 +137,5 @@ fn better(so_far: Option<SinkStep>, step: SinkStep) -> SinkStep {
         (Some(SinkStep::Delivered), _) | (_, SinkStep::Delivered) => SinkStep::Delivered,
         (Some(SinkStep::Pause), _) | (_, SinkStep::Pause) => SinkStep::Pause,
         _ => SinkStep::Idle,
-    }
-}
-
-impl LoadBalanceProcessor {
-    /// The sinks that are not left out, in the order in which they begin.
-    fn order(&mut self, now: Instant) -> Vec<usize> {
-        let blocked = |member: &BalanceMember| member.blocked_until.is_some_and(|end| end > now);
-        let members = self.members.iter().enumerate();
-        let mut order: Vec<_> = members
-            .filter(|(_, member)| !blocked(member))
-            .map(|(index, _)| index)
-            .collect();
-        match self.order {
-            OrderChoice::Random => fastrand::shuffle(&mut order),
-            OrderChoice::RoundRobin => {
-                if self.head >= order.len() {
-                    self.head = 0;
-                }
-                order.rotate_left(self.head);
-                self.head += 1;
-            }
-        }
-        order
-    }
-
-    /// How long a sink would be left out if it failed now.
-    fn pause(&self, index: usize) -> Duration {
-        match &self.pauses {
-            None => Duration::ZERO,
-            Some(pauses) => pauses.after(self.failures_with_one_more(index, pauses)),
-        }
-    }
-
-    /// Failures add up unless the last one is long ago; a success in between forgives nothing, as in Flume.
-    fn failures_with_one_more(&self, index: usize, pauses: &BackOff) -> u32 {
-        let member = &self.members[index];
-        let window = pauses.after(member.failures) + FORGIVEN_AFTER;
-        let recent = member
-            .last_failure
-            .is_some_and(|last| last.elapsed() < window);
-        if recent {
-            (member.failures + 1).min(MAX_FAILURES)
-        } else {
-            1
-        }
-    }
-
-    fn failed(&mut self, index: usize) {
-        let Some(pauses) = &self.pauses else {
-            return;
-        };
-        let failures = self.failures_with_one_more(index, pauses);
-        let now = Instant::now();
-        self.members[index] = BalanceMember {
-            failures,
-            last_failure: Some(now),
-            blocked_until: Some(now + pauses.after(failures)),
-        };
     }
 }

@@ -4,19 +4,12 @@ mod default;
 mod failover;
 mod load_balance;
 
-use std::time::Duration;
-
-use flume_core::{BackOff, Registration, SinkProcessor};
+use flume_core::{Registration, SinkProcessor};
 
 /// Every sink processor in this crate. Order is the order of the reference manual.
 #[rustfmt::skip]
-pub const PROCESSORS: &[Registration<dyn SinkProcessor>] = &[
+pub(crate) const PROCESSORS: &[Registration<dyn SinkProcessor>] = &[
     Registration::processor::<default::DefaultProcessor>("default", "org.apache.flume.sink.DefaultSinkProcessor"),
     Registration::processor::<failover::FailoverProcessor>("failover", "org.apache.flume.sink.FailoverSinkProcessor"),
     Registration::processor::<load_balance::LoadBalanceProcessor>("load_balance", "org.apache.flume.sink.LoadBalancingSinkProcessor"),
 ];
-
-/// The pauses of a sink that fails: 2 s, 4 s, 8 s and so on, at most `longest`.
-fn penalties(longest: Duration) -> BackOff {
-    BackOff::doubling(Duration::from_secs(2), longest)
-}

@@ -1,5 +1,6 @@
 //! Selectors. To add one: write its file, then add its two lines here.
 
+mod load_balancing;
 mod multiplexing;
 mod replicating;
 
@@ -7,9 +8,10 @@ use flume_core::{BuildError, ChannelSelector, Context, Registration};
 
 /// Every selector in this crate. Order is the order of the reference manual.
 #[rustfmt::skip]
-pub const SELECTORS: &[Registration<dyn ChannelSelector>] = &[
+pub(crate) const SELECTORS: &[Registration<dyn ChannelSelector>] = &[
     Registration::selector::<replicating::ReplicatingSelector>("replicating", "org.apache.flume.channel.ReplicatingChannelSelector"),
     Registration::selector::<multiplexing::MultiplexingSelector>("multiplexing", "org.apache.flume.channel.MultiplexingChannelSelector"),
+    Registration::selector::<load_balancing::LoadBalancingSelector>("load_balancing", "org.apache.flume.channel.LoadBalancingChannelSelector"),
 ];
 
 /// The places of the channels that `names`, separated by spaces, stands for.

@@ -9,7 +9,7 @@ use flume_core::{EventSerializer, Registration};
 
 /// Every serializer in this crate. Order is the order of the reference manual.
 #[rustfmt::skip]
-pub const SERIALIZERS: &[Registration<dyn EventSerializer>] = &[
+pub(crate) const SERIALIZERS: &[Registration<dyn EventSerializer>] = &[
     Registration::serializer::<text::Text>("TEXT", "org.apache.flume.serialization.BodyTextEventSerializer$Builder"),
     Registration::serializer::<text::HeaderAndText>("HEADER_AND_TEXT", "org.apache.flume.serialization.HeaderAndBodyTextEventSerializer$Builder"),
     Registration::serializer::<avro_event::AvroEvent>("avro_event", "org.apache.flume.serialization.FlumeEventAvroEventSerializer$Builder"),

@@ -8,7 +8,7 @@ use flume_core::{Registration, Sink};
 
 /// Every sink in this crate. Order is the order of the reference manual.
 #[rustfmt::skip]
-pub const SINKS: &[Registration<dyn Sink>] = &[
+pub(crate) const SINKS: &[Registration<dyn Sink>] = &[
     Registration::sink::<null::NullSink>("null", "org.apache.flume.sink.NullSink"),
     Registration::sink::<logger::LoggerSink>("logger", "org.apache.flume.sink.LoggerSink"),
     Registration::sink::<file_roll::FileRollSink>("file_roll", "org.apache.flume.sink.RollingFileSink"),

@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use async_trait::async_trait;
 use flume_core::{
     BuildError, Component, Config, Context, Event, Source, SourceContext, SourceError,
-    config::Millis,
+    config::Millis, secrets::is_secret_name,
 };
 use flume_host::{
     environment::Environment,
@@ -236,7 +236,8 @@ fn start(config: &ExecConfig) -> Result<CommandGroup, SourceError> {
     if config.shell.is_some() {
         words.push(&config.command);
     }
-    CommandGroup::start(words[0], &words[1..], &Environment::without_secrets())
+    let environment = Environment::without(is_secret_name);
+    CommandGroup::start(words[0], &words[1..], &environment)
         .map_err(SourceError::at(format!("start `{}`", words[0])))
 }
 

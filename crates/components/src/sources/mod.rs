@@ -14,7 +14,7 @@ use flume_core::{Registration, Source};
 
 /// Every source in this crate. Order is the order of the reference manual.
 #[rustfmt::skip]
-pub const SOURCES: &[Registration<dyn Source>] = &[
+pub(crate) const SOURCES: &[Registration<dyn Source>] = &[
     Registration::source::<exec::ExecSource>("exec", "org.apache.flume.source.ExecSource"),
     Registration::source::<netcat::NetcatSource>("netcat", "org.apache.flume.source.NetcatSource"),
     Registration::source::<netcat_udp::NetcatUdpSource>("netcatudp", "org.apache.flume.source.NetcatUdpSource"),

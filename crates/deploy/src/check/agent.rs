@@ -1,38 +1,56 @@
-//! An agent made for the check: the same program, as the service's user, on a port that the system chooses, in a
-//! directory of its own.
+//! An agent made for the check: the unit's own command, environment, user and umask, on a port that the system chooses,
+//! in a directory of its own.
+//!
+//! ```text
+//! /run/flume-check-…/            root's; everybody may enter, nobody else may write
+//!                    flume.conf  root's, for the service's group to read
+//!                    log         root's; the agent writes through the descriptor that it inherits
+//!                    state/      the service's; root touches nothing in it by a path
+//! ```
 
 use std::{
-    fs,
+    ffi::{OsStr, OsString},
+    fs::{self, File},
     io::{BufRead, BufReader, Write},
     net::TcpStream,
-    os::unix::process::CommandExt,
+    os::unix::fs::FileExt,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
     thread,
     time::{Duration, Instant},
 };
 
+use flume_host::{
+    child::{Background, ChildError, Program},
+    directory::{Ownership, SafeDirectory},
+    environment::{Environment, USUAL_PATH},
+    interrupt::interrupted,
+};
+use rustix::process::{getegid, geteuid};
 use serde_json::Value;
-
-use flume_host::child::wait;
 
 use crate::{
     Site,
-    accounts::{group_id, user},
     fault::Fault,
     files::Rights,
+    install::{LOG_DIR, STATE_DIR},
     payload::PROGRAM,
+    program::find,
+    unit::Unit,
 };
 
 /// Its name, and that of its flow's parts.
 const NAME: &str = "check";
+/// Where root makes its directory: nobody else may write there.
+const RUN_DIR: &str = "/run";
 /// Everything that a well host does takes a fraction of this.
-const PATIENCE: Duration = Duration::from_secs(60);
-/// A sink may fail once, and then work: a NameNode that fails over, say.
-const FAILING_PATIENCE: Duration = Duration::from_secs(15);
-const POLL: Duration = Duration::from_millis(50);
+const STEP_TIMEOUT: Duration = Duration::from_secs(60);
+/// A sink may fail for a while and then work: when a NameNode fails over, for example.
+const FAILING_TIMEOUT: Duration = Duration::from_secs(15);
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 /// The lines of a check.
 const LINES: usize = 10;
+const MAX_LOG_BYTES: usize = 1 << 20;
+const MAX_FILE_BYTES: u64 = 1 << 20;
 
 /// What is sent.
 pub(super) fn lines() -> String {
@@ -42,66 +60,189 @@ pub(super) fn lines() -> String {
 }
 
 /// A sink of the made agent: its name, and its own properties.
-pub(super) struct Sink {
+pub(super) struct CheckSink {
     pub(super) name: String,
     pub(super) properties: Vec<(String, String)>,
 }
 
-/// A running one; killed when dropped.
-pub(super) struct Agent {
-    /// The installed program if there is one: what the service runs.
-    program: PathBuf,
-    child: Child,
-    dir: tempfile::TempDir,
+/// A running one; killed, and its directory removed, when dropped.
+pub(super) struct CheckAgent {
+    /// Runs programs as the service.
+    service: Service,
+    running: Background,
+    log: File,
     sinks: Vec<String>,
+    // Last: removed when nothing runs in it any more.
+    home: Home,
 }
 
-impl Agent {
-    /// Starts `netcat → memory → sinks`, each sink behind a channel of its own.
-    pub(super) fn start(site: &Site, sinks: &[Sink]) -> Result<Agent, Fault> {
-        let dir = tempfile::Builder::new().prefix("flume-check-").tempdir();
-        let dir = dir.map_err(Fault::io("make a directory in", &std::env::temp_dir()))?;
-        let path = dir.path();
-        let file = path.join("flume.conf");
-        fs::write(&file, configuration(sinks)).map_err(Fault::io("write", &file))?;
-        let log = fs::File::create(path.join("log")).map_err(Fault::io("write", path))?;
-        let also = log.try_clone().map_err(Fault::io("write", path))?;
+/// The directory of a check.
+pub(super) struct Home {
+    path: PathBuf,
+    /// The service's user: whose files are in `state`.
+    user: u32,
+}
+
+impl Home {
+    /// The directory that the agent may write to.
+    pub(super) fn state(&self) -> PathBuf {
+        self.path.join("state")
+    }
+
+    /// The text of all files in it whose names begin so.
+    pub(super) fn written(&self, prefix: &str) -> Result<String, Fault> {
+        let state = SafeDirectory::open(&self.state())?;
+        let mut text = String::new();
+        for name in state.names()? {
+            if name.to_string_lossy().starts_with(prefix)
+                && let Some(bytes) = state.read(&name, &[self.user], MAX_FILE_BYTES)?
+            {
+                text += &String::from_utf8_lossy(&bytes);
+            }
+        }
+        Ok(text)
+    }
+}
+
+impl Drop for Home {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.path);
+    }
+}
+
+/// How to run a program as the service does.
+struct Service {
+    unit: Unit,
+    environment: Environment,
+    user: u32,
+    group: u32,
+    program: PathBuf,
+}
+
+impl Service {
+    fn of(site: &Site) -> Result<Service, Fault> {
+        let unit = Unit::of_this_host(NAME)?;
+        let root = geteuid().is_root();
+        let (user, group) = if root {
+            ids(&unit)?
+        } else {
+            (geteuid().as_raw(), getegid().as_raw())
+        };
         let installed = PathBuf::from(PROGRAM);
         let program = if installed.exists() {
             installed
         } else {
             site.program.clone()
         };
-        let mut command = Command::new(&program);
-        command
-            .args(["agent", "--name", NAME, "--no-reload-conf", "--conf"])
-            .arg(site.node.conf_dir());
-        command
-            .arg("--conf-file")
-            .arg(&file)
-            .arg("--state-dir")
-            .arg(path);
-        command
-            .current_dir(path)
-            .stdin(Stdio::null())
-            .stdout(also)
-            .stderr(log);
-        command
-            .env_remove("NOTIFY_SOCKET")
-            .env_remove("STATE_DIRECTORY");
-        if let Some(directory) = site.node.hadoop_conf_dir() {
-            command.env("HADOOP_CONF_DIR", directory);
+        // What systemd itself gives to a service.
+        let mut environment = Environment::default()
+            .with("PATH", USUAL_PATH)
+            .with("HOME", STATE_DIR)
+            .with("USER", &unit.user)
+            .with("LOGNAME", &unit.user)
+            .with("LOGS_DIRECTORY", LOG_DIR);
+        for (name, value) in &unit.environment {
+            environment = environment.with(name, value);
         }
-        if rustix::process::geteuid().is_root() {
-            as_service(&mut command, site, path)?;
-        }
-        let child = command.spawn().map_err(Fault::io("start", &program))?;
-        let sinks = sinks.iter().map(|sink| sink.name.clone()).collect();
-        Ok(Agent {
+        Ok(Service {
+            unit,
+            environment,
+            user,
+            group,
             program,
-            child,
-            dir,
-            sinks,
+        })
+    }
+
+    /// Words that run `command` as the service's user, with its groups and umask; it ends when this process does.
+    fn words(&self, command: Vec<OsString>) -> Result<(PathBuf, Vec<OsString>), Fault> {
+        let mut words: Vec<OsString> = vec![];
+        if geteuid().is_root() {
+            for word in ["--init-groups", "--pdeathsig", "TERM"] {
+                words.push(word.into());
+            }
+            words.push(format!("--reuid={}", self.user).into());
+            words.push(format!("--regid={}", self.group).into());
+            words.push("/bin/sh".into());
+        }
+        for word in ["-c", "umask \"$1\"; shift; exec \"$@\"", "sh"] {
+            words.push(word.into());
+        }
+        words.push((&self.unit.umask).into());
+        words.extend(command);
+        let first = if geteuid().is_root() {
+            find("setpriv").ok_or_else(|| {
+                Fault::new("the program setpriv is not there", "install util-linux")
+            })?
+        } else {
+            "/bin/sh".into()
+        };
+        Ok((first, words))
+    }
+
+    /// The unit's command with one more argument: the configuration file in place of the service's own.
+    fn agent(&self, configuration: &Path, state: &Path) -> Result<Program, Fault> {
+        let used = self.program.display().to_string();
+        let own = |word: &String| OsString::from(word.replace(PROGRAM, &used));
+        let mut command: Vec<_> = self.unit.command.iter().map(own).collect();
+        command.push(configuration.into());
+        let (first, words) = self.words(command)?;
+        let environment = self.environment.clone().with("STATE_DIRECTORY", state);
+        Ok(Program::new(first, &words).environment(environment))
+    }
+
+    fn status(&self, state: &Path) -> Option<Value> {
+        let mut command: Vec<OsString> = vec![self.program.clone().into()];
+        for word in ["status", "--format", "json", "--name", NAME, "--state-dir"] {
+            command.push(word.into());
+        }
+        command.push(state.into());
+        let (first, words) = self.words(command).ok()?;
+        let ended = Program::new(first, &words).run().ok()?;
+        serde_json::from_str(&ended.out).ok()
+    }
+}
+
+fn ids(unit: &Unit) -> Result<(u32, u32), Fault> {
+    let rights = Rights {
+        user: unit.user.clone(),
+        group: unit.group.clone(),
+        mode: 0,
+    };
+    let ownership = rights.ownership()?;
+    Ok((ownership.user, ownership.group))
+}
+
+impl CheckAgent {
+    /// Starts `netcat → memory → sinks`, each sink behind a channel of its own. A sink may name the agent's directory,
+    /// which it gets.
+    pub(super) fn start(
+        site: &Site,
+        sinks: impl FnOnce(&Home) -> Vec<CheckSink>,
+    ) -> Result<CheckAgent, Fault> {
+        let service = Service::of(site)?;
+        let parent = if geteuid().is_root() && Path::new(RUN_DIR).is_dir() {
+            RUN_DIR.into()
+        } else {
+            std::env::temp_dir()
+        };
+        let directory = SafeDirectory::make_private(&parent, "flume-check-")?;
+        let home = Home {
+            path: directory.path().into(),
+            user: service.user,
+        };
+        let sinks = sinks(&home);
+        let log = prepare(directory, &service, &configuration(&sinks))?;
+        let file = home.path.join("flume.conf");
+        let running = service
+            .agent(&file, &home.state())?
+            .start(&working_directory(&service.unit), &log)
+            .map_err(start_fault)?;
+        Ok(CheckAgent {
+            service,
+            running,
+            log,
+            sinks: sinks.into_iter().map(|sink| sink.name).collect(),
+            home,
         })
     }
 
@@ -112,16 +253,14 @@ impl Agent {
             source["address"].as_str().map(String::from)
         })?;
         let failed = |error| {
-            Fault::new(
-                format!("failed to send lines to {address}: {error}"),
-                "look at the loopback device",
-            )
+            let cause = format!("failed to send lines to {address}: {error}");
+            Fault::new(cause, "look at the loopback device")
         };
         send(&address).map_err(failed)?;
         for sink in self.sinks.clone() {
             self.wait_for(&format!("sink {sink}"), |status| {
-                let taken =
-                    component(status, &sink)?["metrics"]["EventDrainSuccessCount"].as_u64()?;
+                let metrics = &component(status, &sink)?["metrics"];
+                let taken = metrics["EventDrainSuccessCount"].as_u64()?;
                 (taken >= LINES as u64).then_some(())
             })?;
         }
@@ -129,22 +268,16 @@ impl Agent {
     }
 
     /// Asks it to stop, and waits until it has.
-    pub(super) fn stop(mut self) -> Result<tempfile::TempDir, Fault> {
-        let pid = rustix::process::Pid::from_child(&self.child);
-        let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
-        let ended =
-            wait(&mut self.child, PATIENCE).map_err(Fault::io("wait for", &self.program))?;
-        match ended {
-            Some(status) if status.success() => {}
+    pub(super) fn stop(mut self) -> Result<Home, Fault> {
+        self.running.terminate();
+        let ended = self.running.wait(STEP_TIMEOUT);
+        match ended.map_err(Fault::io("wait for", &self.service.program))? {
+            Some(status) if status.success() => Ok(self.home),
             Some(status) => {
-                return Err(self.fault(format!("the agent made for the check ended with {status}")));
+                Err(self.fault(format!("the agent made for the check ended with {status}")))
             }
-            None => {
-                return Err(self.fault("the agent made for the check did not stop".into()));
-            }
+            None => Err(self.fault("the agent made for the check did not stop".into())),
         }
-        let empty = tempfile::tempdir().map_err(Fault::io("make", &std::env::temp_dir()))?;
-        Ok(std::mem::replace(&mut self.dir, empty))
     }
 
     /// The first status for which `wanted` has an answer.
@@ -154,54 +287,48 @@ impl Agent {
         wanted: impl Fn(&Value) -> Option<T>,
     ) -> Result<T, Fault> {
         let start = Instant::now();
-        let mut failing = None;
+        let mut failing: Option<Instant> = None;
         loop {
-            let status = self.status();
+            if interrupted() {
+                return Err(Fault::interrupted());
+            }
+            let status = self.service.status(&self.home.state());
             if let Some(answer) = status.as_ref().and_then(&wanted) {
                 return Ok(answer);
             }
-            let reason = status.as_ref().and_then(trouble);
-            failing = reason.map(|reason| {
-                failing.map_or((Instant::now(), reason.clone()), |(since, _)| {
-                    (since, reason)
-                })
-            });
-            if let Some((_, reason)) =
-                failing.take_if(|(since, _)| since.elapsed() > FAILING_PATIENCE)
-            {
-                return Err(self.fault(reason));
+            match status.as_ref().and_then(trouble) {
+                None => failing = None,
+                Some(reason) => {
+                    let since = *failing.get_or_insert_with(Instant::now);
+                    if since.elapsed() > FAILING_TIMEOUT {
+                        return Err(self.fault(reason));
+                    }
+                }
             }
-            if let Ok(Some(status)) = self.child.try_wait() {
-                return Err(self.fault(format!("the agent made for the check ended with {status}")));
+            if let Ok(Some(status)) = self.running.ended() {
+                let cause = format!("the agent made for the check ended with {status}");
+                return Err(self.fault(cause));
             }
-            if start.elapsed() > PATIENCE {
+            if start.elapsed() > STEP_TIMEOUT {
                 return Err(self.fault(format!("waited in vain for {what}")));
             }
-            thread::sleep(POLL);
+            thread::sleep(POLL_INTERVAL);
         }
-    }
-
-    fn status(&self) -> Option<Value> {
-        let mut command = Command::new(&self.program);
-        command
-            .args(["status", "--format", "json", "--name", NAME, "--state-dir"])
-            .arg(self.dir.path());
-        let output = command
-            .stdin(Stdio::null())
-            .stderr(Stdio::null())
-            .output()
-            .ok()?;
-        serde_json::from_slice(&output.stdout).ok()
     }
 
     /// What is wrong, with the last error that the agent logged.
     fn fault(&self, cause: String) -> Fault {
-        let log = fs::read_to_string(self.dir.path().join("log")).unwrap_or_default();
-        let error = log.lines().rev().find(|line| line.contains("[ERROR"));
-        let message = error
-            .and_then(|line| line.split_once("] "))
-            .map(|(_, message)| message.trim());
-        let cause = match message.filter(|message| !cause.contains(message)) {
+        let mut bytes = vec![0; MAX_LOG_BYTES];
+        let read = self.log.read_at(&mut bytes, 0).unwrap_or_default();
+        let log = String::from_utf8_lossy(&bytes[..read]);
+        let mut lines = log.lines().rev();
+        let error = lines.find(|line| line.contains("[ERROR")).map(|line| {
+            let message = line.split_once("] ").map_or(line, |(_, message)| message);
+            message.trim()
+        });
+        // A program that cannot even start its log says why without a level.
+        let last = log.lines().rev().find(|line| !line.trim().is_empty());
+        let cause = match error.or(last).filter(|message| !cause.contains(*message)) {
             Some(message) => format!("{cause}: {message}"),
             None => cause,
         };
@@ -209,36 +336,52 @@ impl Agent {
     }
 }
 
-impl Drop for Agent {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+/// Fills the directory and gives away what is the service's, the directory itself last. The open log.
+fn prepare(
+    directory: SafeDirectory,
+    service: &Service,
+    configuration: &str,
+) -> Result<File, Fault> {
+    let mode = |mode| Ownership {
+        user: geteuid().as_raw(),
+        group: getegid().as_raw(),
+        mode,
+    };
+    let me = [geteuid().as_raw()];
+    let readable = Ownership {
+        group: service.group,
+        ..mode(0o640)
+    };
+    let bytes = configuration.as_bytes();
+    directory.replace(OsStr::new("flume.conf"), bytes, &me, readable)?;
+    let log = directory.create_file(OsStr::new("log"))?;
+    let state = directory.make_directory(OsStr::new("state"))?;
+    state.give(Ownership {
+        user: service.user,
+        group: service.group,
+        mode: 0o700,
+    })?;
+    directory.give(mode(0o711))?;
+    Ok(log)
+}
+
+/// The unit's own directory, when it is there.
+fn working_directory(unit: &Unit) -> PathBuf {
+    let directory = PathBuf::from(&unit.directory);
+    if directory.is_dir() {
+        directory
+    } else {
+        "/".into()
     }
 }
 
-/// As the service's user, who must be able to use the directory.
-fn as_service(command: &mut Command, site: &Site, dir: &Path) -> Result<(), Fault> {
-    let absent = || {
-        Fault::new(
-            "the service's user or group is not there",
-            "flume-ng provision install",
-        )
-    };
-    let user = user(site.node.user())?.ok_or_else(absent)?;
-    let group = group_id(site.node.group())?.ok_or_else(absent)?;
-    command.uid(user.id).gid(group);
-    let rights = |mode| Rights {
-        user: site.node.user().into(),
-        group: site.node.group().into(),
-        mode,
-    };
-    rights(0o700).give(dir)?;
-    rights(0o600).give(&dir.join("flume.conf"))
+fn start_fault(error: ChildError) -> Fault {
+    Fault::new(error.to_string(), "flume-ng provision install")
 }
 
 fn component<'v>(status: &'v Value, name: &str) -> Option<&'v Value> {
-    status["components"]
-        .as_array()?
+    let components = status["components"].as_array()?;
+    components
         .iter()
         .find(|component| component["name"] == name)
 }
@@ -249,16 +392,14 @@ fn trouble(status: &Value) -> Option<String> {
         |component: &&Value| component["state"] == "failing" || component["state"] == "refused";
     let component = status["components"].as_array()?.iter().find(bad)?;
     let reason = component["reason"].as_str().unwrap_or("no reason");
-    Some(format!(
-        "{} {}: {reason}",
-        component["kind"].as_str()?,
-        component["name"].as_str()?
-    ))
+    let kind = component["kind"].as_str()?;
+    let name = component["name"].as_str()?;
+    Some(format!("{kind} {name}: {reason}"))
 }
 
 fn send(address: &str) -> std::io::Result<()> {
     let mut stream = TcpStream::connect(address)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_read_timeout(Some(STEP_TIMEOUT))?;
     stream.write_all(lines().as_bytes())?;
     let mut answers = BufReader::new(stream).lines();
     for _ in 0..LINES {
@@ -271,7 +412,7 @@ fn send(address: &str) -> std::io::Result<()> {
 }
 
 /// The flow as properties.
-fn configuration(sinks: &[Sink]) -> String {
+fn configuration(sinks: &[CheckSink]) -> String {
     let names = |letter: &str| {
         let names: Vec<_> = sinks
             .iter()
@@ -287,7 +428,7 @@ fn configuration(sinks: &[Sink]) -> String {
         names(""),
         names("c-")
     );
-    for Sink { name, properties } in sinks {
+    for CheckSink { name, properties } in sinks {
         text += &format!(
             "{NAME}.channels.c-{name}.type = memory\n{NAME}.sinks.{name}.channel = c-{name}\n"
         );

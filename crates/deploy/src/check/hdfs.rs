@@ -16,7 +16,7 @@ use flume_hadoop::{
 use flume_kerberos::{Identity, Login};
 use tokio::{runtime::Runtime, time::Instant};
 
-use super::agent::{Agent, Sink, lines};
+use super::agent::{CheckAgent, CheckSink, lines};
 use crate::{Site, fault::Fault};
 
 /// A NameNode answers sooner.
@@ -172,7 +172,7 @@ impl Cluster<'_> {
             .enumerate()
             .map(|(at, writer)| self.sink(at, writer))
             .collect();
-        let mut agent = Agent::start(self.site, &sinks)?;
+        let mut agent = CheckAgent::start(self.site, |_| sinks)?;
         agent.pass_lines()?;
         agent.stop()?;
         let mut found = vec![];
@@ -189,7 +189,7 @@ impl Cluster<'_> {
         Ok(found)
     }
 
-    fn sink(&self, at: usize, writer: &Writer) -> Sink {
+    fn sink(&self, at: usize, writer: &Writer) -> CheckSink {
         let property = |key: &str, value: &str| (key.to_string(), value.to_string());
         let mut properties = vec![
             property("type", "hdfs"),
@@ -217,7 +217,7 @@ impl Cluster<'_> {
         if let Some(user) = &writer.identity.proxy_user {
             properties.push(property("hdfs.proxyUser", user));
         }
-        Sink {
+        CheckSink {
             name: format!("k{at}"),
             properties,
         }

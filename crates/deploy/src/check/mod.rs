@@ -4,11 +4,7 @@ mod agent;
 mod hdfs;
 mod local;
 
-use std::{
-    cell::OnceCell,
-    path::{Path, PathBuf},
-    rc::Rc,
-};
+use std::{cell::OnceCell, path::Path, rc::Rc};
 
 use flume_hadoop::{
     conf::{ClientSettings, Hadoop, HadoopError, Target},
@@ -18,22 +14,23 @@ use flume_hadoop::{
 use crate::{
     Site,
     fault::Fault,
-    files::{Rights, check_file, put},
-    install::STATE_DIR,
+    files::{Rights, check_file, put, read_of_root},
     step::{Found, Task},
 };
 
-/// Under the directory of agents' state: what was found to work.
-const RECORD: &str = "provision-check";
+/// What was found to work. It lies in a directory of root's, because root reads it back.
+const RECORD: &str = "/etc/flume/last-check";
+const MAX_RECORD_BYTES: u64 = 64 << 10;
 
 /// What was found to work when the check last succeeded.
-pub(crate) fn recorded() -> Option<String> {
-    let text = std::fs::read_to_string(record()).ok()?;
-    Some(text.trim_end().replace('\n', "; "))
-}
-
-fn record() -> PathBuf {
-    Path::new(STATE_DIR).join(RECORD)
+pub(crate) fn recorded() -> Result<Option<String>, Fault> {
+    let bytes = read_of_root(Path::new(RECORD), MAX_RECORD_BYTES)?;
+    let text = bytes.map(|bytes| {
+        String::from_utf8_lossy(&bytes)
+            .trim_end()
+            .replace('\n', "; ")
+    });
+    Ok(text)
 }
 
 /// Hadoop's configuration, as an agent of this host finds it.
@@ -68,7 +65,7 @@ pub(crate) fn tasks(site: &Site) -> Result<Vec<Task<'_>>, Fault> {
             }
             let found = ran.get_or_init(|| run(site)).clone()?;
             let record = check_file(
-                &record(),
+                Path::new(RECORD),
                 &Rights::root(0o644),
                 Some(text(&found).as_bytes()),
             )?;
@@ -79,7 +76,11 @@ pub(crate) fn tasks(site: &Site) -> Result<Vec<Task<'_>>, Fault> {
         }),
         act: Box::new(move || {
             let found = again.get().cloned().transpose()?.unwrap_or_default();
-            put(&record(), &Rights::root(0o644), text(&found).as_bytes())
+            put(
+                Path::new(RECORD),
+                &Rights::root(0o644),
+                text(&found).as_bytes(),
+            )
         }),
     }])
 }

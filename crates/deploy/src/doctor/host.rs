@@ -9,7 +9,16 @@ use std::{
 use flume_host::names::qualified_name;
 
 use super::{Finding, Patient};
-use crate::{fault::Fault, install};
+use crate::{
+    Site,
+    fault::Fault,
+    files::{Rights, open_directory},
+    install,
+    places::{self, Purpose},
+    step::Found,
+};
+
+const INSTALL: &str = "flume-ng provision install";
 
 /// Less free space than this, or than this share, is worth a word.
 const FREE_BYTES_MIN: u64 = 2 << 30;
@@ -19,24 +28,41 @@ const OPEN_FILES_MIN: u64 = 4096;
 
 /// Owners and modes, as `install` makes them.
 pub(super) fn directories(patient: &Patient<'_>) -> Result<Vec<Finding>, Fault> {
-    let look = |(path, rights): (PathBuf, crate::files::Rights)| {
+    let wanted = places::directories_wanted(patient.site);
+    let look = |(path, purpose, rights): &(PathBuf, Purpose, Rights)| {
         let topic = format!("directory {}", path.display());
-        if !path.is_dir() {
-            return Finding::to_do(topic, "it is not there", "flume-ng provision install");
-        }
-        match rights.faults(&path) {
-            Ok(faults) if faults.is_empty() => {
-                let text = format!("{}:{}, mode {:04o}", rights.user, rights.group, rights.mode);
-                Finding::ok(topic, text)
-            }
-            Ok(faults) => Finding::to_do(topic, faults.join(", "), "flume-ng provision install"),
-            Err(fault) => Finding::of(&topic, fault),
-        }
+        directory(patient.site, path, *purpose, rights)
+            .unwrap_or_else(|fault| Finding::of(&topic, fault))
     };
-    Ok(install::directories_wanted(patient.site)
-        .into_iter()
-        .map(look)
-        .collect())
+    Ok(wanted.iter().map(look).collect())
+}
+
+fn directory(
+    site: &Site,
+    path: &Path,
+    purpose: Purpose,
+    rights: &Rights,
+) -> Result<Finding, Fault> {
+    let topic = format!("directory {}", path.display());
+    let Some(directory) = open_directory(path)? else {
+        return Ok(Finding::to_do(topic, "it is not there", INSTALL));
+    };
+    let found = directory.ownership();
+    let faults = rights.faults(found)?;
+    if faults.is_empty() {
+        let text = format!("{}:{}, mode {:04o}", rights.user, rights.group, rights.mode);
+        return Ok(Finding::ok(topic, text));
+    }
+    Ok(match places::check(site, path, purpose, rights)? {
+        Found::AsWanted(_) => {
+            let text = format!(
+                "user {}, group {}, mode {:04o}",
+                found.user, found.group, found.mode
+            );
+            Finding::ok(topic, text + ": the service can work with it")
+        }
+        Found::Otherwise(_) => Finding::to_do(topic, faults.join(", "), INSTALL),
+    })
 }
 
 /// Free space where durable channels keep events, and where agents keep what they need.

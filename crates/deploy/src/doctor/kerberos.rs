@@ -4,7 +4,8 @@ use super::{Finding, Patient};
 use crate::{
     clock,
     fault::Fault,
-    kerberos::{self, keytab, keytab::State},
+    files::look,
+    kerberos::{self, keytab, keytab::KeytabState},
 };
 
 const PROVISION: &str = "flume-ng provision kerberos";
@@ -16,7 +17,7 @@ pub(super) fn clock(patient: &Patient<'_>) -> Result<Vec<Finding>, Fault> {
         return Ok(vec![]);
     };
     kerberos::check_clock(site)?;
-    let ahead = clock::ahead_of(kerberos::kdcs(site), realm);
+    let ahead = clock::ahead_of(&clock::askable(kerberos::kdcs(site)), realm);
     let text = ahead.map_or("not compared: krb5.conf names no KDC".into(), |ahead| {
         format!(
             "{} s {} the KDC's",
@@ -35,9 +36,9 @@ pub(super) fn keytab(patient: &Patient<'_>) -> Result<Vec<Finding>, Fault> {
     };
     let mut found = vec![];
     let topic = format!("keytab {}", keytab.display());
-    let state = keytab::state(&keytab, &principal, &kerberos::kdcs_shown(site))?;
-    if state != State::Absent {
-        let faults = kerberos::rights(site).faults(&keytab)?;
+    let state = keytab::state(site, &keytab, &principal)?;
+    if let Some(owner) = look(&keytab, &kerberos::rights(site))? {
+        let faults = kerberos::rights(site).faults(owner)?;
         found.push(if faults.is_empty() {
             Finding::ok(&topic, format!("{}, mode 0600", site.node.user()))
         } else {
@@ -45,12 +46,8 @@ pub(super) fn keytab(patient: &Patient<'_>) -> Result<Vec<Finding>, Fault> {
         });
     }
     match (state.reason(&principal), state) {
-        (None, State::Works(login)) => {
-            let text = format!(
-                "{principal} logs in, key version {} as in the KDC",
-                login.kvno
-            );
-            found.push(Finding::ok(&topic, text));
+        (None, KeytabState::Works(login)) => {
+            found.push(Finding::ok(&topic, login.text(&principal)));
             found.push(encryption(&topic, &login));
             found.push(Finding::ok(
                 "ticket",
@@ -67,20 +64,16 @@ pub(super) fn keytab(patient: &Patient<'_>) -> Result<Vec<Finding>, Fault> {
 }
 
 /// The type of the key that the KDC encrypts with, and those that the keytab has.
-fn encryption(topic: &str, login: &keytab::Works) -> Finding {
+fn encryption(topic: &str, login: &keytab::KeytabLogin) -> Finding {
     let theirs = &login.encryption;
     let ours = login.encryptions.join(", ");
-    if login.encryptions.contains(theirs) {
+    if theirs.is_empty() || login.encryptions.contains(theirs) {
         Finding::ok(
             topic,
             format!("the KDC encrypts with {theirs}, the keytab has {ours}"),
         )
     } else {
         let text = format!("the KDC encrypts with {theirs}, the keytab has only {ours}");
-        Finding::to_do(
-            topic,
-            text,
-            "remove the keytab, and flume-ng provision kerberos",
-        )
+        Finding::to_do(topic, text, "flume-ng provision kerberos --rotate")
     }
 }

@@ -11,13 +11,9 @@ use crate::{
     manager,
     payload::PROGRAM,
     program::{Program, find},
+    unit::UNIT_FILES,
 };
 
-const UNITS: &[&str] = &[
-    "/etc/systemd/system/flume-agent@.service",
-    "/usr/lib/systemd/system/flume-agent@.service",
-    "/lib/systemd/system/flume-agent@.service",
-];
 const INSTALL: &str = "flume-ng provision install --package FILE, or --from-self";
 
 /// The package, and whether the service runs the program that this is.
@@ -26,7 +22,7 @@ pub(super) fn program(patient: &Patient<'_>) -> Result<Vec<Finding>, Fault> {
     let version = env!("CARGO_PKG_VERSION");
     let package = manager::installed_version();
     let mut found = vec![match (&package, installed.exists()) {
-        (Some(package), true) => Finding::ok("program", format!("package flume {package}")),
+        (Some(package), true) => Finding::ok("program", format!("package flume-ng {package}")),
         (None, true) => Finding::ok(
             "program",
             format!("{}, without a package", installed.display()),
@@ -55,7 +51,7 @@ pub(super) fn program(patient: &Patient<'_>) -> Result<Vec<Finding>, Fault> {
 /// The unit's file.
 pub(super) fn unit(_: &Patient<'_>) -> Result<Vec<Finding>, Fault> {
     Ok(vec![
-        match UNITS.iter().find(|path| Path::new(path).exists()) {
+        match UNIT_FILES.iter().find(|path| Path::new(path).exists()) {
             Some(path) => Finding::ok("unit", *path),
             None => Finding::to_do("unit", "there is no flume-agent@.service", INSTALL),
         },
@@ -153,7 +149,7 @@ pub(super) fn hadoop(patient: &Patient<'_>) -> Result<Vec<Finding>, Fault> {
 
 /// When `provision check` last succeeded.
 pub(super) fn last_check(_: &Patient<'_>) -> Result<Vec<Finding>, Fault> {
-    Ok(vec![match check::recorded() {
+    Ok(vec![match check::recorded()? {
         Some(text) => Finding::ok("last check", text),
         None => Finding::to_do("last check", "there was none", "flume-ng provision check"),
     }])

@@ -41,7 +41,10 @@ impl<'a> Kadmin<'a> {
             });
         }
         let who = site.node.admin_principal().ok_or_else(|| {
-            let remedy = "set krb5_client.kadmin_principal, or use --local on the KDC itself";
+            let remedy = format!(
+                "set krb5_client.kadmin_principal, or use --local on the KDC itself; {}",
+                elsewhere(site)
+            );
             Fault::new("nobody is named who may administrate the realm", remedy)
         })?;
         let who = if who.contains('@') {
@@ -51,7 +54,7 @@ impl<'a> Kadmin<'a> {
         };
         let password = site.node.admin_password().ok_or_else(|| {
             let remedy =
-                "set krb5_client.kadmin_password_file, or FLUME_KADMIN_PASSWORD in the environment";
+                "set krb5_client.kadmin_password_file, or give it with --kadmin-password-stdin";
             Fault::new(format!("there is no password for {who}"), remedy)
         })?;
         let tickets = tempfile::tempdir().map_err(Fault::io("make", &std::env::temp_dir()))?;
@@ -103,10 +106,12 @@ impl<'a> Kadmin<'a> {
     /// Whether the realm has a principal.
     pub(crate) fn has(&self, principal: &str) -> Result<bool, Fault> {
         let said = self.query(&["getprinc", "-terse", principal])?;
-        match said.ok() && !said.err.contains("get_principal:") {
-            true => Ok(true),
-            false if said.err.contains("Principal does not exist") => Ok(false),
-            false => Err(self.fault(&said)),
+        if said.ok() && !said.err.contains("get_principal:") {
+            Ok(true)
+        } else if said.err.contains("Principal does not exist") {
+            Ok(false)
+        } else {
+            Err(self.fault(&said))
         }
     }
 
@@ -134,17 +139,27 @@ impl<'a> Kadmin<'a> {
         }
         words.push(principal);
         let said = self.query(&words)?;
-        match said.err.contains("add_principal:") || !said.ok() {
-            true if said.err.contains("already exists") => Ok(()),
-            true => Err(self.fault(&said)),
-            false => Ok(()),
+        let failed = said.err.contains("add_principal:") || !said.ok();
+        if failed && !said.err.contains("already exists") {
+            return Err(self.fault(&said));
         }
+        Ok(())
     }
 
-    /// Writes a new key of a principal into a file that is not there yet.
+    /// The version of the key that the primary has; `None` if it does not say.
+    pub(crate) fn key_version(&self, principal: &str) -> Result<Option<u32>, Fault> {
+        let said = self.query(&["getprinc", principal])?;
+        let versions = said.out.lines().filter_map(|line| {
+            let rest = line.trim().strip_prefix("Key: vno ")?;
+            rest.split(',').next()?.trim().parse().ok()
+        });
+        Ok(versions.max())
+    }
+
+    /// Adds a new key of a principal to a keytab, which may be there already.
     pub(crate) fn ktadd(&self, principal: &str, file: &Path) -> Result<(), Fault> {
         let said = self.query(&["ktadd", "-k", &file.display().to_string(), principal])?;
-        if !file.exists() {
+        if !said.out.contains("added to keytab") {
             // It was there a moment ago: somebody else is at work.
             if said.err.contains("does not exist") {
                 let cause = format!("{principal} vanished while its keytab was being made");
@@ -157,6 +172,20 @@ impl<'a> Kadmin<'a> {
         }
         Ok(())
     }
+}
+
+/// What makes a keytab in realms that have no kadmind.
+fn elsewhere(site: &Site) -> String {
+    let host = site.node.host();
+    let realm = site.node.realm().unwrap_or_default();
+    let keytab = site.node.keytab();
+    let keytab = keytab.display();
+    format!(
+        "without kadmind, put a keytab to {keytab} and run this again. FreeIPA: ipa-getkeytab -p flume/{host} -k {keytab}. \
+         Active Directory, on this host: adcli update --add-service-principal=flume/{host}, or msktutil --service flume \
+         --keytab {keytab}; on a domain controller: ktpass -princ flume/{host}@{realm} -ptype KRB5_NT_PRINCIPAL -crypto \
+         AES256-SHA1 +rndpass -mapuser ACCOUNT -out flume.service.keytab"
+    )
 }
 
 fn cache(dir: &Path) -> String {

@@ -4,21 +4,32 @@ mod faults;
 mod kadmin;
 pub(crate) mod keytab;
 
-use std::path::Path;
+use std::{
+    cell::Cell,
+    ffi::OsStr,
+    io::{ErrorKind, Write},
+    path::{Path, PathBuf},
+    rc::Rc,
+};
 
+use flume_host::directory::SafeDirectory;
 use kadmin::Kadmin;
-use keytab::State;
+use keytab::KeytabState;
 
 use crate::{
     Site, clock,
     fault::Fault,
-    files::{Rights, check_file},
+    files::{Rights, check_file, give_file, look, open_directory, split},
     step::{Found, Task},
 };
 
 /// Difference of clocks that Kerberos forgives, unless `krb5.conf` says otherwise.
 const CLOCK_SKEW_SECONDS: u64 = 300;
 const KEYTAB_MODE: u32 = 0o600;
+const MAX_KEYTAB_BYTES: u64 = 1 << 20;
+/// Beside the keytab: root's directory with the new one, until that is in its place.
+const STAGING: &str = ".keytab-new";
+const STAGED: &str = "new";
 
 /// A clock near the KDC's, a keytab that logs in, and nobody else may read it.
 pub(crate) fn tasks(site: &Site) -> Result<Vec<Task<'_>>, Fault> {
@@ -43,12 +54,12 @@ pub(crate) fn tasks(site: &Site) -> Result<Vec<Task<'_>>, Fault> {
         key_task(site, principal, keytab.clone()),
         Task {
             title: format!("file {}", keytab.display()),
-            check: Box::new(move || match keytab.exists() {
-                true => check_file(&keytab, &rights, None),
+            check: Box::new(move || match look(&keytab, &rights)? {
+                Some(_) => check_file(&keytab, &rights, None),
                 // A dry run comes here without one.
-                false => Ok(Found::PASS),
+                None => Ok(Found::PASS),
             }),
-            act: Box::new(move || given.give(&path)),
+            act: Box::new(move || give_file(&path, &given, site.node.user())),
         },
     ])
 }
@@ -80,11 +91,17 @@ pub(crate) fn kdcs_shown(site: &Site) -> String {
 pub(crate) fn check_clock(site: &Site) -> Result<Found, Fault> {
     let kdcs = kdcs(site);
     let realm = site.node.realm().unwrap_or_default();
-    if kdcs.is_empty() {
-        let note = "the clock was not compared with the KDC's: krb5.conf names none";
-        return Ok(Found::AsWanted(Some(note.into())));
+    let asked = clock::askable(kdcs);
+    if asked.is_empty() {
+        let why = if kdcs.is_empty() {
+            "krb5.conf names none"
+        } else {
+            "it is reached through an HTTPS proxy"
+        };
+        let note = format!("the clock was not compared with the KDC's: {why}");
+        return Ok(Found::AsWanted(Some(note)));
     }
-    let ahead = clock::ahead_of(kdcs, realm).map_err(|error| {
+    let ahead = clock::ahead_of(&asked, realm).map_err(|error| {
         let cause = format!("no KDC of {realm} answers ({error})");
         Fault::new(
             cause,
@@ -102,18 +119,20 @@ pub(crate) fn check_clock(site: &Site) -> Result<Found, Fault> {
     Err(Fault::new(cause, "set both by NTP: chronyc makestep"))
 }
 
-fn key_task(site: &Site, principal: String, keytab: std::path::PathBuf) -> Task<'_> {
+fn key_task(site: &Site, principal: String, keytab: PathBuf) -> Task<'_> {
     let name = principal.clone();
     let path = keytab.clone();
+    let rotated = Rc::new(Cell::new(false));
+    let done = rotated.clone();
     Task {
         title: format!("keytab {}", keytab.display()),
         check: Box::new(move || {
-            let state = keytab::state(&path, &name, &kdcs_shown(site))?;
+            if site.rotate && !rotated.get() {
+                return Ok(Found::Otherwise(format!("change the key of {name}")));
+            }
+            let state = keytab::state(site, &path, &name)?;
             Ok(match (state.reason(&name), state) {
-                (None, State::Works(login)) => Found::AsWanted(Some(format!(
-                    "{name} logs in, key version {} as in the KDC",
-                    login.kvno
-                ))),
+                (None, KeytabState::Works(login)) => Found::AsWanted(Some(login.text(&name))),
                 (reason, _) => Found::Otherwise(format!(
                     "make {} ({})",
                     path.display(),
@@ -121,44 +140,96 @@ fn key_task(site: &Site, principal: String, keytab: std::path::PathBuf) -> Task<
                 )),
             })
         }),
-        act: Box::new(move || make(site, &principal, &keytab)),
+        act: Box::new(move || {
+            make(site, &principal, &keytab)?;
+            done.set(true);
+            Ok(())
+        }),
     }
 }
 
-/// Makes the principal where it is missing, and a keytab in the place of the one that does not work.
+/// Makes the principal where it is missing, and a keytab in the place of the one that does not work. A new key is in the
+/// keytab's place as soon as the primary KDC has it; whether all KDCs have it is asked afterwards.
 fn make(site: &Site, principal: &str, keytab: &Path) -> Result<(), Fault> {
-    let directory = keytab.parent().unwrap_or(Path::new("/"));
-    if !directory.is_dir() {
-        return Err(Fault::new(
-            format!("{} is not there", directory.display()),
-            "flume-ng provision install",
-        ));
-    }
+    let (parent, name) = split(keytab)?;
+    let directory = open_directory(parent)?.ok_or_else(|| {
+        let cause = format!("{} is not there", parent.display());
+        Fault::new(cause, "flume-ng provision install")
+    })?;
+    // What can fail without the realm fails before its key is changed.
     let rights = rights(site);
-    // Beside its place, in a directory that nobody else may enter: renamed when it is whole. What can fail without
-    // the realm fails before its key is changed.
-    let beside = tempfile::Builder::new()
-        .prefix(".keytab-")
-        .tempdir_in(directory);
-    let beside = beside.map_err(Fault::io("write into", directory))?;
-    let new = beside.path().join("new");
-    rights.ids()?;
+    let wanted = rights.ownership()?;
+    let owners = [0, wanted.user];
+    directory.look(name, &owners)?;
+    let staging = staging(&directory)?;
+    let staged = keytab::staged(parent);
+    let place = || -> Result<(), Fault> {
+        staging.move_file(OsStr::new(STAGED), (&directory, name), &owners, wanted)?;
+        Ok(directory.remove_directory(OsStr::new(STAGING))?)
+    };
+    // What a run left behind that was killed after it had changed the key.
+    if !site.rotate
+        && keytab::state(site, &staged, principal)?
+            .reason(principal)
+            .is_none()
+    {
+        return place();
+    }
+    staging.remove_file(OsStr::new(STAGED))?;
     let kadmin = Kadmin::open(site)?;
     if !kadmin.has(principal)? {
         kadmin.add(principal)?;
+    } else if !site.rotate {
+        leave_current_key(site, &kadmin, principal, keytab)?;
     }
-    kadmin.ktadd(principal, &new)?;
-    rights.give(&new)?;
-    match keytab::state(&new, principal, &kdcs_shown(site))? {
-        State::Works(_) => {}
-        state => {
-            let why = state.reason(principal).unwrap_or_default();
-            let cause = format!("the keytab just made does not log in: {why}");
-            return Err(Fault::new(
-                cause,
-                "somebody else changes the key at the same time: run this again",
-            ));
+    let before = directory.read(name, &owners, MAX_KEYTAB_BYTES)?;
+    if let Some(others) = before.and_then(|bytes| keytab::without(&bytes, principal)) {
+        let mut file = staging.create_file(OsStr::new(STAGED))?;
+        file.write_all(&others)
+            .map_err(Fault::io("write", &staged))?;
+    }
+    kadmin.ktadd(principal, &staged)?;
+    place()
+}
+
+/// The directory for a keytab that is not whole yet: root's alone.
+fn staging(directory: &SafeDirectory) -> Result<SafeDirectory, Fault> {
+    let name = OsStr::new(STAGING);
+    let made = match directory.make_directory(name) {
+        Err(error) if error.io_kind() == Some(ErrorKind::AlreadyExists) => {
+            directory.directory(name)
         }
+        made => made,
+    }?;
+    if made.is_ours() {
+        return Ok(made);
     }
-    std::fs::rename(&new, keytab).map_err(Fault::io("replace", keytab))
+    let cause = format!("{} is not root's", made.path().display());
+    Err(Fault::new(
+        cause,
+        format!("rm -r {}", made.path().display()),
+    ))
+}
+
+/// A key that no KDC takes may all the same be the one that the primary has: then a replica is behind, and another key
+/// would be as new to it.
+fn leave_current_key(
+    site: &Site,
+    kadmin: &Kadmin<'_>,
+    principal: &str,
+    keytab: &Path,
+) -> Result<(), Fault> {
+    let KeytabState::Refused(kvno) = keytab::state(site, keytab, principal)? else {
+        return Ok(());
+    };
+    if kadmin.key_version(principal)? != Some(kvno) {
+        return Ok(());
+    }
+    Err(Fault::new(
+        format!(
+            "no KDC takes the key of {}, although kadmind says that its version {kvno} is the current one",
+            keytab.display()
+        ),
+        "wait until the replicas have been updated; if the principal was made anew: flume-ng provision kerberos --rotate",
+    ))
 }

@@ -15,8 +15,11 @@ const SECOND: Duration = Duration::from_secs(1);
 
 /// So many events fit into memory, so many onto the disk, which is a memory channel here.
 fn channel(memory: usize, disk: usize) -> SpillableChannel {
-    let registry = flume_components::REGISTRY;
-    let bytes = ByteLimit::parse(&mut Props::new(&registry, Section::default())).expect("no limit");
+    let bytes = ByteLimit::parse(&mut Props::new(
+        &flume_core::Registry::EMPTY,
+        Section::default(),
+    ))
+    .expect("no limit");
     let limits = QueueLimits {
         events: memory,
         transaction: memory,
@@ -31,7 +34,7 @@ fn channel(memory: usize, disk: usize) -> SpillableChannel {
     let cx = Context::new("a1.channels.c1", &[]);
     SpillableChannel::new(SpillParts {
         memory: (memory > 0).then_some((queue, memory)),
-        disk: (disk > 0).then(|| build(&registry, "memory", &properties, &cx)),
+        disk: (disk > 0).then(|| build(&flume_components::REGISTRY, "memory", &properties, &cx)),
         disk_events: disk,
         transaction: 8,
         patience: 3 * SECOND,

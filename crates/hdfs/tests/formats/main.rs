@@ -4,11 +4,9 @@ mod golden;
 mod reader;
 mod streams;
 
-use flume_core::{BuildError, Config, Context, Event, EventSerializer, Registry, config::Nested};
+use flume_core::{BuildError, Config, Context, Event, EventSerializer, config::Nested};
 use flume_hdfs::formats::{CodecChoice, FileType, Format, WriteFormat};
 use flume_testkit::parts::read;
-
-const REGISTRY: Registry = flume_components::REGISTRY;
 
 /// The part of the sink's properties that a format is made of.
 #[derive(Clone, Config)]
@@ -28,7 +26,7 @@ struct FormatConfig {
 }
 
 fn try_format(text: &str) -> Result<Format, String> {
-    let (config, problems) = read::<FormatConfig>(&REGISTRY, "a1.sinks.k1", text);
+    let (config, problems) = read::<FormatConfig>(&flume_components::REGISTRY, "a1.sinks.k1", text);
     let config = config.ok_or_else(|| problems.join("\n"))?;
     assert!(problems.is_empty(), "{problems:?}");
     let format = Format::new(

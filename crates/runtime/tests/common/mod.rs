@@ -146,9 +146,10 @@ impl Sink for Note {
 }
 
 pub(crate) static REGISTRY: Registry = Registry {
-    sources: &[&[Registration::source::<Count>("count", "")]],
-    sinks: &[&[Registration::sink::<Note>("note", "")]],
-    ..flume_components::REGISTRY
+    sources: &[Registration::source::<Count>("count", "")],
+    sinks: &[Registration::sink::<Note>("note", "")],
+    includes: &[&flume_components::REGISTRY],
+    ..Registry::EMPTY
 };
 
 pub(crate) fn info() -> Arc<AgentInfo> {

@@ -208,7 +208,7 @@ impl DatumReader {
 }
 
 /// Bytes as text. What is not UTF-8 is replaced by U+FFFD.
-pub(crate) fn text(bytes: Bytes) -> Str {
+pub fn text(bytes: Bytes) -> Str {
     Str::try_from(bytes.clone())
         .unwrap_or_else(|_| String::from_utf8_lossy(&bytes).into_owned().into())
 }

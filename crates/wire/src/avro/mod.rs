@@ -8,8 +8,7 @@ mod schema;
 
 pub use codec::Codec;
 pub use container::{ContainerWriter, DEFAULT_SYNC_INTERVAL_BYTES, SYNC_INTERVALS};
-pub(crate) use datum::text;
-pub use datum::{DatumError, DatumReader, write_event, write_events};
+pub use datum::{DatumError, DatumReader, text, write_event, write_events};
 pub use schema::Schema;
 
 /// `long` and `int`: zig-zag, seven bits a byte, little end first.

@@ -2,6 +2,8 @@
 
 use bytes::{Bytes, BytesMut};
 
+use crate::framing::{Framing, detach};
+
 const LENGTH_BYTES: usize = 4;
 
 /// Why a connection does not carry frames, or none of a size that is accepted. It cannot go on.
@@ -35,9 +37,13 @@ impl ThriftFrameDecoder {
             known_bytes: 0,
         }
     }
+}
 
-    /// Takes the next message from the front of `received`, once all of it is there.
-    pub fn decode(&mut self, received: &mut BytesMut) -> Result<Option<Bytes>, ThriftFrameError> {
+impl Framing for ThriftFrameDecoder {
+    type Frame = Bytes;
+    type Error = ThriftFrameError;
+
+    fn decode(&mut self, received: &mut BytesMut) -> Result<Option<Bytes>, ThriftFrameError> {
         let Some(length) = received.first_chunk() else {
             return Ok(None);
         };
@@ -51,18 +57,12 @@ impl ThriftFrameDecoder {
         if received.len() < self.known_bytes {
             return Ok(None);
         }
-        let frame = received.split_to(self.known_bytes).freeze();
+        let frame = detach(received, self.known_bytes);
         self.known_bytes = 0;
         Ok(Some(frame.slice(LENGTH_BYTES..)))
     }
 
-    /// Whether the length of a frame is known that is not there as a whole.
-    pub fn is_inside(&self) -> bool {
-        self.known_bytes > 0
-    }
-
-    /// Bytes of the frame under way: what is there and what must come.
-    pub fn known_bytes(&self) -> usize {
+    fn known_bytes(&self) -> usize {
         self.known_bytes
     }
 }

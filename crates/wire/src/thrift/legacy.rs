@@ -2,13 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes, BytesMut};
 use flume_core::{Event, Str};
 
 use super::{
     MessageHead, MessageType, ThriftError, ThriftProtocol, ThriftReader, ThriftType, ThriftWriter,
 };
-use crate::legacy::LegacyEvent;
+use crate::{Framing, legacy::LegacyEvent};
+
+/// Most bytes of a message. Flume 0.9 allows bodies of 32 KiB.
+const MAX_MESSAGE_BYTES: usize = 256 << 10;
 
 /// A call of a client.
 #[derive(Clone, Debug, PartialEq)]
@@ -17,6 +20,41 @@ pub enum LegacyCall {
     Append(Event),
     /// The client has finished and waits for the answer.
     Close(MessageHead),
+}
+
+/// Finds the end of each message by reading it.
+#[derive(Debug, Default)]
+pub struct LegacyFraming {
+    received: usize,
+}
+
+impl Framing for LegacyFraming {
+    type Frame = LegacyCall;
+    type Error = ThriftError;
+
+    fn decode(&mut self, received: &mut BytesMut) -> Result<Option<LegacyCall>, ThriftError> {
+        let outcome = read_legacy_call(&Bytes::copy_from_slice(received));
+        self.received = 0;
+        match outcome {
+            Ok((call, bytes)) => {
+                received.advance(bytes);
+                Ok(Some(call))
+            }
+            Err(ThriftError::Truncated) if received.len() < MAX_MESSAGE_BYTES => {
+                self.received = received.len();
+                Ok(None)
+            }
+            Err(ThriftError::Truncated) => {
+                let text = format!("a message has more than {MAX_MESSAGE_BYTES} bytes");
+                Err(ThriftError::Service(text))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn known_bytes(&self) -> usize {
+        self.received
+    }
 }
 
 /// Reads the call at the front of `received`, with the bytes that it takes. [`ThriftError::Truncated`] means that the

@@ -17,7 +17,7 @@ pub use flume::{
     write_status,
 };
 pub use frame::{ThriftFrameDecoder, ThriftFrameError, write_thrift_frame};
-pub use legacy::{LegacyCall, read_legacy_call, write_closed};
+pub use legacy::{LegacyCall, LegacyFraming, read_legacy_call, write_closed};
 pub use reader::{MessageHead, ThriftReader};
 pub use scribe::{ScribeCall, ScribeResult, read_scribe_call, write_scribe_result};
 pub use writer::ThriftWriter;

@@ -11,9 +11,9 @@ use flume_testkit::parts;
 
 use super::*;
 
-const REGISTRY: Registry = Registry {
-    sinks: &[crate::SINKS],
-    ..flume_components::REGISTRY
+static REGISTRY: Registry = Registry {
+    includes: &[&crate::REGISTRY, &flume_components::REGISTRY],
+    ..Registry::EMPTY
 };
 
 /// A sink of `key = value` lines.

@@ -3,6 +3,8 @@
 
 use bytes::{Bytes, BytesMut};
 
+use crate::framing::{Framing, detach};
+
 /// Bytes of a serial number and a number of buffers.
 const HEAD_BYTES: usize = 8;
 /// Bytes of a length.
@@ -66,10 +68,13 @@ impl FrameDecoder {
             under_way: None,
         }
     }
+}
 
-    /// Takes the next frame from the front of `received`, once all of it is there. In between, whatever is appended to
-    /// `received` belongs behind what it holds.
-    pub fn decode(&mut self, received: &mut BytesMut) -> Result<Option<IpcFrame>, FrameError> {
+impl Framing for FrameDecoder {
+    type Frame = IpcFrame;
+    type Error = FrameError;
+
+    fn decode(&mut self, received: &mut BytesMut) -> Result<Option<IpcFrame>, FrameError> {
         let Some(mut frame) = self.under_way.or_else(|| FrameUnderWay::begin(received)) else {
             return Ok(None);
         };
@@ -79,20 +84,14 @@ impl FrameDecoder {
             return Ok(None);
         }
         self.under_way = None;
-        let message = received.split_to(frame.at).freeze();
+        let message = detach(received, frame.at);
         Ok(Some(IpcFrame {
             serial: frame.serial,
             message: message.slice(frame.start..frame.end),
         }))
     }
 
-    /// Whether part of a frame is there.
-    pub fn is_inside(&self) -> bool {
-        self.under_way.is_some()
-    }
-
-    /// Bytes of the frame under way, as far as is known: what is there and what must come.
-    pub fn known_bytes(&self) -> usize {
+    fn known_bytes(&self) -> usize {
         self.under_way.map_or(0, |frame| frame.known_bytes())
     }
 }
@@ -202,7 +201,7 @@ mod tests {
                 frames.push((frame.serial, frame.message.to_vec()));
             }
         }
-        assert!(received.is_empty() && !decoder.is_inside());
+        assert!(received.is_empty() && decoder.known_bytes() == 0);
         Ok(frames)
     }
 

@@ -14,7 +14,7 @@ mod tests;
 pub use frame::{FrameDecoder, FrameError, IpcFrame, write_frame};
 pub use legacy::{read_legacy_request, write_legacy_answer};
 pub use requestor::{CallReply, Requestor};
-pub use responder::{CallOutcome, ClientProtocols, ReceivedCall, RemoteCall, Responder};
+pub use responder::{AnswerHead, CallOutcome, ClientProtocols, RemoteCall, Responder};
 
 use super::DatumError;
 

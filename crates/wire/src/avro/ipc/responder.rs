@@ -26,13 +26,13 @@ pub struct Responder {
     established: bool,
 }
 
-/// A message of a client, and what its answer begins with.
-#[derive(Debug)]
-pub struct ReceivedCall {
-    /// What to do.
-    pub call: RemoteCall,
-    /// Empty, except for the handshake in the first answer.
+/// What the answer to a call begins with.
+#[derive(Debug, Default)]
+pub struct AnswerHead {
+    /// Empty, except in the first answer.
     handshake: Vec<u8>,
+    /// Whether this is all of the answer.
+    is_all: bool,
 }
 
 /// What a client asks for.
@@ -86,26 +86,24 @@ impl Responder {
         &mut self,
         message: Bytes,
         clients: &ClientProtocols,
-    ) -> Result<ReceivedCall, MessageError> {
+    ) -> Result<(RemoteCall, AnswerHead), MessageError> {
         let mut reader = DatumReader::new(message);
-        let mut handshake = vec![];
+        let mut head = AnswerHead::default();
         if !self.established {
             let request = HandshakeRequest::read(&mut reader)?;
-            match self.shake_hands(&request, clients, &mut handshake) {
+            match self.shake_hands(&request, clients, &mut head.handshake) {
                 Ok(true) => {}
                 Ok(false) => {
-                    let call = RemoteCall::Nothing;
-                    return Ok(ReceivedCall { call, handshake });
+                    head.is_all = true;
+                    return Ok((RemoteCall::Nothing, head));
                 }
-                Err(reason) => {
-                    let call = RemoteCall::Impossible(reason);
-                    return Ok(ReceivedCall { call, handshake });
-                }
+                Err(reason) => return Ok((RemoteCall::Impossible(reason), head)),
             }
         }
         let call = read_call(&mut reader)
             .unwrap_or_else(|error| RemoteCall::Impossible(format!("malformed data: {error}")));
-        Ok(ReceivedCall { call, handshake })
+        head.is_all = call == RemoteCall::Nothing;
+        Ok((call, head))
     }
 
     /// Writes its half; false when the call was not looked at, because the client's protocol is not known.
@@ -135,12 +133,12 @@ impl Responder {
     }
 }
 
-impl ReceivedCall {
+impl AnswerHead {
     /// Appends the frame of the answer. A call for nothing has no outcome, and none of it is sent.
-    pub fn answer(&self, serial: i32, outcome: CallOutcome<'_>, out: &mut Vec<u8>) {
+    pub fn write(&self, serial: i32, outcome: CallOutcome<'_>, out: &mut Vec<u8>) {
         write_frame(serial, out, |out| {
             out.extend_from_slice(&self.handshake);
-            if self.call == RemoteCall::Nothing {
+            if self.is_all {
                 return;
             }
             // No metadata.

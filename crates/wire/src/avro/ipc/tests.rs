@@ -5,6 +5,7 @@ use flume_core::Event;
 use md5::{Digest, Md5};
 
 use super::*;
+use crate::Framing;
 
 const CLIENT: &str = include_str!("../../../tests/data/avro-rpc.txt");
 
@@ -71,11 +72,11 @@ fn a_java_client_is_understood_and_answered_as_java_does() {
     let clients = ClientProtocols::default();
     for ((request, answer), expected) in dialogue().iter().zip(calls()) {
         let request = frame(request);
-        let call = responder.receive(request.message, &clients).unwrap();
-        assert_eq!(call.call, expected);
+        let (call, head) = responder.receive(request.message, &clients).unwrap();
+        assert_eq!(call, expected);
         let mut out = vec![];
         let outcome = CallOutcome::Status(AppendStatus::Ok);
-        call.answer(request.serial, outcome, &mut out);
+        head.write(request.serial, outcome, &mut out);
         assert_eq!(frame(&out), frame(answer));
     }
 }
@@ -114,9 +115,9 @@ fn strange_request(text: Option<&str>, server_md5: [u8; 16]) -> Bytes {
     out.into()
 }
 
-fn answered(call: &ReceivedCall, outcome: CallOutcome<'_>) -> Bytes {
+fn answered(head: &AnswerHead, outcome: CallOutcome<'_>) -> Bytes {
     let mut out = vec![];
-    call.answer(1, outcome, &mut out);
+    head.write(1, outcome, &mut out);
     message(&out)
 }
 
@@ -124,28 +125,28 @@ fn answered(call: &ReceivedCall, outcome: CallOutcome<'_>) -> Bytes {
 fn a_strange_client_sends_its_protocol_once() {
     let clients = ClientProtocols::default();
     let mut responder = Responder::default();
-    let call = responder
+    let (call, head) = responder
         .receive(strange_request(None, PROTOCOL_MD5), &clients)
         .unwrap();
-    assert_eq!(call.call, RemoteCall::Nothing);
-    let answer = answered(&call, CallOutcome::Status(AppendStatus::Ok));
+    assert_eq!(call, RemoteCall::Nothing);
+    let answer = answered(&head, CallOutcome::Status(AppendStatus::Ok));
     assert_eq!(answer[0], 4, "NONE");
     assert!(answer.ends_with(&[0]) && answer.len() > PROTOCOL.len());
-    let call = responder
+    let (call, head) = responder
         .receive(strange_request(Some(PROTOCOL), PROTOCOL_MD5), &clients)
         .unwrap();
-    assert_eq!(call.call, RemoteCall::Append(Event::from("x")));
+    assert_eq!(call, RemoteCall::Append(Event::from("x")));
     assert_eq!(
-        answered(&call, CallOutcome::Status(AppendStatus::Failed))[..],
+        answered(&head, CallOutcome::Status(AppendStatus::Failed))[..],
         [0, 0, 0, 0, 0, 0, 2]
     );
     // On its next connection the client is known; it is wrong about the server.
-    let call = Responder::default()
+    let (call, head) = Responder::default()
         .receive(strange_request(None, [9; 16]), &clients)
         .unwrap();
-    assert_eq!(call.call, RemoteCall::Append(Event::from("x")));
+    assert_eq!(call, RemoteCall::Append(Event::from("x")));
     assert_eq!(
-        answered(&call, CallOutcome::Status(AppendStatus::Ok))[0],
+        answered(&head, CallOutcome::Status(AppendStatus::Ok))[0],
         2,
         "CLIENT"
     );
@@ -159,14 +160,14 @@ fn a_client_with_other_events_is_told_so() {
     );
     let mut responder = Responder::default();
     let request = strange_request(Some(&other), PROTOCOL_MD5);
-    let call = responder
+    let (call, head) = responder
         .receive(request, &ClientProtocols::default())
         .unwrap();
-    let RemoteCall::Impossible(reason) = &call.call else {
+    let RemoteCall::Impossible(reason) = &call else {
         panic!("{call:?}");
     };
     assert!(reason.contains("headers and body"), "{reason}");
-    let answer = answered(&call, CallOutcome::SystemError(reason));
+    let answer = answered(&head, CallOutcome::SystemError(reason));
     let mut requestor = Requestor::default();
     assert_eq!(
         requestor.receive(answer).unwrap(),
@@ -180,13 +181,13 @@ fn avro_java_strings_in_a_protocol_are_strings() {
         r#""values":"string""#,
         r#""values":{"type":"string","avro.java.string":"String"}"#,
     );
-    let call = Responder::default()
+    let (call, _) = Responder::default()
         .receive(
             strange_request(Some(&java), PROTOCOL_MD5),
             &ClientProtocols::default(),
         )
         .unwrap();
-    assert_eq!(call.call, RemoteCall::Append(Event::from("x")));
+    assert_eq!(call, RemoteCall::Append(Event::from("x")));
 }
 
 #[test]
@@ -217,7 +218,7 @@ fn what_is_malformed_or_unknown_is_a_system_error_and_a_ping_is_answered() {
     responder.receive(message(first), &clients).unwrap();
     let mut receive = |bytes: &'static [u8]| {
         let call = responder.receive(Bytes::from_static(bytes), &clients);
-        call.unwrap().call
+        call.unwrap().0
     };
     let impossible = |call| matches!(call, RemoteCall::Impossible(_));
     assert!(impossible(receive(b"\x00\x0cnosuch")));

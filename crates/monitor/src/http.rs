@@ -16,16 +16,16 @@ use crate::{board::Board, metrics};
 const JSON: &str = "application/json;charset=utf-8";
 const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// As Flume's supervisor.
-const RETRY: Duration = Duration::from_secs(3);
+/// The pause before the port is tried again, as Flume's supervisor has it.
+const RETRY_PAUSE: Duration = Duration::from_secs(3);
 
 /// Serves at `address` until the agent ends. As in Flume the agent runs without its monitoring if it has to; unlike
 /// there, a port in use is tried again.
-pub(crate) async fn serve(address: SocketAddr, board: Board) {
+pub async fn serve(address: SocketAddr, board: Board) {
     let first = listen(address).await;
     if let Err(error) = &first {
         tracing::error!(
-            "monitoring failed to listen at {address}, it is tried every {RETRY:?}: {error}"
+            "failed to listen at {address} for monitoring; retrying every {RETRY_PAUSE:?}: {error}"
         );
     }
     tokio::spawn(async move {
@@ -39,7 +39,7 @@ pub(crate) async fn serve(address: SocketAddr, board: Board) {
                     }
                     return;
                 }
-                Err(_) => sleep(RETRY).await,
+                Err(_) => sleep(RETRY_PAUSE).await,
             }
             next = listen(address).await;
         }

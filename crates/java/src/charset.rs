@@ -6,24 +6,30 @@ use flume_core::config::Scalar;
 /// A character set. Differs from the web's reading of names where Java does: ISO-8859-1 and US-ASCII are
 /// themselves and not windows-1252, UTF-16 without a byte order mark is big endian.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Charset {
+pub enum Charset {
+    /// `US-ASCII`.
     Ascii,
+    /// `ISO-8859-1`.
     Latin1,
     /// Either byte order when read, as its mark says; big endian with a mark when written.
     Utf16,
+    /// Any other.
     Other(&'static Encoding),
 }
 
 /// Decodes a stream that comes in pieces; keeps the bytes of an unfinished character for the next piece.
-pub(crate) enum Decoder {
+pub enum Decoder {
+    /// Of `US-ASCII`.
     Ascii,
+    /// Of `ISO-8859-1`.
     Latin1,
+    /// Of any other.
     Other(Box<encoding_rs::Decoder>),
 }
 
 /// Bytes that mean nothing in their character set. Everything before them was decoded.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Malformed;
+pub struct Malformed;
 
 impl Scalar for Charset {
     const TYPE: &'static str = "charset";
@@ -49,7 +55,8 @@ impl Scalar for Charset {
 }
 
 impl Charset {
-    pub(crate) fn decoder(self) -> Decoder {
+    /// A decoder for a new stream.
+    pub fn decoder(self) -> Decoder {
         match self {
             Charset::Ascii => Decoder::Ascii,
             Charset::Latin1 => Decoder::Latin1,
@@ -61,7 +68,7 @@ impl Charset {
     }
 
     /// As `String.getBytes`: what the set lacks becomes a question mark.
-    pub(crate) fn encode(self, text: &str) -> Vec<u8> {
+    pub fn encode(self, text: &str) -> Vec<u8> {
         let narrow = |last: u32| {
             text.chars()
                 .map(|c| if c as u32 <= last { c as u8 } else { b'?' })
@@ -84,8 +91,15 @@ impl Charset {
         }
     }
 
+    /// A whole text; what means nothing becomes U+FFFD.
+    pub fn decode_lossy(self, bytes: &[u8]) -> String {
+        let mut text = String::new();
+        self.decoder().decode_lossy(bytes, &mut text, true);
+        text
+    }
+
     /// For what follows in the same stream: a byte order mark is written once.
-    pub(crate) fn after_mark(self) -> Charset {
+    pub fn after_mark(self) -> Charset {
         if self == Charset::Utf16 {
             Charset::Other(UTF_16BE)
         } else {
@@ -111,12 +125,10 @@ fn encode(encoding: &'static Encoding, mut text: &str) -> Vec<u8> {
 
 impl Decoder {
     /// Appends what `bytes` mean to `text`; `last` when nothing follows.
-    pub(crate) fn decode(
-        &mut self,
-        bytes: &[u8],
-        text: &mut String,
-        last: bool,
-    ) -> Result<(), Malformed> {
+    ///
+    /// # Errors
+    /// For bytes that mean nothing; what stands before them was appended.
+    pub fn decode(&mut self, bytes: &[u8], text: &mut String, last: bool) -> Result<(), Malformed> {
         match self {
             Decoder::Latin1 => {
                 text.extend(bytes.iter().map(|byte| *byte as char));
@@ -149,7 +161,7 @@ impl Decoder {
     }
 
     /// The same; what means nothing becomes U+FFFD.
-    pub(crate) fn decode_lossy(&mut self, bytes: &[u8], text: &mut String, last: bool) {
+    pub fn decode_lossy(&mut self, bytes: &[u8], text: &mut String, last: bool) {
         match self {
             Decoder::Latin1 => text.extend(bytes.iter().map(|byte| *byte as char)),
             Decoder::Ascii => text.extend(bytes.iter().map(|byte| {

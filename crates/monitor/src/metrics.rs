@@ -2,17 +2,17 @@
 
 use std::{
     collections::BTreeMap,
-    fmt::Write,
+    fmt::{Display, Write},
     time::{SystemTime, UNIX_EPOCH},
 };
 
 use flume_core::{
-    State,
+    ChannelStats, State,
     metrics::{Durations, Histogram, MetricValue},
 };
 use serde_json::{Map, Value};
 
-use crate::board::{Board, Entry, Kind, Live};
+use crate::board::{Board, ComponentEntry, EntryDetails, MonitoredKind};
 
 const SOURCE_ATTRIBUTES: &[&str] = &[
     "EventReceivedCount",
@@ -48,11 +48,11 @@ const CHANNEL_ATTRIBUTES: &[&str] = &[
 ];
 
 /// What Flume shows for every component of a kind, touched or not.
-fn attributes(kind: Kind) -> &'static [&'static str] {
+fn attributes(kind: MonitoredKind) -> &'static [&'static str] {
     match kind {
-        Kind::Source => SOURCE_ATTRIBUTES,
-        Kind::Channel => CHANNEL_ATTRIBUTES,
-        Kind::Sink => SINK_ATTRIBUTES,
+        MonitoredKind::Source => SOURCE_ATTRIBUTES,
+        MonitoredKind::Channel => CHANNEL_ATTRIBUTES,
+        MonitoredKind::Sink => SINK_ATTRIBUTES,
     }
 }
 
@@ -73,16 +73,23 @@ pub fn json(board: &Board) -> String {
     Value::Object(shown.collect::<Map<_, _>>()).to_string()
 }
 
-fn flume_attributes(entry: &Entry) -> BTreeMap<String, String> {
+fn flume_attributes(entry: &ComponentEntry) -> BTreeMap<String, String> {
     let mut shown: BTreeMap<String, String> = attributes(entry.kind)
         .iter()
         .map(|name| (name.to_string(), "0".into()))
         .collect();
     for reading in entry.metrics.read() {
-        shown.extend(plain(reading.name, &reading.value));
+        match &reading.value {
+            MetricValue::Text(text) => drop(shown.insert(reading.name.into(), text.clone())),
+            value => shown.extend(
+                numbers(reading.name, value)
+                    .into_iter()
+                    .map(|(name, number)| (name, number.to_string())),
+            ),
+        }
     }
     let (state, since) = entry.state.get();
-    if let Live::Channel(handle) = &entry.live {
+    if let EntryDetails::Channel(handle) = &entry.details {
         let stats = handle.stats();
         shown.insert("ChannelSize".into(), stats.events.to_string());
         shown.insert("ChannelCapacity".into(), stats.capacity.to_string());
@@ -106,19 +113,15 @@ fn flume_attributes(entry: &Entry) -> BTreeMap<String, String> {
     shown
 }
 
-/// A metric as names and texts; of durations their number and sum.
-pub(crate) fn plain(name: &str, value: &MetricValue) -> Vec<(String, String)> {
+/// A metric as named numbers: durations are their number and their sum in milliseconds, a text is none.
+pub(crate) fn numbers(name: &str, value: &MetricValue) -> Vec<(String, u64)> {
     match value {
-        MetricValue::Count(number) | MetricValue::Level(number) => {
-            vec![(name.into(), number.to_string())]
-        }
-        MetricValue::Text(text) => vec![(name.into(), text.clone())],
-        MetricValue::Durations(Durations { count, sum, .. }) => {
-            vec![
-                (format!("{name}Count"), count.to_string()),
-                (format!("{name}Millis"), sum.as_millis().to_string()),
-            ]
-        }
+        MetricValue::Count(number) | MetricValue::Level(number) => vec![(name.into(), *number)],
+        MetricValue::Durations(Durations { count, sum, .. }) => vec![
+            (format!("{name}Count"), *count),
+            (format!("{name}Millis"), sum.as_millis() as u64),
+        ],
+        MetricValue::Text(_) => vec![],
     }
 }
 
@@ -146,119 +149,121 @@ fn millis(time: SystemTime) -> u128 {
 
 /// Prometheus' text format, version 0.0.4: `flume_sink_event_drain_success_total{agent="a1",component="k1"} 7`.
 pub fn prometheus(board: &Board) -> String {
-    let mut families: BTreeMap<String, (&'static str, Vec<String>)> = BTreeMap::new();
-    let mut histograms: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    let agent = escape(&board.agent().name);
+    let mut exposition = Exposition::default();
     for entry in board.entries().iter() {
-        let labels = format!("agent=\"{agent}\",component=\"{}\"", escape(&entry.name));
-        let mut add = |name: String, kind, labels: &str, value: String| {
-            families
-                .entry(name.clone())
-                .or_insert((kind, vec![]))
-                .1
-                .push(format!("{name}{{{labels}}} {value}"));
-        };
-        let family = |name: &str| format!("flume_{}_{}", entry.kind.name(), snake(name));
-        let mut metrics: BTreeMap<_, _> = attributes(entry.kind)
-            .iter()
+        let labels = format!(
+            "agent=\"{}\",component=\"{}\"",
+            escape(&board.agent().name),
+            escape(&entry.name)
+        );
+        exposition.metrics(entry, &labels);
+        if let EntryDetails::Channel(handle) = &entry.details {
+            exposition.channel(&handle.stats(), &labels);
+        }
+        exposition.state(entry, &labels);
+    }
+    exposition.text()
+}
+
+/// The lines of each family: Prometheus wants them together, under one line with their type.
+#[derive(Default)]
+struct Exposition(BTreeMap<String, (&'static str, Vec<String>)>);
+
+impl Exposition {
+    fn add(&mut self, family: String, kind: &'static str, line: String) {
+        let (_, lines) = self.0.entry(family).or_insert((kind, vec![]));
+        lines.push(line);
+    }
+
+    fn counter(&mut self, family: String, labels: &str, value: u64) {
+        let line = format!("{family}{{{labels}}} {value}");
+        self.add(family, "counter", line);
+    }
+
+    fn gauge(&mut self, family: String, labels: &str, value: impl Display) {
+        let line = format!("{family}{{{labels}}} {value}");
+        self.add(family, "gauge", line);
+    }
+
+    /// The counters, gauges, texts and durations of a component.
+    fn metrics(&mut self, entry: &ComponentEntry, labels: &str) {
+        let untouched = attributes(entry.kind).iter();
+        let mut metrics: BTreeMap<_, _> = untouched
             .map(|name| (*name, MetricValue::Count(0)))
             .collect();
-        metrics.extend(
-            entry
-                .metrics
-                .read()
-                .into_iter()
-                .map(|read| (read.name, read.value)),
-        );
+        let readings = entry.metrics.read().into_iter();
+        metrics.extend(readings.map(|reading| (reading.name, reading.value)));
         for (name, value) in metrics {
+            let family = format!("flume_{}_{}", entry.kind.name(), snake(name));
             match value {
                 MetricValue::Count(number) if name != "OpenConnectionCount" => {
-                    add(
-                        family(name) + "_total",
-                        "counter",
-                        &labels,
-                        number.to_string(),
-                    );
+                    self.counter(family + "_total", labels, number);
                 }
                 MetricValue::Count(number) | MetricValue::Level(number) => {
-                    add(family(name), "gauge", &labels, number.to_string());
+                    self.gauge(family, labels, number);
                 }
                 MetricValue::Text(text) => {
                     let labels = format!("{labels},text=\"{}\"", escape(&text));
-                    add(family(name) + "_info", "gauge", &labels, "1".into());
+                    self.gauge(family + "_info", &labels, 1);
                 }
                 MetricValue::Durations(durations) => {
-                    let name = family(name) + "_seconds";
-                    histograms
-                        .entry(name.clone())
-                        .or_default()
-                        .push(histogram(&name, &labels, &durations));
+                    let family = family + "_seconds";
+                    let lines = histogram(&family, labels, &durations);
+                    self.add(family, "histogram", lines);
                 }
             }
         }
-        if let Live::Channel(handle) = &entry.live {
-            let stats = handle.stats();
-            let age = stats
-                .oldest
-                .and_then(|oldest| oldest.elapsed().ok())
-                .unwrap_or_default();
-            add(family("Size"), "gauge", &labels, stats.events.to_string());
-            add(family("Bytes"), "gauge", &labels, stats.bytes.to_string());
-            add(
-                family("InFlight"),
-                "gauge",
-                &labels,
-                stats.in_flight.to_string(),
-            );
-            add(
-                family("Capacity"),
-                "gauge",
-                &labels,
-                stats.capacity.to_string(),
-            );
-            add(
-                family("OldestEventAgeSeconds"),
-                "gauge",
-                &labels,
-                format!("{:.3}", age.as_secs_f64()),
-            );
-        }
+    }
+
+    fn channel(&mut self, stats: &ChannelStats, labels: &str) {
+        let oldest = stats.oldest.and_then(|oldest| oldest.elapsed().ok());
+        let age = oldest.unwrap_or_default().as_secs_f64();
+        self.gauge("flume_channel_size".into(), labels, stats.events);
+        self.gauge("flume_channel_bytes".into(), labels, stats.bytes);
+        self.gauge("flume_channel_in_flight".into(), labels, stats.in_flight);
+        self.gauge("flume_channel_capacity".into(), labels, stats.capacity);
+        self.gauge(
+            "flume_channel_oldest_event_age_seconds".into(),
+            labels,
+            format_args!("{age:.3}"),
+        );
+    }
+
+    /// One line for each state that a component can have; the one that it has is 1.
+    fn state(&mut self, entry: &ComponentEntry, labels: &str) {
         let state = entry.state.get().0;
-        for name in [
-            "starting", "running", "waiting", "failing", "refused", "stopped",
-        ] {
+        for name in State::NAMES {
             let labels = format!("{labels},kind=\"{}\",state=\"{name}\"", entry.kind.name());
-            add(
-                "flume_component_state".into(),
-                "gauge",
-                &labels,
-                u8::from(state.name() == name).to_string(),
-            );
+            let is_in = u8::from(state.name() == name);
+            self.gauge("flume_component_state".into(), &labels, is_in);
         }
     }
-    let mut text = String::new();
-    for (name, (kind, lines)) in families {
-        let _ = writeln!(text, "# TYPE {name} {kind}\n{}", lines.join("\n"));
+
+    fn text(self) -> String {
+        let mut text = String::new();
+        for (family, (kind, lines)) in self.0 {
+            let _ = writeln!(text, "# TYPE {family} {kind}\n{}", lines.join("\n"));
+        }
+        text
     }
-    for (name, series) in histograms {
-        let _ = writeln!(text, "# TYPE {name} histogram\n{}", series.join("\n"));
-    }
-    text
 }
 
 /// The lines of one histogram.
-fn histogram(name: &str, labels: &str, Durations { within, count, sum }: &Durations) -> String {
+fn histogram(family: &str, labels: &str, durations: &Durations) -> String {
     let bounds = Histogram::BOUNDS
         .iter()
         .map(|bound| bound.as_secs_f64().to_string());
     let buckets = bounds
-        .zip(within.iter())
-        .chain([("+Inf".to_string(), count)]);
+        .zip(durations.within.iter())
+        .chain([("+Inf".to_string(), &durations.count)]);
     let mut lines: Vec<_> = buckets
-        .map(|(bound, seen)| format!("{name}_bucket{{{labels},le=\"{bound}\"}} {seen}"))
+        .map(|(bound, seen)| format!("{family}_bucket{{{labels},le=\"{bound}\"}} {seen}"))
         .collect();
-    lines.push(format!("{name}_sum{{{labels}}} {}", sum.as_secs_f64()));
-    lines.push(format!("{name}_count{{{labels}}} {count}"));
+    lines.push(format!(
+        "{family}_sum{{{labels}}} {}",
+        durations.sum.as_secs_f64()
+    ));
+    lines.push(format!("{family}_count{{{labels}}} {}", durations.count));
     lines.join("\n")
 }
 

@@ -20,13 +20,13 @@ use crate::{
 };
 
 /// A longer request is not one of ours.
-const REQUEST_BYTES_MAX: u64 = 4096;
-const SOCKET: &str = "control.sock";
+const MAX_REQUEST_BYTES: u64 = 4096;
+const SOCKET_NAME: &str = "control.sock";
 
 /// What an agent can be asked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "lowercase")]
-pub enum Request {
+pub enum ControlRequest {
     /// How it is.
     Status,
     /// To read its configuration again.
@@ -40,7 +40,7 @@ pub enum Request {
 /// What it answers.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Answer {
+pub enum ControlAnswer {
     /// To `Status`.
     Status(Box<Status>),
     /// To `Reload`: what changed, or would.
@@ -50,13 +50,15 @@ pub enum Answer {
 }
 
 /// A reload on its way to the agent's loop.
-pub(crate) struct ReloadRequest {
-    pub(crate) dry_run: bool,
-    pub(crate) answer: oneshot::Sender<Answer>,
+pub struct ReloadRequest {
+    /// Only say what would change.
+    pub dry_run: bool,
+    /// Where the answer goes.
+    pub answer: oneshot::Sender<ControlAnswer>,
 }
 
 /// The socket of an agent, removed with it.
-pub(crate) struct ControlSocket(PathBuf);
+pub struct ControlSocket(PathBuf);
 
 impl Drop for ControlSocket {
     fn drop(&mut self) {
@@ -65,7 +67,7 @@ impl Drop for ControlSocket {
 }
 
 /// Listens in the agent's state directory. An agent that already listens there keeps its socket.
-pub(crate) async fn listen(
+pub async fn listen(
     state_dir: &Path,
     board: Board,
     reloads: mpsc::Sender<ReloadRequest>,
@@ -75,7 +77,7 @@ pub(crate) async fn listen(
         .recursive(true)
         .mode(0o700)
         .create(state_dir)?;
-    let path = state_dir.join(SOCKET);
+    let path = state_dir.join(SOCKET_NAME);
     if UnixStream::connect(&path).await.is_ok() {
         return Err(io::Error::new(
             ErrorKind::AddrInUse,
@@ -106,13 +108,13 @@ async fn converse(
 ) -> io::Result<()> {
     let (read, mut write) = stream.into_split();
     let mut line = String::new();
-    BufReader::new(read.take(REQUEST_BYTES_MAX))
+    BufReader::new(read.take(MAX_REQUEST_BYTES))
         .read_line(&mut line)
         .await?;
     let answer = match serde_json::from_str(&line) {
-        Err(error) => Answer::Failed(format!("not a request: {error}")),
-        Ok(Request::Status) => Answer::Status(Box::new(status(&board))),
-        Ok(Request::Reload { dry_run }) => {
+        Err(error) => ControlAnswer::Failed(format!("not a request: {error}")),
+        Ok(ControlRequest::Status) => ControlAnswer::Status(Box::new(status(&board))),
+        Ok(ControlRequest::Reload { dry_run }) => {
             let (sender, receiver) = oneshot::channel();
             let sent = reloads
                 .send(ReloadRequest {
@@ -122,7 +124,7 @@ async fn converse(
                 .await
                 .is_ok();
             let answer = if sent { receiver.await.ok() } else { None };
-            answer.unwrap_or_else(|| Answer::Failed("the agent is stopping".into()))
+            answer.unwrap_or_else(|| ControlAnswer::Failed("the agent is stopping".into()))
         }
     };
     write
@@ -131,8 +133,8 @@ async fn converse(
 }
 
 /// Asks the agent whose state directory this is.
-pub async fn ask(state_dir: &Path, request: &Request) -> io::Result<Answer> {
-    let mut stream = UnixStream::connect(state_dir.join(SOCKET)).await?;
+pub async fn ask(state_dir: &Path, request: &ControlRequest) -> io::Result<ControlAnswer> {
+    let mut stream = UnixStream::connect(state_dir.join(SOCKET_NAME)).await?;
     stream
         .write_all((serde_json::to_string(request)? + "\n").as_bytes())
         .await?;

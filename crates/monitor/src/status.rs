@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use flume_core::{State, metrics::MetricValue};
 
 use crate::{
-    board::{Board, Entry, Live},
-    metrics::plain,
+    board::{Board, ComponentEntry, EntryDetails},
+    metrics::numbers,
 };
 
 /// An agent at one moment.
@@ -106,7 +106,7 @@ pub fn status(board: &Board) -> Status {
     }
 }
 
-fn component(entry: &Entry) -> ComponentStatus {
+fn component(entry: &ComponentEntry) -> ComponentStatus {
     let (state, since) = entry.state.get();
     let (attempts, next_try) = match &state {
         State::Failing {
@@ -114,9 +114,9 @@ fn component(entry: &Entry) -> ComponentStatus {
         } => (Some(*attempts), Some(timestamp(*next_try))),
         _ => (None, None),
     };
-    let (address, channel) = match &entry.live {
-        Live::Source(cx) => (cx.address().map(|address| address.to_string()), None),
-        Live::Channel(handle) => {
+    let (address, channel) = match &entry.details {
+        EntryDetails::Source(cx) => (cx.address().map(|address| address.to_string()), None),
+        EntryDetails::Channel(handle) => {
             let stats = handle.stats();
             let channel = ChannelStatus {
                 events: stats.events,
@@ -127,20 +127,14 @@ fn component(entry: &Entry) -> ComponentStatus {
             };
             (None, Some(channel))
         }
-        Live::Other => (None, None),
+        EntryDetails::Other => (None, None),
     };
     let mut metrics = BTreeMap::new();
     let mut facts = BTreeMap::new();
     for reading in entry.metrics.read() {
-        for (name, text) in plain(reading.name, &reading.value) {
-            match text.parse() {
-                Ok(number) if !matches!(reading.value, MetricValue::Text(_)) => {
-                    metrics.insert(name, number);
-                }
-                _ => {
-                    facts.insert(name, text);
-                }
-            }
+        match reading.value {
+            MetricValue::Text(text) => drop(facts.insert(reading.name.into(), text)),
+            value => metrics.extend(numbers(reading.name, &value)),
         }
     }
     ComponentStatus {

@@ -8,18 +8,17 @@ use std::{
 
 use arc_swap::ArcSwap;
 use flume_core::{
-    AgentInfo, ChannelHandle, Context, SourceContext, State, StateHandle, metrics::Metrics,
+    AgentInfo, ChannelHandle, Context, SourceContext, State, StateHandle, component::short_name,
+    metrics::Metrics,
 };
 use parking_lot::Mutex;
 
-use crate::check::short_name;
-
-/// Rates are taken over so many seconds.
+/// The time over which a rate is taken, in seconds; a sample is taken each second.
 const RATE_SECONDS: usize = 10;
 
 /// The three kinds that monitoring knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Kind {
+pub enum MonitoredKind {
     /// A source.
     Source,
     /// A channel.
@@ -28,39 +27,39 @@ pub enum Kind {
     Sink,
 }
 
-impl Kind {
+impl MonitoredKind {
     /// Lower-case name.
     pub fn name(self) -> &'static str {
         match self {
-            Kind::Source => "source",
-            Kind::Channel => "channel",
-            Kind::Sink => "sink",
+            MonitoredKind::Source => "source",
+            MonitoredKind::Channel => "channel",
+            MonitoredKind::Sink => "sink",
         }
     }
 
     /// The kind of a full component name: `a1.sinks.k1`.
-    pub(crate) fn of(full: &str) -> Kind {
+    fn of(full: &str) -> MonitoredKind {
         match full.split('.').nth(1) {
-            Some("sources") => Kind::Source,
-            Some("channels") => Kind::Channel,
-            _ => Kind::Sink,
+            Some("sources") => MonitoredKind::Source,
+            Some("channels") => MonitoredKind::Channel,
+            _ => MonitoredKind::Sink,
         }
     }
 
     /// The counter that says how much has gone through.
     fn flow(self) -> &'static str {
         match self {
-            Kind::Source => "EventAcceptedCount",
-            Kind::Channel => "EventTakeSuccessCount",
-            Kind::Sink => "EventDrainSuccessCount",
+            MonitoredKind::Source => "EventAcceptedCount",
+            MonitoredKind::Channel => "EventTakeSuccessCount",
+            MonitoredKind::Sink => "EventDrainSuccessCount",
         }
     }
 }
 
 /// One component.
-pub struct Entry {
+pub struct ComponentEntry {
     /// What it is.
-    pub kind: Kind,
+    pub kind: MonitoredKind,
     /// Its short name: `k1`.
     pub name: String,
     /// Its type as the user wrote it.
@@ -72,12 +71,12 @@ pub struct Entry {
     /// When it was started.
     pub started: SystemTime,
     /// What only its kind has.
-    pub live: Live,
+    pub details: EntryDetails,
     flow: Mutex<VecDeque<(Instant, u64)>>,
 }
 
 /// What only one kind of component has.
-pub enum Live {
+pub enum EntryDetails {
     /// Where a source listens.
     Source(SourceContext),
     /// What a channel holds.
@@ -86,16 +85,17 @@ pub enum Live {
     Other,
 }
 
-impl Entry {
-    pub(crate) fn new(cx: &Context, type_name: &str, live: Live) -> Arc<Self> {
-        Arc::new(Entry {
-            kind: Kind::of(&cx.name),
+impl ComponentEntry {
+    /// The entry of the component whose context this is; `type_name` is its type as the user wrote it.
+    pub fn new(cx: &Context, type_name: &str, details: EntryDetails) -> Arc<Self> {
+        Arc::new(ComponentEntry {
+            kind: MonitoredKind::of(&cx.name),
             name: short_name(&cx.name).into(),
             type_name: type_name.into(),
             state: cx.state.clone(),
             metrics: cx.metrics.clone(),
             started: SystemTime::now(),
-            live,
+            details,
             flow: Mutex::default(),
         })
     }
@@ -112,7 +112,7 @@ impl Entry {
     }
 
     /// Whether monitoring cannot tell them apart.
-    pub(crate) fn is_same(&self, other: &Entry) -> bool {
+    pub fn is_same(&self, other: &ComponentEntry) -> bool {
         (self.kind, &self.name) == (other.kind, &other.name)
     }
 
@@ -128,18 +128,18 @@ impl Entry {
 
 /// All components of an agent. Cheap to clone.
 #[derive(Clone)]
-pub struct Board(Arc<Inner>);
+pub struct Board(Arc<BoardState>);
 
-struct Inner {
+struct BoardState {
     agent: Arc<AgentInfo>,
     started: SystemTime,
-    entries: ArcSwap<Vec<Arc<Entry>>>,
-    reload: Mutex<Option<Reload>>,
+    entries: ArcSwap<Vec<Arc<ComponentEntry>>>,
+    reload: Mutex<Option<ReloadOutcome>>,
 }
 
 /// How the last reload went.
 #[derive(Clone, Debug)]
-pub struct Reload {
+pub struct ReloadOutcome {
     /// When.
     pub at: SystemTime,
     /// Why it changed nothing.
@@ -147,10 +147,11 @@ pub struct Reload {
 }
 
 impl Board {
-    pub(crate) fn new(agent: Arc<AgentInfo>) -> Self {
+    /// An empty board of an agent that starts now.
+    pub fn new(agent: Arc<AgentInfo>) -> Self {
         let started = SystemTime::now();
         let entries = ArcSwap::default();
-        Board(Arc::new(Inner {
+        Board(Arc::new(BoardState {
             agent,
             started,
             entries,
@@ -169,17 +170,18 @@ impl Board {
     }
 
     /// All components: sources, channels, sinks, each in the order of their names.
-    pub fn entries(&self) -> Arc<Vec<Arc<Entry>>> {
+    pub fn entries(&self) -> Arc<Vec<Arc<ComponentEntry>>> {
         self.0.entries.load_full()
     }
 
-    pub(crate) fn publish(&self, mut entries: Vec<Arc<Entry>>) {
+    /// Shows these components and no others.
+    pub fn publish(&self, mut entries: Vec<Arc<ComponentEntry>>) {
         entries.sort_by(|a, b| (a.kind, &a.name).cmp(&(b.kind, &b.name)));
         self.0.entries.store(Arc::new(entries));
     }
 
     /// Shows a component no longer.
-    pub(crate) fn withdraw(&self, entry: &Arc<Entry>) {
+    pub fn withdraw(&self, entry: &Arc<ComponentEntry>) {
         let others = self
             .entries()
             .iter()
@@ -190,12 +192,13 @@ impl Board {
     }
 
     /// How the last reload went, if there was one.
-    pub fn last_reload(&self) -> Option<Reload> {
+    pub fn last_reload(&self) -> Option<ReloadOutcome> {
         self.0.reload.lock().clone()
     }
 
-    pub(crate) fn reloaded(&self, error: Option<String>) {
-        *self.0.reload.lock() = Some(Reload {
+    /// A reload has ended now; `error` says why it changed nothing.
+    pub fn reloaded(&self, error: Option<String>) {
+        *self.0.reload.lock() = Some(ReloadOutcome {
             at: SystemTime::now(),
             error,
         });
@@ -203,7 +206,7 @@ impl Board {
 
     /// The components that are not ready to work, with the reason; one that has done all it had to do is.
     pub fn unready(&self) -> Vec<String> {
-        let unready = |entry: &Arc<Entry>| match entry.state.get().0 {
+        let unready = |entry: &Arc<ComponentEntry>| match entry.state.get().0 {
             State::Running | State::Waiting { .. } | State::Stopped => None,
             state => Some(format!("{} {}: {state}", entry.kind.name(), entry.name)),
         };
@@ -211,7 +214,7 @@ impl Board {
     }
 
     /// Takes a sample of each component's flow, every second, for ever.
-    pub(crate) async fn sample(self) {
+    pub async fn sample(self) {
         let mut tick = tokio::time::interval(Duration::from_secs(1));
         loop {
             tick.tick().await;

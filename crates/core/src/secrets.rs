@@ -1,0 +1,277 @@
+//! Secrets in text that is shown: which names announce one, and what is shown in its place. Whatever quotes a file, a
+//! setting or another program's words goes through [`masked`] or [`secret_ranges`] first.
+
+use std::{borrow::Cow, ops::Range};
+
+/// What is shown in the place of a secret.
+pub const MASK: &str = "***";
+
+/// Parts of names, in lower case with `_` for `-` and `.`, that say: the value is a secret.
+const SECRET_PARTS: &[&str] = &[
+    "password",
+    "passwd",
+    "passphrase",
+    "secret",
+    "token",
+    "credential",
+    "private_key",
+    "privatekey",
+    "access_key",
+    "accesskey",
+    "account_key",
+    "api_key",
+    "apikey",
+];
+/// Ends of names that say: the value only leads to the secret.
+const HARMLESS_ENDS: &[&str] = &[
+    "file", "path", "provider", "type", "class", "alias", "stdin",
+];
+
+/// Whether a property, variable or key of this name holds a secret: `FLUME_SSL_KEYSTORE_PASSWORD`, `fs.s3a.secret.key`;
+/// not `keyStorePasswordFile`.
+pub fn is_secret_name(name: &str) -> bool {
+    let name = name.to_ascii_lowercase().replace(['-', '.'], "_");
+    SECRET_PARTS.iter().any(|part| name.contains(part))
+        && !HARMLESS_ENDS.iter().any(|end| name.ends_with(end))
+}
+
+/// The text with every secret in it replaced by [`MASK`].
+pub fn masked(text: &str) -> Cow<'_, str> {
+    mask_ranges(text, 0, &secret_ranges(text))
+}
+
+/// The part of a text that begins at `start`, with what lies in the ranges (places in the whole text) replaced.
+pub fn mask_ranges<'a>(part: &'a str, start: usize, ranges: &[Range<usize>]) -> Cow<'a, str> {
+    let end = start + part.len();
+    let mut shown = String::new();
+    let mut from = start;
+    for range in ranges {
+        if range.end <= from || range.start >= end {
+            continue;
+        }
+        let begin = range.start.max(from);
+        shown += &part[from - start..begin - start];
+        shown += MASK;
+        from = range.end.min(end);
+    }
+    if from == start {
+        return Cow::Borrowed(part);
+    }
+    Cow::Owned(shown + &part[from - start..])
+}
+
+/// Where the secrets of a text are, in order: values after a name that announces one, in properties, JSON and
+/// `name=value` pairs, on the same line or the next ones; and the user's part of a URI.
+pub fn secret_ranges(text: &str) -> Vec<Range<usize>> {
+    let mut ranges: Vec<Range<usize>> = vec![];
+    let mut at = 0;
+    while let Some(name) = next_name(text, at) {
+        at = name.end;
+        let value = if is_secret_name(&text[name.clone()]) {
+            value_after(text, &name)
+        } else {
+            user_of_uri(text, name.end)
+        };
+        if let Some(value) = value.filter(|value| !value.is_empty()) {
+            at = value.end;
+            ranges.push(value);
+        }
+    }
+    ranges
+}
+
+fn is_name(c: char) -> bool {
+    c.is_ascii_alphanumeric() || "_.-$".contains(c)
+}
+
+fn next_name(text: &str, from: usize) -> Option<Range<usize>> {
+    let start = from + text[from..].find(is_name)?;
+    let length = text[start..].find(|c| !is_name(c));
+    Some(start..length.map_or(text.len(), |length| start + length))
+}
+
+/// The value that follows a name, if the name is a key.
+fn value_after(text: &str, name: &Range<usize>) -> Option<Range<usize>> {
+    let before = text[..name.start].trim_end_matches(['"', '\'']);
+    let line = before.rfind(['\n', '\r']).map_or(0, |end| end + 1);
+    let first_on_line = before[line..].trim().is_empty();
+    let after = text[name.end..].trim_start_matches(['"', '\'']);
+    let blank = after.trim_start_matches([' ', '\t', '\u{c}']);
+    let next = after.trim_start();
+    let rest = if let Some(rest) = blank.strip_prefix('=') {
+        after_continuations(rest)
+    } else if let Some(rest) = next.strip_prefix(':') {
+        rest.trim_start()
+    } else if first_on_line
+        && text[name.clone()].contains('.')
+        && blank.len() < after.len()
+        && !blank.starts_with(['\n', '\r'])
+    {
+        // A property whose key ends at a blank. Keys of Flume have dots; the first word of a sentence has none.
+        after_continuations(blank)
+    } else {
+        return None;
+    };
+    let start = text.len() - rest.len();
+    Some(start..start + value_length(rest, first_on_line))
+}
+
+/// Skips blanks, and line ends that a backslash hides.
+fn after_continuations(text: &str) -> &str {
+    let mut rest = text;
+    loop {
+        rest = rest.trim_start_matches([' ', '\t', '\u{c}']);
+        let hidden = ["\\\r\n", "\\\n", "\\\r"];
+        match hidden.iter().find_map(|end| rest.strip_prefix(end)) {
+            Some(next) => rest = next,
+            None => return rest,
+        }
+    }
+}
+
+fn value_length(value: &str, to_end_of_line: bool) -> usize {
+    let quote = value.chars().next().filter(|c| ['"', '\''].contains(c));
+    let mut escaped = false;
+    for (at, c) in value.char_indices() {
+        let ends = match (quote, c) {
+            (_, '\n' | '\r') => !escaped,
+            (Some(quote), c) => at > 0 && c == quote && !escaped,
+            (None, c) => !to_end_of_line && (c.is_whitespace() || ",;}])\"'&".contains(c)),
+        };
+        if ends {
+            return if quote == Some(c) { at + 1 } else { at };
+        }
+        escaped = c == '\\' && !escaped;
+    }
+    value.len()
+}
+
+/// `user:password` of what follows `scheme`, if that is `://user:password@`. The password may have a slash in it.
+fn user_of_uri(text: &str, after_scheme: usize) -> Option<Range<usize>> {
+    let rest = text[after_scheme..].strip_prefix("://")?;
+    let start = text.len() - rest.len();
+    let end = rest.find(|c: char| c.is_whitespace() || "\"'<>`".contains(c));
+    let whole = &rest[..end.unwrap_or(rest.len())];
+    let authority = &whole[..whole.find(['/', '?', '#']).unwrap_or(whole.len())];
+    if let Some(at) = authority.rfind('@') {
+        return Some(start..start + at);
+    }
+    // A port is a number; anything else after a colon is the beginning of a password.
+    let (_, port) = authority.rsplit_once(':')?;
+    let is_port = !port.is_empty() && port.chars().all(|c| c.is_ascii_digit() || c == ']');
+    let at = whole.find('@').filter(|_| !is_port)?;
+    Some(start..start + at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_announce_a_secret() {
+        for secret in [
+            "FLUME_KADMIN_PASSWORD",
+            "FLUME_SSL_KEYSTORE_PASSWORD",
+            "AWS_SECRET_ACCESS_KEY",
+            "AWS_SESSION_TOKEN",
+            "DbPasswd",
+            "fs.s3a.secret.key",
+            "keystore-password",
+        ] {
+            assert!(is_secret_name(secret), "{secret}");
+        }
+        for plain in [
+            "PATH",
+            "JAVA_OPTS",
+            "KRB5_CONFIG",
+            "keyStorePasswordFile",
+            "kadmin_password_file",
+        ] {
+            assert!(!is_secret_name(plain), "{plain}");
+        }
+    }
+
+    #[test]
+    fn secrets_are_masked_wherever_they_stand() {
+        for (text, expected) in [
+            ("a1.s.password = hunter 2", "a1.s.password = ***"),
+            ("a1.s.password: hunter2\nb = c", "a1.s.password: ***\nb = c"),
+            ("a1.s.password hunter2", "a1.s.password ***"),
+            (
+                "a1.s.password = \\\n  hunter2\nb = c",
+                "a1.s.password = \\\n  ***\nb = c",
+            ),
+            (
+                "a1.s.password = hun\\\n  ter2\nb = c",
+                "a1.s.password = ***\nb = c",
+            ),
+            ("a1.s.password =\nb = c", "a1.s.password =\nb = c"),
+            (
+                "{kadmin_password: \"hunter2\", realm: \"A\"}",
+                "{kadmin_password: ***, realm: \"A\"}",
+            ),
+            (
+                "{\"kadmin_password\" : 'it''s'}",
+                "{\"kadmin_password\" : ***'s'}",
+            ),
+            (
+                "{\"kadmin_password\":\n  \"hunter2\"\n}",
+                "{\"kadmin_password\":\n  ***\n}",
+            ),
+            (
+                "{\"kadmin_password\"\n: hunter2}",
+                "{\"kadmin_password\"\n: ***}",
+            ),
+            (
+                "kadmin_password: \"never closed, realm",
+                "kadmin_password: ***",
+            ),
+            (
+                "x = module required password=\"a b\" user=\"c\";",
+                "x = module required password=*** user=\"c\";",
+            ),
+            ("url?user=a&password=b&c=d", "url?user=a&password=***&c=d"),
+            ("p = s3a://KEY:SECRET@bucket/x", "p = s3a://***@bucket/x"),
+            ("p = s3a://KEY:SEC/RET@bucket/x", "p = s3a://***@bucket/x"),
+            ("p = hdfs://nn:8020/a@b", "p = hdfs://nn:8020/a@b"),
+            ("p = hdfs://nn/a@b", "p = hdfs://nn/a@b"),
+            (
+                "kadmin_password_file: \"/root/x\"",
+                "kadmin_password_file: \"/root/x\"",
+            ),
+            ("Password incorrect", "Password incorrect"),
+            (
+                "the password of root/admin is wrong",
+                "the password of root/admin is wrong",
+            ),
+            ("", ""),
+        ] {
+            assert_eq!(masked(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_line_is_masked_by_what_stands_before_it() {
+        let text = "{\"kadmin_password\":\n  \"hunter2\"\n}";
+        let ranges = secret_ranges(text);
+        let start = text.find("  \"").unwrap_or_default();
+        assert_eq!(mask_ranges("  \"hunter2\"", start, &ranges), "  ***");
+        assert_eq!(mask_ranges("}", text.len() - 1, &ranges), "}");
+    }
+
+    #[test]
+    fn anything_at_all_can_be_masked() {
+        let mut random = 7_u32;
+        let pieces = [
+            "password", "=", ":", "\"", "\\", "\n", "\r", " ", "://", "@", "é", "x", "/",
+        ];
+        for _ in 0..20_000 {
+            let mut text = String::new();
+            for _ in 0..12 {
+                random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                text += pieces[(random >> 16) as usize % pieces.len()];
+            }
+            masked(&text);
+        }
+    }
+}

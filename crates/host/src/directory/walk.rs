@@ -1,0 +1,164 @@
+//! The way to a directory: one component at a time from the root, following only an administrator's links.
+
+use std::{
+    ffi::{OsStr, OsString},
+    os::unix::ffi::OsStrExt,
+    path::{Component, Path, PathBuf},
+};
+
+use rustix::{
+    fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat, fchmod, fstat, openat, readlinkat, statat},
+    io::Errno,
+};
+
+use super::{
+    DirectoryError, Ownership, Result, STICKY, SafeDirectory, WRITABLE_BY_OTHERS, distrust,
+    is_trusted_user, refused,
+};
+
+/// Links followed on one path; the kernel's own limit.
+const MAX_LINKS: usize = 40;
+/// Of a directory that is made on the way, whatever the umask is.
+const PARENT_MODE: u32 = 0o755;
+
+/// On the way to a directory.
+pub(super) struct Walk {
+    here: SafeDirectory,
+    /// What is still to be walked, the next one last.
+    rest: Vec<OsString>,
+    links: usize,
+    make: bool,
+}
+
+impl Walk {
+    pub(super) fn to(path: &Path, make: bool) -> Result<SafeDirectory> {
+        if !path.is_absolute() {
+            return Err(refused(path, "not an absolute path".into()));
+        }
+        let mut walk = Walk {
+            here: root()?,
+            rest: vec![],
+            links: 0,
+            make,
+        };
+        walk.push(path)?;
+        while let Some(name) = walk.rest.pop() {
+            walk.step(&name)?;
+        }
+        Ok(SafeDirectory {
+            path: path.into(),
+            ..walk.here
+        })
+    }
+
+    /// Puts the components of a path before the rest.
+    fn push(&mut self, path: &Path) -> Result<()> {
+        for part in path.components().rev() {
+            match part {
+                Component::Normal(name) => self.rest.push(name.into()),
+                Component::ParentDir => {
+                    return Err(refused(path, "a path with `..` in it".into()));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn step(&mut self, name: &OsStr) -> Result<()> {
+        self.here.must_be_ours()?;
+        let path = self.here.path.join(name);
+        let found = match statat(&self.here.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Err(Errno::NOENT) if self.make => {
+                self.make_parent(name)?;
+                return Ok(());
+            }
+            found => found.map_err(|error| self.here.failed("open", name, error))?,
+        };
+        if FileType::from_raw_mode(found.st_mode) == FileType::Symlink {
+            return self.follow(name, &found);
+        }
+        let shared =
+            self.here.facts.mode & STICKY != 0 && self.here.facts.mode & WRITABLE_BY_OTHERS != 0;
+        let next = self.here.directory(name)?;
+        // In a directory like /tmp anybody may have taken the name.
+        if shared && !is_trusted_user(next.facts.user) {
+            return Err(refused(&path, distrust(&next.facts)));
+        }
+        self.here = next;
+        Ok(())
+    }
+
+    fn make_parent(&mut self, name: &OsStr) -> Result<()> {
+        let made = self.here.make_directory(name)?;
+        fchmod(&made.fd, Mode::from_raw_mode(PARENT_MODE))
+            .map_err(|error| self.here.failed("change the mode of", name, error))?;
+        let mode = PARENT_MODE;
+        self.here = SafeDirectory {
+            facts: Ownership { mode, ..made.facts },
+            ..made
+        };
+        Ok(())
+    }
+
+    /// An administrator's link leads on; anybody else's is refused.
+    fn follow(&mut self, name: &OsStr, found: &Stat) -> Result<()> {
+        let path = self.here.path.join(name);
+        if !is_trusted_user(found.st_uid) {
+            return Err(refused(
+                &path,
+                format!("a symbolic link of user {}", found.st_uid),
+            ));
+        }
+        self.links += 1;
+        if self.links > MAX_LINKS {
+            return Err(refused(
+                &path,
+                "a symbolic link that leads to itself".into(),
+            ));
+        }
+        let target = readlinkat(&self.here.fd, name, vec![])
+            .map_err(|error| self.here.failed("read", name, error))?;
+        let target = PathBuf::from(OsStr::from_bytes(target.to_bytes()));
+        // `../x` is resolved by its text: directories that are no links have one parent.
+        let target = if target.is_absolute() {
+            target
+        } else {
+            self.here.path.join(target)
+        };
+        self.here = root()?;
+        self.push(&without_dots(&target))
+    }
+}
+
+fn root() -> Result<SafeDirectory> {
+    let path = PathBuf::from("/");
+    let failed = |cause: Errno| DirectoryError::Io {
+        doing: "open",
+        path: "/".into(),
+        cause: cause.into(),
+    };
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let fd = openat(CWD, "/", flags, Mode::empty()).map_err(failed)?;
+    let facts = Ownership::of(&fstat(&fd).map_err(failed)?);
+    Ok(SafeDirectory { fd, path, facts })
+}
+
+/// An absolute path for what may be a relative one, with `.` and `..` resolved by its text.
+pub fn absolute(path: &Path) -> PathBuf {
+    let whole = std::path::absolute(path);
+    without_dots(&whole.unwrap_or_else(|_| path.into()))
+}
+
+/// Resolves `.` and `..` by the text of an absolute path.
+fn without_dots(path: &Path) -> PathBuf {
+    let mut plain = PathBuf::from("/");
+    for part in path.components() {
+        match part {
+            Component::Normal(name) => plain.push(name),
+            Component::ParentDir => drop(plain.pop()),
+            _ => {}
+        }
+    }
+    plain
+}

@@ -1,0 +1,6 @@
+//! What texts mean to Java: regular expressions, date patterns, names of character sets. Configurations of Flume
+//! are full of them, and each must mean here what it means there, or be refused.
+
+pub mod charset;
+pub mod date_pattern;
+pub mod regex;

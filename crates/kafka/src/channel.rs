@@ -1,0 +1,336 @@
+//! `org.apache.flume.channel.kafka.KafkaChannel`: a topic as a channel, shared by all agents of a group.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use flume_core::{
+    BuildError, Channel, ChannelError, ChannelStats, Component, Config, Context, Event, Settled,
+    Take, Want, config::Ignored, metrics::Counter,
+};
+use parking_lot::Mutex;
+
+use crate::{
+    bad_records::{BadRecords, Disposal},
+    intake::{Decode, Intake, IntakeBatch, IntakeError, Subscription, Topics},
+    outgoing::{Placement, RecordForm},
+    publisher::{OutgoingRecord, Publisher, Undelivered},
+    record::{self, KEY_HEADER},
+    settings::{ConsumerSettings, ProducerSettings, SecurityError},
+};
+
+/// Keeps events in a topic of Kafka. A put returns when every replica in sync has them; a take is committed in the
+/// group, so that agents share the events of the topic.
+#[derive(Clone, Config)]
+#[expect(
+    dead_code,
+    reason = "ignored properties are declared to be known, not to be read"
+)]
+pub(crate) struct KafkaChannelConfig {
+    /// Brokers to begin with, as `host:port`, separated by commas.
+    #[prop("kafka.bootstrap.servers", alias = "brokerList")]
+    servers: String,
+    /// The topic.
+    #[prop("kafka.topic", default = "flume-channel", alias = "topic")]
+    topic: String,
+    /// Whether values are events in Flume's format; otherwise they are bodies, and headers are lost.
+    #[prop("parseAsFlumeEvent", default = true)]
+    flume_format: bool,
+    /// A take waits as long as its sink wants: events wake it.
+    #[prop("kafka.pollTimeout")]
+    poll_timeout: Ignored,
+    /// Flume 1.11 does not read it, only `kafka.pollTimeout`.
+    #[prop("pollTimeout")]
+    wrong_poll_timeout: Ignored,
+    /// The partition of all records; unset: by the key.
+    #[prop("defaultPartitionId")]
+    partition: Option<i32>,
+    /// The header that names an event's partition; wins over `defaultPartitionId`.
+    #[prop("partitionIdHeader")]
+    partition_header: Option<String>,
+    /// What becomes of records that do not decode: `stop` keeps them and holds up their partition, `drop` leaves them
+    /// out and counts them, `topic:NAME` puts them into another topic. Not a property of Flume, which loses them.
+    #[prop("badRecords", default = "stop")]
+    bad_records: BadRecords,
+    /// Properties of Kafka's consumer. `group.id` is `flume` and `auto.offset.reset` is `earliest` if unset.
+    #[prop("kafka.consumer")]
+    consumer: ConsumerSettings,
+    /// Properties of Kafka's producer. `acks` is `all` if unset, and the producer idempotent.
+    #[prop("kafka.producer")]
+    producer: ProducerSettings,
+    /// Former name of `kafka.consumer.group.id`, which wins.
+    #[prop("groupId")]
+    old_group: Option<String>,
+    /// Former name of `kafka.consumer.auto.offset.reset`, which wins: true is `earliest`, false is `latest`.
+    #[prop("readSmallestOffset")]
+    read_smallest: Option<bool>,
+    /// Brokers since Kafka 4 have no ZooKeeper: name them in `kafka.bootstrap.servers`.
+    #[prop("zookeeperConnect")]
+    zookeeper: Ignored,
+    /// Offsets are not copied from ZooKeeper: let Flume 1.11 run once to copy them into Kafka.
+    #[prop("migrateZookeeperOffsets")]
+    migrate_offsets: Ignored,
+    /// Flume has not read it since 1.7.
+    #[prop("timeout")]
+    timeout: Ignored,
+}
+
+pub(crate) struct KafkaChannel {
+    config: KafkaChannelConfig,
+    placement: Placement,
+    form: RecordForm,
+    cx: Context,
+    /// There from the opening to the end.
+    publisher: Mutex<Option<Arc<Publisher>>>,
+    /// There from the first take to the end: a channel without a sink must not own partitions.
+    intake: tokio::sync::Mutex<Option<Arc<Intake>>>,
+    /// The same, for those who only look.
+    seen: Mutex<Option<Arc<Intake>>>,
+    wait_millis: Counter,
+    rollbacks: Counter,
+}
+
+/// An open batch of the topic.
+struct KafkaTake {
+    batch: Option<IntakeBatch>,
+    rollbacks: Counter,
+}
+
+impl Component for KafkaChannel {
+    type Config = KafkaChannelConfig;
+    fn build(config: KafkaChannelConfig, cx: &Context) -> Result<Self, BuildError> {
+        let placement = Placement::new(config.partition, config.partition_header.as_deref())
+            .map_err(|text| BuildError::at("defaultPartitionId", text))?;
+        Ok(KafkaChannel {
+            placement,
+            form: RecordForm::new(config.flume_format, &Default::default(), None),
+            cx: cx.clone(),
+            publisher: Mutex::default(),
+            intake: tokio::sync::Mutex::default(),
+            seen: Mutex::default(),
+            wait_millis: cx.metrics.counter("KafkaEventGetTimer"),
+            rollbacks: cx.metrics.counter("RollbackCount"),
+            config,
+        })
+    }
+}
+
+/// Some of a batch is not acknowledged.
+#[derive(Debug, thiserror::Error)]
+#[error("{count} of {total} events are not acknowledged, the first: {first}")]
+struct NotAcknowledged {
+    count: usize,
+    total: usize,
+    first: String,
+}
+
+#[async_trait]
+impl Channel for KafkaChannel {
+    async fn open(&self) -> Result<(), ChannelError> {
+        *self.publisher.lock() = Some(Arc::new(self.make_publisher()?));
+        Ok(())
+    }
+
+    async fn put(&self, batch: Vec<Event>) -> Result<(), ChannelError> {
+        let undelivered = self.publish(&batch).await?;
+        let Some(first) = undelivered.first() else {
+            return Ok(());
+        };
+        Err(storage(NotAcknowledged {
+            count: undelivered.len(),
+            total: batch.len(),
+            first: first.text.clone(),
+        }))
+    }
+
+    async fn take(&self, want: Want, wait: Duration) -> Result<Box<dyn Take>, ChannelError> {
+        let began = std::time::Instant::now();
+        let intake = self.join().await?;
+        let batch = match intake.take(want, wait).await {
+            Ok(batch) => batch,
+            Err(IntakeError::Closed) => return Err(ChannelError::Closed),
+            Err(error) => {
+                // The next take joins anew.
+                self.leave().await;
+                return Err(storage(error));
+            }
+        };
+        self.wait_millis.add(began.elapsed().as_millis() as usize);
+        Ok(Box::new(KafkaTake {
+            batch: Some(batch),
+            rollbacks: self.rollbacks.clone(),
+        }))
+    }
+
+    /// What was read ahead of the sinks; the rest of the topic is the lag of the group.
+    fn stats(&self) -> ChannelStats {
+        let (events, bytes, in_flight) = self
+            .seen
+            .lock()
+            .as_ref()
+            .map_or((0, 0, 0), |intake| intake.held());
+        ChannelStats {
+            events,
+            bytes,
+            in_flight,
+            capacity: usize::MAX,
+            transaction_capacity: usize::MAX,
+            oldest: None,
+        }
+    }
+
+    fn durable(&self) -> bool {
+        true
+    }
+
+    async fn close(&self) -> Result<(), ChannelError> {
+        let publisher = self.publisher.lock().take();
+        // Its thread ends within a poll.
+        let _ = tokio::task::spawn_blocking(move || drop(publisher)).await;
+        self.leave().await;
+        Ok(())
+    }
+}
+
+impl KafkaChannel {
+    fn make_publisher(&self) -> Result<Publisher, ChannelError> {
+        let settings = &self.config.producer.0;
+        let config = settings
+            .producer(&self.config.servers, &self.cx)
+            .map_err(storage)?;
+        let acks = settings.acks();
+        if !matches!(acks, "all" | "-1") {
+            tracing::warn!(
+                "{}: with acks={acks} a broker that fails loses events that were put",
+                self.cx.name
+            );
+        }
+        Publisher::new(&config, settings.max_block(), &self.cx).map_err(storage)
+    }
+
+    /// Sends all and waits for all acknowledgements; a partition that is none fails the batch before anything is sent.
+    async fn publish(&self, batch: &[Event]) -> Result<Vec<Undelivered>, ChannelError> {
+        let publisher = self.working_publisher()?;
+        let partitions: Result<Vec<_>, _> =
+            batch.iter().map(|event| self.placement.of(event)).collect();
+        let partitions = partitions.map_err(storage)?;
+        let sending = publisher.begin();
+        let mut value = vec![];
+        for (index, (event, partition)) in batch.iter().zip(partitions).enumerate() {
+            let topic = self.config.topic.as_str();
+            let record = OutgoingRecord {
+                topic,
+                partition,
+                ..self.form.record(event, &mut value)
+            };
+            sending.add(index, record).await.map_err(storage)?;
+        }
+        Ok(sending.finish().await)
+    }
+
+    fn working_publisher(&self) -> Result<Arc<Publisher>, ChannelError> {
+        let mut publisher = self.publisher.lock();
+        let known = publisher.as_ref().ok_or(ChannelError::Closed)?;
+        if known.is_broken() {
+            *publisher = Some(Arc::new(self.make_publisher()?));
+        }
+        publisher.clone().ok_or(ChannelError::Closed)
+    }
+
+    /// The membership in the group; the first take begins it.
+    async fn join(&self) -> Result<Arc<Intake>, ChannelError> {
+        if self.publisher.lock().is_none() {
+            return Err(ChannelError::Closed);
+        }
+        let mut intake = self.intake.lock().await;
+        if let Some(intake) = &*intake {
+            return Ok(intake.clone());
+        }
+        let subscription = self.subscription().map_err(storage)?;
+        let joined = Arc::new(
+            Intake::open(subscription, &self.cx)
+                .await
+                .map_err(storage)?,
+        );
+        *intake = Some(joined.clone());
+        *self.seen.lock() = Some(joined.clone());
+        Ok(joined)
+    }
+
+    async fn leave(&self) {
+        let left = self.seen.lock().take();
+        if let Some(intake) = left {
+            intake.close().await;
+        }
+        *self.intake.lock().await = None;
+    }
+
+    fn subscription(&self) -> Result<Subscription, SecurityError> {
+        let config = &self.config;
+        let settings = &config.consumer.0;
+        let group = settings
+            .native("group.id")
+            .or(config.old_group.as_deref())
+            .unwrap_or("flume");
+        let reset = if config.read_smallest == Some(false) {
+            "latest"
+        } else {
+            "earliest"
+        };
+        let dead_letters = settings.dead_letters(&config.servers, &self.cx)?;
+        Ok(Subscription {
+            config: settings.consumer(&config.servers, group, reset, &self.cx)?,
+            topics: Topics::Named(vec![config.topic.clone()]),
+            decode: decoder(config.flume_format),
+            disposal: Disposal::new(config.bad_records.clone(), dead_letters, &self.cx),
+            patience: settings.patience(),
+            topics_interval: settings.metadata_max_age(),
+        })
+    }
+}
+
+impl Take for KafkaTake {
+    fn events(&self) -> &[Event] {
+        self.batch.as_ref().map_or(&[], IntakeBatch::events)
+    }
+
+    fn commit(mut self: Box<Self>) -> Settled {
+        let commit = self.batch.take().map(IntakeBatch::commit);
+        Box::pin(async move {
+            match commit {
+                Some(commit) => commit.await.map_err(storage),
+                None => Ok(()),
+            }
+        })
+    }
+
+    fn split_off(&mut self, indices: &[usize]) -> Box<dyn Take> {
+        let batch = self.batch.as_mut().map(|batch| batch.split_off(indices));
+        Box::new(KafkaTake {
+            batch,
+            rollbacks: self.rollbacks.clone(),
+        })
+    }
+}
+
+impl Drop for KafkaTake {
+    fn drop(&mut self) {
+        if !self.events().is_empty() {
+            self.rollbacks.add(1);
+        }
+    }
+}
+
+/// The event of a record. Its key, if it has one, is the header `key`.
+fn decoder(flume_format: bool) -> Decode {
+    Box::new(move |message| {
+        let mut event = record::event_of(message, flume_format)?;
+        if let Some(key) = record::key_of(message) {
+            event.headers.set(KEY_HEADER.into(), key);
+        }
+        Ok(event)
+    })
+}
+
+fn storage(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> ChannelError {
+    ChannelError::Storage(error.into())
+}

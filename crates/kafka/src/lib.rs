@@ -1,0 +1,35 @@
+//! Kafka: the source, the sink and the channel, on librdkafka.
+//!
+//! | module | what belongs there |
+//! |---|---|
+//! | `source`, `sink`, `channel` | the three components, with their properties |
+//! | `settings` | `kafka.consumer.*` and `kafka.producer.*` of Java's clients, for librdkafka |
+//! | `intake` | reading as a member of a group: what the source and the channel's takes share |
+//! | `publisher`, `outgoing` | writing and waiting for acknowledgements: what the sink and the channel's puts share |
+//! | `record` | from a record's value and key to an event |
+//! | `watch` | what a client says about itself, as state and metrics |
+//!
+//! librdkafka's clients have threads of their own; beside them an intake has two and a publisher one. All of them block,
+//! none of them belongs to the runtime.
+
+mod bad_records;
+mod channel;
+mod intake;
+mod outgoing;
+mod publisher;
+mod record;
+mod settings;
+mod sink;
+mod source;
+mod watch;
+
+use flume_core::{Registration, Registry};
+
+/// Every component in this crate.
+#[rustfmt::skip]
+pub static REGISTRY: Registry = Registry {
+    sources: &[Registration::source::<source::KafkaSource>("", "org.apache.flume.source.kafka.KafkaSource")],
+    channels: &[Registration::channel::<channel::KafkaChannel>("", "org.apache.flume.channel.kafka.KafkaChannel")],
+    sinks: &[Registration::sink::<sink::KafkaSink>("", "org.apache.flume.sink.kafka.KafkaSink")],
+    ..Registry::EMPTY
+};

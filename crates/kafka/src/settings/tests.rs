@@ -1,0 +1,164 @@
+use flume_core::{Config, Context};
+use flume_testkit::parts::read;
+
+use super::*;
+
+/// Both kinds of client.
+#[derive(Clone, Config)]
+struct BothConfig {
+    /// A consumer.
+    #[prop("kafka.consumer")]
+    consumer: ConsumerSettings,
+    /// A producer.
+    #[prop("kafka.producer")]
+    producer: ProducerSettings,
+}
+
+fn parse(text: &str) -> (Option<BothConfig>, Vec<String>) {
+    read::<BothConfig>(&flume_components::REGISTRY, "a1.sinks.k1", text)
+}
+
+fn producer(text: &str) -> ClientConfig {
+    let (config, found) = parse(text);
+    assert_eq!(found, [""; 0]);
+    config
+        .unwrap()
+        .producer
+        .0
+        .producer("h:1", &Context::new("a1.sinks.k1", &[]))
+        .unwrap()
+}
+
+fn consumer(text: &str) -> ClientConfig {
+    let (config, found) = parse(text);
+    assert_eq!(found, [""; 0]);
+    let cx = Context::new("a1.sources.r1", &[]);
+    config
+        .unwrap()
+        .consumer
+        .0
+        .consumer("h:1", "g", "latest", &cx)
+        .unwrap()
+}
+
+#[test]
+fn javas_names_and_units_are_translated() {
+    let config = producer(
+        "kafka.producer.buffer.memory = 1048577\nkafka.producer.max.request.size = 5000\n\
+         kafka.producer.compression.type = zstd\nkafka.producer.delivery.timeout.ms = 7000\n\
+         kafka.producer.send.buffer.bytes = -1\nkafka.producer.linger.ms = 20\n\
+         kafka.producer.key.serializer = org.apache.kafka.common.serialization.StringSerializer",
+    );
+    for (key, value) in [
+        ("queue.buffering.max.kbytes", "1025"),
+        ("message.max.bytes", "5000"),
+        ("compression.type", "zstd"),
+        ("delivery.timeout.ms", "7000"),
+        ("socket.send.buffer.bytes", "0"),
+        ("linger.ms", "20"),
+        ("partitioner", "murmur2_random"),
+        ("client.id", "a1.sinks.k1"),
+    ] {
+        assert_eq!(config.get(key), Some(value), "{key}");
+    }
+    let config = consumer(
+        "kafka.consumer.fetch.max.wait.ms = 9\nkafka.consumer.auto.offset.reset = none\n\
+         kafka.consumer.session.timeout.ms = 30000\nkafka.consumer.request.timeout.ms = 8000\n\
+         kafka.consumer.partition.assignment.strategy = org.apache.kafka.clients.consumer.RoundRobinAssignor, range",
+    );
+    for (key, value) in [
+        ("fetch.wait.max.ms", "9"),
+        ("auto.offset.reset", "error"),
+        ("session.timeout.ms", "30000"),
+        ("socket.timeout.ms", "8000"),
+        ("partition.assignment.strategy", "roundrobin,range"),
+        ("group.id", "g"),
+        ("enable.auto.commit", "false"),
+        ("isolation.level", "read_uncommitted"),
+    ] {
+        assert_eq!(config.get(key), Some(value), "{key}");
+    }
+}
+
+#[test]
+fn what_has_no_counterpart_is_named_once_at_its_place() {
+    let (config, found) = parse(
+        "kafka.producer.transactional.id = t\nkafka.producer.no.such.thing = 1\n\
+         kafka.consumer.enable.auto.commit = true\nkafka.consumer.ssl.protocol = TLS",
+    );
+    assert!(config.is_some());
+    assert_eq!(found.len(), 4, "{found:?}");
+    assert!(
+        found
+            .iter()
+            .all(|text| text.starts_with("warning: ") && text.contains("has no effect: ")),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn wrong_values_and_classes_are_errors() {
+    for text in [
+        "kafka.producer.linger.ms = soon",
+        "kafka.producer.compression.type = best",
+        "kafka.producer.buffer.memory = much",
+        "kafka.producer.value.serializer = com.example.Mine",
+        "kafka.producer.partitioner.class = com.example.Mine",
+        "kafka.consumer.auto.offset.reset = middle",
+        "kafka.consumer.sasl.login.class = com.example.Mine",
+    ] {
+        let (config, found) = parse(text);
+        assert!(config.is_none() && found.len() == 1, "{text}: {found:?}");
+        assert!(found[0].starts_with("error: "), "{found:?}");
+    }
+}
+
+#[test]
+fn nothing_said_means_all_acknowledgements_and_idempotence() {
+    let facts = |text: &str| {
+        let config = producer(text);
+        (
+            config.get("acks").unwrap().to_string(),
+            config.get("enable.idempotence").unwrap() == "true",
+        )
+    };
+    assert_eq!(facts(""), ("all".into(), true));
+    assert_eq!(facts("kafka.producer.acks = -1"), ("-1".into(), true));
+    assert_eq!(facts("kafka.producer.acks = 1"), ("1".into(), false));
+    assert_eq!(
+        facts("kafka.producer.enable.idempotence = false"),
+        ("all".into(), false)
+    );
+    assert_eq!(facts("kafka.producer.retries = 0"), ("all".into(), false));
+    assert_eq!(
+        facts("kafka.producer.max.in.flight.requests.per.connection = 9"),
+        ("all".into(), false)
+    );
+}
+
+/// Whatever is not done here must be known to librdkafka, or clients could not be made.
+#[test]
+fn defaults_are_known_to_the_library() {
+    for config in [producer(""), consumer("")] {
+        config.create_native_config().unwrap();
+    }
+}
+
+#[test]
+fn logins_of_jaas_become_names_and_passwords() {
+    let config = producer(
+        "kafka.producer.security.protocol = SASL_SSL\nkafka.producer.sasl.mechanism = SCRAM-SHA-512\n\
+         kafka.producer.ssl.disableTLSHostnameVerification = true\n\
+         kafka.producer.sasl.jaas.config = org.apache.kafka.common.security.scram.ScramLoginModule required username=\"u\" password=\"p\";",
+    );
+    for (key, value) in [
+        ("security.protocol", "SASL_SSL"),
+        ("sasl.mechanism", "SCRAM-SHA-512"),
+        ("sasl.username", "u"),
+        ("sasl.password", "p"),
+        ("ssl.endpoint.identification.algorithm", "none"),
+    ] {
+        assert_eq!(config.get(key), Some(value), "{key}");
+    }
+    config.create_native_config().unwrap();
+}
