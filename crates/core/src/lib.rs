@@ -33,7 +33,7 @@ pub use config::Config;
 pub use diagnostic::{Diagnostic, Severity, Span};
 pub use event::{Event, Headers, Str};
 pub use flume_derive::Config;
-pub use handle::{ChannelHandle, ChannelTap, ReplaceError};
+pub use handle::{Burying, ChannelHandle, ChannelTap, ReplaceError};
 pub use memory_queue::{ByteLimit, MemoryQueue, QueueLimits};
 pub use outlet::{ChannelSelector, InterceptError, Interceptor, Outlet, PutError, Route, Wiring};
 pub use registry::{Registration, Registry};

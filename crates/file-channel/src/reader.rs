@@ -100,7 +100,10 @@ impl Reader {
         let mut reading = Reading::default();
         match self.read_into(wanted, budget, &mut reading) {
             Ok(()) => {
-                self.failures = 0;
+                // After a failure the walk begins anew, and passes what was read before.
+                if self.at != wanted.from {
+                    self.failures = 0;
+                }
                 Ok((reading, self.at))
             }
             Err(error) => {

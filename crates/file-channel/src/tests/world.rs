@@ -183,7 +183,7 @@ impl World {
             let read = engine::read_once(&mut self.reader, wanted, 1, queue, inbox, numbers);
             if read.is_err() {
                 failures += 1;
-                if failures > 4 {
+                if failures > 30 {
                     return;
                 }
             }
