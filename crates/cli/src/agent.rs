@@ -1,8 +1,9 @@
 //! `flume-ng agent`: reads the command line, runs an agent, says what remained.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
+use flume_bridge::JavaOptions;
 use flume_core::AgentInfo;
 use flume_runtime::{Options, RunError};
 
@@ -12,7 +13,7 @@ use crate::{
     logging,
     outcome::{ExitCode, Failure},
     process::guard_memory,
-    state_dir,
+    state_dir, system_properties,
 };
 
 /// As Flume's.
@@ -37,14 +38,13 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     guard_memory();
     let state_dir = state_dir::claim(args.get("state-dir"), name)?;
     logging::start(&args.properties).context("failed to open the log file")?;
-    for option in &args.ignored {
-        tracing::debug!("{option} is for a JVM and has no effect");
-    }
     let info = Arc::new(AgentInfo {
         name: name.into(),
         conf_dir: args.get("conf").map(Into::into),
         state_dir,
+        system_properties: system_properties::of_agent(&args.properties),
     });
+    flume_bridge::set_java_options(java_options(args, info.state_dir.clone()));
     if let Some(text) = no_monitoring {
         tracing::error!("{text}");
     }
@@ -90,6 +90,25 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What the command line says about a JVM, should a component need one.
+fn java_options(args: &Args, state_dir: PathBuf) -> JavaOptions {
+    let mut options = JavaOptions {
+        conf: args.get("conf").map(Into::into),
+        properties: args.properties.clone(),
+        state_dir,
+        ..JavaOptions::default()
+    };
+    let mut words = args.jvm.iter();
+    while let Some(word) = words.next() {
+        match word.as_str() {
+            "-C" | "--classpath" => options.class_path = words.next().map(Into::into),
+            "--plugins-path" => options.plugins = words.next().map(Into::into),
+            _ => options.options.push(word.clone()),
+        }
+    }
+    options
 }
 
 fn options(args: &Args) -> Result<Options, Failure> {

@@ -23,8 +23,8 @@ pub(crate) struct Args {
     pub(crate) properties: BTreeMap<String, String>,
     /// What is not an option.
     pub(crate) rest: Vec<String>,
-    /// Options that mean something only to a JVM.
-    pub(crate) ignored: Vec<String>,
+    /// Options for the JVM that runs Java components, in their order.
+    pub(crate) jvm: Vec<String>,
 }
 
 impl Args {
@@ -44,7 +44,8 @@ impl Args {
     }
 }
 
-/// Options of the JVM: accepted wherever they stand, without effect. The second column says which take a value.
+/// Options of the JVM, accepted wherever they stand: they are for Java components, if there are any. The second column
+/// says which take a value.
 const JVM: &[(&str, bool)] = &[
     ("-X", false),
     ("-agentlib", false),
@@ -92,9 +93,9 @@ pub(crate) fn parse(arguments: &[String], flags: &'static [Flag]) -> Result<Args
             continue;
         }
         if let Some((option, takes_value)) = jvm_option(argument) {
-            args.ignored.push(argument.clone());
+            args.jvm.push(argument.clone());
             if takes_value && argument == option {
-                args.ignored.extend(rest.next().cloned());
+                args.jvm.extend(rest.next().cloned());
             }
             continue;
         }
@@ -209,11 +210,7 @@ mod tests {
                         .iter()
                         .map(|(key, value)| format!("D:{key}={value}")),
                 );
-                parts.extend(
-                    args.ignored
-                        .iter()
-                        .map(|option| format!("ignored:{option}")),
-                );
+                parts.extend(args.jvm.iter().map(|option| format!("jvm:{option}")));
                 parts.extend(args.rest.iter().map(|rest| format!("rest:{rest}")));
                 parts.join(" ")
             }
@@ -243,7 +240,7 @@ mod tests {
         );
         check(
             "-n a1 -Xmx20m -C /opt/x.jar --no-reload",
-            "name=a1 no-reload-conf= ignored:-Xmx20m ignored:-C ignored:/opt/x.jar",
+            "name=a1 no-reload-conf= jvm:-Xmx20m jvm:-C jvm:/opt/x.jar",
         );
         check(
             "-n a1 -server -XX:+UseG1GC -ea -cp /x --add-opens java.base/java.lang=ALL-UNNAMED -d64",

@@ -16,6 +16,7 @@ mod provision;
 mod registry;
 mod state_dir;
 mod status;
+mod system_properties;
 mod tool;
 mod validate;
 

@@ -8,6 +8,7 @@ use crate::known::KNOWN;
 pub(crate) static REGISTRY: Registry = Registry {
     includes: &[
         &flume_components::REGISTRY,
+        &flume_bridge::REGISTRY,
         &flume_file_channel::REGISTRY,
         &flume_hdfs::REGISTRY,
         #[cfg(feature = "kafka")]

@@ -9,6 +9,7 @@ use crate::{
     args::Args,
     outcome::{ExitCode, Failure, print},
     registry::REGISTRY,
+    system_properties,
 };
 
 /// Runs the command: exit code 0 without errors, else 2.
@@ -47,7 +48,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
             return Err(Failure::Usage(text));
         }
     };
-    let found = diagnostics(&document, &agents);
+    let found = diagnostics(&document, &agents, args);
     print(&if json {
         report::json(&found) + "\n"
     } else {
@@ -62,11 +63,12 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
 }
 
 /// What is wrong with these agents, in the order of the files, each thing once.
-pub(crate) fn diagnostics(document: &Document, agents: &[String]) -> Vec<Diagnostic> {
+pub(crate) fn diagnostics(document: &Document, agents: &[String], args: &Args) -> Vec<Diagnostic> {
     let mut found: Vec<Diagnostic> = vec![];
     for agent in agents {
         let info = Arc::new(AgentInfo {
             name: agent.clone(),
+            system_properties: system_properties::of_agent(&args.properties),
             ..AgentInfo::default()
         });
         let plan = flume_runtime::check(document.plan(agent, &REGISTRY), &info);

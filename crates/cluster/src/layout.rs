@@ -243,6 +243,8 @@ impl Site<'_> {
             setting("dfs.namenode.fs-limits.min-block-size", 1024),
             // Hadoop's half a minute would be most of a test's time.
             setting("dfs.namenode.safemode.extension", 0),
+            // On three nodes one that has just been written to would be left out as too busy.
+            setting("dfs.namenode.redundancy.considerLoad", false),
         ];
         for name in self.layout.namenodes() {
             let port = self.port(&name)?;

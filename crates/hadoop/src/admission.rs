@@ -168,7 +168,12 @@ impl AdmissionRequest {
             }
             (Some(table), _) => (format!("viewfs://{table}"), vec![]),
             (None, Ok(Target::Hdfs { url, namenodes, .. })) => (url, namenodes),
-            (None, Ok(Target::Local { .. })) => return Ok(None),
+            (None, Ok(Target::Local { .. })) => {
+                if let Some(unmeant) = unmeant_local_path(&self.url, &self.identity, &hadoop) {
+                    return Err(unfit(format!("hdfs.path {unmeant}")));
+                }
+                return Ok(None);
+            }
             (None, Err(error)) => return Err(unfit(format!("{error}{}", missing_files(&hadoop)))),
         };
         let client = ClientSettings::of(&hadoop).map_err(|errors| {
@@ -209,6 +214,23 @@ impl AdmissionRequest {
             tracing::info!("{text}")
         }
     }
+}
+
+/// Why a path leads to this machine's disk although its user means a cluster: a principal, a keytab or `hdfs.proxyUser` is
+/// set, and neither the path nor Hadoop's configuration names a file system. `None`: it is fine.
+pub fn unmeant_local_path(path: &str, identity: &Identity, hadoop: &Hadoop) -> Option<String> {
+    let means_cluster = identity.login.is_some() || identity.proxy_user.is_some();
+    if !means_cluster || hadoop.setting("fs.defaultFS").is_some() || path.contains(':') {
+        return None;
+    }
+    let why = match missing_files(hadoop) {
+        none if none.is_empty() => "; Hadoop's configuration sets no `fs.defaultFS`".to_string(),
+        missing => missing,
+    };
+    Some(format!(
+        "names no file system, so events would go to this machine's disk although a principal or hdfs.proxyUser is \
+         set{why}; write hdfs://… or file:…"
+    ))
 }
 
 /// Where files were looked for in vain.

@@ -7,13 +7,16 @@
 //! What a component does with a file system (names, buckets, formats) does not belong here.
 
 mod admission;
+pub mod client;
 pub mod conf;
 pub mod fs;
 pub mod namenode;
 pub mod probe;
 pub mod rpc;
+pub mod writer;
+pub mod xfer;
 
-pub use admission::{Admission, Cluster, Destination};
+pub use admission::{Admission, Cluster, Destination, unmeant_local_path};
 pub use flume_kerberos::{Identity, IdentityMisfit, KerberosSession, SessionTexts};
 
 use flume_core::{Registry, registry::UnwantedVariable};

@@ -187,6 +187,27 @@ impl Program {
     }
 }
 
+/// Starts a program that lives beside this one and talks to it through pipes: its three standard streams. It leads a
+/// process group of its own, see [`kill_group`].
+///
+/// # Errors
+/// It could not be started.
+pub fn spawn_piped<A: AsRef<OsStr>>(
+    program: impl AsRef<OsStr>,
+    arguments: &[A],
+    environment: &Environment,
+) -> io::Result<Child> {
+    Command::new(program)
+        .args(arguments)
+        .env_clear()
+        .envs(environment.iter())
+        .process_group(0)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+}
+
 impl Program {
     /// Starts it beside this process, in `directory`, with no input; what it writes goes into `output`.
     ///
@@ -288,7 +309,7 @@ fn wait_until(
 ///
 /// # Errors
 /// The child cannot be waited for.
-fn kill_group(child: &mut Child) -> io::Result<()> {
+pub fn kill_group(child: &mut Child) -> io::Result<()> {
     // An error means that all of it has ended.
     let _ = kill_process_group(Pid::from_child(child), Signal::KILL);
     child.wait().map(drop)

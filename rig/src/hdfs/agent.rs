@@ -115,8 +115,13 @@ pub struct Feed {
 impl Feed {
     /// Starts it; a hundred lines are sent, and acknowledged, every `pause`.
     pub fn start(address: String, pause: Duration) -> Feed {
+        Feed::start_at(address, pause, 0)
+    }
+
+    /// The same, from this number on.
+    pub fn start_at(address: String, pause: Duration, first: u64) -> Feed {
         let stop = Arc::new(AtomicBool::new(false));
-        let acknowledged = Arc::new(AtomicU64::new(0));
+        let acknowledged = Arc::new(AtomicU64::new(first));
         let client = {
             let stop = stop.clone();
             let acknowledged = acknowledged.clone();

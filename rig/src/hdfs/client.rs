@@ -4,7 +4,6 @@
 //! again: `flume-rig hdfs-client` reads whom it is from standard input, as JSON.
 
 use std::{
-    collections::BTreeMap,
     io::{Read, Write},
     process::{Command, Stdio},
     time::{Duration, Instant},
@@ -12,16 +11,19 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 use flume_cluster::{Cluster, Layout, Protection, Security};
-use flume_hadoop::fs::{
-    FileSystem, FsError, FsErrorKind,
-    native::{Options, open},
+use flume_hadoop::{
+    Identity,
+    client::{ClientOptions, open},
+    conf::{ClientSettings, Hadoop, Target},
+    fs::{FileSystem, FsError, FsErrorKind},
 };
 use flume_kerberos::Login;
 use serde_json::{Value, json};
 
 use crate::report::Report;
 
-const PATIENCE: Duration = Duration::from_secs(30);
+/// All calls of one user together, on a cluster whose servers have just started.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Who uses a cluster.
 struct Who {
@@ -115,13 +117,11 @@ fn exercise(cluster: &Cluster, user: &str, proxied: Option<&str>) -> Result<()> 
         .login(user)
         .ok()
         .map(|(principal, keytab)| json!([principal, keytab]));
-    let settings: BTreeMap<String, String> = cluster.client_settings()?.into_iter().collect();
     let words = json!({
-        "url": cluster.url()?,
-        "settings": settings,
+        "conf": cluster.client_conf(),
         "login": login,
         "user": owner,
-        "impersonates": proxied.is_some(),
+        "proxied": proxied,
     });
     let mut child = Command::new(std::env::current_exe()?)
         .arg("hdfs-client")
@@ -161,24 +161,32 @@ pub fn child() -> Result<bool> {
     std::io::stdin().read_to_string(&mut text)?;
     let words: Value = serde_json::from_str(&text)?;
     let text = |value: &Value| value.as_str().unwrap_or_default().to_string();
-    let settings = words["settings"].as_object().context("no settings")?;
-    let options = Options {
-        url: text(&words["url"]),
-        settings: settings
-            .iter()
-            .map(|(key, value)| (key.clone(), text(value)))
-            .collect(),
-        replication: 3,
-        block_size_bytes: 1 << 20,
-        umask: 0o027,
-        login: words["login"].as_array().map(|login| Login {
-            principal: text(&login[0]),
-            keytab: text(&login[1]).into(),
-        }),
-        user: text(&words["user"]),
-        impersonates: words["impersonates"] == true,
+    let hadoop = Hadoop::read(&[text(&words["conf"]).into()])?;
+    let Target::Hdfs { url, namenodes, .. } = hadoop.target("/")? else {
+        bail!("the default file system is not HDFS");
     };
-    let fs = open(options);
+    let settings = ClientSettings::of(&hadoop);
+    let settings = settings.map_err(|errors| anyhow::anyhow!("{errors:?}"))?;
+    let options = ClientOptions {
+        url,
+        namenodes,
+        settings: ClientSettings {
+            replication: 3,
+            block_size: 1 << 20,
+            umask: 0o027,
+            ..settings
+        },
+        identity: Identity {
+            login: words["login"].as_array().map(|login| Login {
+                principal: text(&login[0]),
+                keytab: text(&login[1]).into(),
+            }),
+            proxy_user: words["proxied"].as_str().map(String::from),
+        },
+        user: text(&words["user"]),
+        call_limit: Duration::from_secs(30),
+    };
+    let fs = open(options)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
@@ -199,11 +207,14 @@ async fn calls(fs: &dyn FileSystem) -> Result<()> {
     );
     file.write("two\n".into()).await?;
     file.hsync().await?;
-    file.close().await?;
-    expect(FsErrorKind::Exists, fs.create(&in_use).await.map(drop))?;
-    let mut file = fs.append(&in_use).await?;
+    ensure!(
+        file.live_replicas() == Some(3),
+        "a pipeline of {:?} DataNodes",
+        file.live_replicas()
+    );
     file.write("six\n".into()).await?;
     file.close().await?;
+    expect(FsErrorKind::Exists, fs.create(&in_use).await.map(drop))?;
     fs.rename(&in_use, &at("exercise.txt")).await?;
     expect(FsErrorKind::Gone, fs.rename(&in_use, &at("other")).await)?;
     ensure!(
@@ -213,19 +224,22 @@ async fn calls(fs: &dyn FileSystem) -> Result<()> {
     let mut left = fs.create(&at("deep/er/left.tmp")).await?;
     left.write("seen\n".into()).await?;
     left.hflush().await?;
+    let keep = left.flushed_length();
+    left.write("lost\n".into()).await?;
     left.abort().await;
     expect(
         FsErrorKind::Exists,
         fs.rename(&at("deep/er/left.tmp"), &at("exercise.txt"))
             .await,
     )?;
-    while !fs.recover_lease(&at("deep/er/left.tmp")).await? {
+    while !fs.recover_lease(&at("deep/er/left.tmp"), keep).await? {
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
     ensure!(
         fs.length(&at("deep/er/left.tmp")).await? == Some(5),
         "a recovered file has another length"
     );
+    blocks(fs, &at("blocks.bin")).await?;
     ensure!(
         fs.length(&at("nothing")).await?.is_none(),
         "there is a length of nothing"
@@ -235,6 +249,23 @@ async fn calls(fs: &dyn FileSystem) -> Result<()> {
         FsErrorKind::Permission,
         fs.create("/user/carol/x").await.map(drop),
     )
+}
+
+/// A file of several blocks, flushed at odd places.
+async fn blocks(fs: &dyn FileSystem, path: &str) -> Result<()> {
+    let content: Vec<u8> = (0..3_600_000u32).map(|at| (at % 251) as u8).collect();
+    let mut file = fs.create(path).await?;
+    for piece in content.chunks(333_333) {
+        file.write(piece.to_vec().into()).await?;
+        file.hflush().await?;
+    }
+    file.close().await?;
+    ensure!(
+        fs.read(path).await? == content,
+        "several blocks are read otherwise"
+    );
+    fs.remove(path).await?;
+    Ok(())
 }
 
 fn expect(kind: FsErrorKind, outcome: Result<(), FsError>) -> Result<()> {

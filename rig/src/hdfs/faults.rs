@@ -43,14 +43,20 @@ enum Fault {
     PauseNameNode,
 }
 
-const OF_DATA_NODES: &[Fault] = &[
-    Fault::KillDataNode(0),
-    Fault::KillDataNode(1),
-    Fault::KillDataNode(2),
-    Fault::PauseDataNode(0),
-    Fault::PauseDataNode(1),
-    Fault::PauseDataNode(2),
-];
+/// What the agent does meanwhile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Moment {
+    /// Lines come all the time.
+    Load,
+    /// The file is open, and nothing comes until two seconds after the fault.
+    Idle,
+    /// The agent is stopped right after the fault, and closes the file.
+    Close,
+}
+
+const MOMENTS: [Moment; 3] = [Moment::Load, Moment::Idle, Moment::Close];
+/// The first, middle and last DataNode of a pipeline.
+const POSITIONS: [usize; 3] = [0, 1, 2];
 
 const OF_NAME_NODES: &[Fault] = &[
     Fault::RestartNameNode,
@@ -59,23 +65,36 @@ const OF_NAME_NODES: &[Fault] = &[
     Fault::KillNameNode,
 ];
 
-/// Each fault on a cluster of five DataNodes and two NameNodes.
-pub fn all(report: &mut Report) -> Result<()> {
-    some(report, OF_DATA_NODES)?;
-    name_nodes(report)
+/// Those of DataNodes: killed and hung, at each position, at each moment.
+pub fn data_nodes(report: &mut Report) -> Result<()> {
+    let mut faults = vec![];
+    for moment in MOMENTS {
+        faults.extend(POSITIONS.map(|at| (Fault::KillDataNode(at), moment)));
+        faults.extend(POSITIONS.map(|at| (Fault::PauseDataNode(at), moment)));
+    }
+    some(report, &faults, true)
 }
 
 /// Those of NameNodes.
 pub fn name_nodes(report: &mut Report) -> Result<()> {
-    some(report, OF_NAME_NODES)
+    let faults: Vec<_> = OF_NAME_NODES
+        .iter()
+        .map(|fault| (*fault, Moment::Load))
+        .collect();
+    some(report, &faults, true)
 }
 
 /// One of each kind that a client meets often.
 pub fn slice(report: &mut Report) -> Result<()> {
-    some(report, &[Fault::KillDataNode(1), Fault::FailOver])
+    let faults = [
+        (Fault::KillDataNode(1), Moment::Load),
+        (Fault::FailOver, Moment::Load),
+    ];
+    some(report, &faults, false)
 }
 
-fn some(report: &mut Report, faults: &[Fault]) -> Result<()> {
+/// `timed`: whether the time without a flow is judged, too.
+fn some(report: &mut Report, faults: &[(Fault, Moment)], timed: bool) -> Result<()> {
     // A dead DataNode is known to be one after some seconds instead of ten minutes.
     let layout = Layout::simple(5)
         .with_ha()
@@ -83,65 +102,133 @@ fn some(report: &mut Report, faults: &[Fault]) -> Result<()> {
         .with("dfs.namenode.heartbeat.recheck-interval", "2000");
     let mut cluster = Cluster::start(layout)?;
     let mut active = "nn1";
-    for (number, fault) in faults.iter().enumerate() {
-        one(
-            report,
-            &mut cluster,
-            &mut active,
-            *fault,
-            &format!("/user/flume/fault{number}"),
-        )?;
+    for (number, (fault, moment)) in faults.iter().enumerate() {
+        let path = format!("/user/flume/fault{number}");
+        let trial = Trial {
+            fault: *fault,
+            moment: *moment,
+            path,
+            timed,
+        };
+        trial.run(report, &mut cluster, &mut active)?;
     }
     Ok(())
 }
 
 /// One fault in the middle of a flow.
-fn one(
-    report: &mut Report,
-    cluster: &mut Cluster,
-    active: &mut &'static str,
+struct Trial {
     fault: Fault,
-    path: &str,
-) -> Result<()> {
-    let text = one_sink(cluster, "flume", path, 0)?;
-    let mut agent = start(cluster, &text)?;
-    let feed = Feed::start(agent.address("r1"), PAUSE);
-    agent.wait_for_count("k1", "EventDrainSuccessCount", 1000);
-    let file = files(cluster, path)?.pop().context("no file")?;
-    let struck = AtomicBool::new(false);
-    let (hit, stood) = thread::scope(|scope| {
-        let watch = scope.spawn(|| longest_standstill(&agent, &struck));
-        let hit = strike(cluster, active, fault, &file);
-        struck.store(true, Relaxed);
-        (hit, watch.join())
-    });
-    let hit = hit?;
-    let stood = stood.map_err(|_| anyhow::anyhow!("the watch panicked"))??;
-    relieve(cluster, fault, &hit)?;
-    let acknowledged = feed.stop()?;
-    let drained = wait_for_drain(&agent, acknowledged)?;
-    let (status, log) = agent.stop()?;
-    let found = numbers(cluster, path)?;
-    let lost = (0..acknowledged)
-        .filter(|number| !found.contains_key(number))
-        .count();
-    let item = format!("{fault:?}");
-    report.row(
-        &format!("{item}: lines lost of {acknowledged}"),
-        lost,
-        "0",
-        lost == 0 && drained,
-    );
-    if lost > 0 || !drained || !status.success() {
-        println!("{log}");
+    moment: Moment,
+    path: String,
+    timed: bool,
+}
+
+impl Trial {
+    fn run(
+        &self,
+        report: &mut Report,
+        cluster: &mut Cluster,
+        active: &mut &'static str,
+    ) -> Result<()> {
+        let text = one_sink(cluster, "flume", &self.path, 0)?;
+        let mut agent = start(cluster, &text)?;
+        let mut feed = Some(Feed::start(agent.address("r1"), PAUSE));
+        agent.wait_for_count("k1", "EventDrainSuccessCount", 1000);
+        let mut acknowledged = 0;
+        if self.moment != Moment::Load
+            && let Some(feed) = feed.take()
+        {
+            acknowledged = feed.stop()?;
+            wait_for_drain(&agent, acknowledged)?;
+        }
+        let file = files(cluster, &self.path)?.pop().context("no file")?;
+        let struck = AtomicBool::new(false);
+        let (hit, stood) = thread::scope(|scope| {
+            let watch = (self.moment == Moment::Load)
+                .then(|| scope.spawn(|| longest_standstill(&agent, &struck)));
+            let hit = strike(cluster, active, self.fault, &file);
+            struck.store(true, Relaxed);
+            (hit, watch.map(|watch| watch.join()))
+        });
+        let hit = hit?;
+        let mut stood = match stood {
+            Some(stood) => stood.map_err(|_| anyhow::anyhow!("the watch panicked"))??,
+            None => Duration::ZERO,
+        };
+        if self.moment == Moment::Idle {
+            sleep(Duration::from_secs(2));
+            let begun = Instant::now();
+            let more = Feed::start_at(agent.address("r1"), PAUSE, acknowledged);
+            wait_for_drain(&agent, acknowledged + 100)?;
+            stood = begun.elapsed();
+            sleep(CALM);
+            acknowledged = more.stop()?;
+        }
+        if let Some(feed) = feed {
+            relieve(cluster, self.fault, &hit)?;
+            acknowledged = feed.stop()?;
+        }
+        let drained = wait_for_drain(&agent, acknowledged)?;
+        let begun = Instant::now();
+        let (status, log) = agent.stop()?;
+        if self.moment == Moment::Close {
+            stood = begun.elapsed();
+        }
+        if self.moment != Moment::Load {
+            relieve(cluster, self.fault, &hit)?;
+        }
+        let fine = self.judge(report, cluster, acknowledged, stood)?;
+        if !fine || !drained || !status.success() {
+            println!("{log}");
+        }
+        Ok(())
     }
-    println!(
-        "{item} ({hit}): {} lines twice, nothing flowed for {:.1} s, {} files",
-        twice(&found),
-        stood.as_secs_f64(),
-        files(cluster, path)?.len()
-    );
-    Ok(())
+
+    fn judge(
+        &self,
+        report: &mut Report,
+        cluster: &Cluster,
+        acknowledged: u64,
+        stood: Duration,
+    ) -> Result<bool> {
+        let found = numbers(cluster, &self.path)?;
+        let lost = (0..acknowledged).filter(|number| !found.contains_key(number));
+        let lost = lost.count();
+        let twice = twice(&found);
+        let names = files(cluster, &self.path)?;
+        let unfinished = names.iter().filter(|name| name.ends_with(".tmp")).count();
+        let limit = self.fault.promise();
+        let shown = format!(
+            "{lost} lost, {twice} twice, {} files, {:.1} s",
+            names.len(),
+            stood.as_secs_f64()
+        );
+        let of_data_node = self.fault.is_of_data_node();
+        let fine = lost == 0
+            && unfinished == 0
+            && (!of_data_node || (twice == 0 && names.len() == 1))
+            && (!self.timed || stood <= limit);
+        let item = format!("{:?}, {:?}, of {acknowledged}", self.fault, self.moment);
+        let wanted = format!("0, 0, 1, {} s", limit.as_secs());
+        report.row(&item, shown, &wanted, fine);
+        Ok(fine)
+    }
+}
+
+impl Fault {
+    fn is_of_data_node(self) -> bool {
+        matches!(self, Fault::KillDataNode(_) | Fault::PauseDataNode(_))
+    }
+
+    /// The longest time without a flow.
+    fn promise(self) -> Duration {
+        match self {
+            Fault::KillDataNode(_) => Duration::from_secs(1),
+            Fault::PauseDataNode(_) => Duration::from_secs(15),
+            Fault::PauseNameNode => PAUSED + Duration::from_secs(2),
+            Fault::RestartNameNode | Fault::FailOver | Fault::KillNameNode => PATIENCE,
+        }
+    }
 }
 
 fn twice(found: &BTreeMap<u64, u64>) -> u64 {

@@ -183,6 +183,7 @@ impl Sink for FileRollSink {
         written.map(|()| Delivered {
             pause: false,
             rejected,
+            ..Delivered::default()
         })
     }
 

@@ -274,7 +274,7 @@ impl Cluster<'_> {
             client: self.client.clone(),
             identity: identity.clone(),
         };
-        let fs = connect(Destination::Cluster(Box::new(cluster)));
+        let fs = connect(Destination::Cluster(Box::new(cluster)), LIMIT).map_err(failed)?;
         let bytes = fs.read(&file).await.map_err(failed)?;
         if bytes == lines().as_bytes() {
             Ok(())

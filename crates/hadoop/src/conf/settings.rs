@@ -1,11 +1,15 @@
 //! What a client needs to know, as values.
 
-use std::{fmt, time::Duration};
+use std::fmt;
 
 use super::{Hadoop, HadoopError};
+use crate::xfer::packet::{ChecksumKind, MAX_PACKET_BYTES};
+
+/// What keys about replacing a DataNode begin with.
+const REPLACE: &str = "dfs.client.block.write.replace-datanode-on-failure";
 
 /// The settings of a client.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ClientSettings {
     /// `dfs.replication`: replicas of new files.
     pub replication: u32,
@@ -25,8 +29,20 @@ pub struct ClientSettings {
     pub namenode_principal_pattern: Option<String>,
     /// `ipc.client.fallback-to-simple-auth-allowed`.
     pub fallback_to_simple: bool,
-    /// `ipc.client.connect.timeout`.
-    pub connect_timeout: Duration,
+    /// `dfs.bytes-per-checksum`.
+    pub bytes_per_checksum: usize,
+    /// `dfs.checksum.type`.
+    pub checksum: ChecksumKind,
+    /// `dfs.client-write-packet-size`: bytes of a packet, head included.
+    pub packet_bytes: usize,
+    /// Whether a lost DataNode is replaced while its block is written.
+    pub replace_nodes: bool,
+    /// `dfs.encrypt.data.transfer.cipher.suites`: whether it names AES.
+    pub data_aes: bool,
+    /// `dfs.client.use.datanode.hostname`.
+    pub use_host_name: bool,
+    /// `dfs.user.home.dir.prefix`.
+    pub home_prefix: String,
 }
 
 /// What SASL does for the bytes of a connection.
@@ -85,10 +101,22 @@ impl ClientSettings {
                 .get("dfs.namenode.kerberos.principal.pattern")
                 .map(String::from),
             fallback_to_simple: reader.value("ipc.client.fallback-to-simple-auth-allowed", flag),
-            connect_timeout: reader.value("ipc.client.connect.timeout", millis),
+            bytes_per_checksum: reader
+                .value("dfs.bytes-per-checksum", checksum_bytes)
+                .max(1),
+            checksum: reader.value("dfs.checksum.type", checksum_kind),
+            packet_bytes: reader.value("dfs.client-write-packet-size", packet_bytes),
+            replace_nodes: reader.value(&format!("{REPLACE}.enable"), flag)
+                && reader.value(&format!("{REPLACE}.policy"), replaces),
+            data_aes: reader.value("dfs.encrypt.data.transfer.cipher.suites", names_aes),
+            use_host_name: reader.value("dfs.client.use.datanode.hostname", flag),
+            home_prefix: hadoop
+                .get("dfs.user.home.dir.prefix")
+                .unwrap_or_default()
+                .into(),
         };
-        let checksum = reader.value("dfs.bytes-per-checksum", binary_size).max(1);
-        if !settings.block_size.is_multiple_of(checksum) {
+        let checksum = settings.bytes_per_checksum;
+        if !settings.block_size.is_multiple_of(checksum as u64) {
             let text = format!(
                 "is {}, which is no multiple of `dfs.bytes-per-checksum`, {checksum}",
                 settings.block_size
@@ -204,10 +232,41 @@ fn flag(text: &str) -> Result<bool, &'static str> {
     Ok(text.eq_ignore_ascii_case("true"))
 }
 
-fn millis(text: &str) -> Result<Duration, &'static str> {
-    text.parse()
-        .map(Duration::from_millis)
-        .map_err(|_| "a number of milliseconds")
+fn checksum_bytes(text: &str) -> Result<usize, &'static str> {
+    let bytes = binary_size(text)?;
+    usize::try_from(bytes)
+        .ok()
+        .filter(|bytes| *bytes <= MAX_PACKET_BYTES / 2)
+        .ok_or("a number of bytes up to 8m")
+}
+
+fn packet_bytes(text: &str) -> Result<usize, &'static str> {
+    let bytes = binary_size(text)?;
+    usize::try_from(bytes)
+        .ok()
+        .filter(|bytes| *bytes <= MAX_PACKET_BYTES)
+        .ok_or("a number of bytes up to 16m")
+}
+
+fn checksum_kind(text: &str) -> Result<ChecksumKind, &'static str> {
+    match text.to_ascii_uppercase().as_str() {
+        "CRC32" => Ok(ChecksumKind::Crc32),
+        "CRC32C" => Ok(ChecksumKind::Crc32c),
+        _ => Err("CRC32 or CRC32C"),
+    }
+}
+
+fn replaces(text: &str) -> Result<bool, &'static str> {
+    match text.to_ascii_uppercase().as_str() {
+        "NEVER" => Ok(false),
+        "DEFAULT" | "ALWAYS" => Ok(true),
+        _ => Err("NEVER, DEFAULT or ALWAYS"),
+    }
+}
+
+fn names_aes(text: &str) -> Result<bool, &'static str> {
+    let mut suites = super::target::words(text);
+    Ok(suites.any(|suite| suite == "AES/CTR/NoPadding"))
 }
 
 #[cfg(test)]

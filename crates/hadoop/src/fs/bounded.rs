@@ -52,19 +52,6 @@ impl FileSystem for Bounded {
         }))
     }
 
-    async fn append(&self, path: &str) -> Result<Box<dyn OpenFile>, FsError> {
-        let file = within(
-            self.limit,
-            &format!("append to {path}"),
-            self.fs.append(path),
-        )
-        .await?;
-        Ok(Box::new(BoundedFile {
-            file,
-            limit: self.limit,
-        }))
-    }
-
     async fn rename(&self, from: &str, to: &str) -> Result<(), FsError> {
         within(
             self.limit,
@@ -78,11 +65,11 @@ impl FileSystem for Bounded {
         within(self.limit, &format!("look at {path}"), self.fs.length(path)).await
     }
 
-    async fn recover_lease(&self, path: &str) -> Result<bool, FsError> {
+    async fn recover_lease(&self, path: &str, keep: Option<u64>) -> Result<bool, FsError> {
         within(
             self.limit,
             &format!("recover the lease of {path}"),
-            self.fs.recover_lease(path),
+            self.fs.recover_lease(path, keep),
         )
         .await
     }
@@ -93,6 +80,10 @@ impl FileSystem for Bounded {
 
     async fn remove(&self, path: &str) -> Result<(), FsError> {
         within(self.limit, &format!("remove {path}"), self.fs.remove(path)).await
+    }
+
+    fn location(&self) -> String {
+        self.fs.location()
     }
 
     fn home(&self) -> String {
@@ -126,6 +117,10 @@ impl OpenFile for BoundedFile {
         if timeout(self.limit, self.file.abort()).await.is_err() {
             tracing::warn!("a file could not be given up within {:?}", self.limit);
         }
+    }
+
+    fn flushed_length(&self) -> Option<u64> {
+        self.file.flushed_length()
     }
 
     fn live_replicas(&self) -> Option<usize> {

@@ -1,8 +1,8 @@
 //! Which file system a URL means.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use super::{FileSystem, LocalFileSystem};
+use super::{FileSystem, FsError, LocalFileSystem};
 use crate::admission::Destination;
 
 /// A URL cut in two.
@@ -40,11 +40,18 @@ impl<'a> Url<'a> {
     }
 }
 
-/// The file system of a destination. No server is asked yet.
-pub fn connect(destination: Destination) -> Arc<dyn FileSystem> {
+/// The file system of a destination. No server is asked yet. A call ends within `call_limit`, and then tells what stood in
+/// the way; zero: there is no limit.
+///
+/// # Errors
+/// The system has no threads for a client.
+pub fn connect(
+    destination: Destination,
+    call_limit: Duration,
+) -> Result<Arc<dyn FileSystem>, FsError> {
     match destination {
-        Destination::Local => Arc::new(LocalFileSystem),
-        Destination::Cluster(cluster) => super::hdfs::open(*cluster),
+        Destination::Local => Ok(Arc::new(LocalFileSystem)),
+        Destination::Cluster(cluster) => super::hdfs::open(*cluster, call_limit),
     }
 }
 

@@ -21,7 +21,7 @@ use tokio::{sync::Semaphore, task::spawn_blocking};
 use super::{FileSystem, FsError, FsErrorKind, OpenFile};
 
 /// Calls at the same time: a thread each, so a hundred files that roll together do not need a hundred.
-static PLACES: Semaphore = Semaphore::const_new(16);
+static MAX_LOCAL_CALLS: Semaphore = Semaphore::const_new(16);
 
 /// Files of this host.
 #[derive(Clone, Copy, Debug, Default)]
@@ -69,15 +69,6 @@ impl FileSystem for LocalFileSystem {
         .map(|file| LocalFile::boxed(file, path, 0))
     }
 
-    async fn append(&self, path: &str) -> Result<Box<dyn OpenFile>, FsError> {
-        let open = |path: &Path| {
-            let file = OpenOptions::new().append(true).open(path)?;
-            Ok((file.metadata()?.len(), file))
-        };
-        let (length, file) = apart("append to", path, open).await?;
-        Ok(LocalFile::boxed(file, path, length))
-    }
-
     async fn rename(&self, from: &str, to: &str) -> Result<(), FsError> {
         let to = PathBuf::from(to);
         apart("rename", from, move |from| rename_new(from, &to)).await
@@ -92,8 +83,8 @@ impl FileSystem for LocalFileSystem {
         .await
     }
 
-    /// Nobody holds a lease here.
-    async fn recover_lease(&self, path: &str) -> Result<bool, FsError> {
+    /// Nobody holds a lease here, and `abort` has cut what was not flushed.
+    async fn recover_lease(&self, path: &str, _keep: Option<u64>) -> Result<bool, FsError> {
         apart("look at", path, |path| fs::metadata(path).map(|_| true)).await
     }
 
@@ -203,7 +194,7 @@ async fn apart<T: Send + 'static>(
 ) -> Result<T, FsError> {
     let path = path.as_ref().to_path_buf();
     // A call that is left behind keeps its place until it comes back.
-    let place = PLACES.acquire().await;
+    let place = MAX_LOCAL_CALLS.acquire().await;
     let done = spawn_blocking(move || {
         let _place = place;
         call(&path).map_err(|error| failed(doing, &path, error))
@@ -257,10 +248,7 @@ mod tests {
         file.write("two".into()).await.unwrap();
         file.abort().await;
         assert_eq!(fs.read(&a).await.unwrap(), "one");
-        let mut file = fs.append(&a).await.unwrap();
-        file.write("more".into()).await.unwrap();
-        file.close().await.unwrap();
-        assert_eq!(fs.length(&a).await.unwrap(), Some(7));
+        assert_eq!(fs.length(&a).await.unwrap(), Some(3));
         fs.rename(&a, &b).await.unwrap();
         assert_eq!(fs.rename(&a, &b).await.unwrap_err().kind, FsErrorKind::Gone);
         fs.create(&a).await.unwrap();
@@ -271,14 +259,14 @@ mod tests {
         assert_eq!(
             (
                 fs.length(&path("none")).await.unwrap(),
-                fs.recover_lease(&b).await.unwrap()
+                fs.recover_lease(&b, None).await.unwrap()
             ),
             (None, true)
         );
         fs.remove(&b).await.unwrap();
         fs.remove(&b).await.unwrap();
         assert_eq!(
-            fs.recover_lease(&b).await.unwrap_err().kind,
+            fs.recover_lease(&b, None).await.unwrap_err().kind,
             FsErrorKind::Gone
         );
     }

@@ -6,7 +6,6 @@ mod connect;
 mod hdfs;
 mod local;
 mod mounts;
-pub mod native;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -26,24 +25,27 @@ pub trait FileSystem: Send + Sync {
     /// permissions, a quota or the name there is no file; after another failure there may be one.
     async fn create(&self, path: &str) -> Result<Box<dyn OpenFile>, FsError>;
 
-    /// Opens a closed file at its end.
-    async fn append(&self, path: &str) -> Result<Box<dyn OpenFile>, FsError>;
-
     /// Renames; never overwrites: [`FsErrorKind::Exists`]. A missing source is [`FsErrorKind::Gone`].
     async fn rename(&self, from: &str, to: &str) -> Result<(), FsError>;
 
-    /// Bytes of a file, as far as closed or flushed; `None`: there is nothing of that name.
+    /// Bytes of a closed file; `None`: there is nothing of that name. Of an open file HDFS counts what the NameNode has been
+    /// told, which may be less than what readers see.
     async fn length(&self, path: &str) -> Result<Option<u64>, FsError>;
 
-    /// Asks that a file left open by a writer that is gone be closed at its last flushed byte. `true` once it is
-    /// closed: until then ask again.
-    async fn recover_lease(&self, path: &str) -> Result<bool, FsError>;
+    /// Asks that a file left open by a writer that is gone be closed. `keep`: bytes that were flushed, where that is known;
+    /// what is behind them is cut off. `true` once it is so: until then ask again.
+    async fn recover_lease(&self, path: &str, keep: Option<u64>) -> Result<bool, FsError>;
 
     /// The whole content of a small file: a schema.
     async fn read(&self, path: &str) -> Result<Bytes, FsError>;
 
     /// Removes a file; one that is not there is no error.
     async fn remove(&self, path: &str) -> Result<(), FsError>;
+
+    /// Where this is, and as whom: `hdfs://nn:8020 as alice`.
+    fn location(&self) -> String {
+        "file:".into()
+    }
 
     /// Where a path without leading slash begins: `/user/flume`.
     fn home(&self) -> String {
@@ -72,9 +74,14 @@ pub trait OpenFile: Send {
     /// `Ok`: the file is complete and closed for good, as the file system itself says.
     async fn close(&mut self) -> Result<(), FsError>;
 
-    /// Gives the file up without asking anybody: nothing that was not flushed will appear in it. The caller recovers
-    /// the lease afterwards.
+    /// Gives the file up without asking anybody. The caller recovers the lease afterwards, with
+    /// [`OpenFile::flushed_length`]: what was written and not flushed may be in the file until then.
     async fn abort(self: Box<Self>);
+
+    /// Bytes that a flush has made safe, for [`FileSystem::recover_lease`]; `None`: the file system knows by itself.
+    fn flushed_length(&self) -> Option<u64> {
+        None
+    }
 
     /// DataNodes that still take what is written; `None` where that is not known.
     fn live_replicas(&self) -> Option<usize> {

@@ -11,21 +11,24 @@ use super::{FileSystem, FsError, FsErrorKind, OpenFile};
 use crate::conf::{Hadoop, Target};
 
 /// Opens the file system of a target.
-pub(super) type Open = Box<dyn Fn(&Target) -> Result<Arc<dyn FileSystem>, FsError> + Send + Sync>;
+pub(super) type MountOpener =
+    Box<dyn Fn(&Target) -> Result<Arc<dyn FileSystem>, FsError> + Send + Sync>;
 
 /// A mount table.
 pub(super) struct Mounts {
     /// Its name as the URL has it; empty: the default one.
     table: String,
     hadoop: Hadoop,
+    /// As whom.
+    user: String,
     home: String,
     replication: usize,
-    open: Open,
+    open: MountOpener,
     opened: Mutex<BTreeMap<String, Arc<dyn FileSystem>>>,
 }
 
 /// Where a path leads.
-struct Found {
+struct MountedPath {
     /// `hdfs://host:8020`, `file:`.
     url: String,
     fs: Arc<dyn FileSystem>,
@@ -37,13 +40,15 @@ impl Mounts {
     pub(super) fn new(
         table: &str,
         hadoop: Hadoop,
+        user: String,
         home: String,
         replication: usize,
-        open: Open,
+        open: MountOpener,
     ) -> Self {
         Mounts {
             table: table.into(),
             hadoop,
+            user,
             home,
             replication,
             open,
@@ -51,7 +56,7 @@ impl Mounts {
         }
     }
 
-    fn find(&self, path: &str) -> Result<Found, FsError> {
+    fn find(&self, path: &str) -> Result<MountedPath, FsError> {
         let target = self
             .hadoop
             .target(&format!("viewfs://{}{path}", self.table));
@@ -72,20 +77,15 @@ impl Mounts {
                 fs
             }
         };
-        Ok(Found { url, fs, path })
+        Ok(MountedPath { url, fs, path })
     }
 }
 
 #[async_trait]
 impl FileSystem for Mounts {
     async fn create(&self, path: &str) -> Result<Box<dyn OpenFile>, FsError> {
-        let Found { fs, path, .. } = self.find(path)?;
+        let MountedPath { fs, path, .. } = self.find(path)?;
         fs.create(&path).await
-    }
-
-    async fn append(&self, path: &str) -> Result<Box<dyn OpenFile>, FsError> {
-        let Found { fs, path, .. } = self.find(path)?;
-        fs.append(&path).await
     }
 
     async fn rename(&self, from: &str, to: &str) -> Result<(), FsError> {
@@ -102,23 +102,27 @@ impl FileSystem for Mounts {
     }
 
     async fn length(&self, path: &str) -> Result<Option<u64>, FsError> {
-        let Found { fs, path, .. } = self.find(path)?;
+        let MountedPath { fs, path, .. } = self.find(path)?;
         fs.length(&path).await
     }
 
-    async fn recover_lease(&self, path: &str) -> Result<bool, FsError> {
-        let Found { fs, path, .. } = self.find(path)?;
-        fs.recover_lease(&path).await
+    async fn recover_lease(&self, path: &str, keep: Option<u64>) -> Result<bool, FsError> {
+        let MountedPath { fs, path, .. } = self.find(path)?;
+        fs.recover_lease(&path, keep).await
     }
 
     async fn read(&self, path: &str) -> Result<Bytes, FsError> {
-        let Found { fs, path, .. } = self.find(path)?;
+        let MountedPath { fs, path, .. } = self.find(path)?;
         fs.read(&path).await
     }
 
     async fn remove(&self, path: &str) -> Result<(), FsError> {
-        let Found { fs, path, .. } = self.find(path)?;
+        let MountedPath { fs, path, .. } = self.find(path)?;
         fs.remove(&path).await
+    }
+
+    fn location(&self) -> String {
+        format!("viewfs://{} as {}", self.table, self.user)
     }
 
     fn home(&self) -> String {
@@ -149,13 +153,20 @@ mod tests {
         let links = link("a", &local("x")) + &link("a/b", &local("y")) + &link("far", "hdfs://nn");
         let text = format!("<configuration>{links}</configuration>");
         let properties = parse(&text, Path::new("core-site.xml"), &|_| unreachable!()).unwrap();
-        let open: Open = Box::new(|target| match target {
+        let open: MountOpener = Box::new(|target| match target {
             Target::Local { .. } => Ok(Arc::new(LocalFileSystem)),
             Target::Hdfs { url, .. } => {
                 Err(FsError::at(FsErrorKind::Retry, format!("connect to {url}"))("no"))
             }
         });
-        let mounts = Mounts::new("t", Hadoop::of(properties), "/a".into(), 3, open);
+        let mounts = Mounts::new(
+            "t",
+            Hadoop::of(properties),
+            "alice".into(),
+            "/a".into(),
+            3,
+            open,
+        );
         for path in ["/a/1", "/a/b/2"] {
             let mut file = mounts.create(path).await.unwrap();
             file.write(Bytes::from_static(b"z")).await.unwrap();

@@ -146,9 +146,25 @@ pub async fn connect(
     client: &ClientSettings,
     limit: Duration,
 ) -> Result<RpcConnection, RpcError> {
+    let client_id = fastrand::u128(..).to_be_bytes();
+    connect_as(namenode, identity, client, client_id, limit).await
+}
+
+/// The same for a client that calls again what may have been lost, and is recognised by its id.
+///
+/// # Errors
+/// What stood in the way, after `limit` at the latest.
+pub async fn connect_as(
+    namenode: &NameNode,
+    identity: &Identity,
+    client: &ClientSettings,
+    client_id: [u8; 16],
+    limit: Duration,
+) -> Result<RpcConnection, RpcError> {
     let deadline = Instant::now() + limit;
     let server = server_principal(namenode, client, limit).await?;
     let settings = ConnectionSettings {
+        client_id,
         user: user(identity, client),
         proxy_user: identity.proxy_user.clone(),
         demands: SaslDemands {

@@ -43,6 +43,8 @@ pub struct ConnectionSettings {
     pub proxy_user: Option<String>,
     /// What is insisted on with Kerberos.
     pub demands: SaslDemands,
+    /// The client's own sixteen bytes: with the id of a call the server recognises a call that comes again.
+    pub client_id: [u8; 16],
 }
 
 /// A connection that is ready for calls.
@@ -87,7 +89,7 @@ impl RpcConnection {
         stream.set_nodelay(true)?;
         let mut connection = RpcConnection {
             stream,
-            client_id: fastrand::u128(..).to_be_bytes(),
+            client_id: settings.client_id,
             calls: 0,
             layer: None,
             protection: Protection::Authentication,
@@ -99,6 +101,7 @@ impl RpcConnection {
             user,
             proxy_user,
             demands,
+            client_id: _,
         } = settings;
         let with_sasl = !matches!(user, RpcUser::Simple(_));
         connection
@@ -133,6 +136,7 @@ impl RpcConnection {
         connection
             .send(&frame::request(
                 frame::CONTEXT_CALL,
+                0,
                 &connection.client_id,
                 &[&message],
             ))
@@ -159,26 +163,36 @@ impl RpcConnection {
         answer.unwrap_or_else(|_| Err(late(start)))
     }
 
-    async fn exchange(&mut self, method: &str, request: Vec<u8>) -> Result<Bytes, RpcError> {
+    /// A call as a frame. `request` is preceded by its length.
+    pub(super) fn call_frame(
+        &self,
+        call_id: i32,
+        retries: i32,
+        method: &str,
+        request: &[u8],
+    ) -> Vec<u8> {
         let header = CallHeader {
             method: method.into(),
             protocol: PROTOCOL.0.into(),
             version: PROTOCOL.1,
         };
+        let messages: [&[u8]; 2] = [&header.encode_length_delimited_to_vec(), request];
+        frame::request(call_id, retries, &self.client_id, &messages)
+    }
+
+    async fn exchange(&mut self, method: &str, request: Vec<u8>) -> Result<Bytes, RpcError> {
         let call_id = self.calls;
         self.calls += 1;
-        let messages: [&[u8]; 2] = [&header.encode_length_delimited_to_vec(), &request];
+        let call = self.call_frame(call_id, 0, method, &request);
         // The server may have answered to the context and hung up: then its answer says why.
-        let sent = self
-            .send(&frame::request(call_id, &self.client_id, &messages))
-            .await;
+        let sent = self.send(&call).await;
         loop {
             let answer = match (self.receive().await, &sent) {
                 (Err(RpcError::Network(_)), Err(_)) => break,
                 (answer, _) => answer?,
             };
-            if answer.call_id == call_id {
-                return Ok(answer.body);
+            if answer.call_id == call_id || answer.outcome.is_err() {
+                return answer.body();
             }
         }
         sent.map(|()| Bytes::new())
@@ -213,7 +227,7 @@ impl RpcConnection {
         }
     }
 
-    async fn send(&mut self, frame: &[u8]) -> Result<(), RpcError> {
+    pub(super) async fn send(&mut self, frame: &[u8]) -> Result<(), RpcError> {
         match &mut self.layer {
             None => self.stream.write_all(frame).await?,
             Some(layer) => {
@@ -229,8 +243,8 @@ impl RpcConnection {
         Ok(())
     }
 
-    /// The next answer, from under the layer.
-    async fn receive(&mut self) -> Result<frame::RpcAnswer, RpcError> {
+    /// The next answer, from under the layer. Dropped half way, it loses nothing.
+    pub(super) async fn receive(&mut self) -> Result<frame::RpcAnswer, RpcError> {
         loop {
             if let Some(frame) = frame::cut(&mut self.plain)? {
                 return frame::RpcAnswer::decode(frame);
@@ -246,7 +260,8 @@ impl RpcConnection {
                     }
                     self.plain.extend(plain);
                 }
-                // An exception is reported by now; anything else has to come under the layer.
+                // An exception may be about the layer itself; anything else has to come under it.
+                Some(_) if answer.outcome.is_err() => return Ok(answer),
                 Some(_) => return Err(RpcError::protocol("an answer beside the security layer")),
                 None => return Ok(answer),
             }

@@ -7,7 +7,7 @@ use prost::{
 
 use super::{
     RpcError,
-    messages::{RequestHeader, ResponseHeader, SUCCESS, Sasl},
+    messages::{ERROR, RequestHeader, ResponseHeader, SUCCESS, Sasl},
 };
 
 /// Call id of messages that belong to SASL.
@@ -35,9 +35,9 @@ pub fn preamble(with_sasl: bool) -> [u8; 7] {
     ]
 }
 
-/// A frame of some messages behind a header.
-pub fn request(call_id: i32, client_id: &[u8], messages: &[&[u8]]) -> Vec<u8> {
-    let retry_count = Some(if call_id < 0 { -1 } else { 0 });
+/// A frame of some messages behind a header. A call that is sent again keeps its id, and counts its retries.
+pub fn request(call_id: i32, retries: i32, client_id: &[u8], messages: &[&[u8]]) -> Vec<u8> {
+    let retry_count = Some(if call_id < 0 { -1 } else { retries });
     let header = RequestHeader {
         kind: Some(2),
         operation: Some(0),
@@ -57,7 +57,12 @@ pub fn request(call_id: i32, client_id: &[u8], messages: &[&[u8]]) -> Vec<u8> {
 
 /// A SASL message as a frame.
 pub fn sasl(message: &Sasl) -> Vec<u8> {
-    request(SASL_CALL, &[], &[&message.encode_length_delimited_to_vec()])
+    request(
+        SASL_CALL,
+        0,
+        &[],
+        &[&message.encode_length_delimited_to_vec()],
+    )
 }
 
 /// Cuts the first whole frame off `buffer`, without its length; `None`: more bytes have to come.
@@ -80,45 +85,68 @@ pub fn cut(buffer: &mut Vec<u8>) -> Result<Option<Bytes>, RpcError> {
     Ok(Some(frame))
 }
 
-/// An answer that is no exception.
+/// An answer of a server.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RpcAnswer {
     /// Of which call.
     pub call_id: i32,
-    /// The message, preceded by its length.
-    pub body: Bytes,
+    /// The message, preceded by its length, or the exception.
+    pub outcome: Result<Bytes, RemoteException>,
+    /// Whether the server closes the connection after it.
+    pub fatal: bool,
+}
+
+/// A Java exception, as a server sends it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RemoteException {
+    /// Its class: `org.apache.hadoop.ipc.StandbyException`.
+    pub class: String,
+    /// Its message, without the stack.
+    pub message: String,
 }
 
 impl RpcAnswer {
     /// Reads a frame.
     ///
     /// # Errors
-    /// The exception that it is; what is no answer.
+    /// What is no answer.
     pub fn decode(mut frame: Bytes) -> Result<RpcAnswer, RpcError> {
         let header = ResponseHeader::decode_length_delimited(&mut frame)
             .map_err(|error| RpcError::protocol(error.to_string()))?;
-        if header.status != SUCCESS {
+        let outcome = if header.status == SUCCESS {
+            Ok(frame)
+        } else {
             let class = header.exception.unwrap_or_default();
             let message = header.error.unwrap_or_default();
-            return Err(RpcError::Remote {
+            Err(RemoteException {
                 message: first_line(&message, &class),
                 class,
-            });
-        }
+            })
+        };
         Ok(RpcAnswer {
             call_id: header.call_id.cast_signed(),
-            body: frame,
+            outcome,
+            fatal: header.status != SUCCESS && header.status != ERROR,
         })
+    }
+
+    /// The message.
+    ///
+    /// # Errors
+    /// The exception.
+    pub fn body(self) -> Result<Bytes, RpcError> {
+        Ok(self.outcome?)
     }
 
     /// Its message, where it belongs to SASL.
     ///
     /// # Errors
-    /// Bytes that are no such message.
-    pub fn sasl(mut self) -> Result<Sasl, RpcError> {
-        let message = Sasl::decode_length_delimited(&mut self.body);
+    /// An exception; bytes that are no such message.
+    pub fn sasl(self) -> Result<Sasl, RpcError> {
+        let mut body = self.body()?;
+        let message = Sasl::decode_length_delimited(&mut body);
         let message = message.map_err(|error| RpcError::protocol(error.to_string()))?;
-        if self.body.has_remaining() {
+        if body.has_remaining() {
             Err(RpcError::protocol("bytes behind a SASL message"))
         } else {
             Ok(message)
@@ -201,12 +229,10 @@ pub(crate) mod tests {
         let first = RpcAnswer::decode(cut(&mut buffer).unwrap().unwrap()).unwrap();
         assert_eq!(first.call_id, SASL_CALL);
         assert_eq!(first.sasl().unwrap(), message);
-        match RpcAnswer::decode(cut(&mut buffer).unwrap().unwrap()) {
-            Err(RpcError::Remote { class, message }) => {
-                assert_eq!((&*class, &*message), ("a.B", "not allowed"))
-            }
-            other => panic!("{other:?}"),
-        }
+        let refused = RpcAnswer::decode(cut(&mut buffer).unwrap().unwrap()).unwrap();
+        assert!(refused.fatal && refused.call_id == CONTEXT_CALL);
+        let RemoteException { class, message } = refused.outcome.unwrap_err();
+        assert_eq!((&*class, &*message), ("a.B", "not allowed"));
         assert!(buffer.is_empty());
         assert!(cut(&mut b"HTTP/1.1 400".to_vec()).is_err());
     }

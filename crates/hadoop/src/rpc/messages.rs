@@ -40,8 +40,10 @@ pub struct ResponseHeader {
     pub error: Option<String>,
 }
 
-/// The status of an answer that is no exception; 1 is one, and after 2 the server closes the connection.
+/// The status of an answer that is no exception.
 pub const SUCCESS: i32 = 0;
+/// The status of an exception about one call. After any greater status the server closes the connection.
+pub const ERROR: i32 = 1;
 
 /// `RpcSaslProto`.
 #[derive(Clone, PartialEq, Message)]

@@ -10,14 +10,18 @@
 //! A frame is a 32-bit length, a header, and what the header is about; each message is preceded by its own length as a
 //! varint. With a security layer each frame is within a SASL message of state WRAP.
 //!
-//! [`frame`] and [`sasl`] do no I/O; [`RpcConnection`] does.
+//! [`frame`] and [`sasl`] do no I/O. [`RpcConnection`] does, one call at a time; [`RpcMux`] takes a connection and has many
+//! calls under way on it.
 
 mod connection;
 pub mod frame;
 pub mod messages;
+mod mux;
 pub mod sasl;
 
 pub use connection::{ConnectionSettings, RpcConnection, RpcUser};
+pub use frame::RemoteException;
+pub use mux::RpcMux;
 
 /// Why a connection or a call failed. An enum because callers branch.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +49,15 @@ pub enum RpcError {
     /// It did not end in time.
     #[error("no answer within {0} s")]
     TimedOut(u64),
+}
+
+impl From<frame::RemoteException> for RpcError {
+    fn from(exception: frame::RemoteException) -> Self {
+        RpcError::Remote {
+            class: exception.class,
+            message: exception.message,
+        }
+    }
 }
 
 impl RpcError {

@@ -61,6 +61,8 @@ pub(super) struct Closing {
     names: Names,
     /// The number in its name.
     number: u64,
+    /// Bytes that were flushed, of a file that was given up; what is behind them comes again, so it is cut off.
+    keep: Option<u64>,
     /// It counts as open until it is closed.
     held: Option<Held>,
     /// Given up, its writer may not have noticed, until it is closed.
@@ -103,6 +105,7 @@ impl Closing {
             state: Stream::Complete(out, trailer),
             names,
             number,
+            keep: None,
             held: Some(held),
             unfenced: None,
         }
@@ -124,6 +127,7 @@ impl Closing {
                 state,
                 names,
                 number,
+                keep: None,
                 held,
                 unfenced,
             },
@@ -138,6 +142,7 @@ impl Closing {
             state: Stream::Left,
             names,
             number,
+            keep: None,
             held: None,
             unfenced: None,
         }
@@ -276,13 +281,16 @@ impl Work {
                     };
                 }
             }
-            Stream::GivenUp(out) => out.abort().await,
+            Stream::GivenUp(out) => {
+                closing.keep = out.flushed_length();
+                out.abort().await;
+            }
             closed @ Stream::Closed { .. } => closing.state = closed,
             Stream::Left => {}
         }
         if matches!(closing.state, Stream::Left) {
             closing.held = None;
-            if !self.recover(&in_use, hurry).await? {
+            if !self.recover(&in_use, closing.keep, hurry).await? {
                 return Ok(());
             }
             closing.state = Stream::Closed {
@@ -328,11 +336,16 @@ impl Work {
 
     /// Asks until the file is closed, as long as an attempt lasts; one in a hurry does not wait for a file system that
     /// is away. `false`: there is no such file.
-    async fn recover(&self, path: &str, hurry: &watch::Receiver<bool>) -> Result<bool, FsError> {
+    async fn recover(
+        &self,
+        path: &str,
+        keep: Option<u64>,
+        hurry: &watch::Receiver<bool>,
+    ) -> Result<bool, FsError> {
         let start = Instant::now();
         let mut pause = FIRST_POLL;
         loop {
-            let error = match self.fs.recover_lease(path).await {
+            let error = match self.fs.recover_lease(path, keep).await {
                 Ok(true) => return Ok(true),
                 Ok(false) => {
                     let cause = "the file system is still recovering its last block";

@@ -23,6 +23,8 @@ use parking_lot::Mutex;
 
 /// A journal is written anew when it is larger than this and than what is unfinished.
 const COMPACT_BYTES: u64 = 1 << 20;
+/// Agents of one name on a host that have a journal of their own.
+const MAX_SIBLINGS: u32 = 9;
 
 /// The names of a file.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -81,6 +83,72 @@ impl Journal {
             _lock: locked,
             inner: Mutex::new(inner),
         })
+    }
+
+    /// Opens the journal of a sink in this directory; where another agent of the same name has it, one beside it.
+    pub(crate) fn open_free(directory: &Path, name: &str) -> io::Result<Journal> {
+        let mut outcome = Journal::open(&directory.join(format!("{name}.journal")));
+        for number in 2..=MAX_SIBLINGS {
+            match &outcome {
+                Err(error) if error.kind() == ErrorKind::ResourceBusy => {}
+                _ => break,
+            }
+            outcome = Journal::open(&directory.join(format!("{name}.{number}.journal")));
+        }
+        outcome
+    }
+
+    /// Takes over what other journals of the directory know about `location`: those of sinks that are gone or have another
+    /// name now. In this journal `former` is another name of the location. What is elsewhere stays: how many where.
+    pub(crate) fn adopt(
+        &self,
+        directory: &Path,
+        location: &str,
+        former: &str,
+    ) -> BTreeMap<String, usize> {
+        let mut elsewhere = BTreeMap::new();
+        for ((file_system, in_use), target) in self.unfinished() {
+            if file_system == former && file_system != location {
+                self.begin(
+                    location,
+                    &Names {
+                        in_use: in_use.clone(),
+                        target,
+                    },
+                );
+                self.finish(&file_system, &in_use);
+            } else if file_system != location {
+                *elsewhere.entry(file_system).or_default() += 1;
+            }
+        }
+        let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+        for path in entries.map(|entry| entry.path()) {
+            let is_journal = path
+                .extension()
+                .is_some_and(|extension| extension == "journal");
+            if !is_journal || path == self.path {
+                continue;
+            }
+            // One that is open belongs to a sink that finishes its own.
+            let Ok(other) = Journal::open(&path) else {
+                continue;
+            };
+            for ((file_system, in_use), target) in other.unfinished() {
+                if file_system == location {
+                    self.begin(
+                        location,
+                        &Names {
+                            in_use: in_use.clone(),
+                            target,
+                        },
+                    );
+                    other.finish(&file_system, &in_use);
+                } else {
+                    *elsewhere.entry(file_system).or_default() += 1;
+                }
+            }
+        }
+        elsewhere
     }
 
     /// What was begun and not finished.
@@ -178,7 +246,8 @@ fn lines(unfinished: &Unfinished) -> String {
 fn lock(file: &File) -> io::Result<()> {
     file.try_lock().map_err(|error| match error {
         TryLockError::WouldBlock => {
-            io::Error::other("another agent, or this sink's predecessor, has it open")
+            let text = "another agent, or this sink's predecessor, has it open";
+            io::Error::new(ErrorKind::ResourceBusy, text)
         }
         TryLockError::Error(error) => error,
     })
@@ -249,6 +318,31 @@ mod tests {
             .keys()
             .map(|(_, in_use)| in_use.as_str())
             .collect()
+    }
+
+    #[test]
+    fn journals_of_sinks_that_are_gone_are_taken_over() {
+        let dir = tempfile::tempdir().unwrap();
+        let gone = Journal::open_free(dir.path(), "gone").unwrap();
+        gone.begin("hdfs://nn as bob", &names("/a"));
+        gone.begin("hdfs://other as bob", &names("/b"));
+        drop(gone);
+        let used = Journal::open_free(dir.path(), "used").unwrap();
+        used.begin("hdfs://nn as bob", &names("/c"));
+        let journal = Journal::open_free(dir.path(), "k1").unwrap();
+        journal.begin("hdfs://nn", &names("/d"));
+        let elsewhere = journal.adopt(dir.path(), "hdfs://nn as bob", "hdfs://nn");
+        assert_eq!(in_use(&journal.unfinished()), ["/a", "/d"]);
+        assert_eq!(
+            elsewhere,
+            BTreeMap::from([("hdfs://other as bob".into(), 1)])
+        );
+        // The name is taken: another agent has one beside it.
+        let beside = Journal::open_free(dir.path(), "k1").unwrap();
+        assert!(beside.path.ends_with("k1.2.journal"));
+        drop(used);
+        beside.adopt(dir.path(), "hdfs://nn as bob", "hdfs://nn");
+        assert_eq!(in_use(&beside.unfinished()), ["/c"]);
     }
 
     #[test]

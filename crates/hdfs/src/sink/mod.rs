@@ -12,8 +12,10 @@ mod delivery;
 mod file;
 mod journal;
 mod shared;
+mod shown;
 
 use std::{
+    io,
     sync::{Arc, atomic::AtomicU64},
     time::Duration,
 };
@@ -36,11 +38,14 @@ use self::{
     delivery::{Open, Outcome, is_down},
     journal::{Journal, Names},
     shared::{Counters, Shared},
+    shown::ShownPlace,
 };
 use crate::{formats::Format, path::Host};
 use flume_hadoop::{
-    Admission,
+    Admission, Identity,
+    conf::Hadoop,
     fs::{FileSystem, FsError, FsErrorKind, bounded, connect},
+    unmeant_local_path,
 };
 
 /// How long a batch may wait to fill: large batches make few flushes.
@@ -70,6 +75,7 @@ pub(crate) struct HdfsSink {
     spread: usize,
     failing: Gauge,
     failure: Text,
+    shown: ShownPlace,
 }
 
 impl Component for HdfsSink {
@@ -79,11 +85,14 @@ impl Component for HdfsSink {
         let format = config.format()?;
         // What is wrong with the serializer shows now, not at the first file.
         format.start(cx)?;
-        let admission = Admission::new(cx, config.path(), config.identity()?);
+        let identity = config.identity()?;
+        refuse_unmeant_disk(&config, &identity, cx)?;
+        let admission = Admission::new(cx, config.path(), identity);
         let seeker = admission.clone();
+        let call_limit = config.call_timeout();
         let connect: Connect = Box::new(move || {
             let seeker = seeker.clone();
-            Box::pin(async move { Ok(connect(seeker.seek().await?)) })
+            Box::pin(async move { connect(seeker.seek().await?, call_limit) })
         });
         let failing = cx.metrics.gauge("BucketsFailing");
         let failure = cx.metrics.text("BucketFailure");
@@ -98,6 +107,7 @@ impl Component for HdfsSink {
             spread: 1,
             failing,
             failure,
+            shown: ShownPlace::new(cx),
         })
     }
 }
@@ -152,15 +162,14 @@ impl Sink for HdfsSink {
             .map_err(SinkError::at("open the file system of hdfs.path"))?;
         let fs = bounded(fs, self.config.call_timeout());
         self.fill_in_host().await?;
-        let journal = open_journal(self.cx.clone()).await?;
+        let location = fs.location();
+        self.shown.opened(&location);
+        let (journal, left) = self.open_journal(&location).await;
         let config = &self.config;
-        let left = journal
-            .as_deref()
-            .map_or_else(Vec::new, |journal| self.left(journal));
         let shared = Shared {
             fs: fs.clone(),
             journal: journal.clone(),
-            file_system: self.paths.file_system.clone(),
+            file_system: location.clone(),
             roll: config.roll(),
             affixes: config.affixes(self.format.extension()),
             sync: config.sync_on_commit,
@@ -172,8 +181,7 @@ impl Sink for HdfsSink {
             counters: Counters::new(&self.cx.metrics),
         };
         let retries = self.config.retries();
-        let file_system = shared.file_system.clone();
-        let mut closer = Closer::new(fs, journal.clone(), file_system, retries, &self.cx.metrics);
+        let mut closer = Closer::new(fs, journal.clone(), location, retries, &self.cx.metrics);
         left.into_iter().for_each(|closing| closer.spawn(closing));
         let outlives_host =
             self.config.sync_on_commit || !self.paths.file_system.starts_with("file:");
@@ -224,6 +232,7 @@ impl Sink for HdfsSink {
         Ok(Delivered {
             pause: false,
             rejected,
+            ..Delivered::default()
         })
     }
 
@@ -297,15 +306,46 @@ impl HdfsSink {
         Ok(())
     }
 
+    /// The journal, and files of earlier runs that are to be finished. Without a journal the sink works all the same: only
+    /// a crash would leave something behind.
+    async fn open_journal(&mut self, location: &str) -> (Option<Arc<Journal>>, Vec<Closing>) {
+        let directory = self.cx.agent.state_dir.join("hdfs");
+        if self.cx.agent.state_dir.as_os_str().is_empty() {
+            self.shown.no_journal("the agent has no state directory");
+            return (None, vec![]);
+        }
+        let name = self.cx.name.replace('/', "_");
+        let former = self.paths.file_system.clone();
+        let location = location.to_string();
+        let opened = spawn_blocking(move || {
+            let journal = Journal::open_free(&directory, &name)?;
+            let elsewhere = journal.adopt(&directory, &location, &former);
+            Ok::<_, io::Error>((journal, elsewhere, location))
+        });
+        let (journal, elsewhere, location) = match opened.await {
+            Ok(Ok(opened)) => opened,
+            Ok(Err(error)) => {
+                self.shown.no_journal(&error.to_string());
+                return (None, vec![]);
+            }
+            Err(error) => {
+                self.shown.no_journal(&error.to_string());
+                return (None, vec![]);
+            }
+        };
+        self.shown.unfinished(&elsewhere);
+        let left = self.left(&journal, &location);
+        (Some(Arc::new(journal)), left)
+    }
+
     /// Files of an earlier run, to be finished or only reported.
-    fn left(&self, journal: &Journal) -> Vec<Closing> {
+    fn left(&self, journal: &Journal, location: &str) -> Vec<Closing> {
         let mut left = vec![];
         for ((file_system, in_use), target) in journal.unfinished() {
-            if file_system != self.paths.file_system {
-                tracing::warn!(
-                    "{file_system}{in_use} was left unfinished; it is not on this sink's file system"
-                );
-            } else if self.config.finish_left_files {
+            if file_system != location {
+                continue;
+            }
+            if self.config.finish_left_files {
                 tracing::info!("{in_use} was left unfinished and is finished now");
                 left.push(Closing::left(Names { in_use, target }));
             } else {
@@ -316,21 +356,25 @@ impl HdfsSink {
     }
 }
 
-/// Without a directory for the agent's state there is no journal.
-async fn open_journal(cx: Context) -> Result<Option<Arc<Journal>>, SinkError> {
-    let state = &cx.agent.state_dir;
-    if state.as_os_str().is_empty() {
-        return Ok(None);
+/// A sink that is meant for a cluster must not write to this machine's disk in silence. Hadoop's configuration is read only
+/// where the path names no file system.
+fn refuse_unmeant_disk(
+    config: &HdfsConfig,
+    identity: &Identity,
+    cx: &Context,
+) -> Result<(), BuildError> {
+    let path = config.path();
+    if path.contains(':') || *identity == Identity::default() {
+        return Ok(());
     }
-    let path = state
-        .join("hdfs")
-        .join(format!("{}.journal", cx.name.replace('/', "_")));
-    let doing = format!("open the journal {}", path.display());
-    let opened = spawn_blocking(move || Journal::open(&path)).await;
-    let journal = opened
-        .map_err(SinkError::at(doing.clone()))?
-        .map_err(SinkError::at(doing))?;
-    Ok(Some(Arc::new(journal)))
+    // What is wrong with the files themselves is said when the sink opens.
+    let Ok(hadoop) = Hadoop::find(cx.agent.conf_dir.as_deref()) else {
+        return Ok(());
+    };
+    match unmeant_local_path(path, identity, &hadoop) {
+        Some(unmeant) => Err(BuildError::at("hdfs.path", unmeant)),
+        None => Ok(()),
+    }
 }
 
 #[cfg(test)]

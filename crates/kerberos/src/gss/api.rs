@@ -370,13 +370,6 @@ pub(crate) struct OwnedCache {
     name: CString,
 }
 
-impl OwnedCache {
-    pub(crate) fn name(&self) -> &str {
-        // It was made of a text.
-        self.name.to_str().unwrap_or_default()
-    }
-}
-
 impl Drop for OwnedCache {
     /// Forgets the tickets: the library keeps them for the life of the process otherwise.
     fn drop(&mut self) {

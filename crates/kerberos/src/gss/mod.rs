@@ -126,25 +126,6 @@ impl GssCredential {
     }
 }
 
-/// A cache of tickets in memory, for a client that logs in by itself. It is forgotten with this value, which must
-/// outlive everything that uses it: the library keeps tickets for the life of the process otherwise.
-pub struct TicketCache(api::OwnedCache);
-
-impl TicketCache {
-    /// A cache of its own.
-    ///
-    /// # Errors
-    /// Without the library.
-    pub fn new() -> Result<TicketCache, GssError> {
-        Api::get()?.cache().map(TicketCache)
-    }
-
-    /// What the library knows it by: `MEMORY:flume-7`.
-    pub fn name(&self) -> &str {
-        self.0.name()
-    }
-}
-
 /// Ends the process without the exit handlers of C libraries. Those of Kerberos' take away what a thread that still
 /// asks a KDC needs, and abort the process when they notice.
 pub fn exit(code: u8) -> ! {
@@ -233,13 +214,5 @@ mod tests {
         assert!(!error.text.is_empty());
         assert!(GssCredential::from_keytab("a\0b", none).is_err());
         assert!(GssCredential::from_keytab("", none).is_err());
-    }
-
-    /// Where there is a library.
-    #[test]
-    fn each_cache_has_its_own_name() {
-        if let (Ok(one), Ok(other)) = (TicketCache::new(), TicketCache::new()) {
-            assert!(one.name().starts_with("MEMORY:") && one.name() != other.name());
-        }
     }
 }

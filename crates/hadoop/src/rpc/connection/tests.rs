@@ -17,6 +17,7 @@ fn settings(user: RpcUser) -> ConnectionSettings {
         user,
         proxy_user: Some("carol".into()),
         demands,
+        client_id: [7; 16],
     }
 }
 

@@ -233,10 +233,6 @@ impl FileSystem for Model {
         }))
     }
 
-    async fn append(&self, _: &str) -> Result<Box<dyn OpenFile>, FsError> {
-        unreachable!("the sink does not append")
-    }
-
     async fn rename(&self, from: &str, to: &str) -> Result<(), FsError> {
         self.call("rename", from, |state| {
             if state.files.contains_key(to) {
@@ -257,7 +253,7 @@ impl FileSystem for Model {
         .await
     }
 
-    async fn recover_lease(&self, path: &str) -> Result<bool, FsError> {
+    async fn recover_lease(&self, path: &str, _keep: Option<u64>) -> Result<bool, FsError> {
         self.call("recover", path, |state| {
             let file = state.files.get_mut(path).ok_or(FsErrorKind::Gone)?;
             if state.slow_recoveries > 0 {

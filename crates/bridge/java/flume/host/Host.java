@@ -1,0 +1,148 @@
+package flume.host;
+
+import java.io.BufferedInputStream;
+import java.io.DataInputStream;
+import java.io.EOFException;
+import java.io.FileInputStream;
+import java.io.FileOutputStream;
+import java.io.IOException;
+import java.io.OutputStream;
+import java.lang.management.ManagementFactory;
+import java.util.Map;
+import java.util.concurrent.ConcurrentHashMap;
+import org.apache.flume.instrumentation.util.JMXPollUtil;
+
+/**
+ * Runs Flume components written in Java for an agent that is not. It reads frames from descriptor 3 and answers on
+ * descriptor 4, so that nothing a component prints can end up among the frames. Each component has a lane, and each
+ * lane a thread.
+ */
+public final class Host {
+  private static final int VERSION = 1;
+  private static final int MAX_FRAME_BYTES = 64 << 20;
+  /** Shutdown hooks of components get this long when the agent is gone. */
+  private static final long EXIT_MILLIS = 5000;
+
+  private final OutputStream out;
+  private final Map<Integer, Lane> lanes = new ConcurrentHashMap<>();
+
+  private Host(OutputStream out) {
+    this.out = out;
+  }
+
+  public static void main(String[] arguments) throws IOException {
+    DataInputStream in =
+        new DataInputStream(new BufferedInputStream(new FileInputStream("/proc/self/fd/3"), 1 << 16));
+    Host host = new Host(new FileOutputStream("/proc/self/fd/4"));
+    initGlobalTls();
+    host.send(Frame.answer(0, Frame.HELLO)
+        .writeInt(VERSION)
+        .writeString(System.getProperty("java.version"))
+        .writeString(System.getProperty("java.class.path")));
+    try {
+      host.serve(in);
+    } catch (EOFException end) {
+      // The agent has closed its side, or is gone.
+    }
+    exit();
+  }
+
+  private static void exit() {
+    Thread watchdog = new Thread(() -> {
+      try {
+        Thread.sleep(EXIT_MILLIS);
+      } catch (InterruptedException ignored) {
+        // Halts at once.
+      }
+      Runtime.getRuntime().halt(0);
+    });
+    watchdog.setDaemon(true);
+    watchdog.start();
+    System.exit(0);
+  }
+
+  /** As Flume's Application does since 1.9. */
+  private static void initGlobalTls() {
+    try {
+      Class.forName("org.apache.flume.util.SSLUtil").getMethod("initGlobalSSLParameters").invoke(null);
+    } catch (ReflectiveOperationException | LinkageError older) {
+      // An older Flume has no global parameters.
+    }
+  }
+
+  private void serve(DataInputStream in) throws IOException {
+    while (true) {
+      int length = in.readInt();
+      if (length < 5 || length > MAX_FRAME_BYTES) {
+        throw new IOException("a frame of " + length + " bytes");
+      }
+      int lane = in.readInt();
+      int kind = in.readByte();
+      byte[] payload = new byte[length - 5];
+      in.readFully(payload);
+      dispatch(Frame.received(lane, kind, payload));
+    }
+  }
+
+  private void dispatch(Frame frame) {
+    if (frame.lane == 0) {
+      control(frame);
+      return;
+    }
+    Lane lane = lanes.computeIfAbsent(frame.lane, id -> new Lane(this, id));
+    lane.receive(frame);
+  }
+
+  void closed(int lane) {
+    lanes.remove(lane);
+  }
+
+  private void control(Frame frame) {
+    if (frame.kind == Frame.PING) {
+      send(Frame.answer(0, Frame.OK));
+      return;
+    }
+    Frame answer = Frame.answer(0, Frame.READINGS);
+    Map<String, Map<String, String>> beans = JMXPollUtil.getAllMBeans();
+    beans.put("JVM.host", memory());
+    answer.writeInt(beans.size());
+    for (Map.Entry<String, Map<String, String>> bean : beans.entrySet()) {
+      answer.writeString(bean.getKey()).writeHeaders(bean.getValue());
+    }
+    send(answer);
+  }
+
+  private static Map<String, String> memory() {
+    Map<String, String> readings = new java.util.HashMap<>();
+    java.lang.management.MemoryUsage heap = ManagementFactory.getMemoryMXBean().getHeapMemoryUsage();
+    readings.put("HeapUsedBytes", Long.toString(heap.getUsed()));
+    readings.put("HeapMaxBytes", Long.toString(heap.getMax()));
+    long collected = 0;
+    for (java.lang.management.GarbageCollectorMXBean bean : ManagementFactory.getGarbageCollectorMXBeans()) {
+      collected += Math.max(0, bean.getCollectionTime());
+    }
+    readings.put("GcTimeMillis", Long.toString(collected));
+    readings.put("ThreadCount", Integer.toString(ManagementFactory.getThreadMXBean().getThreadCount()));
+    return readings;
+  }
+
+  /** Writes a frame whole. The agent's end is the end of this process. */
+  void send(Frame frame) {
+    byte[] head = new byte[9];
+    int length = frame.at + 5;
+    for (int i = 0; i < 4; i++) {
+      head[i] = (byte) (length >>> 24 - 8 * i);
+      head[4 + i] = (byte) (frame.lane >>> 24 - 8 * i);
+    }
+    head[8] = (byte) frame.kind;
+    synchronized (out) {
+      try {
+        out.write(head);
+        out.write(frame.bytes, 0, frame.at);
+        out.flush();
+      } catch (IOException gone) {
+        exit();
+      }
+    }
+  }
+}

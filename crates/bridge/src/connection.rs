@@ -1,0 +1,378 @@
+//! A child process that runs components. A thread reads its frames and hands them to lanes, a thread writes ours, and a
+//! thread turns its standard error into log lines. When the child ends, every lane ends with the reason.
+
+use std::{
+    collections::HashMap,
+    io::{self, BufRead, BufReader, Read, Write},
+    os::unix::process::ExitStatusExt,
+    process::{Child, ExitStatus},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering::Relaxed},
+        mpsc as blocking,
+    },
+    thread,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use tokio::sync::mpsc;
+
+use crate::frame::{FrameBuilder, FrameError, FrameKind, HostFrame, VERSION};
+
+/// How long a host may take from its start to its first frame.
+const HELLO_TIMEOUT: Duration = Duration::from_secs(60);
+/// Longest line of standard error that is logged whole.
+const MAX_LOG_LINE_BYTES: u64 = 64 << 10;
+
+/// Why a component in another process did not do what it was asked for.
+#[derive(Clone, Debug, thiserror::Error)]
+pub(crate) enum HostError {
+    /// The process is gone, or never came.
+    #[error("{0}")]
+    Gone(String),
+    /// The component itself failed.
+    #[error("{0}")]
+    Component(String),
+    /// The process sent what is no answer.
+    #[error("the process sent {0}")]
+    Protocol(String),
+}
+
+impl From<FrameError> for HostError {
+    fn from(error: FrameError) -> Self {
+        HostError::Protocol(error.to_string())
+    }
+}
+
+/// A running host.
+pub(crate) struct HostConnection {
+    /// What messages call it: `the JVM`.
+    name: String,
+    outgoing: blocking::Sender<Vec<u8>>,
+    lanes: Arc<Mutex<Lanes>>,
+    next_lane: AtomicU32,
+}
+
+#[derive(Default)]
+struct Lanes {
+    open: HashMap<u32, LaneSender>,
+    /// How the host ended.
+    end: Option<String>,
+}
+
+type LaneSender = Box<dyn Fn(HostFrame) + Send>;
+
+impl HostConnection {
+    /// Takes over a child whose standard input and output carry frames. Blocks until it says hello.
+    ///
+    /// # Errors
+    /// It ends before, says nothing for a minute, or speaks another version.
+    pub(crate) fn start(name: &str, mut child: Child) -> Result<Arc<HostConnection>, HostError> {
+        let stdin = child.stdin.take();
+        let stdout = child.stdout.take();
+        let stderr = child.stderr.take();
+        let (outgoing, frames) = blocking::channel();
+        let connection = Arc::new(HostConnection {
+            name: name.into(),
+            outgoing,
+            lanes: Arc::default(),
+            next_lane: AtomicU32::new(1),
+        });
+        let (heard, hello) = blocking::channel();
+        connection.open_lane(0, Box::new(move |frame| drop(heard.send(frame))));
+        if let Some(stdin) = stdin {
+            spawn("host-write", move || write_frames(stdin, &frames));
+        }
+        if let Some(stderr) = stderr {
+            let name = name.to_string();
+            spawn("host-log", move || log_lines(&name, stderr));
+        }
+        // Not the connection itself: when nobody else has it, the host's input closes, and the host ends.
+        let reader = FrameReader {
+            name: name.into(),
+            lanes: connection.lanes.clone(),
+        };
+        spawn("host-read", move || {
+            let cause = stdout.map_or(Ok(()), |stdout| reader.read_frames(stdout));
+            reader.ended(child, cause);
+        });
+        let hello = hello.recv_timeout(HELLO_TIMEOUT);
+        connection.greet(hello.ok())?;
+        Ok(connection)
+    }
+
+    fn greet(&self, hello: Option<HostFrame>) -> Result<(), HostError> {
+        let Some(mut hello) = hello else {
+            let end = self.lanes.lock().end.clone();
+            let silent = || format!("{} says nothing for {HELLO_TIMEOUT:?}", self.name);
+            return Err(HostError::Gone(end.unwrap_or_else(silent)));
+        };
+        let version = hello.number()?;
+        if hello.kind != FrameKind::Hello || version != VERSION {
+            return Err(HostError::Protocol(format!(
+                "version {version} of the protocol, not {VERSION}"
+            )));
+        }
+        let runtime = hello.text().unwrap_or_default();
+        tracing::info!("{} runs: {runtime}", self.name);
+        Ok(())
+    }
+
+    /// Whether the process still runs.
+    pub(crate) fn is_alive(&self) -> bool {
+        self.lanes.lock().end.is_none()
+    }
+
+    /// How the process ended, if it has.
+    pub(crate) fn end(&self) -> HostError {
+        let end = self.lanes.lock().end.clone();
+        HostError::Gone(end.unwrap_or_else(|| format!("{} does not answer", self.name)))
+    }
+
+    /// A lane for a component whose calls are asynchronous.
+    pub(crate) fn lane(self: &Arc<Self>) -> Lane {
+        let id = self.next_lane.fetch_add(1, Relaxed);
+        let (sender, frames) = mpsc::unbounded_channel();
+        self.open_lane(id, Box::new(move |frame| drop(sender.send(frame))));
+        Lane {
+            id,
+            host: self.clone(),
+            frames,
+        }
+    }
+
+    /// A lane for a component whose calls block a thread.
+    pub(crate) fn blocking_lane(self: &Arc<Self>) -> BlockingLane {
+        let id = self.next_lane.fetch_add(1, Relaxed);
+        let (sender, frames) = blocking::channel();
+        self.open_lane(id, Box::new(move |frame| drop(sender.send(frame))));
+        BlockingLane {
+            id,
+            host: self.clone(),
+            frames,
+        }
+    }
+
+    fn open_lane(&self, id: u32, sender: LaneSender) {
+        let mut lanes = self.lanes.lock();
+        // A lane of a host that has ended is closed from the start: its sender is dropped here.
+        if lanes.end.is_none() {
+            lanes.open.insert(id, sender);
+        }
+    }
+
+    fn send(&self, frame: FrameBuilder) {
+        // Without a reader the host has ended, which the answer says.
+        let _ = self.outgoing.send(frame.finish());
+    }
+}
+
+/// The thread that reads what a host says.
+struct FrameReader {
+    name: String,
+    lanes: Arc<Mutex<Lanes>>,
+}
+
+impl FrameReader {
+    fn read_frames(&self, stdout: impl Read) -> Result<(), HostError> {
+        let mut stdout = BufReader::with_capacity(64 << 10, stdout);
+        let failed = |error: io::Error| HostError::Protocol(format!("nothing more: {error}"));
+        loop {
+            let mut field = [0; 4];
+            match stdout.read_exact(&mut field) {
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(()),
+                read => read.map_err(failed)?,
+            }
+            let length = HostFrame::length(field)?;
+            let mut bytes = Vec::new();
+            let mut rest = (&mut stdout).take(length as u64);
+            rest.read_to_end(&mut bytes).map_err(failed)?;
+            if bytes.len() < length {
+                return Ok(());
+            }
+            let frame = HostFrame::decode(Bytes::from(bytes))?;
+            if let Some(sender) = self.lanes.lock().open.get(&frame.lane) {
+                sender(frame);
+            }
+        }
+    }
+
+    /// The host has closed its output, or speaks another language: it is ended, and every lane with it.
+    fn ended(&self, mut child: Child, cause: Result<(), HostError>) {
+        if cause.is_err() {
+            let _ = flume_host::child::kill_group(&mut child);
+        }
+        let status = child.wait();
+        let how = match (cause, status) {
+            (Err(error), _) => format!("{} was ended: {error}", self.name),
+            (Ok(()), Ok(status)) => format!("{} ended with {}", self.name, how_it_ended(status)),
+            (Ok(()), Err(error)) => format!("{} is lost: {error}", self.name),
+        };
+        tracing::warn!("{how}");
+        let mut lanes = self.lanes.lock();
+        lanes.end = Some(how);
+        lanes.open.clear();
+    }
+}
+
+fn how_it_ended(status: ExitStatus) -> String {
+    match (status.code(), status.signal()) {
+        (_, Some(9)) => "signal 9 (killed; out of memory?)".into(),
+        (Some(3), _) => "exit code 3 (out of memory in the JVM?)".into(),
+        _ => status.to_string(),
+    }
+}
+
+/// The frames of one component.
+pub(crate) struct Lane {
+    id: u32,
+    host: Arc<HostConnection>,
+    frames: mpsc::UnboundedReceiver<HostFrame>,
+}
+
+impl Lane {
+    /// A frame for this lane.
+    pub(crate) fn frame(&self, kind: FrameKind) -> FrameBuilder {
+        FrameBuilder::new(self.id, kind)
+    }
+
+    /// Sends without waiting for an answer.
+    pub(crate) fn send(&self, frame: FrameBuilder) {
+        self.host.send(frame);
+    }
+
+    /// Answers puts of a source from any task: the put's number, and why it failed, if it did.
+    pub(crate) fn replies(&self) -> Arc<dyn Fn(usize, &str) + Send + Sync> {
+        let host = self.host.clone();
+        let id = self.id;
+        Arc::new(move |put, error| {
+            host.send(
+                FrameBuilder::new(id, FrameKind::Done)
+                    .number(put)
+                    .text(error),
+            );
+        })
+    }
+
+    /// Asks the component to end and waits for it.
+    pub(crate) async fn stop(mut self, limit: Duration) -> Result<(), HostError> {
+        let request = self.frame(FrameKind::Stop);
+        let answer = tokio::time::timeout(limit, self.ask(request, FrameKind::Ok)).await;
+        let late = |_| Err(HostError::Component(format!("no answer within {limit:?}")));
+        answer.unwrap_or_else(late).map(drop)
+    }
+
+    /// The next frame from the component.
+    pub(crate) async fn receive(&mut self) -> Result<HostFrame, HostError> {
+        let frame = self.frames.recv().await;
+        frame.ok_or_else(|| self.host.end())
+    }
+
+    /// Sends a request and waits for its answer.
+    pub(crate) async fn ask(
+        &mut self,
+        request: FrameBuilder,
+        expected: FrameKind,
+    ) -> Result<HostFrame, HostError> {
+        self.send(request);
+        answer(self.receive().await?, expected)
+    }
+}
+
+impl Drop for Lane {
+    fn drop(&mut self) {
+        close(&self.host, self.id);
+    }
+}
+
+/// The same for a component whose caller waits.
+pub(crate) struct BlockingLane {
+    id: u32,
+    host: Arc<HostConnection>,
+    frames: blocking::Receiver<HostFrame>,
+}
+
+impl BlockingLane {
+    /// A frame for this lane.
+    pub(crate) fn frame(&self, kind: FrameKind) -> FrameBuilder {
+        FrameBuilder::new(self.id, kind)
+    }
+
+    /// Sends a request and waits for its answer.
+    pub(crate) fn ask(
+        &self,
+        request: FrameBuilder,
+        expected: FrameKind,
+    ) -> Result<HostFrame, HostError> {
+        self.host.send(request);
+        let frame = self.frames.recv().map_err(|_| self.host.end())?;
+        answer(frame, expected)
+    }
+}
+
+impl Drop for BlockingLane {
+    fn drop(&mut self) {
+        close(&self.host, self.id);
+    }
+}
+
+fn close(host: &HostConnection, lane: u32) {
+    host.lanes.lock().open.remove(&lane);
+    // A component that was stopped before ignores it: its lane is gone there, too.
+    host.send(FrameBuilder::new(lane, FrameKind::Stop));
+}
+
+/// An answer of the expected kind, or the component's failure.
+pub(crate) fn answer(mut frame: HostFrame, expected: FrameKind) -> Result<HostFrame, HostError> {
+    if frame.kind == FrameKind::Failed {
+        return Err(HostError::Component(frame.text()?.to_string()));
+    }
+    if frame.kind != expected {
+        return Err(HostError::Protocol(format!(
+            "{:?} where {expected:?} was due",
+            frame.kind
+        )));
+    }
+    Ok(frame)
+}
+
+fn write_frames(mut stdin: impl Write, frames: &blocking::Receiver<Vec<u8>>) {
+    while let Ok(frame) = frames.recv() {
+        if stdin.write_all(&frame).is_err() {
+            return;
+        }
+    }
+}
+
+/// What a component prints becomes lines of the log. A JVM with log4j says level and logger as well.
+fn log_lines(name: &str, stderr: impl Read) {
+    let mut stderr = BufReader::new(stderr);
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        let read = (&mut stderr)
+            .take(MAX_LOG_LINE_BYTES)
+            .read_until(b'\n', &mut line);
+        if !read.is_ok_and(|bytes| bytes > 0) {
+            return;
+        }
+        let text = String::from_utf8_lossy(&line);
+        let text = text.trim_end();
+        match text.split_once('|') {
+            Some(("FATAL" | "ERROR", rest)) => tracing::error!("{name}: {rest}"),
+            Some(("WARN", rest)) => tracing::warn!("{name}: {rest}"),
+            Some(("DEBUG" | "TRACE", rest)) => tracing::debug!("{name}: {rest}"),
+            Some(("INFO", rest)) => tracing::info!("{name}: {rest}"),
+            _ => tracing::info!("{name}: {text}"),
+        }
+    }
+}
+
+fn spawn(name: &str, work: impl FnOnce() + Send + 'static) {
+    let spawned = thread::Builder::new().name(name.into()).spawn(work);
+    if let Err(error) = spawned {
+        tracing::error!("failed to start the thread {name}: {error}");
+    }
+}

@@ -1,0 +1,64 @@
+//! Components that run in another process: Java classes in a JVM beside the agent, and programs in any language.
+//!
+//! Both speak the frames of `docs/format/component-host.md`, one crossing per batch, over pipes. Transactions stay where
+//! they are: a Java sink is a [`Sink`](flume_core::Sink) here, a Java source a [`Source`](flume_core::Source).
+//!
+//! | module | what it is for |
+//! |---|---|
+//! | [`frame`] | the frames, without I/O |
+//! | `connection` | a child process that runs components: its lanes, its end |
+//! | `jvm` | the one JVM of an agent: when it is started, and again after it ended |
+//! | `launch` | the JVM's command line and class path, as Flume's script makes them |
+//! | `sink`, `source`, `interceptor` | components of the agent whose work is done in another process |
+//! | `worker` | what they have in common, and `type = process`: such a component from any program |
+
+mod connection;
+pub mod frame;
+mod interceptor;
+mod jvm;
+mod launch;
+mod sink;
+mod source;
+mod worker;
+
+use flume_core::{
+    Interceptor, Registration, Registry, Sink, Source,
+    foreign::{ForeignConfig, ForeignHost},
+};
+pub use launch::{JavaOptions, set_java_options};
+use worker::ProcessConfig;
+
+/// Every Java class that is not part of this program runs in a JVM.
+const JVM: ForeignHost = ForeignHost {
+    name: "a JVM",
+    takes: launch::takes,
+    components: &IN_A_JVM,
+};
+
+const IN_A_JVM: Registry = Registry {
+    sources: &[Registration::<dyn Source>::source::<
+        source::ForeignSource<ForeignConfig>,
+    >("", "")],
+    sinks: &[Registration::<dyn Sink>::sink::<
+        sink::ForeignSink<ForeignConfig>,
+    >("", "")],
+    interceptors: &[Registration::<dyn Interceptor>::interceptor::<
+        interceptor::ForeignInterceptor<ForeignConfig>,
+    >("", "")],
+    ..Registry::EMPTY
+};
+
+/// What this crate brings.
+pub const REGISTRY: Registry = Registry {
+    sources: &[Registration::<dyn Source>::source::<
+        source::ForeignSource<ProcessConfig>,
+    >("process", "")],
+    sinks: &[Registration::<dyn Sink>::sink::<
+        sink::ForeignSink<ProcessConfig>,
+    >("process", "")],
+    interceptors: &[Registration::<dyn Interceptor>::interceptor::<
+        interceptor::ForeignInterceptor<ProcessConfig>,
+    >("process", "")],
+    hosts: &[JVM],
+    ..Registry::EMPTY
+};

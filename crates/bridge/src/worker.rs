@@ -1,0 +1,190 @@
+//! What components in other processes have in common: who runs them, as what, and how they begin and end.
+
+use std::{collections::BTreeMap, num::NonZeroUsize, sync::Arc, time::Duration};
+
+use flume_core::{
+    BuildError, Config, Context, config::Prefix, foreign::ForeignConfig, props::did_you_mean,
+    secrets::is_secret_name,
+};
+use flume_host::{child, environment::Environment};
+
+use crate::{
+    connection::{BlockingLane, HostConnection, HostError, Lane},
+    frame::{FrameBuilder, FrameKind, HostFrame},
+    jvm,
+};
+
+/// How long a component may take to stop.
+pub(crate) const STOP_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A program that speaks the frames of `docs/format/component-host.md` on its standard input and output.
+#[derive(Clone, Config)]
+pub(crate) struct ProcessConfig {
+    /// The program with its arguments, separated by blanks. It is run without a shell.
+    #[prop("command")]
+    command: String,
+    /// Most events in a batch for a sink.
+    #[prop("batchSize", default = 100)]
+    batch_size: NonZeroUsize,
+    /// Properties for the program itself: it gets them without this prefix.
+    #[prop("config")]
+    config: Prefix<String>,
+}
+
+/// What a component is, in the numbers of the format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum WorkerKind {
+    Source = 1,
+    Sink = 2,
+    Interceptor = 3,
+}
+
+/// A component in another process, before it is made there.
+#[derive(Clone)]
+pub(crate) struct Worker {
+    /// For messages: its class or command.
+    pub(crate) title: String,
+    /// What it is configured by.
+    pub(crate) properties: BTreeMap<String, String>,
+    kind: WorkerKind,
+    /// Its short name, as its own log lines call it.
+    name: String,
+    runs_in: RunsIn,
+}
+
+#[derive(Clone)]
+enum RunsIn {
+    /// The agent's JVM, as this class.
+    Jvm(String),
+    /// A process of its own: a program and its arguments.
+    Process(Vec<String>),
+}
+
+/// A configuration from which a worker is made.
+pub(crate) trait WorkerConfig: Config + Clone + Send + Sync + 'static {
+    fn worker(self, kind: WorkerKind, cx: &Context) -> Result<Worker, BuildError>;
+}
+
+impl WorkerConfig for ForeignConfig {
+    fn worker(self, kind: WorkerKind, cx: &Context) -> Result<Worker, BuildError> {
+        Ok(Worker {
+            title: self.class.clone(),
+            properties: self.properties,
+            kind,
+            name: short_name(cx),
+            runs_in: RunsIn::Jvm(self.class),
+        })
+    }
+}
+
+impl WorkerConfig for ProcessConfig {
+    fn worker(self, kind: WorkerKind, cx: &Context) -> Result<Worker, BuildError> {
+        let words: Vec<String> = self.command.split_whitespace().map(String::from).collect();
+        let Some(program) = words.first() else {
+            return Err(BuildError::at("command", "must not be empty"));
+        };
+        let own = self.config.0.iter();
+        let mut properties: BTreeMap<_, _> = own
+            .map(|(key, value)| (key.to_string(), value.clone()))
+            .collect();
+        properties.insert("batchSize".into(), self.batch_size.to_string());
+        Ok(Worker {
+            title: program.clone(),
+            properties,
+            kind,
+            name: short_name(cx),
+            runs_in: RunsIn::Process(words),
+        })
+    }
+}
+
+fn short_name(cx: &Context) -> String {
+    cx.name.rsplit('.').next().unwrap_or_default().to_string()
+}
+
+impl Worker {
+    /// Makes the component and starts it. A source answers OK later, when it has started.
+    ///
+    /// # Errors
+    /// There is no process, or the component fails.
+    pub(crate) async fn open(&self) -> Result<Lane, HostError> {
+        let worker = self.clone();
+        let connected = tokio::task::spawn_blocking(move || worker.connect()).await;
+        let connection = connected.map_err(|error| HostError::Gone(error.to_string()))??;
+        let mut lane = connection.lane();
+        let request = self.opening(lane.frame(FrameKind::Open));
+        let opened = lane.ask(request, FrameKind::Opened).await?;
+        self.look_for_typos(opened);
+        let start = lane.frame(FrameKind::Start);
+        if self.kind == WorkerKind::Source {
+            // Its first events may come before it says that it has started.
+            lane.send(start);
+        } else {
+            lane.ask(start, FrameKind::Ok).await?;
+        }
+        Ok(lane)
+    }
+
+    /// The same for a caller that waits.
+    ///
+    /// # Errors
+    /// As [`Worker::open`].
+    pub(crate) fn open_blocking(&self) -> Result<BlockingLane, HostError> {
+        let lane = self.connect()?.blocking_lane();
+        let request = self.opening(lane.frame(FrameKind::Open));
+        let opened = lane.ask(request, FrameKind::Opened)?;
+        self.look_for_typos(opened);
+        lane.ask(lane.frame(FrameKind::Start), FrameKind::Ok)?;
+        Ok(lane)
+    }
+
+    fn opening(&self, frame: FrameBuilder) -> FrameBuilder {
+        let class = match &self.runs_in {
+            RunsIn::Jvm(class) => class,
+            RunsIn::Process(_) => "",
+        };
+        let pairs = self.properties.iter();
+        let pairs = pairs.map(|(key, value)| (key.as_str(), value.as_str()));
+        frame
+            .byte(self.kind as u8)
+            .text(&self.name)
+            .text(class)
+            .pairs(self.properties.len(), pairs)
+    }
+
+    /// Names properties that the component never asked for if it asked for one that is spelt alike.
+    fn look_for_typos(&self, mut opened: HostFrame) {
+        // Older programs end their answer before the list.
+        let (Ok(_), Ok(asked)) = (opened.number(), opened.texts()) else {
+            return;
+        };
+        for key in self.properties.keys() {
+            let is_asked =
+                |asked: &str| asked == key || (asked.ends_with('.') && key.starts_with(asked));
+            if asked.iter().any(|asked| is_asked(asked)) {
+                continue;
+            }
+            if let Some(near) = did_you_mean(key, asked.iter().map(|asked| &asked[..])) {
+                tracing::warn!("{}: {} never reads `{key}`; {near}", self.name, self.title);
+            }
+        }
+    }
+
+    fn connect(&self) -> Result<Arc<HostConnection>, HostError> {
+        match &self.runs_in {
+            RunsIn::Jvm(_) => jvm::connect(),
+            RunsIn::Process(words) => start_process(words),
+        }
+    }
+}
+
+/// A program of its own for one component: it ends when the component's lane does.
+fn start_process(words: &[String]) -> Result<Arc<HostConnection>, HostError> {
+    let (program, arguments) = words
+        .split_first()
+        .ok_or_else(|| HostError::Gone("there is no command".into()))?;
+    let child = child::spawn_piped(program, arguments, &Environment::without(is_secret_name))
+        .map_err(|error| HostError::Gone(format!("failed to start {program}: {error}")))?;
+    HostConnection::start(program, child)
+}

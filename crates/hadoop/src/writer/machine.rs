@@ -1,0 +1,607 @@
+//! The machine of a file: which block, how far, and who waits for what.
+//!
+//! ```text
+//! Vacant ─► Allocating ─► SettingUp ─► Streaming ─► (end packet acknowledged) ─► Vacant … ─► Completing ─► Closed
+//!              ▲  Abandoning ◄┘            │ a DataNode fails
+//!              └─────┘      ┌──────────────┘
+//!                           ▼
+//!                      AskingForNode ─► Copying ─► Bumping ─► SettingUp ─► Updating ─► Streaming
+//! ```
+//!
+//! Invariants, checked by the simulation:
+//! 1. A flush is done only when every node of the pipeline that the NameNode knows has acknowledged its bytes.
+//! 2. acknowledged ≤ sent ≤ written, and what is acknowledged never shrinks.
+//! 3. Every byte goes to its own offset; what is sent again is the same.
+//! 4. A DataNode that was blamed is not used again in its block.
+//! 5. The last DataNode is blamed on proof alone: it refuses, resets, or reports an error.
+//! 6. After `give_up` nothing is sent.
+//! 7. `complete` names the length that was written.
+
+use std::{collections::VecDeque, time::Duration};
+
+use prost::{
+    Message,
+    bytes::{Bytes, BytesMut},
+};
+
+use super::{
+    BlockCall, CallAnswer, CallFailure, Effect, OutgoingPacket, PipelineNode, SetUpRequest,
+    WriteFailure, WriteSettings, packets::PacketQueue, recovery::NodeProbe,
+};
+use crate::{
+    fs::FsErrorKind,
+    namenode::messages::{ExtendedBlock, LocatedBlock, Token},
+    xfer::{
+        cut_delimited,
+        messages::{HEARTBEAT_SEQNO, MAX_ACK_BYTES, OUT_OF_BAND_SEQNO, PipelineAck, stage, status},
+    },
+};
+
+/// A DataNode gives a silent connection up after 60 s; it never has to.
+const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(15);
+/// New blocks that are tried before the file is given up.
+const MAX_ALLOCATIONS: u32 = 6;
+/// The NameNode waits for a DataNode's report before it closes a file; it is asked again after this, then twice that.
+const FIRST_COMPLETE_PAUSE: Duration = Duration::from_millis(5);
+const MAX_COMPLETE_PAUSE: Duration = Duration::from_secs(1);
+
+/// A file that is being written.
+pub struct FileMachine {
+    pub(super) settings: WriteSettings,
+    pub(super) now: Duration,
+    pub(super) stage: FileStage,
+    /// When the stage began.
+    pub(super) since: Duration,
+    /// The operation that the stage waits for.
+    pub(super) op: u64,
+    next_op: u64,
+    pub(super) bytes: PacketQueue,
+    /// Bytes of the file before the present block.
+    block_start: u64,
+    /// Bytes of the file.
+    written: u64,
+    /// Bytes of the file that are on the disks.
+    synced: u64,
+    pub(super) nodes: Vec<PipelineNode>,
+    /// Nodes that the present block must not use.
+    pub(super) failed: Vec<PipelineNode>,
+    pub(super) block: ExtendedBlock,
+    pub(super) token: Token,
+    /// The block before, with its final length.
+    previous: Option<ExtendedBlock>,
+    /// Whether the NameNode's disk knows the block and a length.
+    pub(super) persisted: bool,
+    fsync: Option<u64>,
+    /// Pipelines in a row that nothing was acknowledged on.
+    pub(super) recoveries: u32,
+    allocations: u32,
+    pub(super) token_renewed: bool,
+    /// Replacements that were tried for the present block.
+    pub(super) replacements: u32,
+    /// A restarting DataNode is waited for until then.
+    pub(super) restart_until: Option<Duration>,
+    /// The last sign of life while one was due.
+    pub(super) progress: Duration,
+    last_sent: Duration,
+    heartbeat_due: bool,
+    pub(super) probe: Option<NodeProbe>,
+    pub(super) next_probe: Duration,
+    acks: BytesMut,
+    /// The pipeline broke before the NameNode knew it.
+    pub(super) lost: Option<String>,
+    tickets: VecDeque<FlushTicket>,
+    next_ticket: u64,
+    closing: Option<Duration>,
+    complete_tries: u32,
+    /// Whether blocks go to disk before they end.
+    sync_blocks: bool,
+    pub(super) effects: VecDeque<Effect>,
+}
+
+/// A flush that somebody waits for.
+struct FlushTicket {
+    id: u64,
+    /// Bytes of the file.
+    target: u64,
+    sync: bool,
+    since: Duration,
+}
+
+/// Where a file is.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum FileStage {
+    /// There is no block.
+    Vacant,
+    /// The NameNode is asked for one.
+    Allocating,
+    /// A block whose pipeline did not come about is given back.
+    Abandoning,
+    /// The first DataNode was asked; `renewed`: the block with its new generation, in a recovery.
+    SettingUp { renewed: Option<ExtendedBlock> },
+    /// Packets go and acknowledgements come.
+    Streaming,
+    /// The NameNode is asked for one more DataNode.
+    AskingForNode,
+    /// It gets a copy of the block; then these are the pipeline.
+    Copying {
+        nodes: Vec<PipelineNode>,
+        fresh: PipelineNode,
+    },
+    /// The NameNode is asked for a new generation.
+    Bumping,
+    /// A new generation is asked for then: the only DataNode restarts.
+    Waiting { until: Duration },
+    /// The NameNode is told about the new pipeline.
+    Updating { renewed: ExtendedBlock },
+    /// The NameNode is asked to close the file, or will be then.
+    Completing { again_at: Option<Duration> },
+    /// It is closed.
+    Closed,
+    /// It failed or was given up.
+    Dead,
+}
+
+impl FileMachine {
+    /// A file that was created just now and is empty.
+    pub fn new(settings: WriteSettings, now: Duration) -> FileMachine {
+        FileMachine {
+            settings,
+            now,
+            stage: FileStage::Vacant,
+            since: now,
+            op: 0,
+            next_op: 1,
+            bytes: PacketQueue::default(),
+            block_start: 0,
+            written: 0,
+            synced: 0,
+            nodes: vec![],
+            failed: vec![],
+            block: ExtendedBlock::default(),
+            token: Token::default(),
+            previous: None,
+            persisted: false,
+            fsync: None,
+            recoveries: 0,
+            allocations: 0,
+            token_renewed: false,
+            replacements: 0,
+            restart_until: None,
+            progress: now,
+            last_sent: now,
+            heartbeat_due: false,
+            probe: None,
+            next_probe: now,
+            acks: BytesMut::new(),
+            lost: None,
+            tickets: VecDeque::new(),
+            next_ticket: 0,
+            closing: None,
+            complete_tries: 0,
+            sync_blocks: false,
+            effects: VecDeque::new(),
+        }
+    }
+
+    /// Appends bytes.
+    pub fn write(&mut self, bytes: Bytes) {
+        self.written += bytes.len() as u64;
+        self.bytes.push(bytes);
+        self.advance();
+    }
+
+    /// Asks that everything written is acknowledged by every DataNode, with `sync` after it is on their disks.
+    /// [`Effect::Flushed`] names the ticket that this returns.
+    pub fn flush(&mut self, sync: bool) -> u64 {
+        let id = self.next_ticket;
+        self.next_ticket += 1;
+        self.sync_blocks |= sync;
+        self.tickets.push_back(FlushTicket {
+            id,
+            target: self.written,
+            sync,
+            since: self.now,
+        });
+        self.advance();
+        id
+    }
+
+    /// Asks that the file be closed.
+    pub fn close(&mut self) {
+        self.closing = Some(self.now);
+        self.advance();
+    }
+
+    /// Nothing is sent any more.
+    pub fn give_up(&mut self) {
+        self.stage = FileStage::Dead;
+        self.nodes.clear();
+        self.effects.clear();
+        self.effects.push_back(Effect::HangUp);
+    }
+
+    /// What the driver is to do next.
+    pub fn next_effect(&mut self) -> Option<Effect> {
+        self.effects.pop_front()
+    }
+
+    /// The packet to send next.
+    pub fn next_packet(&mut self) -> Option<OutgoingPacket> {
+        if self.stage != FileStage::Streaming {
+            return None;
+        }
+        let idle = !self.bytes.awaits_ack();
+        let packet = match self.bytes.next() {
+            Some(packet) => packet,
+            None if self.heartbeat_due => OutgoingPacket::heartbeat(),
+            None => return None,
+        };
+        self.heartbeat_due = false;
+        self.last_sent = self.now;
+        if idle {
+            self.progress = self.now;
+            self.next_probe = self.now;
+        }
+        Some(packet)
+    }
+
+    /// Bytes of the file that every DataNode of the pipeline has.
+    pub fn acknowledged(&self) -> u64 {
+        self.block_start + self.bytes.acked
+    }
+
+    /// How many DataNodes take what is written; between blocks those that the next one will have.
+    pub fn live_nodes(&self) -> usize {
+        if self.nodes.is_empty() {
+            self.settings.replication
+        } else {
+            self.nodes.len()
+        }
+    }
+
+    /// Whether nothing can happen any more.
+    pub fn is_over(&self) -> bool {
+        matches!(self.stage, FileStage::Closed | FileStage::Dead)
+    }
+
+    /// Takes the answer to a call.
+    pub fn called(&mut self, op: u64, answer: Result<CallAnswer, CallFailure>) {
+        if self.fsync == Some(op) {
+            self.fsync = None;
+            match answer {
+                Ok(_) => self.persisted = true,
+                Err(failure) => self.die(failure.kind, failure.text),
+            }
+            return self.advance();
+        }
+        if op != self.op || self.is_over() {
+            return;
+        }
+        match (&self.stage, answer) {
+            (FileStage::Allocating, Ok(CallAnswer::Located(located))) => self.allocated(&located),
+            (FileStage::AskingForNode, Ok(CallAnswer::Located(located))) => {
+                self.copy_to_new_node(&located);
+            }
+            (FileStage::AskingForNode, Err(failure)) => self.no_replacement(&failure.text),
+            (FileStage::Bumping, Ok(CallAnswer::Located(located))) => self.bumped(located),
+            (FileStage::Abandoning, Err(failure)) if failure.kind != FsErrorKind::Gone => {
+                self.allocate();
+            }
+            (FileStage::Abandoning, Ok(_)) => self.allocate(),
+            (FileStage::Updating { renewed }, Ok(_)) => {
+                let renewed = renewed.clone();
+                self.updated(renewed);
+            }
+            (FileStage::Completing { .. }, Ok(CallAnswer::Complete(true))) => {
+                self.stage = FileStage::Closed;
+                self.effects.push_back(Effect::Closed);
+            }
+            (FileStage::Completing { .. }, Ok(_)) => {
+                let pause = FIRST_COMPLETE_PAUSE * (1 << self.complete_tries.min(8));
+                self.complete_tries += 1;
+                let again_at = Some(self.now + pause.min(MAX_COMPLETE_PAUSE));
+                self.stage = FileStage::Completing { again_at };
+            }
+            (_, Err(failure)) => self.die(failure.kind, failure.text),
+            (_, Ok(_)) => self.die(
+                FsErrorKind::Retry,
+                "an answer of the NameNode without a block",
+            ),
+        }
+        self.advance();
+    }
+
+    /// Takes bytes from the first DataNode, from under the layer.
+    pub fn received(&mut self, bytes: &[u8]) {
+        self.acks.extend_from_slice(bytes);
+        while self.stage == FileStage::Streaming {
+            let ack = match cut_delimited(&mut self.acks, MAX_ACK_BYTES) {
+                Ok(None) => break,
+                Ok(Some(message)) => {
+                    PipelineAck::decode(message).map_err(|error| error.to_string())
+                }
+                Err(error) => Err(error.to_string()),
+            };
+            match ack {
+                Ok(ack) => self.acked(&ack),
+                Err(text) => self.recover(&[0], &text),
+            }
+        }
+        self.advance();
+    }
+
+    fn acked(&mut self, ack: &PipelineAck) {
+        if let Some((at, reply)) = ack.failure() {
+            let restarts = reply == status::OOB_RESTART;
+            return self.node_failed(at.min(self.nodes.len().saturating_sub(1)), restarts, reply);
+        }
+        if matches!(ack.seqno, HEARTBEAT_SEQNO | OUT_OF_BAND_SEQNO) {
+            self.progress = self.now;
+            return;
+        }
+        let Some(packet) = self.bytes.acknowledge(ack.seqno) else {
+            let text = format!(
+                "it acknowledges packet {}, which is not the next",
+                ack.seqno
+            );
+            return self.recover(&[0], &text);
+        };
+        self.progress = self.now;
+        self.next_probe = self.now;
+        self.probe = None;
+        self.recoveries = 0;
+        self.restart_until = None;
+        if packet.sync {
+            self.synced = self.block_start + packet.end();
+        }
+        if packet.last {
+            self.end_block();
+        }
+    }
+
+    /// Looks at the clock.
+    pub fn tick(&mut self, now: Duration) {
+        self.now = self.now.max(now);
+        match self.stage {
+            FileStage::Waiting { until } if until <= self.now => self.bump(),
+            FileStage::Completing { again_at: Some(at) } if at <= self.now => self.complete(),
+            FileStage::Streaming => {
+                self.heartbeat_due |= self.now >= self.last_sent + HEARTBEAT_INTERVAL;
+                if self.bytes.awaits_ack() {
+                    self.watch();
+                }
+            }
+            FileStage::SettingUp { .. } => self.watch(),
+            _ => {}
+        }
+        if let Some(since) = self.oldest_wait()
+            && self.now >= since + self.settings.patience
+            && !self.is_over()
+        {
+            let text = self.why_waiting();
+            self.die(FsErrorKind::Retry, text);
+        }
+        self.advance();
+    }
+
+    /// When to look at the clock; `None`: never.
+    pub fn wake_at(&self) -> Option<Duration> {
+        let stage = match self.stage {
+            FileStage::Waiting { until } => Some(until),
+            FileStage::Completing { again_at } => again_at,
+            FileStage::Streaming if self.bytes.awaits_ack() => Some(self.watch_at()),
+            FileStage::Streaming if self.heartbeat_due => Some(self.now + HEARTBEAT_INTERVAL),
+            FileStage::Streaming => Some(self.last_sent + HEARTBEAT_INTERVAL),
+            FileStage::SettingUp { .. } => Some(self.watch_at()),
+            _ => None,
+        };
+        let patience = self
+            .oldest_wait()
+            .map(|since| since + self.settings.patience);
+        stage.into_iter().chain(patience).min()
+    }
+
+    fn oldest_wait(&self) -> Option<Duration> {
+        let ticket = self.tickets.front().map(|ticket| ticket.since);
+        ticket.into_iter().chain(self.closing).min()
+    }
+
+    fn why_waiting(&self) -> String {
+        let nodes: Vec<_> = self.nodes.iter().map(|node| node.id.address()).collect();
+        let nodes = nodes.join(", ");
+        let seconds = (self.now - self.since.max(self.progress)).as_secs();
+        match self.stage {
+            FileStage::Streaming => {
+                format!("the DataNodes {nodes} have acknowledged nothing for {seconds} s")
+            }
+            FileStage::SettingUp { .. } => {
+                format!("the DataNodes {nodes} have set up no pipeline for {seconds} s")
+            }
+            FileStage::Copying { .. } => "a new DataNode has not got its copy of the block".into(),
+            _ => format!("the NameNode has not answered for {seconds} s"),
+        }
+    }
+
+    /// Goes on with whatever can go on.
+    pub(super) fn advance(&mut self) {
+        match self.stage {
+            FileStage::Vacant if self.bytes.queued > 0 => self.allocate(),
+            FileStage::Vacant if self.closing.is_some() => self.complete(),
+            FileStage::Streaming => self.stream(),
+            _ => {}
+        }
+        self.resolve();
+    }
+
+    fn stream(&mut self) {
+        let everything = !self.tickets.is_empty() || self.closing.is_some();
+        self.bytes.pack(&self.settings, everything);
+        let full = self.bytes.packed == self.settings.block_bytes;
+        let idle = self.bytes.queued == 0;
+        if self.tickets.iter().any(|ticket| ticket.sync) && (full || idle) {
+            let next = self.block_start + self.bytes.packed;
+            if self.synced < next && !self.bytes.ended {
+                self.bytes.ask_for_sync();
+            }
+        }
+        let over = full || (self.closing.is_some() && idle);
+        if over && self.bytes.packets.is_empty() && !self.bytes.ended {
+            // Nobody can sync a full block later.
+            self.bytes.end(self.sync_blocks || full);
+        }
+    }
+
+    /// Tells who waited for a flush. The first one of a pipeline waits for the NameNode's disk besides.
+    fn resolve(&mut self) {
+        let acknowledged = self.acknowledged();
+        while let Some(ticket) = self.tickets.front() {
+            let on_disk = !ticket.sync || self.synced >= ticket.target;
+            if acknowledged < ticket.target || !on_disk || self.is_over() {
+                return;
+            }
+            if self.bytes.acked > 0 && !self.persisted {
+                if self.stage == FileStage::Streaming && self.fsync.is_none() {
+                    let length = self.bytes.acked;
+                    let op = self.fresh_op();
+                    self.fsync = Some(op);
+                    let call = BlockCall::Fsync { length };
+                    self.effects.push_back(Effect::Call { op, call });
+                }
+                return;
+            }
+            let ticket = ticket.id;
+            self.tickets.pop_front();
+            self.effects.push_back(Effect::Flushed { ticket });
+        }
+    }
+
+    /// Every node has all of the block and has ended it.
+    pub(super) fn end_block(&mut self) {
+        self.effects.push_back(Effect::HangUp);
+        self.previous = Some(ExtendedBlock {
+            num_bytes: Some(self.bytes.packed),
+            ..self.block.clone()
+        });
+        self.block_start += self.bytes.packed;
+        if self.sync_blocks || self.bytes.packed == self.settings.block_bytes {
+            self.synced = self.synced.max(self.block_start);
+        }
+        self.bytes.next_block();
+        self.nodes.clear();
+        self.failed.clear();
+        self.acks.clear();
+        self.persisted = false;
+        // An answer that is still to come is about another block.
+        self.fsync = None;
+        self.allocations = 0;
+        self.replacements = 0;
+        self.stage = FileStage::Vacant;
+        self.since = self.now;
+    }
+
+    pub(super) fn allocate(&mut self) {
+        self.allocations += 1;
+        if self.allocations > MAX_ALLOCATIONS {
+            let text = format!("{MAX_ALLOCATIONS} blocks in a row found no pipeline");
+            return self.die(FsErrorKind::Retry, text);
+        }
+        let call = BlockCall::AddBlock {
+            previous: self.previous.clone(),
+            exclude: self.failed.iter().map(|node| node.info.clone()).collect(),
+        };
+        self.call(FileStage::Allocating, call);
+    }
+
+    fn allocated(&mut self, located: &LocatedBlock) {
+        match PipelineNode::all_of(located) {
+            Ok(nodes) if !nodes.is_empty() => self.nodes = nodes,
+            _ => {
+                return self.die(
+                    FsErrorKind::Retry,
+                    "the NameNode gave a block without nodes",
+                );
+            }
+        }
+        self.block = located.block.clone();
+        self.token = located.token.clone();
+        self.token_renewed = false;
+        self.set_up_pipeline(None);
+    }
+
+    /// Asks the first DataNode to set the pipeline up.
+    pub(super) fn set_up_pipeline(&mut self, renewed: Option<ExtendedBlock>) {
+        let (stage, new_generation) = match &renewed {
+            None => (stage::CREATE, 0),
+            Some(block) if self.bytes.ended => (stage::CLOSE_RECOVERY, block.generation_stamp),
+            Some(block) => (stage::STREAMING_RECOVERY, block.generation_stamp),
+        };
+        self.acks.clear();
+        self.lost = None;
+        let op = self.enter(FileStage::SettingUp { renewed });
+        self.effects.push_back(Effect::SetUp(SetUpRequest {
+            op,
+            nodes: self.nodes.clone(),
+            block: ExtendedBlock {
+                num_bytes: Some(self.settings.block_bytes),
+                ..self.block.clone()
+            },
+            token: self.token.clone(),
+            stage,
+            new_generation,
+            min_bytes: self.bytes.acked,
+            max_bytes: self.bytes.sent.max(self.bytes.acked),
+        }));
+    }
+
+    fn complete(&mut self) {
+        let last = self.previous.clone();
+        self.call(
+            FileStage::Completing { again_at: None },
+            BlockCall::Complete { last },
+        );
+    }
+
+    pub(super) fn enter(&mut self, stage: FileStage) -> u64 {
+        self.op = self.fresh_op();
+        self.stage = stage;
+        self.since = self.now;
+        self.next_probe = self.now;
+        self.probe = None;
+        self.op
+    }
+
+    pub(super) fn fresh_op(&mut self) -> u64 {
+        self.next_op += 1;
+        self.next_op
+    }
+
+    pub(super) fn call(&mut self, stage: FileStage, call: BlockCall) {
+        let op = self.enter(stage);
+        self.effects.push_back(Effect::Call { op, call });
+    }
+
+    /// The block as the NameNode should know it: what every node has.
+    pub(super) fn acked_block(&self) -> ExtendedBlock {
+        ExtendedBlock {
+            num_bytes: Some(self.bytes.acked),
+            ..self.block.clone()
+        }
+    }
+
+    /// A pipeline is there, and nothing is under way on it.
+    pub(super) fn begin_streaming(&mut self) {
+        self.bytes.rewind();
+        self.enter(FileStage::Streaming);
+        self.progress = self.now;
+        self.last_sent = self.now;
+    }
+
+    pub(super) fn die(&mut self, kind: FsErrorKind, text: impl Into<String>) {
+        self.stage = FileStage::Dead;
+        self.nodes.clear();
+        let text = text.into();
+        self.effects.push_back(Effect::HangUp);
+        self.effects
+            .push_back(Effect::Failed(WriteFailure { kind, text }));
+    }
+}
