@@ -7,8 +7,8 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 
 use crate::{
-    agents::scratch, bench, deploy, file_channel, flows, guide, hdfs, report::Report, transcripts,
-    verdicts,
+    agents::scratch, bench, deploy, file_channel, flows, guide, hdfs, kafka, report::Report,
+    transcripts, verdicts,
 };
 
 /// A demonstration.
@@ -44,6 +44,7 @@ pub const CLAIMS: &[Claim] = &[
     claim("hdfs-datanodes", hdfs::faults::data_nodes),
     claim("hdfs-namenodes", hdfs::faults::name_nodes).slice(hdfs::faults::slice),
     claim("hdfs-bench", |report| hdfs::bench::run(report, true)),
+    claim("kafka", kafka::show),
     claim("build", guide::cold_build),
     claim("bench", |report| bench::show(report, &bench::FULL)).slice(bench::slice),
 ];

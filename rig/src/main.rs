@@ -9,6 +9,7 @@ mod flow;
 mod flows;
 mod guide;
 mod hdfs;
+mod kafka;
 mod netcat;
 mod report;
 mod transcripts;

@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::{
     args::Args,
     outcome::{ExitCode, Failure, print},
-    provision::{node, wants_json},
+    provision::node,
     registry::REGISTRY,
     validate,
 };
@@ -21,7 +21,7 @@ const CHANNEL_DEFAULT: &str = "/var/lib/flume/.flume/file-channel";
 
 /// Runs the command: exit code 0 when nothing is to be done.
 pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
-    let json = wants_json(args)?;
+    let json = args.wants_json()?;
     let (around, node) = node(args.get("config"), false)?;
     let document = Document::read(&[node.conf_dir().join("flume.conf")]);
     let (configuration, channel_directories) = match &document {

@@ -14,6 +14,7 @@ mod outcome;
 mod process;
 mod provision;
 mod registry;
+mod report;
 mod state_dir;
 mod status;
 mod system_properties;
