@@ -12,6 +12,7 @@ mod hdfs;
 mod kafka;
 mod netcat;
 mod report;
+mod rpc;
 mod transcripts;
 mod verdicts;
 

@@ -1,11 +1,11 @@
 //! The agent's loop: signals, changes of the configuration, control requests, the stop.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use flume_conf::Plan;
 use flume_core::{AgentInfo, Severity};
 use flume_monitor::{
-    ControlAnswer,
+    ControlAnswer, MonitoringAddress,
     control::{self, ReloadRequest},
     serve as serve_monitoring,
 };
@@ -42,7 +42,7 @@ pub struct Options {
     /// How often the configuration is looked at; never, if unset.
     pub poll_interval: Option<Duration>,
     /// Where monitoring listens.
-    pub monitoring: Option<SocketAddr>,
+    pub monitoring: Option<MonitoringAddress>,
     /// A configuration with any error does not start.
     pub strict: bool,
 }
@@ -77,9 +77,10 @@ pub async fn run(
     report(&plan);
     startable(&plan, options.strict)?;
     let mut agent = Agent::new(info.clone());
-    if let Some(address) = options.monitoring {
-        serve_monitoring(address, agent.board()).await;
-    }
+    let _monitoring = match &options.monitoring {
+        Some(address) => Some(serve_monitoring(address.clone(), agent.board()).await),
+        None => None,
+    };
     agent
         .apply(&plan)
         .await
