@@ -36,8 +36,8 @@ use self::{
     closer::{Closer, Closing},
     config::{HdfsConfig, Paths},
     delivery::{Open, Outcome, is_down},
-    journal::{Journal, Names},
-    shared::{Counters, Shared},
+    journal::{FileNames, Journal},
+    shared::{BucketCounters, SinkShared},
     shown::ShownPlace,
 };
 use crate::{formats::Format, path::Host};
@@ -49,15 +49,15 @@ use flume_hadoop::{
 };
 
 /// How long a batch may wait to fill: large batches make few flushes.
-const LINGER: Duration = Duration::from_secs(1);
+const BATCH_LINGER: Duration = Duration::from_secs(1);
 /// A batch that touches many buckets makes a flush for each of them, so the next one may be larger while events queue up:
 /// as large as `hdfs.batchSize` for each bucket, but no more than so many times that.
-const MOST_SPREAD: usize = 10;
+const MAX_SPREAD: usize = 10;
 /// A name server that does not answer must not hold up the start.
 const HOST_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What closing takes besides waiting for files.
-const CUT_OFF: Duration = Duration::from_secs(2);
+const CUT_OFF_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Opens a file system by its URL.
 type Connect = Box<dyn Fn() -> BoxFuture<'static, Result<Arc<dyn FileSystem>, FsError>> + Send>;
@@ -118,10 +118,10 @@ impl Sink for HdfsSink {
         let batch = self.config.batch_size.get();
         match self.spread {
             ..=1 => Want {
-                linger: LINGER,
+                linger: BATCH_LINGER,
                 ..Want::events(batch)
             },
-            spread => Want::events(batch.saturating_mul(spread.min(MOST_SPREAD))),
+            spread => Want::events(batch.saturating_mul(spread.min(MAX_SPREAD))),
         }
     }
 
@@ -166,7 +166,7 @@ impl Sink for HdfsSink {
         self.shown.opened(&location);
         let (journal, left) = self.open_journal(&location).await;
         let config = &self.config;
-        let shared = Shared {
+        let shared = SinkShared {
             fs: fs.clone(),
             journal: journal.clone(),
             file_system: location.clone(),
@@ -178,7 +178,7 @@ impl Sink for HdfsSink {
             documents: Default::default(),
             // A file that a crash has left may be finished while new ones are begun: they must not meet.
             highest: AtomicU64::new(left.iter().map(Closing::number).max().unwrap_or(0)),
-            counters: Counters::new(&self.cx.metrics),
+            counters: BucketCounters::new(&self.cx.metrics),
         };
         let retries = self.config.retries();
         let mut closer = Closer::new(fs, journal.clone(), location, retries, &self.cx.metrics);
@@ -274,7 +274,7 @@ impl Sink for HdfsSink {
     }
 
     fn close_timeout(&self) -> Duration {
-        self.config.stop_timeout() + CUT_OFF
+        self.config.stop_timeout() + CUT_OFF_TIMEOUT
     }
 }
 
@@ -347,7 +347,7 @@ impl HdfsSink {
             }
             if self.config.finish_left_files {
                 tracing::info!("{in_use} was left unfinished and is finished now");
-                left.push(Closing::left(Names { in_use, target }));
+                left.push(Closing::left(FileNames { in_use, target }));
             } else {
                 tracing::warn!("{in_use} was left unfinished (hdfs.finishLeftFiles is false)");
             }
