@@ -27,7 +27,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             FrameKind::Open => {
                 properties = open(&mut frame)?;
                 let opened = FrameBuilder::new(lane, FrameKind::Opened);
-                send(opened.number(0).number(1).text("config.file"))?;
+                send(opened.number(0).number(1).text("file"))?;
             }
             FrameKind::Start => {
                 send(FrameBuilder::new(lane, FrameKind::Ok))?;

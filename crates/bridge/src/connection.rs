@@ -64,6 +64,9 @@ struct Lanes {
 
 type LaneSender = Box<dyn Fn(HostFrame) + Send>;
 
+/// Answers a put of a source by its number; the text says why it failed and is empty if it did not.
+pub(crate) type PutReplies = Arc<dyn Fn(usize, &str) + Send + Sync>;
+
 impl HostConnection {
     /// Takes over a child whose standard input and output carry frames. Blocks until it says hello.
     ///
@@ -244,7 +247,7 @@ impl Lane {
     }
 
     /// Answers puts of a source from any task: the put's number, and why it failed, if it did.
-    pub(crate) fn replies(&self) -> Arc<dyn Fn(usize, &str) + Send + Sync> {
+    pub(crate) fn replies(&self) -> PutReplies {
         let host = self.host.clone();
         let id = self.id;
         Arc::new(move |put, error| {

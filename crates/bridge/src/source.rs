@@ -1,6 +1,6 @@
 //! Sources that work in another process. Each of their puts is answered when the agent's channels have the events.
 
-use std::{marker::PhantomData, sync::Arc};
+use std::marker::PhantomData;
 
 use async_trait::async_trait;
 use flume_core::{
@@ -9,7 +9,7 @@ use flume_core::{
 use tokio::{task::JoinSet, time::timeout};
 
 use crate::{
-    connection::{HostError, Lane},
+    connection::{HostError, Lane, PutReplies},
     frame::{FrameKind, HostFrame},
     worker::{STOP_TIMEOUT, Worker, WorkerConfig, WorkerKind},
 };
@@ -73,13 +73,11 @@ async fn serve(mut lane: Lane, cx: &SourceContext) -> Result<(), HostError> {
     outcome
 }
 
-type Replies = Arc<dyn Fn(usize, &str) + Send + Sync>;
-
 /// Starts a put. Several may wait for their channels at the same time: the component has several threads then.
 fn take_put(
     mut frame: HostFrame,
     cx: &SourceContext,
-    replies: &Replies,
+    replies: &PutReplies,
     puts: &mut JoinSet<()>,
 ) -> Result<(), HostError> {
     match frame.kind {

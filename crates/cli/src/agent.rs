@@ -13,7 +13,7 @@ use crate::{
     logging,
     outcome::{ExitCode, Failure},
     process::guard_memory,
-    state_dir,
+    state_dir, system_properties,
 };
 
 /// As Flume's.
@@ -42,6 +42,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
         name: name.into(),
         conf_dir: args.get("conf").map(Into::into),
         state_dir,
+        system_properties: system_properties::of_agent(&args.properties),
     });
     flume_bridge::set_java_options(java_options(args, info.state_dir.clone()));
     if let Some(text) = no_monitoring {

@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::outcome::Failure;
+
 /// An option of some command.
 pub(crate) struct Flag {
     /// Letter: `-n`. Empty: none.
@@ -36,6 +38,17 @@ impl Args {
     /// The value of an option: the first, as commons-cli.
     pub(crate) fn get(&self, long: &str) -> Option<&str> {
         self.all(long).first().map(String::as_str)
+    }
+
+    /// Whether `--format` asks for JSON rather than text.
+    pub(crate) fn wants_json(&self) -> Result<bool, Failure> {
+        match self.get("format") {
+            None | Some("text") => Ok(false),
+            Some("json") => Ok(true),
+            Some(other) => Err(Failure::Usage(format!(
+                "--format takes text or json, not `{other}`"
+            ))),
+        }
     }
 
     /// Whether an option was given.

@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::{
     args::Args,
     outcome::{ExitCode, Failure, print},
-    provision::{node, wants_json},
+    provision::node,
     registry::REGISTRY,
     validate,
 };
@@ -21,12 +21,12 @@ const CHANNEL_DEFAULT: &str = "/var/lib/flume/.flume/file-channel";
 
 /// Runs the command: exit code 0 when nothing is to be done.
 pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
-    let json = wants_json(args)?;
+    let json = args.wants_json()?;
     let (around, node) = node(args.get("config"), false)?;
     let document = Document::read(&[node.conf_dir().join("flume.conf")]);
     let (configuration, channel_directories) = match &document {
         Ok(document) => (
-            configuration(document, &node),
+            configuration(document, &node, args),
             channel_directories(document),
         ),
         Err(error) => (
@@ -82,7 +82,7 @@ fn text(found: &[Finding]) -> String {
 }
 
 /// What `validate` says of each agent.
-fn configuration(document: &Document, node: &Node) -> Vec<Finding> {
+fn configuration(document: &Document, node: &Node, args: &Args) -> Vec<Finding> {
     let path = node.conf_dir().join("flume.conf").display().to_string();
     let agents = document.agents();
     if agents.is_empty() {
@@ -92,7 +92,7 @@ fn configuration(document: &Document, node: &Node) -> Vec<Finding> {
             "describe one in it",
         )];
     }
-    let found = validate::diagnostics(document, &agents);
+    let found = validate::diagnostics(document, &agents, args);
     let count = |severity| {
         found
             .iter()

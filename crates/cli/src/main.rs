@@ -14,8 +14,10 @@ mod outcome;
 mod process;
 mod provision;
 mod registry;
+mod report;
 mod state_dir;
 mod status;
+mod system_properties;
 mod tool;
 mod validate;
 

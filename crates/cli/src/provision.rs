@@ -3,7 +3,7 @@
 use std::{fs, path::PathBuf};
 
 use anyhow::{Context as _, anyhow};
-use flume_conf::{Document, report};
+use flume_conf::Document;
 use flume_core::secrets::masked;
 use flume_deploy::{Node, Outcome, STEPS, Site, Step, Surroundings, Taken, alone, recorded, take};
 use flume_host::interrupt;
@@ -14,13 +14,14 @@ use crate::{
     args::Args,
     outcome::{ExitCode, Failure, print},
     process::{self, PASSWORD_STDIN, guard_memory, read_password},
+    report,
 };
 
 const UMASK: u32 = 0o022;
 
 /// Runs the command: exit code 0 unless a step failed.
 pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
-    let json = wants_json(args)?;
+    let json = args.wants_json()?;
     let steps = steps(&args.rest)?;
     guard_memory();
     let (around, node) = node(args.get("config"), args.has(PASSWORD_STDIN))?;
@@ -74,17 +75,6 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     } else {
         ExitCode::SUCCESS
     })
-}
-
-/// Whether the result is wanted as JSON.
-pub(crate) fn wants_json(args: &Args) -> Result<bool, Failure> {
-    match args.get("format") {
-        None | Some("text") => Ok(false),
-        Some("json") => Ok(true),
-        Some(other) => Err(Failure::Usage(format!(
-            "--format takes text or json, not `{other}`"
-        ))),
-    }
 }
 
 /// The host as it shall be: as the file says, else as it was recorded, else by default. What is doubtful about the file

@@ -10,6 +10,7 @@ pub(crate) static REGISTRY: Registry = Registry {
         &flume_components::REGISTRY,
         &flume_bridge::REGISTRY,
         &flume_file_channel::REGISTRY,
+        &flume_files::REGISTRY,
         &flume_hdfs::REGISTRY,
         #[cfg(feature = "kafka")]
         &flume_kafka::REGISTRY,

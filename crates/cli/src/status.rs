@@ -14,15 +14,7 @@ use crate::{
 
 /// Prints the state of every component.
 pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
-    let json = match args.get("format") {
-        None | Some("text") => false,
-        Some("json") => true,
-        Some(other) => {
-            return Err(Failure::Usage(format!(
-                "--format takes text or json, not `{other}`"
-            )));
-        }
-    };
+    let json = args.wants_json()?;
     match request(args, &ControlRequest::Status)? {
         ControlAnswer::Status(status) if json => print(&(serde_json::to_string(&status)? + "\n")),
         ControlAnswer::Status(status) => print(&render(&status, Timestamp::now())),

@@ -46,7 +46,7 @@ fn directories(words: &[String]) -> Vec<PathBuf> {
 
 fn inspect(args: &Args, directories: &[PathBuf]) -> Result<ExitCode, Failure> {
     let contents = Outside::read(directories, keys(args)?)?.contents()?;
-    if json_wanted(args)? {
+    if args.wants_json()? {
         return print(&(to_json(&contents).to_string() + "\n"));
     }
     print(&to_text(&contents, Timestamp::now()))
@@ -86,16 +86,6 @@ fn repair(args: &Args) -> Result<ExitCode, Failure> {
         args,
         &Outside::read(&directories, keys(args)?)?.quarantine()?,
     )
-}
-
-fn json_wanted(args: &Args) -> Result<bool, Failure> {
-    match args.get("format") {
-        None | Some("text") => Ok(false),
-        Some("json") => Ok(true),
-        Some(other) => Err(Failure::Usage(format!(
-            "--format takes text or json, not `{other}`"
-        ))),
-    }
 }
 
 /// The keys that `-Dencryption.…` leads to.
@@ -145,7 +135,7 @@ fn report(args: &Args, verified: &Verified) -> Result<ExitCode, Failure> {
         sealed,
         damage,
     } = verified;
-    if json_wanted(args)? {
+    if args.wants_json()? {
         let damage: Vec<_> = (damage.iter())
             .map(|it| json!({"path": it.path, "offset": it.offset, "bytes": it.length, "events": it.events, "why": it.why}))
             .collect();

@@ -7,7 +7,6 @@ mod graph;
 mod plan;
 mod planner;
 pub mod properties;
-pub mod report;
 
 pub use document::Document;
 pub use plan::{

@@ -180,11 +180,7 @@ pub struct Refused {
 impl Refused {
     /// The component of `section`.
     pub fn new(section: &Section, reason: &str) -> Self {
-        let type_name = section
-            .settings
-            .get("type")
-            .map_or("", |setting| &setting.text)
-            .into();
+        let type_name = section.type_name().into();
         let name = section.name.clone();
         let place = section.home.clone();
         Refused {

@@ -17,9 +17,6 @@ use crate::{
     plan::{GroupFrame, SinkFrame, TypeFrame, sink_properties, source_properties},
 };
 
-/// Keys of a source that lead from it to its channels rather than configure it.
-const FRAME: [&str; 3] = ["channels", "interceptors", "selector"];
-
 impl Graph {
     pub(crate) fn plan(mut self, registry: &Registry) -> Plan {
         let listed = self.kinds["channels"]
@@ -84,9 +81,6 @@ impl Graph {
         plan
     }
 }
-
-/// A sink, or what became of it.
-type PlannedSink = Result<SinkPlan, (String, Span)>;
 
 struct Planner<'a> {
     registry: &'a Registry,
@@ -171,8 +165,8 @@ impl Planner<'_> {
         })
     }
 
-    /// A sink that cannot run is refused here; its name and place remain for its group.
-    fn sink(&mut self, section: Section) -> PlannedSink {
+    /// A sink that cannot run is refused here; its name remains for its group.
+    fn sink(&mut self, section: Section) -> Option<SinkPlan> {
         let mut props = Props::new(self.registry, section.clone());
         let frame = SinkFrame::parse(&mut props);
         let runner = RunnerConfig::parse(&mut props);
@@ -208,22 +202,20 @@ impl Planner<'_> {
                 "dead letters cannot go into the sink's own channel, it would take them again";
             props.problem("deadLetterChannel", text);
         }
-        let name = section.name.clone();
-        let home = section.home.clone();
         let (Some(frame), Some(runner), Some(build), false) =
             (frame, runner, build, failed(&props))
         else {
             self.refuse(&section, props.diagnostics);
-            return Err((name, home));
+            return None;
         };
         self.plan.diagnostics.append(&mut props.diagnostics);
         for channel in std::iter::once(&frame.channel).chain(&runner.dead_letter_channel) {
             if !self.usable.contains(channel) {
                 self.leave_out(&section, &format!("its channel {channel} cannot run"));
-                return Err((name, home));
+                return None;
             }
         }
-        Ok(SinkPlan {
+        Some(SinkPlan {
             section,
             build,
             channel: frame.channel,
@@ -232,7 +224,11 @@ impl Planner<'_> {
     }
 
     /// Groups with their members; what is in no group is a group of its own.
-    fn groups(&mut self, groups: Vec<(String, Section)>, mut sinks: Vec<(String, PlannedSink)>) {
+    fn groups(
+        &mut self,
+        groups: Vec<(String, Section)>,
+        mut sinks: Vec<(String, Option<SinkPlan>)>,
+    ) {
         for (_, section) in groups {
             let mut props = Props::new(self.registry, section.clone());
             let frame = GroupFrame::parse(&mut props);
@@ -252,7 +248,7 @@ impl Planner<'_> {
                     }
                 }
             }
-            let members: Vec<_> = members.into_iter().filter_map(Result::ok).collect();
+            let members: Vec<_> = members.into_iter().flatten().collect();
             let Some(frame) = frame else {
                 self.refuse(&section, props.diagnostics);
                 for sink in members {
@@ -273,7 +269,7 @@ impl Planner<'_> {
                 });
             }
         }
-        for sink in sinks.into_iter().filter_map(|(_, sink)| sink.ok()) {
+        for sink in sinks.into_iter().filter_map(|(_, sink)| sink) {
             let section = Section {
                 name: sink.section.name.clone(),
                 home: sink.section.home.clone(),
@@ -389,10 +385,15 @@ fn parse_found<K: ComponentKind + ?Sized + 'static>(
 
 /// The frame of a source, and what is its own.
 fn divide(section: Section) -> (Section, Section) {
+    let first_word = |key: &str| key.split('.').next().unwrap_or_default().to_string();
+    let frame_words: Vec<_> = SourceFrame::properties()
+        .iter()
+        .map(|row| first_word(row.key))
+        .collect();
     let (frame, own) = section
         .settings
         .into_iter()
-        .partition(|(key, _)| FRAME.contains(&key.split('.').next().unwrap_or_default()));
+        .partition(|(key, _)| frame_words.contains(&first_word(key)));
     let part = |settings| Section {
         name: section.name.clone(),
         home: section.home.clone(),

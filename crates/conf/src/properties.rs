@@ -180,7 +180,7 @@ impl Parsed {
         } else {
             place(file, rest, line)
         };
-        for (text, at) in [(&key_text, &key_place), (&value_text, &value_place)] {
+        for text in [&key_text, &value_text] {
             if let Err(bad) = text {
                 let place = place(file, bad, line);
                 let hint = Some("write \\\\u for a literal \\u".into());
@@ -188,7 +188,6 @@ impl Parsed {
                     "\\u must be followed by four hexadecimal digits; Flume refuses the whole file"
                         .into();
                 let key = key_text.as_ref().map_or(String::new(), String::clone);
-                debug_assert!(at.line > 0);
                 self.diagnostics.push(Diagnostic {
                     severity: Severity::Error,
                     place,

@@ -6,7 +6,8 @@
 use std::sync::Arc;
 
 use crate::{
-    Channel, ChannelSelector, EventSerializer, Interceptor, Severity, Sink, SinkProcessor, Source,
+    Channel, ChannelSelector, EventDeserializer, EventSerializer, Interceptor, Severity, Sink,
+    SinkProcessor, Source,
     component::{Component, Constructor, guarded},
     config::{Config, Property},
     foreign::{ForeignHost, Hosting},
@@ -417,6 +418,8 @@ kinds! {
     selectors: selector "channel selector" dyn ChannelSelector,
     /// Event serializers.
     serializers: serializer "serializer" dyn EventSerializer,
+    /// Event deserializers.
+    deserializers: deserializer "deserializer" dyn EventDeserializer,
     /// Sink processors.
     processors: processor "sink processor" dyn SinkProcessor,
 }

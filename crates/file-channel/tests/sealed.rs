@@ -9,7 +9,7 @@ use flume_file_channel::{
 };
 use flume_testkit::parts::{build, events, held, read};
 
-const STORE: &[u8] = include_bytes!("data/keys.jceks");
+const STORE: &[u8] = include_bytes!("../../keystore/tests/data/keys.jceks");
 const ENCRYPTION: &str = "
 encryption.keyProvider = JCEKSFILE
 encryption.keyProvider.keyStoreFile = @DIR@/keys.jceks

@@ -27,7 +27,7 @@ impl LocalHost {
     pub fn look_up() -> LocalHost {
         let name = own_name();
         let address = address_of(&name);
-        let canonical_name = address.map_or_else(|| name.clone(), canonical_name_of_address);
+        let canonical_name = address.map_or_else(|| name.clone(), name_of_address);
         LocalHost {
             name,
             address,
@@ -50,10 +50,11 @@ pub fn address_of(host: &str) -> Option<IpAddr> {
 
 /// The canonical name of a host; `None` if it has no address.
 pub fn canonical_name(host: &str) -> Option<String> {
-    address_of(host).map(canonical_name_of_address)
+    address_of(host).map(name_of_address)
 }
 
-fn canonical_name_of_address(address: IpAddr) -> String {
+/// `InetAddress.getHostName()` of an address: its name, if that leads back to it, else the address.
+pub fn name_of_address(address: IpAddr) -> String {
     let leads_back = |name: &String| {
         dns_lookup::lookup_host(name).is_ok_and(|mut found| found.any(|found| found == address))
     };

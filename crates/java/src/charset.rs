@@ -1,5 +1,7 @@
 //! Character sets by the names Java knows, decoded to UTF-8 piece by piece.
 
+use std::fmt;
+
 use encoding_rs::{CoderResult, DecoderResult, EncoderResult, Encoding, UTF_8, UTF_16BE, UTF_16LE};
 use flume_core::config::Scalar;
 
@@ -54,7 +56,32 @@ impl Scalar for Charset {
     }
 }
 
+impl fmt::Display for Charset {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Charset::Ascii => "US-ASCII",
+            Charset::Latin1 => "ISO-8859-1",
+            Charset::Utf16 => "UTF-16",
+            Charset::Other(encoding) => encoding.name(),
+        })
+    }
+}
+
 impl Charset {
+    /// Whether a byte is a character, so that a line feed is the byte 10.
+    pub fn is_single_byte(self) -> bool {
+        match self {
+            Charset::Ascii | Charset::Latin1 => true,
+            Charset::Utf16 => false,
+            Charset::Other(encoding) => encoding.is_single_byte(),
+        }
+    }
+
+    /// Whether it is UTF-8.
+    pub fn is_utf8(self) -> bool {
+        self == Charset::Other(UTF_8)
+    }
+
     /// A decoder for a new stream.
     pub fn decoder(self) -> Decoder {
         match self {

@@ -35,11 +35,7 @@ impl RunningChannel {
     pub(crate) fn start(plan: &ChannelPlan, agent: &Arc<AgentInfo>) -> Result<Self, BuildError> {
         let cx = Context::of_agent(&plan.section.name, vec![], agent.clone());
         let handle = ChannelHandle::new((plan.build)(&cx)?, cx.clone());
-        let type_name = plan
-            .section
-            .settings
-            .get("type")
-            .map_or("", |setting| &setting.text);
+        let type_name = plan.section.type_name();
         let entry = ComponentEntry::new(&cx, type_name, EntryDetails::Channel(handle.clone()));
         let opened = watch::Sender::new(false);
         let opener = tokio::spawn(open(handle.clone(), opened.clone()));

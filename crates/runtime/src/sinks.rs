@@ -91,11 +91,7 @@ impl RunningGroup {
                 .as_deref()
                 .map(&mut find)
                 .transpose()?;
-            let type_name = sink
-                .section
-                .settings
-                .get("type")
-                .map_or("", |setting| &setting.text);
+            let type_name = sink.section.type_name();
             entries.push(ComponentEntry::new(&cx, type_name, EntryDetails::Other));
             let build = sink.build.clone();
             let config = sink.runner.clone();

@@ -46,11 +46,7 @@ impl RunningSource {
         let outlet = Outlet::new(wiring(plan, handles, &cx)?, &cx);
         let (switch, stop) = Stop::new();
         let source_cx = SourceContext::new(outlet.clone(), stop, cx.state.clone(), BUDGET_BYTES);
-        let type_name = plan
-            .section
-            .settings
-            .get("type")
-            .map_or("", |setting| &setting.text);
+        let type_name = plan.section.type_name();
         let entry = ComponentEntry::new(&cx, type_name, EntryDetails::Source(source_cx.clone()));
         let task = tokio::spawn(supervise(plan.build.clone(), cx.clone(), source_cx, opened));
         let values = owned(plan.section.values());

@@ -4,6 +4,7 @@ pub mod avro;
 pub mod document;
 mod framing;
 pub mod legacy;
+pub mod syslog;
 pub mod thrift;
 
 pub use framing::Framing;

@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 
 use async_trait::async_trait;
 use flume_core::{
-    BuildError, Component, Config, Context, Event, Source, SourceContext, SourceError,
+    BuildError, Component, Config, Context, Event, Hold, Source, SourceContext, SourceError,
     config::Millis, secrets::is_secret_name,
 };
 use flume_host::{
@@ -16,7 +16,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::{hold::Hold, java_lines::JavaLines};
+use super::java_lines::JavaLines;
 use crate::charset::Charset;
 
 /// Most bytes read at once from the command.

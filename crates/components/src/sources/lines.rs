@@ -10,7 +10,7 @@ use crate::charset::{Charset, Decoder, Malformed};
 pub(super) struct Lines {
     decoder: Decoder,
     /// Longest line in UTF-16 units, its line feed included.
-    longest: usize,
+    max_units: usize,
     text: String,
     /// Where the first line begins that was not yet taken.
     taken: usize,
@@ -19,17 +19,9 @@ pub(super) struct Lines {
     malformed: bool,
 }
 
-/// Lines from the front.
-#[derive(Debug)]
-pub(super) struct Cut {
-    /// One for each line, without its line feed.
-    pub(super) events: Vec<Event>,
-    end: usize,
-}
-
 /// Why no line will follow.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Broken {
+pub(super) enum BrokenText {
     /// The next line is longer than allowed.
     TooLong,
     /// What follows is no text in the character set.
@@ -37,13 +29,11 @@ pub(super) enum Broken {
 }
 
 impl Lines {
-    pub(super) fn new(charset: Charset, longest: usize) -> Self {
-        let decoder = charset.decoder();
-        let text = String::new();
+    pub(super) fn new(charset: Charset, max_units: usize) -> Self {
         Lines {
-            decoder,
-            longest,
-            text,
+            decoder: charset.decoder(),
+            max_units,
+            text: String::new(),
             taken: 0,
             searched: 0,
             malformed: false,
@@ -52,63 +42,63 @@ impl Lines {
 
     /// Takes in what was received.
     pub(super) fn feed(&mut self, bytes: &[u8]) {
+        // Moving the rest to the front costs no more than the lines did that were taken before it.
+        if self.taken > self.text.len() / 2 {
+            self.forget_taken();
+        }
         if !self.malformed {
             self.malformed = self.decoder.decode(bytes, &mut self.text, false) == Err(Malformed);
         }
     }
 
-    /// Up to `most` lines from the front. They stay there until [`take`](Self::take).
-    pub(super) fn cut(&self, most: usize) -> Cut {
-        let mut cut = Cut {
-            events: Vec::new(),
-            end: self.taken,
-        };
+    /// Takes up to `max_events` lines from the front.
+    pub(super) fn next_batch(&mut self, max_events: usize) -> Vec<Event> {
+        let mut events = vec![];
+        let mut start = self.taken;
         for end in memchr_iter(b'\n', &self.text.as_bytes()[self.searched..]) {
             let end = self.searched + end;
-            let line = &self.text[cut.end..end];
-            if cut.events.len() == most || self.too_long(line) {
+            let line = &self.text[start..end];
+            if events.len() == max_events || self.too_long(line) {
                 break;
             }
             // A copy: a slice would keep everything alive that was received with it.
-            cut.events
-                .push(Event::from(Bytes::copy_from_slice(line.as_bytes())));
-            cut.end = end + 1;
+            events.push(Event::from(Bytes::copy_from_slice(line.as_bytes())));
+            start = end + 1;
         }
-        cut
+        self.taken = start;
+        self.searched = self.searched.max(start);
+        events
     }
 
-    /// Removes the lines of a cut that ended there.
-    pub(super) fn take(&mut self, end: usize) {
-        self.taken = end;
-        self.searched = end;
+    /// Bytes of text that were not yet taken.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.text.len() - self.taken
     }
 
-    /// Whether a line can follow, once [`cut`](Self::cut) finds none. Gives back the memory that an
+    /// Whether a line can follow, once [`next_batch`](Self::next_batch) finds none. Gives back the memory that an
     /// unfinished line does not need: most connections are idle most of the time.
-    pub(super) fn settle(&mut self) -> Result<(), Broken> {
-        self.text.drain(..self.taken);
-        self.taken = 0;
+    pub(super) fn settle(&mut self) -> Result<(), BrokenText> {
+        self.forget_taken();
         let line = self.text.split('\n').next().unwrap_or_default();
         if self.too_long(line) {
-            return Err(Broken::TooLong);
+            return Err(BrokenText::TooLong);
         }
         if self.malformed {
-            return Err(Broken::Malformed);
+            return Err(BrokenText::Malformed);
         }
         self.searched = self.text.len();
         self.text.shrink_to(2 * self.text.len());
         Ok(())
     }
 
-    fn too_long(&self, line: &str) -> bool {
-        line.len() >= self.longest && line.encode_utf16().count() >= self.longest
+    fn forget_taken(&mut self) {
+        self.text.drain(..self.taken);
+        self.searched -= self.taken;
+        self.taken = 0;
     }
-}
 
-impl Cut {
-    /// For [`Lines::take`].
-    pub(super) fn end(&self) -> usize {
-        self.end
+    fn too_long(&self, line: &str) -> bool {
+        line.len() >= self.max_units && line.encode_utf16().count() >= self.max_units
     }
 }
 
@@ -119,7 +109,7 @@ mod tests {
     use super::*;
 
     /// What a stream means, read at once: the lines before the first that cannot be one, and what is wrong then.
-    fn model(charset: &str, stream: &[u8], longest: usize) -> (Vec<String>, Option<Broken>) {
+    fn model(charset: &str, stream: &[u8], longest: usize) -> (Vec<String>, Option<BrokenText>) {
         let mut text = String::new();
         let charset = Charset::parse(charset).unwrap();
         let malformed = charset.decoder().decode(stream, &mut text, false).is_err();
@@ -128,15 +118,15 @@ mod tests {
         let long = |line: &str| line.encode_utf16().count() >= longest;
         while let Some((line, after)) = rest.split_once('\n') {
             if long(line) {
-                return (lines, Some(Broken::TooLong));
+                return (lines, Some(BrokenText::TooLong));
             }
             lines.push(line.to_string());
             rest = after;
         }
         let broken = if long(rest) {
-            Some(Broken::TooLong)
+            Some(BrokenText::TooLong)
         } else {
-            malformed.then_some(Broken::Malformed)
+            malformed.then_some(BrokenText::Malformed)
         };
         (lines, broken)
     }
@@ -147,20 +137,18 @@ mod tests {
         pieces: &[&[u8]],
         longest: usize,
         most: usize,
-    ) -> (Vec<String>, Option<Broken>) {
+    ) -> (Vec<String>, Option<BrokenText>) {
         let mut lines = Lines::new(Charset::parse(charset).unwrap(), longest);
         let mut seen = vec![];
         for piece in pieces {
             lines.feed(piece);
             loop {
-                let cut = lines.cut(most);
-                assert!(cut.events.len() <= most);
-                if cut.events.is_empty() {
+                let events = lines.next_batch(most);
+                assert!(events.len() <= most);
+                if events.is_empty() {
                     break;
                 }
-                lines.take(cut.end());
-                let bodies = cut
-                    .events
+                let bodies = events
                     .iter()
                     .map(|event| String::from_utf8(event.body.to_vec()).unwrap());
                 seen.extend(bodies);
@@ -244,9 +232,8 @@ mod tests {
     fn an_unfinished_line_keeps_no_more_memory_than_twice_its_length() {
         let mut lines = Lines::new(Charset::Latin1, 512);
         lines.feed(&[&b"x\n".repeat(30_000)[..], b"rest"].concat());
-        let cut = lines.cut(usize::MAX);
-        assert_eq!(cut.events.len(), 30_000);
-        lines.take(cut.end());
+        let events = lines.next_batch(usize::MAX);
+        assert_eq!(events.len(), 30_000);
         lines.settle().unwrap();
         assert!(lines.text.capacity() <= 8, "{}", lines.text.capacity());
     }

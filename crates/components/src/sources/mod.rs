@@ -1,10 +1,8 @@
 //! Sources. To add one: write its file, then add its two lines here.
 
 mod exec;
-mod hold;
 mod java_lines;
 mod lines;
-mod net;
 mod netcat;
 mod netcat_udp;
 mod seq;

@@ -1,34 +1,21 @@
 //! `netcat`: lines of text over TCP, each answered.
 
-use std::{future::ready, io, num::NonZeroUsize, pin::pin, sync::Arc, time::Duration};
+use std::num::NonZeroUsize;
 
 use async_trait::async_trait;
+use bytes::BytesMut;
 use flume_core::{
-    BuildError, ChannelError, Component, Config, Context, Event, Outlet, PutError, Source,
-    SourceContext, SourceError,
-    metrics::{Gauge, Held},
-    with_causes,
+    BuildError, ChannelError, Component, Config, Context, Event, Hold, PutError, Source,
+    SourceContext, SourceError, with_causes,
 };
-use tokio::{
-    io::{AsyncWriteExt, copy, sink},
-    net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
-    task::JoinSet,
-    time::{sleep, timeout},
+use flume_java::charset::Charset;
+use flume_net::{
+    Listener, ListenerConfig, ListenerSettings,
+    intake::{Conversation, converse},
 };
 
-use super::{
-    lines::{Broken, Lines},
-    net::resolve,
-};
-use crate::charset::Charset;
+use super::lines::{BrokenText, Lines};
 
-/// Most bytes read at once from a connection.
-const READ_BYTES: usize = 64 << 10;
-/// The pause after a connection could not be accepted: there are no more file descriptors, say.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// How long a connection that is given up may go on sending, so that the last answer reaches it.
-const FAREWELL: Duration = Duration::from_secs(1);
 /// Flume's words for a full channel; clients may look for them.
 const FULL: &str = "Space for commit to queue couldn't be acquired. Sinks are likely not keeping up with sources, or the buffer size is too tight";
 
@@ -41,7 +28,8 @@ pub(super) struct NetcatConfig {
     /// Port to listen on; 0 takes a free one.
     #[prop("port")]
     port: u16,
-    /// Whether each accepted line is answered with `OK`. Refused lines are answered in any case.
+    /// Whether lines are answered: `OK` for an accepted one, `FAILED` for a refused one. Without answers no line is
+    /// refused; while the channels are full, the source reads nothing.
     #[prop("ack-every-event", default = true)]
     ack_every_event: bool,
     /// Most characters of a line, its line feed included. A connection with a longer line is closed. An
@@ -51,26 +39,23 @@ pub(super) struct NetcatConfig {
     /// Character set of lines and answers. Bodies of events are UTF-8 in any case.
     #[prop("encoding", default = "utf-8")]
     encoding: Charset,
-    /// Most connections at a time; further ones wait until one is closed. Not a property of Flume.
-    #[prop("maxConnections", default = 10000)]
-    max_connections: NonZeroUsize,
+    #[prop(flatten)]
+    listener: ListenerConfig,
 }
 
 pub(super) struct NetcatSource {
     config: NetcatConfig,
-    open_connections: Gauge,
+    listener: ListenerSettings,
+    hold: Hold,
 }
 
 impl Component for NetcatSource {
     type Config = NetcatConfig;
     fn build(config: NetcatConfig, cx: &Context) -> Result<Self, BuildError> {
-        if config.max_connections.get() > Semaphore::MAX_PERMITS {
-            let text = format!("must not exceed {}", Semaphore::MAX_PERMITS);
-            return Err(BuildError::at("maxConnections", text));
-        }
         Ok(NetcatSource {
+            listener: config.listener.build(cx)?,
             config,
-            open_connections: cx.metrics.gauge("OpenConnectionCount"),
+            hold: Hold::new(&cx.metrics),
         })
     }
 }
@@ -78,25 +63,16 @@ impl Component for NetcatSource {
 #[async_trait]
 impl Source for NetcatSource {
     async fn run(&mut self, cx: &SourceContext) -> Result<(), SourceError> {
-        let NetcatConfig { bind, port, .. } = &self.config;
-        let bound = TcpListener::bind(&resolve(bind, *port).await?[..]).await;
-        let listener = bound.map_err(SourceError::at(format!("listen on {bind}:{port}")))?;
-        cx.ready(listener.local_addr().ok());
-        let room = Arc::new(Semaphore::new(self.config.max_connections.get()));
-        let mut connections = JoinSet::new();
-        loop {
-            tokio::select! {
-                () = cx.stop.requested() => break,
-                Some(_) = connections.join_next() => {}
-                (stream, permit) = accept(&listener, &room) => {
-                    let held = self.open_connections.hold();
-                    let connection = Connection::new(&self.config, cx.clone(), stream);
-                    connections.spawn(connection.run((permit, held)));
-                }
-            }
-        }
-        drop(listener);
-        while connections.join_next().await.is_some() {}
+        let listener = Listener::bind(&self.config.bind, self.config.port, &self.listener).await?;
+        cx.ready(listener.address());
+        let config = self.config.clone();
+        let hold = self.hold.clone();
+        let source = cx.clone();
+        let serve = move |connection| {
+            let conversation = LineConversation::new(&config);
+            converse(connection, source.clone(), hold.clone(), conversation)
+        };
+        listener.serve(&cx.stop, serve).await;
         Ok(())
     }
 
@@ -105,190 +81,79 @@ impl Source for NetcatSource {
     }
 }
 
-/// The next connection, once there is room for it.
-async fn accept(
-    listener: &TcpListener,
-    room: &Arc<Semaphore>,
-) -> (TcpStream, Option<OwnedSemaphorePermit>) {
-    let permit = room.clone().acquire_owned().await.ok();
-    loop {
-        match listener.accept().await {
-            Ok((stream, _)) => return (stream, permit),
-            Err(error) => {
-                tracing::warn!("failed to accept a connection: {error}");
-                sleep(ACCEPT_PAUSE).await;
-            }
-        }
-    }
-}
-
-struct Connection {
-    cx: SourceContext,
-    stream: TcpStream,
+/// Lines in, `OK` and `FAILED` out.
+struct LineConversation {
     lines: Lines,
-    acks: bool,
-    longest: usize,
-    /// Gathered for what was read together, and sent together.
-    answers: String,
-    answers_in: Charset,
+    is_answered: bool,
+    max_line_length: usize,
+    /// Of the answers; a byte order mark is written once.
+    charset: Charset,
 }
 
-impl Connection {
-    fn new(config: &NetcatConfig, cx: SourceContext, stream: TcpStream) -> Self {
-        let longest = config.max_line_length.get();
-        let lines = Lines::new(config.encoding, longest);
-        let acks = config.ack_every_event;
-        let answers = String::new();
-        let answers_in = config.encoding;
-        Connection {
-            cx,
-            stream,
-            lines,
-            acks,
-            longest,
-            answers,
-            answers_in,
+impl LineConversation {
+    fn new(config: &NetcatConfig) -> Self {
+        let max_line_length = config.max_line_length.get();
+        LineConversation {
+            lines: Lines::new(config.encoding, max_line_length),
+            is_answered: config.ack_every_event,
+            max_line_length,
+            charset: config.encoding,
         }
     }
 
-    /// What is held counts as long as the connection is open. A stop drops what is under way: lines that
-    /// were not yet acknowledged.
-    async fn run(mut self, _held: (Option<OwnedSemaphorePermit>, Held)) {
-        let peer = self.stream.peer_addr().ok();
-        let stop = self.cx.stop.clone();
-        tokio::select! {
-            biased;
-            outcome = self.serve() => if let Err(error) = outcome {
-                tracing::debug!("connection from {peer:?} is broken: {error}");
-            },
-            () = stop.requested() => {}
-        }
+    fn answer(&mut self, text: &str, answers: &mut BytesMut) {
+        answers.extend_from_slice(&self.charset.encode(text));
+        self.charset = self.charset.after_mark();
+    }
+}
+
+impl Conversation for LineConversation {
+    fn feed(&mut self, received: &[u8]) {
+        self.lines.feed(received);
     }
 
-    /// Until the client closes, or breaks the rules.
-    async fn serve(&mut self) -> io::Result<()> {
-        self.stream.set_nodelay(true)?;
-        while !self.cx.stop.is_requested() {
-            // No memory is set aside for a connection that says nothing.
-            self.stream.readable().await?;
-            let _frame = self.cx.reserve(READ_BYTES).await;
-            let mut received = Vec::with_capacity(READ_BYTES);
-            match self.stream.try_read_buf(&mut received) {
-                Ok(0) => return Ok(()),
-                Ok(_) => self.lines.feed(&received),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
-                Err(error) => return Err(error),
-            }
-            drop(received);
-            self.put_lines().await?;
-            if let Err(broken) = self.lines.settle() {
-                return self.give_up(broken).await;
-            }
-        }
-        Ok(())
+    fn next_batch(&mut self, max_events: usize) -> Vec<Event> {
+        self.lines.next_batch(max_events)
     }
 
-    /// Puts and answers every whole line. What is refused for want of room is put again line by line, so that
-    /// those for which there is room are accepted, and a client is slowed down by each that is not.
-    async fn put_lines(&mut self) -> io::Result<()> {
-        let out = self.cx.out.clone();
-        let mut singly = 0usize;
-        let limit = out.batch_limit();
-        loop {
-            let cut = self.lines.cut(if singly > 0 { 1 } else { limit });
-            let count = cut.events.len();
-            let end = cut.end();
-            if count == 0 || self.answers.len() > READ_BYTES {
-                self.answer().await?;
-            }
-            if count == 0 {
-                return Ok(());
-            }
-            match self.put(&out, cut.events).await? {
-                Err(error) if count > 1 && wants_room(&error) => {
-                    singly = count;
-                    continue;
-                }
-                Err(error) => self.refuse(count, &error),
-                Ok(()) => {
-                    self.cx.state.running();
-                    if self.acks {
-                        self.answers.push_str(&"OK\n".repeat(count));
-                    }
-                }
-            }
-            self.lines.take(end);
-            singly = singly.saturating_sub(1);
-        }
+    fn held_bytes(&self) -> usize {
+        self.lines.held_bytes()
     }
 
-    /// Sends what has gathered when the put has to wait. Meanwhile the put goes on: it may hold a place in a
-    /// queue, and the client may be slow.
-    async fn put(&mut self, out: &Outlet, batch: Vec<Event>) -> io::Result<Result<(), PutError>> {
-        let mut put = pin!(out.put(batch));
-        tokio::select! {
-            biased;
-            outcome = &mut put => return Ok(outcome),
-            () = ready(()) => {}
+    fn settle(&mut self, answers: &mut BytesMut) -> bool {
+        let Err(broken) = self.lines.settle() else {
+            return true;
+        };
+        // Flume closes without a word after bytes that are no text.
+        if broken == BrokenText::TooLong {
+            let max = self.max_line_length;
+            tracing::warn!(
+                "a client sent a line of more than {max} characters; its connection is closed"
+            );
+            let text = format!(
+                "FAILED: Event exceeds the maximum length ({max} chars, including newline)\n"
+            );
+            self.answer(&text, answers);
         }
-        let (outcome, sent) = tokio::join!(put, self.answer());
-        sent.map(|()| outcome)
+        false
     }
 
-    fn refuse(&mut self, lines: usize, error: &PutError) {
+    fn is_answered(&self) -> bool {
+        self.is_answered
+    }
+
+    fn stored(&mut self, events: usize, answers: &mut BytesMut) {
+        self.answer(&"OK\n".repeat(events), answers);
+    }
+
+    fn refused(&mut self, events: usize, error: &PutError, answers: &mut BytesMut) {
         let text = match error {
             PutError::Channel {
-                channel,
                 source: ChannelError::Full { .. },
-            } => {
-                self.cx
-                    .state
-                    .waiting(&format!("channel {channel} has no room"));
-                FULL.into()
-            }
-            _ => {
-                self.cx.state.failing(error, Duration::ZERO);
-                with_causes(error).replace('\n', " ")
-            }
+                ..
+            } => FULL.into(),
+            _ => with_causes(error).replace('\n', " "),
         };
-        self.answers
-            .push_str(&format!("FAILED: {text}\n").repeat(lines));
+        self.answer(&format!("FAILED: {text}\n").repeat(events), answers);
     }
-
-    /// Sends the answers that have gathered.
-    async fn answer(&mut self) -> io::Result<()> {
-        if self.answers.is_empty() {
-            return Ok(());
-        }
-        let bytes = self.answers_in.encode(&std::mem::take(&mut self.answers));
-        self.answers_in = self.answers_in.after_mark();
-        self.stream.write_all(&bytes).await
-    }
-
-    /// Says why, if Flume does, and closes so that the client can still read all answers.
-    async fn give_up(&mut self, broken: Broken) -> io::Result<()> {
-        if broken == Broken::TooLong {
-            let longest = self.longest;
-            tracing::warn!(
-                "a client sent a line of more than {longest} characters, its connection is closed"
-            );
-            let text =
-                format!("Event exceeds the maximum length ({longest} chars, including newline)");
-            self.answers = format!("FAILED: {text}\n");
-            self.answer().await?;
-        }
-        self.stream.shutdown().await?;
-        let _ = timeout(FAREWELL, copy(&mut self.stream, &mut sink())).await;
-        Ok(())
-    }
-}
-
-fn wants_room(error: &PutError) -> bool {
-    let PutError::Channel { source, .. } = error else {
-        return false;
-    };
-    matches!(
-        source,
-        ChannelError::Full { .. } | ChannelError::TooLarge { .. }
-    )
 }

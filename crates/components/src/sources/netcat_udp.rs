@@ -4,20 +4,16 @@ use std::{io, net::SocketAddr};
 
 use async_trait::async_trait;
 use flume_core::{
-    BuildError, Component, Config, Context, Event, Source, SourceContext, SourceError, Str,
+    BuildError, Component, Config, Context, Event, Hold, Source, SourceContext, SourceError, Str,
 };
+use flume_net::{address::java_socket_address, bind_udp};
 use memchr::memchr;
 use tokio::net::UdpSocket;
-
-use super::{
-    hold::Hold,
-    net::{java_address, resolve},
-};
 
 /// The largest datagram there is.
 const DATAGRAM_BYTES: usize = 64 << 10;
 /// Most datagrams that are put together.
-const MOST_AT_ONCE: usize = 1000;
+const MAX_DATAGRAMS: usize = 1000;
 
 /// Listens on a UDP port and turns each datagram into an event, up to its first line feed.
 #[derive(Clone, Config)]
@@ -55,9 +51,7 @@ impl Component for NetcatUdpSource {
 #[async_trait]
 impl Source for NetcatUdpSource {
     async fn run(&mut self, cx: &SourceContext) -> Result<(), SourceError> {
-        let NetcatUdpConfig { bind, port, .. } = &self.config;
-        let bound = UdpSocket::bind(&resolve(bind, *port).await?[..]).await;
-        let socket = bound.map_err(SourceError::at(format!("listen on {bind}:{port}")))?;
+        let socket = bind_udp(&self.config.bind, self.config.port).await?;
         cx.ready(socket.local_addr().ok());
         let mut buffer = vec![0; DATAGRAM_BYTES];
         loop {
@@ -66,7 +60,7 @@ impl Source for NetcatUdpSource {
                 () = cx.stop.requested() => return Ok(()),
                 ready = socket.readable() => ready.map_err(SourceError::at("receive datagrams"))?,
             }
-            let most = cx.out.batch_limit().min(MOST_AT_ONCE);
+            let most = cx.out.batch_limit().min(MAX_DATAGRAMS);
             let batch = self.receive(&socket, &mut buffer, most);
             let batch = batch.map_err(SourceError::at("receive datagrams"))?;
             if !batch.is_empty() {
@@ -105,7 +99,7 @@ impl NetcatUdpSource {
         if let Some(header) = &self.header {
             event
                 .headers
-                .set(header.clone(), java_address(sender).into());
+                .set(header.clone(), java_socket_address(sender).into());
         }
         event
     }

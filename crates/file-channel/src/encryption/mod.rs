@@ -1,9 +1,6 @@
 //! Encryption at rest: Flume's `encryption.*` properties, the key stores they name, and the seal of frames.
 
 mod frames;
-mod input;
-mod java_object;
-pub mod jceks;
 
 use std::{
     collections::BTreeMap,
@@ -16,8 +13,8 @@ use flume_core::{
     BuildError, Config,
     config::{Choice, Names, Prefix, Secret},
 };
+use flume_keystore::{KeyStore, KeyStoreError};
 pub use frames::{FrameCipher, FramePlace, Keys, SealError, TAG_BYTES};
-use jceks::{KeyStore, KeyStoreError};
 
 /// No key store or password file is longer; a mistaken path may lead to anything.
 const MOST_FILE_BYTES: u64 = 16 << 20;
@@ -205,12 +202,13 @@ impl Encryption {
             cause,
         };
         let store_password = read_password(&self.store_password)?;
-        let store = KeyStore::read(&read(&self.store)?, &store_password).map_err(in_store)?;
+        let store =
+            KeyStore::read(&read(&self.store)?, Some(&store_password.0)).map_err(in_store)?;
         let mut keys = BTreeMap::new();
         for (alias, password_file) in &self.keys {
             let own = password_file.as_deref().map(read_password).transpose()?;
             let key = store
-                .secret(alias, own.as_ref().unwrap_or(&store_password))
+                .secret(alias, &own.as_ref().unwrap_or(&store_password).0)
                 .map_err(in_store)?;
             if key.algorithm != "AES" || ![16, 24, 32].contains(&key.bytes.len()) {
                 return Err(KeyError::Algorithm {

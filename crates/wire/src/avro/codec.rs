@@ -1,6 +1,6 @@
 //! How the blocks of a container file are compressed.
 
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 
 /// A codec, with Avro's default level.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,6 +70,44 @@ impl Codec {
             }
         }
     }
+}
+
+/// The raw bytes of a block, at most `max_bytes`.
+pub(super) fn decompress(codec: Codec, block: &[u8], max_bytes: usize) -> io::Result<Vec<u8>> {
+    let mut raw = vec![];
+    let limited = |stream: &mut dyn Read, raw: &mut Vec<u8>| {
+        stream.take(max_bytes as u64 + 1).read_to_end(raw).map(drop)
+    };
+    match codec {
+        Codec::Null => raw.extend_from_slice(block),
+        Codec::Deflate => limited(&mut flate2::read::DeflateDecoder::new(block), &mut raw)?,
+        Codec::Snappy => {
+            let split = block
+                .len()
+                .checked_sub(4)
+                .map(|middle| block.split_at(middle));
+            let (packed, checksum) = split.ok_or(io::ErrorKind::UnexpectedEof)?;
+            if snap::raw::decompress_len(packed).map_err(io::Error::other)? > max_bytes {
+                return Err(too_large(max_bytes));
+            }
+            raw = snap::raw::Decoder::new()
+                .decompress_vec(packed)
+                .map_err(io::Error::other)?;
+            if crc32fast::hash(&raw).to_be_bytes() != checksum {
+                return Err(io::Error::other("its checksum is wrong"));
+            }
+        }
+        Codec::Bzip2 => limited(&mut bzip2::read::BzDecoder::new(block), &mut raw)?,
+        Codec::Zstandard => limited(&mut zstd::Decoder::new(block)?, &mut raw)?,
+    }
+    if raw.len() > max_bytes {
+        return Err(too_large(max_bytes));
+    }
+    Ok(raw)
+}
+
+fn too_large(max_bytes: usize) -> io::Error {
+    io::Error::other(format!("it has more than {max_bytes} bytes"))
 }
 
 fn read_all(mut encoder: impl Read, out: &mut Vec<u8>) {

@@ -100,6 +100,20 @@ impl DatumReader {
         Ok(self.buffer.slice(start..self.at))
     }
 
+    /// Passes over so many bytes.
+    pub fn skip(&mut self, bytes: usize) -> Result<(), DatumError> {
+        if bytes > self.remaining() {
+            return Err(DatumError::Truncated);
+        }
+        self.at += bytes;
+        Ok(())
+    }
+
+    /// Where it is in its buffer.
+    pub fn position(&self) -> usize {
+        self.at
+    }
+
     /// `string`. What is not UTF-8 is replaced by U+FFFD, as in Java.
     pub fn string(&mut self) -> Result<Str, DatumError> {
         let bytes = self.bytes()?;

@@ -2,14 +2,18 @@
 
 mod codec;
 mod container;
+mod container_reader;
 mod datum;
 pub mod ipc;
 mod schema;
+mod shape;
 
 pub use codec::Codec;
 pub use container::{ContainerWriter, DEFAULT_SYNC_INTERVAL_BYTES, SYNC_INTERVALS};
+pub use container_reader::{ContainerBlock, ContainerError, ContainerReader};
 pub use datum::{DatumError, DatumReader, text, write_event, write_events};
 pub use schema::Schema;
+pub use shape::Shape;
 
 /// `long` and `int`: zig-zag, seven bits a byte, little end first.
 pub fn write_long(value: i64, out: &mut Vec<u8>) {

@@ -7,21 +7,20 @@ use std::{
     ops::Range,
 };
 
+use flume_conf::Document;
 use flume_core::{
     Diagnostic, Severity, Span,
     secrets::{mask_ranges, masked, secret_ranges},
 };
 use serde::Serialize;
 
-use crate::Document;
-
 /// Whether standard output is a terminal that may show colours.
-pub fn may_colour() -> bool {
+pub(crate) fn may_colour() -> bool {
     io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none()
 }
 
 /// For a person: what, where, the line with the offending part underlined, and what would be right.
-pub fn human(document: &Document, diagnostics: &[Diagnostic], colour: bool) -> String {
+pub(crate) fn human(document: &Document, diagnostics: &[Diagnostic], colour: bool) -> String {
     let paint = |code: &str, text: String| {
         if colour {
             format!("\x1b[{code}m{text}\x1b[0m")
@@ -136,7 +135,7 @@ impl QuotedLine<'_> {
 }
 
 /// `{"diagnostics":[{"severity","file","line","column","key","text","hint"}]}`.
-pub fn json(diagnostics: &[Diagnostic]) -> String {
+pub(crate) fn json(diagnostics: &[Diagnostic]) -> String {
     #[derive(Serialize)]
     struct Shown<'a> {
         severity: String,

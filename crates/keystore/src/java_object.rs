@@ -2,7 +2,7 @@
 //! fields that are numbers, texts, byte arrays and enumerations. After the "Java Object Serialization
 //! Specification", chapter 6; anything else in it is refused by name.
 
-use super::input::{Input, Malformed};
+use crate::java_input::{Input, Malformed};
 
 const MAGIC_AND_VERSION: u32 = 0xaced_0005;
 const NULL: u8 = 0x70;
@@ -19,21 +19,21 @@ const FIRST_HANDLE: u32 = 0x007e_0000;
 const WRITE_METHOD: u8 = 1;
 const SERIALIZABLE: u8 = 2;
 /// More than any key has, so that a stream cannot make us build much.
-const MOST_HANDLES: usize = 256;
-const MOST_FIELDS: usize = 32;
-const MOST_ANCESTORS: usize = 8;
+const MAX_HANDLES: usize = 256;
+const MAX_FIELDS: usize = 32;
+const MAX_ANCESTORS: usize = 8;
 
 /// An object with the fields of its class and of all classes above, by name.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct JavaObject<'a> {
+pub(crate) struct JavaObject<'a> {
     /// The full name of its class.
-    pub(super) class: &'a str,
-    fields: Vec<(&'a str, Value<'a>)>,
+    pub(crate) class: &'a str,
+    fields: Vec<(&'a str, JavaValue<'a>)>,
 }
 
 /// The value of a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Value<'a> {
+enum JavaValue<'a> {
     /// A number, a truth value, or nothing.
     Other,
     Text(&'a str),
@@ -42,38 +42,38 @@ enum Value<'a> {
 
 #[derive(Clone, Copy)]
 enum Handle<'a> {
-    Value(Value<'a>),
+    Value(JavaValue<'a>),
     /// An index into the classes read so far.
     Class(usize),
 }
 
-struct Class<'a> {
+struct JavaClass<'a> {
     name: &'a str,
     flags: u8,
-    fields: Vec<Field<'a>>,
+    fields: Vec<JavaField<'a>>,
     parent: Option<usize>,
 }
 
 #[derive(Clone, Copy)]
-struct Field<'a> {
+struct JavaField<'a> {
     name: &'a str,
     /// `B C D F I J S Z` for primitives, `L` for objects, `[` for arrays.
     code: u8,
 }
 
-struct Reader<'a, 'b> {
+struct ObjectReader<'a, 'b> {
     input: &'b mut Input<'a>,
     handles: Vec<Handle<'a>>,
-    classes: Vec<Class<'a>>,
+    classes: Vec<JavaClass<'a>>,
 }
 
 impl<'a> JavaObject<'a> {
     /// Reads a stream that holds one object; `input` then stands behind it.
-    pub(super) fn read(input: &mut Input<'a>) -> Result<Self, Malformed> {
+    pub(crate) fn read(input: &mut Input<'a>) -> Result<Self, Malformed> {
         if input.u32()? != MAGIC_AND_VERSION {
             return Err(Malformed("a serialized object was expected"));
         }
-        let mut reader = Reader {
+        let mut reader = ObjectReader {
             input,
             handles: vec![],
             classes: vec![],
@@ -85,22 +85,22 @@ impl<'a> JavaObject<'a> {
     }
 
     /// The text in a field.
-    pub(super) fn text(&self, name: &str) -> Option<&'a str> {
+    pub(crate) fn text(&self, name: &str) -> Option<&'a str> {
         match self.get(name)? {
-            Value::Text(text) => Some(text),
+            JavaValue::Text(text) => Some(text),
             _ => None,
         }
     }
 
     /// The byte array in a field.
-    pub(super) fn bytes(&self, name: &str) -> Option<&'a [u8]> {
+    pub(crate) fn bytes(&self, name: &str) -> Option<&'a [u8]> {
         match self.get(name)? {
-            Value::Bytes(bytes) => Some(bytes),
+            JavaValue::Bytes(bytes) => Some(bytes),
             _ => None,
         }
     }
 
-    fn get(&self, name: &str) -> Option<Value<'a>> {
+    fn get(&self, name: &str) -> Option<JavaValue<'a>> {
         self.fields
             .iter()
             .find(|(field, _)| *field == name)
@@ -108,16 +108,16 @@ impl<'a> JavaObject<'a> {
     }
 }
 
-impl<'a> Reader<'a, '_> {
+impl<'a> ObjectReader<'a, '_> {
     fn object(&mut self) -> Result<JavaObject<'a>, Malformed> {
         let class = self
             .class()?
             .ok_or(Malformed("an object without a class"))?;
-        self.remember(Handle::Value(Value::Other))?;
+        self.remember(Handle::Value(JavaValue::Other))?;
         let mut lineage = vec![];
         let mut next = Some(class);
         while let Some(ancestor) = next {
-            if lineage.len() == MOST_ANCESTORS {
+            if lineage.len() == MAX_ANCESTORS {
                 return Err(Malformed("a class with too many ancestors"));
             }
             lineage.push(ancestor);
@@ -144,7 +144,7 @@ impl<'a> Reader<'a, '_> {
         Ok(JavaObject { class, fields })
     }
 
-    fn value(&mut self, code: u8) -> Result<Value<'a>, Malformed> {
+    fn value(&mut self, code: u8) -> Result<JavaValue<'a>, Malformed> {
         let width = match code {
             b'B' | b'Z' => 1,
             b'C' | b'S' => 2,
@@ -153,33 +153,33 @@ impl<'a> Reader<'a, '_> {
             _ => return self.content(),
         };
         self.input.take(width)?;
-        Ok(Value::Other)
+        Ok(JavaValue::Other)
     }
 
-    fn content(&mut self) -> Result<Value<'a>, Malformed> {
+    fn content(&mut self) -> Result<JavaValue<'a>, Malformed> {
         match self.input.u8()? {
-            NULL => Ok(Value::Other),
+            NULL => Ok(JavaValue::Other),
             REFERENCE => match self.referenced()? {
                 Handle::Value(value) => Ok(value),
                 Handle::Class(_) => Err(Malformed("a class as a value")),
             },
-            STRING => self.string().map(Value::Text),
+            STRING => self.string().map(JavaValue::Text),
             ARRAY => {
                 let class = self.class()?.and_then(|class| self.classes.get(class));
                 if class.is_none_or(|class| class.name != "[B") {
                     return Err(Malformed("an array of something else than bytes"));
                 }
                 let place = self.handles.len();
-                self.remember(Handle::Value(Value::Other))?;
+                self.remember(Handle::Value(JavaValue::Other))?;
                 let length = self.input.u32()? as usize;
-                let value = Value::Bytes(self.input.take(length)?);
+                let value = JavaValue::Bytes(self.input.take(length)?);
                 self.handles[place] = Handle::Value(value);
                 Ok(value)
             }
             ENUM => {
                 self.class()?;
-                self.remember(Handle::Value(Value::Other))?;
-                self.text().map(Value::Text)
+                self.remember(Handle::Value(JavaValue::Other))?;
+                self.text().map(JavaValue::Text)
             }
             _ => Err(Malformed("an object within an object")),
         }
@@ -201,14 +201,14 @@ impl<'a> Reader<'a, '_> {
         let place = self.classes.len();
         self.remember(Handle::Class(place))?;
         let flags = self.input.u8()?;
-        self.classes.push(Class {
+        self.classes.push(JavaClass {
             name,
             flags,
             fields: vec![],
             parent: None,
         });
         let count = usize::from(self.input.u16()?);
-        if count > MOST_FIELDS {
+        if count > MAX_FIELDS {
             return Err(Malformed("a class with too many fields"));
         }
         let mut fields = vec![];
@@ -220,12 +220,12 @@ impl<'a> Reader<'a, '_> {
                 b'B' | b'C' | b'D' | b'F' | b'I' | b'J' | b'S' | b'Z' => {}
                 _ => return Err(Malformed("a field of an unknown type")),
             }
-            fields.push(Field { name, code });
+            fields.push(JavaField { name, code });
         }
         if self.input.u8()? != END_BLOCK_DATA {
             return Err(Malformed("a class with an annotation"));
         }
-        if self.classes.len() > MOST_ANCESTORS * 4 {
+        if self.classes.len() > MAX_ANCESTORS * 4 {
             return Err(Malformed("too many classes"));
         }
         let parent = self.class()?;
@@ -239,7 +239,7 @@ impl<'a> Reader<'a, '_> {
         match self.input.u8()? {
             STRING => self.string(),
             REFERENCE => match self.referenced()? {
-                Handle::Value(Value::Text(text)) => Ok(text),
+                Handle::Value(JavaValue::Text(text)) => Ok(text),
                 _ => Err(Malformed("a text was expected")),
             },
             _ => Err(Malformed("a text was expected")),
@@ -248,12 +248,12 @@ impl<'a> Reader<'a, '_> {
 
     fn string(&mut self) -> Result<&'a str, Malformed> {
         let text = self.input.text()?;
-        self.remember(Handle::Value(Value::Text(text)))?;
+        self.remember(Handle::Value(JavaValue::Text(text)))?;
         Ok(text)
     }
 
     fn remember(&mut self, handle: Handle<'a>) -> Result<(), Malformed> {
-        if self.handles.len() == MOST_HANDLES {
+        if self.handles.len() == MAX_HANDLES {
             return Err(Malformed("too many objects"));
         }
         self.handles.push(handle);

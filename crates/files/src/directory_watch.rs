@@ -1,0 +1,45 @@
+//! Tells that something was put into a directory, sooner than looking at it would. A hint only: whoever uses it looks
+//! now and then all the same, because network file systems give no such events.
+
+use std::{io, os::fd::OwnedFd, path::Path};
+
+use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
+use tokio::io::{Interest, unix::AsyncFd};
+
+/// Events that are read at once; more are read the next time.
+const MAX_EVENT_BYTES: usize = 4096;
+
+/// A watched directory.
+pub(crate) struct DirectoryWatch(AsyncFd<OwnedFd>);
+
+impl DirectoryWatch {
+    /// Watches for `what` in a directory. Fails when the kernel has no watch left.
+    pub(crate) fn new(directory: &Path, what: WatchFlags) -> io::Result<Self> {
+        let fd = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?;
+        inotify::add_watch(&fd, directory, what)?;
+        #[expect(
+            deprecated,
+            reason = "an OwnedFd keeps its descriptor, which is all that is asked"
+        )]
+        let registered = AsyncFd::with_interest(fd, Interest::READABLE);
+        registered.map(DirectoryWatch)
+    }
+
+    /// Waits until something happened since the last call.
+    pub(crate) async fn changed(&self) {
+        let Ok(mut ready) = self.0.readable().await else {
+            return std::future::pending().await;
+        };
+        let mut buffer = [0; MAX_EVENT_BYTES];
+        while rustix::io::read(self.0.get_ref(), &mut buffer).is_ok_and(|bytes| bytes > 0) {}
+        ready.clear_ready();
+    }
+}
+
+/// Waits for a change when there is a watch, else for ever.
+pub(crate) async fn changed(watch: Option<&DirectoryWatch>) {
+    match watch {
+        Some(watch) => watch.changed().await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,10 @@
+//! What Flume's sources remember of files, from anything at all.
+
+#![no_main]
+
+use flume_files::TrackedPosition;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| {
+    let _ = TrackedPosition::read(bytes);
+});
