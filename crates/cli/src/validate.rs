@@ -60,6 +60,7 @@ pub(crate) fn diagnostics(document: &Document, agents: &[String], args: &Args) -
     for agent in agents {
         let info = Arc::new(AgentInfo {
             name: agent.clone(),
+            conf_dir: args.get("conf").map(PathBuf::from),
             system_properties: system_properties::of_agent(&args.properties),
             ..AgentInfo::default()
         });

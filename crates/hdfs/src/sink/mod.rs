@@ -86,7 +86,12 @@ impl Component for HdfsSink {
         // What is wrong with the serializer shows now, not at the first file.
         format.start(cx)?;
         let identity = config.identity()?;
-        refuse_unmeant_disk(&config, &identity, cx)?;
+        // Without `--conf` an agent may still be started with one that says more; it looks again when it opens.
+        if cx.agent.conf_dir.is_some()
+            && let Some(unmeant) = unmeant_disk(&config, &identity, cx)
+        {
+            return Err(BuildError::at("hdfs.path", unmeant));
+        }
         let admission = Admission::new(cx, config.path(), identity);
         let seeker = admission.clone();
         let call_limit = config.call_timeout();
@@ -358,23 +363,14 @@ impl HdfsSink {
 
 /// A sink that is meant for a cluster must not write to this machine's disk in silence. Hadoop's configuration is read only
 /// where the path names no file system.
-fn refuse_unmeant_disk(
-    config: &HdfsConfig,
-    identity: &Identity,
-    cx: &Context,
-) -> Result<(), BuildError> {
+fn unmeant_disk(config: &HdfsConfig, identity: &Identity, cx: &Context) -> Option<String> {
     let path = config.path();
     if path.contains(':') || *identity == Identity::default() {
-        return Ok(());
+        return None;
     }
     // What is wrong with the files themselves is said when the sink opens.
-    let Ok(hadoop) = Hadoop::find(cx.agent.conf_dir.as_deref()) else {
-        return Ok(());
-    };
-    match unmeant_local_path(path, identity, &hadoop) {
-        Some(unmeant) => Err(BuildError::at("hdfs.path", unmeant)),
-        None => Ok(()),
-    }
+    let hadoop = Hadoop::find(cx.agent.conf_dir.as_deref()).ok()?;
+    unmeant_local_path(path, identity, &hadoop)
 }
 
 #[cfg(test)]
