@@ -2,9 +2,10 @@
 
 #![no_main]
 
-use flume_files::TrackedPosition;
+use flume_files::{FilePosition, TrackedPosition};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
     let _ = TrackedPosition::read(bytes);
+    let _ = FilePosition::read(bytes, bytes);
 });

@@ -7,8 +7,8 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 
 use crate::{
-    agents::scratch, bench, deploy, file_channel, flows, guide, hdfs, report::Report, transcripts,
-    verdicts,
+    agents::scratch, bench, deploy, file_channel, flows, guide, hdfs, kafka, report::Report, rpc,
+    transcripts, verdicts,
 };
 
 /// A demonstration.
@@ -34,6 +34,7 @@ pub const CLAIMS: &[Claim] = &[
     claim("file-channel", |report| file_channel::show(report, &scratch()?))
         .slice(|report| file_channel::slice(report, &scratch()?)),
     claim("file-channel-kills", |report| file_channel::killed(report, &scratch()?, 100)),
+    claim("rpc-beside-java", rpc::show).slice(rpc::slice),
     claim("deploy", |report| deploy::show(report, &[])).slice(deploy::slice),
     claim("deploy-host", |report| deploy::show(report, &["host"])),
     claim("deploy-packages", |report| deploy::show(report, &["packages"])),
@@ -44,6 +45,7 @@ pub const CLAIMS: &[Claim] = &[
     claim("hdfs-datanodes", hdfs::faults::data_nodes),
     claim("hdfs-namenodes", hdfs::faults::name_nodes).slice(hdfs::faults::slice),
     claim("hdfs-bench", |report| hdfs::bench::run(report, true)),
+    claim("kafka", kafka::show),
     claim("build", guide::cold_build),
     claim("bench", |report| bench::show(report, &bench::FULL)).slice(bench::slice),
 ];

@@ -9,8 +9,10 @@ mod flow;
 mod flows;
 mod guide;
 mod hdfs;
+mod kafka;
 mod netcat;
 mod report;
+mod rpc;
 mod transcripts;
 mod verdicts;
 

@@ -3,7 +3,7 @@
 use crate::{
     agent,
     args::{Args, Flag, parse},
-    describe, doctor, manual,
+    avro_client, describe, doctor, manual,
     outcome::{ExitCode, Failure, print},
     provision, status, tool, validate,
 };
@@ -101,6 +101,16 @@ pub(crate) const COMMANDS: &[Command] = &[
         Flag { short: "l", long: "dataDirs", value: "DIRS", doc: "FCINTEGRITYTOOL: data directories, separated by commas" },
         Flag { short: "e", long: "eventValidator", value: "CLASS", doc: "FCINTEGRITYTOOL: a Java class, which cannot be loaded" },
         FORMAT, CONF, HELP,
+    ] },
+    Command { name: "avro-client", doc: "send lines to an avro source", run: avro_client::run, flags: &[
+        Flag { short: "H", long: "host", value: "HOST", doc: "where the source is" },
+        Flag { short: "p", long: "port", value: "PORT", doc: "its port" },
+        Flag { short: "P", long: "rpcProps", value: "FILE", doc: "properties of the client instead: several hosts, TLS, compression" },
+        Flag { short: "F", long: "filename", value: "FILE", doc: "send the lines of this file; without it those of standard input" },
+        Flag { short: "", long: "dirname", value: "DIR", doc: "send the files of this directory, and rename each to .COMPLETED" },
+        Flag { short: "R", long: "headerFile", value: "FILE", doc: "properties that become headers of every event" },
+        Flag { short: "", long: "checkpoint", value: "FILE", doc: "remember there what was sent, and go on behind it next time" },
+        CONF, HELP,
     ] },
     Command { name: "version", doc: "print the version", run: version, flags: &[HELP] },
     Command { name: "help", doc: "print this", run: help, flags: &[HELP] },

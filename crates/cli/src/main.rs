@@ -2,6 +2,7 @@
 
 mod agent;
 mod args;
+mod avro_client;
 mod commands;
 mod configuration;
 mod describe;

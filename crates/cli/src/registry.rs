@@ -14,6 +14,7 @@ pub(crate) static REGISTRY: Registry = Registry {
         &flume_hdfs::REGISTRY,
         #[cfg(feature = "kafka")]
         &flume_kafka::REGISTRY,
+        &flume_rpc::REGISTRY,
     ],
     known: KNOWN,
     ..Registry::EMPTY

@@ -9,14 +9,19 @@ use tokio::io::{Interest, unix::AsyncFd};
 /// Events that are read at once; more are read the next time.
 const MAX_EVENT_BYTES: usize = 4096;
 
-/// A watched directory.
+/// Watched directories.
 pub(crate) struct DirectoryWatch(AsyncFd<OwnedFd>);
 
 impl DirectoryWatch {
-    /// Watches for `what` in a directory. Fails when the kernel has no watch left.
-    pub(crate) fn new(directory: &Path, what: WatchFlags) -> io::Result<Self> {
+    /// Watches for `what` in directories. Fails when the kernel has no watch left.
+    pub(crate) fn new(
+        directories: impl IntoIterator<Item = impl AsRef<Path>>,
+        what: WatchFlags,
+    ) -> io::Result<Self> {
         let fd = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?;
-        inotify::add_watch(&fd, directory, what)?;
+        for directory in directories {
+            inotify::add_watch(&fd, directory.as_ref(), what)?;
+        }
         #[expect(
             deprecated,
             reason = "an OwnedFd keeps its descriptor, which is all that is asked"

@@ -1,12 +1,15 @@
 //! Sources that read files, what they remember of them, and how the bytes of a file become events.
 
+mod blocking;
 mod deserializers;
 mod directory_watch;
 mod multiline;
 mod open;
 mod spooldir;
+mod taildir;
 
 pub use spooldir::tracker::TrackedPosition;
+pub use taildir::position::FilePosition;
 
 use flume_core::{Registration, Registry, Source};
 
@@ -21,4 +24,5 @@ pub static REGISTRY: Registry = Registry {
 #[rustfmt::skip]
 const SOURCES: &[Registration<dyn Source>] = &[
     Registration::source::<spooldir::SpoolDirSource>("spooldir", "org.apache.flume.source.SpoolDirectorySource"),
+    Registration::source::<taildir::TaildirSource>("TAILDIR", "org.apache.flume.source.taildir.TaildirSource"),
 ];

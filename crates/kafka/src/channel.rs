@@ -126,6 +126,12 @@ struct NotAcknowledged {
 #[async_trait]
 impl Channel for KafkaChannel {
     async fn open(&self) -> Result<(), ChannelError> {
+        self.config
+            .producer
+            .0
+            .log_in(&self.cx)
+            .await
+            .map_err(storage)?;
         *self.publisher.lock() = Some(Arc::new(self.make_publisher()?));
         Ok(())
     }
@@ -245,6 +251,12 @@ impl KafkaChannel {
         if let Some(intake) = &*intake {
             return Ok(intake.clone());
         }
+        self.config
+            .consumer
+            .0
+            .log_in(&self.cx)
+            .await
+            .map_err(storage)?;
         let subscription = self.subscription().map_err(storage)?;
         let joined = Arc::new(
             Intake::open(subscription, &self.cx)

@@ -4,8 +4,8 @@ use std::num::NonZeroUsize;
 
 use async_trait::async_trait;
 use flume_core::{
-    BuildError, Cause, Component, Config, Context, Delivered, Event, Rejected, Sink, SinkError,
-    Want,
+    BuildError, Cause, Component, Config, Context, Delivered, Event, Origin, Rejected, Sink,
+    SinkError, Want,
     config::{Ignored, Prefix},
     metrics::Counter,
 };
@@ -19,6 +19,7 @@ use crate::{
     outgoing::{Placement, RecordForm, TopicTemplate},
     publisher::{OutgoingRecord, Publisher, Undelivered},
     settings::ProducerSettings,
+    source::brokers,
 };
 
 /// Writes events into topics of Kafka. A batch is committed when the brokers have acknowledged all of it: every replica
@@ -127,8 +128,32 @@ impl Sink for KafkaSink {
         Want::events(self.config.batch_size.get())
     }
 
+    fn sends_back(&self, origin: &Origin) -> Option<BuildError> {
+        if !brokers(&self.config.servers).any(|broker| broker == origin.system) {
+            return None;
+        }
+        let by_header =
+            self.config.topic_override && origin.header.as_ref() == Some(&self.config.topic_header);
+        if by_header {
+            let header = &self.config.topic_header;
+            let text = format!(
+                "the source's header `{header}` leads every event back into the topic that it came from, without end; \
+                 set `allowTopicOverride = false`, or `setTopicHeader = false` at the source"
+            );
+            return Some(BuildError::at("topicHeader", text));
+        }
+        let same = origin.place.as_ref() == Some(&self.config.topic);
+        let text =
+            "the source of its channel reads this topic: every event would come back, without end";
+        same.then(|| BuildError::at("kafka.topic", text))
+    }
+
     async fn open(&mut self) -> Result<(), SinkError> {
         let settings = &self.config.producer.0;
+        settings
+            .log_in(&self.cx)
+            .await
+            .map_err(SinkError::at("log in"))?;
         let config = settings
             .producer(&self.config.servers, &self.cx)
             .map_err(SinkError::at("secure the producer"))?;

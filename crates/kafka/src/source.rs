@@ -8,16 +8,17 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use flume_core::{
-    BackOff, BuildError, Component, Config, Context, Source, SourceContext, SourceError, Str, Want,
+    BackOff, BuildError, Component, Config, Context, Origin, Source, SourceContext, SourceError,
+    Str, Want,
     config::{Ignored, Millis, Prefix},
     metrics::{Counter, Metrics},
 };
+use flume_java::regex::NamePattern;
 use flume_wire::avro::text;
 use rdkafka::{
     Message,
     message::{BorrowedMessage, Headers as _},
 };
-use regex::Regex;
 
 use crate::{
     bad_records::{BadRecords, Disposal},
@@ -45,7 +46,7 @@ pub(crate) struct KafkaSourceConfig {
     topics: Option<String>,
     /// Regular expression that the whole name of a topic must match; new topics are found, too. Wins over `kafka.topics`.
     #[prop("kafka.topics.regex")]
-    pattern: Option<String>,
+    pattern: Option<NamePattern>,
     /// Most events in one transaction.
     #[prop("batchSize", default = 1000)]
     batch_size: NonZeroUsize,
@@ -118,14 +119,7 @@ impl Component for KafkaSource {
 
 fn topics(config: &KafkaSourceConfig) -> Result<Topics, BuildError> {
     if let Some(pattern) = &config.pattern {
-        // Java matches the whole name.
-        let pattern = Regex::new(&format!("^(?:{pattern})$"));
-        return pattern.map(Topics::Matching).map_err(|error| {
-            let text = format!(
-                "this is no regular expression, or one that only Java understands: {error}"
-            );
-            BuildError::at("kafka.topics.regex", text)
-        });
+        return Ok(Topics::Matching(pattern.clone()));
     }
     let names = config
         .topics
@@ -150,6 +144,8 @@ fn topics(config: &KafkaSourceConfig) -> Result<Topics, BuildError> {
 impl Source for KafkaSource {
     async fn run(&mut self, cx: &SourceContext) -> Result<(), SourceError> {
         let failed = |error: IntakeError| SourceError::new("read from Kafka", error);
+        let secured = self.config.consumer.0.log_in(&self.cx).await;
+        secured.map_err(SourceError::at("log in"))?;
         let subscription = self
             .subscription()
             .map_err(SourceError::at("secure the consumer"))?;
@@ -163,6 +159,34 @@ impl Source for KafkaSource {
     fn batch_size(&self) -> usize {
         self.config.batch_size.get()
     }
+
+    fn origins(&self) -> Vec<Origin> {
+        let config = &self.config;
+        let header = config.set_topic_header.then(|| config.topic_header.clone());
+        let places = match &self.topics {
+            Topics::Named(topics) => topics.iter().cloned().map(Some).collect(),
+            Topics::Matching(_) => vec![None],
+        };
+        let origin = |(system, place): (String, &Option<String>)| Origin {
+            system,
+            place: place.clone(),
+            header: header.clone(),
+        };
+        let systems = brokers(&config.servers);
+        systems
+            .flat_map(|system| places.iter().map(move |place| (system.clone(), place)))
+            .map(origin)
+            .collect()
+    }
+}
+
+/// Each broker of a list, as an [`Origin`] names it.
+pub(crate) fn brokers(servers: &str) -> impl Iterator<Item = String> {
+    let servers = servers
+        .split(',')
+        .map(str::trim)
+        .filter(|server| !server.is_empty());
+    servers.map(|server| format!("kafka://{}", server.to_ascii_lowercase()))
 }
 
 impl KafkaSource {

@@ -3,10 +3,10 @@
 mod common;
 
 use common::{Cluster, Seen};
-use flume_core::{Cause, Context, Event};
+use flume_core::{Cause, Context, Event, Sink, Source};
 use flume_kafka::REGISTRY;
 use flume_testkit::{
-    parts::{events, try_build},
+    parts::{build, events, try_build},
     sink_contract::SinkUnderTest,
 };
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
@@ -240,4 +240,37 @@ async fn a_broker_that_refuses_once_is_asked_again() {
             .is_empty()
     );
     assert_eq!(cluster.read("t", 1, 2).len(), 2);
+}
+
+/// Whether the sink refuses events of the source.
+fn loops(source: &str, sink: &str) -> bool {
+    let cx = context();
+    let source = format!("kafka.bootstrap.servers = a:1, b:2\nkafka.topics = in\n{source}");
+    let source = build::<dyn Source>(&REGISTRY, common::SOURCE, &source, &cx);
+    let sink = build::<dyn Sink>(&REGISTRY, common::SINK, sink, &cx);
+    source
+        .origins()
+        .iter()
+        .any(|origin| sink.sends_back(origin).is_some())
+}
+
+#[test]
+fn a_loop_through_the_topic_header_is_refused() {
+    let same = "kafka.bootstrap.servers = B:2\nkafka.topic = out";
+    assert!(loops("", same));
+    assert!(loops(
+        "topicHeader = from",
+        &format!("{same}\ntopicHeader = from")
+    ));
+    assert!(!loops("topicHeader = from", same));
+    assert!(!loops("setTopicHeader = false", same));
+    assert!(!loops("", &format!("{same}\nallowTopicOverride = false")));
+    assert!(!loops(
+        "",
+        "kafka.bootstrap.servers = c:3\nkafka.topic = out"
+    ));
+    assert!(loops(
+        "",
+        "kafka.bootstrap.servers = a:1\nkafka.topic = in\nallowTopicOverride = false"
+    ));
 }

@@ -4,7 +4,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use flume_conf::{GroupPlan, Plan, Refused, SourcePlan};
 use flume_core::{
-    AgentInfo, BuildError, ChannelStats, Context, Diagnostic, Interceptor, Severity, Source,
+    AgentInfo, BuildError, ChannelStats, Context, Diagnostic, Interceptor, Severity, Sink, Source,
     component::short_name, props::Section,
 };
 
@@ -117,6 +117,17 @@ impl Check {
         feeders.peek().is_none() || feeders.any(|feeder| feeder.may_set(header))
     }
 
+    /// What is wrong with a sink that sends events back to where a source of its channel reads them, and whether that is
+    /// certain: an interceptor may change what leads them there.
+    fn loop_through(&self, channel: &str, sink: &dyn Sink) -> Option<(BuildError, bool)> {
+        let feeds = |feeder: &&Feeder| feeder.channels.iter().any(|name| name == channel);
+        self.feeders.iter().filter(feeds).find_map(|feeder| {
+            let origins = feeder.source.origins();
+            let error = origins.iter().find_map(|origin| sink.sends_back(origin))?;
+            Some((error, feeder.interceptors.is_empty()))
+        })
+    }
+
     /// A batch larger than a channel's transaction would be refused for ever.
     fn fits(&mut self, source: &SourcePlan, batch: usize) -> bool {
         let limits = source
@@ -151,6 +162,13 @@ impl Check {
                     false
                 }
                 Ok(built) => {
+                    if let Some((error, certain)) = self.loop_through(&sink.channel, &*built) {
+                        if certain {
+                            self.refuse(&sink.section, &error);
+                            return false;
+                        }
+                        self.report(Severity::Warning, &sink.section, &error);
+                    }
                     let remarks = built.remarks(&|header| self.may_have(&sink.channel, header));
                     for remark in remarks {
                         self.report(Severity::Warning, &sink.section, &remark);

@@ -23,7 +23,10 @@ use flume_core::{
 use rustix::fs::inotify::WatchFlags;
 use tokio::time::Instant;
 
-use crate::directory_watch::{DirectoryWatch, changed};
+use crate::{
+    blocking::blocking,
+    directory_watch::{DirectoryWatch, changed},
+};
 use candidates::{CandidateFile, ConsumeOrder, FileSelection};
 use config::{DeletePolicy, SpoolDirConfig, TrackingPolicy};
 use finish::{Marking, SET_ASIDE_SUFFIX, complete, set_aside};
@@ -130,7 +133,7 @@ impl Source for SpoolDirSource {
         let selection = self.selection.clone();
         blocking(move || prepare(&selection)).await?;
         let watched = WatchFlags::CLOSE_WRITE | WatchFlags::MOVED_TO;
-        let watch = DirectoryWatch::new(&self.config.spool_dir, watched).ok();
+        let watch = DirectoryWatch::new([&self.config.spool_dir], watched).ok();
         cx.ready(None);
         let mut files = VecDeque::new();
         while !cx.stop.is_requested() {
@@ -424,11 +427,4 @@ fn add_headers(event: &mut Event, headers: &Headers) {
     for (name, value) in headers.iter() {
         event.headers.set(name.clone(), value.clone());
     }
-}
-
-/// Runs a call that may block where that holds nobody up.
-async fn blocking<T: Send + 'static>(call: impl FnOnce() -> T + Send + 'static) -> T {
-    let outcome = tokio::task::spawn_blocking(call).await;
-    // It is never cancelled, so what is left is its panic.
-    outcome.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
 }

@@ -7,6 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use flume_java::regex::NamePattern;
 use rdkafka::{
     ClientContext, Message, Statistics, TopicPartitionList,
     config::RDKafkaLogLevel,
@@ -14,7 +15,6 @@ use rdkafka::{
     error::{KafkaError, KafkaResult},
     message::BorrowedMessage,
 };
-use regex::Regex;
 use tokio::sync::oneshot;
 
 use super::{
@@ -36,7 +36,7 @@ pub(crate) enum Topics {
     /// These.
     Named(Vec<String>),
     /// Those whose whole name matches, and no internal ones.
-    Matching(Regex),
+    Matching(NamePattern),
 }
 
 /// The consumer.
@@ -170,11 +170,11 @@ impl Pump {
         Ok(())
     }
 
-    fn matching(&self, pattern: &Regex) -> KafkaResult<Vec<String>> {
+    fn matching(&self, pattern: &NamePattern) -> KafkaResult<Vec<String>> {
         let metadata = self.consumer.fetch_metadata(None, TOPICS_LIMIT)?;
         let names = metadata.topics().iter().map(|topic| topic.name());
         let mut topics: Vec<_> = names
-            .filter(|name| !name.starts_with("__") && pattern.is_match(name))
+            .filter(|name| !name.starts_with("__") && pattern.matches(name))
             .map(String::from)
             .collect();
         topics.sort();

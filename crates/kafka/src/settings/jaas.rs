@@ -8,9 +8,6 @@
 
 use std::collections::BTreeMap;
 
-/// Most bytes of a file.
-pub(super) const MAX_FILE_BYTES: u64 = 1 << 20;
-
 /// A login module with its options.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct LoginModule {

@@ -2,8 +2,8 @@
 //!
 //! Each is translated, done here, or named in a warning at its place in the configuration; none is dropped in silence.
 
-#[allow(dead_code, reason = "files of JAAS need the agent's system properties")]
 mod jaas;
+mod kept_login;
 mod rules;
 mod security;
 
@@ -18,6 +18,7 @@ use rdkafka::{ClientConfig, error::KafkaError, types::RDKafkaConfRes};
 
 use crate::watch::STATISTICS_INTERVAL;
 use rules::Rule;
+use security::Security;
 pub(crate) use security::SecurityError;
 
 /// Bytes that a consumer reads ahead, in kilobytes, over all its partitions.
@@ -143,8 +144,23 @@ impl ClientSettings {
         config.set("log.connection.close", "false");
         // As Java's clients: the default waits up to ten seconds for a broker that is back.
         config.set("reconnect.backoff.max.ms", "1000");
-        security::apply(&self.ours, &cx.agent, &mut config)?;
+        self.security(cx)?.apply(&mut config)?;
         Ok(config)
+    }
+
+    fn security<'a>(&'a self, cx: &'a Context) -> Result<Security<'a>, SecurityError> {
+        let mechanism = self
+            .native("sasl.mechanism")
+            .or(self.native("sasl.mechanisms"));
+        Security::new(&self.ours, mechanism, &cx.agent)
+    }
+
+    /// Logs in by a keytab, if that is how the client does it, and keeps the tickets fresh.
+    pub(crate) async fn log_in(&self, cx: &Context) -> Result<(), SecurityError> {
+        match self.security(cx)?.keytab_login()? {
+            Some(login) => Ok(kept_login::keep(&login).await?),
+            None => Ok(()),
+        }
     }
 
     /// A producer whose acknowledgement means that every replica in sync has the record.

@@ -162,3 +162,123 @@ fn logins_of_jaas_become_names_and_passwords() {
     }
     config.create_native_config().unwrap();
 }
+
+fn context(properties: &[(&str, &str)]) -> Context {
+    let properties = properties
+        .iter()
+        .map(|(key, value)| (key.to_string(), value.to_string()));
+    let agent = flume_core::AgentInfo {
+        system_properties: properties.collect(),
+        ..Default::default()
+    };
+    Context::of_agent("a1.sinks.k1", vec![], std::sync::Arc::new(agent))
+}
+
+fn secured(text: &str, cx: &Context) -> Result<ClientConfig, SecurityError> {
+    let (config, found) = parse(text);
+    assert_eq!(found, [""; 0]);
+    config.unwrap().producer.0.producer("h:1", cx)
+}
+
+#[test]
+fn logins_come_from_a_file_of_jaas_that_the_command_line_names() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("jaas.conf");
+    let entry = "KafkaClient {\n  org.apache.kafka.common.security.plain.PlainLoginModule required\n  \
+                 username=\"flume\" password=\"secret\";\n};\n";
+    std::fs::write(&file, entry).unwrap();
+    let cx = context(&[("java.security.auth.login.config", file.to_str().unwrap())]);
+    let text =
+        "kafka.producer.security.protocol = SASL_PLAINTEXT\nkafka.producer.sasl.mechanism = PLAIN";
+    let config = secured(text, &cx).unwrap();
+    assert_eq!(
+        (config.get("sasl.username"), config.get("sasl.password")),
+        (Some("flume"), Some("secret"))
+    );
+    let error = secured(text, &context(&[])).err().unwrap().to_string();
+    assert!(error.contains("PLAIN needs a user"), "{error}");
+    let gone = context(&[("java.security.auth.login.config", "/nowhere/jaas.conf")]);
+    let error = secured(text, &gone).err().unwrap().to_string();
+    assert_eq!(error, "failed to read /nowhere/jaas.conf");
+}
+
+#[test]
+fn a_keytab_of_jaas_is_used_without_a_program() {
+    let text = "kafka.producer.security.protocol = SASL_SSL\n\
+                kafka.producer.sasl.jaas.config = com.sun.security.auth.module.Krb5LoginModule required \
+                useKeyTab=true keyTab=\"/k.keytab\" principal=\"flume/h@R\" serviceName=\"kafka2\";";
+    let cx = context(&[]);
+    let config = secured(text, &cx).unwrap();
+    assert_eq!(config.get("sasl.kerberos.service.name"), Some("kafka2"));
+    assert_eq!(
+        config.get("sasl.kerberos.min.time.before.relogin"),
+        Some("0")
+    );
+    config.create_native_config().unwrap();
+    let (parsed, _) = parse(text);
+    let login = parsed
+        .unwrap()
+        .producer
+        .0
+        .security(&cx)
+        .unwrap()
+        .keytab_login()
+        .unwrap()
+        .unwrap();
+    assert_eq!(
+        (login.principal.as_str(), login.keytab.to_str()),
+        ("flume/h@R", Some("/k.keytab"))
+    );
+}
+
+/// The stores of the crate that reads them: what comes out is what librdkafka takes.
+#[test]
+fn stores_of_java_become_pem() {
+    let stores = concat!(env!("CARGO_MANIFEST_DIR"), "/../keystore/tests/data/");
+    let text = |trust: &str, key: &str, key_password: &str| {
+        format!(
+            "kafka.producer.security.protocol = SSL\n\
+             kafka.producer.ssl.truststore.location = {stores}{trust}\n\
+             kafka.producer.ssl.truststore.password = storePassword\n\
+             kafka.producer.ssl.keystore.location = {stores}{key}\n\
+             kafka.producer.ssl.keystore.password = storePassword\n\
+             {key_password}"
+        )
+    };
+    for (trust, key, key_password) in [
+        (
+            "trust.jks",
+            "server.jks",
+            "kafka.producer.ssl.key.password = keyPassword",
+        ),
+        ("trust.pkcs12", "server.pkcs12", ""),
+    ] {
+        let config = secured(&text(trust, key, key_password), &context(&[])).unwrap();
+        assert!(
+            config
+                .get("ssl.ca.pem")
+                .unwrap()
+                .starts_with("-----BEGIN CERTIFICATE-----\n"),
+            "{trust}"
+        );
+        assert!(
+            config.get("ssl.key.pem").unwrap().contains("PRIVATE KEY"),
+            "{key}"
+        );
+        let certificates = config.get("ssl.certificate.pem").unwrap();
+        assert!(
+            certificates.ends_with("-----END CERTIFICATE-----\n"),
+            "{key}"
+        );
+        let client: rdkafka::producer::BaseProducer = config.create().unwrap();
+        drop(client);
+    }
+    let all = context(&[
+        ("javax.net.ssl.trustStore", &format!("{stores}trust.jks")),
+        ("javax.net.ssl.trustStorePassword", "storePassword"),
+    ]);
+    let config = secured("kafka.producer.security.protocol = SSL", &all).unwrap();
+    assert!(config.get("ssl.ca.pem").is_some());
+    let config = secured("", &all).unwrap();
+    assert!(config.get("ssl.ca.pem").is_none());
+}

@@ -207,6 +207,25 @@ impl Api {
         self.acquire(name.handle, &raw const store, Some(cache))
     }
 
+    /// Logs in by a keytab, into the default cache.
+    pub(crate) fn log_in_for_process(
+        &'static self,
+        principal: &str,
+        keytab: &str,
+    ) -> Result<OwnedCredential, GssError> {
+        let name = self.name(principal, PRINCIPAL_NAME)?;
+        let keytab = c_string(keytab)?;
+        let pair = KeyValue {
+            key: c"client_keytab".as_ptr(),
+            value: keytab.as_ptr(),
+        };
+        let store = KeyValues {
+            count: 1,
+            elements: &raw const pair,
+        };
+        self.acquire(name.handle, &raw const store, None)
+    }
+
     /// The tickets of this process' user.
     pub(crate) fn of_user(&'static self) -> Result<OwnedCredential, GssError> {
         self.acquire(null_mut(), null(), None)

@@ -93,12 +93,23 @@ impl GssCredential {
     /// # Errors
     /// Without the library, the principal in the keytab, or a KDC that accepts it.
     pub fn from_keytab(principal: &str, keytab: &Path) -> Result<GssCredential, GssError> {
-        let keytab = keytab.to_str().ok_or_else(|| GssError {
-            major: 0,
-            minor: 0,
-            text: format!("the path {} is not UTF-8", keytab.display()),
-        })?;
-        Api::get()?.log_in(principal, keytab).map(GssCredential)
+        Api::get()?
+            .log_in(principal, text_of(keytab)?)
+            .map(GssCredential)
+    }
+
+    /// Logs `principal` in by a keytab, with tickets in the default cache of the process, where libraries look that log
+    /// in by themselves. Tickets that are there and less than half used are kept.
+    ///
+    /// # Errors
+    /// As [`from_keytab`](Self::from_keytab), and with a cache that is another principal's and cannot hold two.
+    pub fn from_keytab_for_process(
+        principal: &str,
+        keytab: &Path,
+    ) -> Result<GssCredential, GssError> {
+        Api::get()?
+            .log_in_for_process(principal, text_of(keytab)?)
+            .map(GssCredential)
     }
 
     /// The tickets that this process' user already has.
@@ -124,6 +135,14 @@ impl GssCredential {
     pub fn lifetime_seconds(&self) -> Result<u32, GssError> {
         Ok(self.0.inquire()?.1)
     }
+}
+
+fn text_of(path: &Path) -> Result<&str, GssError> {
+    path.to_str().ok_or_else(|| GssError {
+        major: 0,
+        minor: 0,
+        text: format!("the path {} is not UTF-8", path.display()),
+    })
 }
 
 /// Ends the process without the exit handlers of C libraries. Those of Kerberos' take away what a thread that still

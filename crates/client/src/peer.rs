@@ -1,0 +1,311 @@
+//! A client of one peer.
+
+use std::{io, num::NonZeroUsize, time::Duration};
+
+use flume_core::Event;
+use flume_net::{Dialer, tls::TlsClientSettings};
+use flume_wire::thrift::ThriftProtocol;
+use rustls::pki_types::ServerName;
+use tokio::time::timeout;
+
+use crate::{
+    ClientError, CompressionOrder, CompressionSettings,
+    avro::AvroConnection,
+    error::CallError,
+    thrift::ThriftConnection,
+    transport::{BoxedStream, ZlibStream, is_closed},
+};
+
+/// Flume's default for the events of a call.
+const DEFAULT_BATCH_SIZE: NonZeroUsize = NonZeroUsize::new(100).expect("100 is not 0");
+
+/// How to reach a peer.
+#[derive(Clone)]
+pub struct PeerSettings {
+    /// Where it is, its time limits, and TLS.
+    pub dialer: Dialer,
+    /// What it speaks.
+    pub protocol: RpcProtocol,
+    /// Most events of a call; a longer batch is several calls.
+    pub batch_size: NonZeroUsize,
+    /// Most calls without an answer. With more than one, sources of this program take them in order; Java Flume does
+    /// not.
+    pub pipeline_depth: NonZeroUsize,
+    /// Whether the connection is compressed.
+    pub compression: Option<CompressionSettings>,
+}
+
+/// The protocol of a source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RpcProtocol {
+    /// Of a source `avro`.
+    Avro,
+    /// Of a source `thrift`.
+    Thrift(ThriftProtocol),
+}
+
+/// Sends to one peer, over one connection, which is made when there is something to send.
+pub struct PeerClient {
+    settings: PeerSettings,
+    /// Taken out of the dialer when compression comes between the connection and TLS.
+    order: CompressionOrder,
+    name: String,
+    connection: Option<PeerConnection>,
+}
+
+enum PeerConnection {
+    Avro(AvroConnection),
+    Thrift(ThriftConnection),
+}
+
+impl PeerSettings {
+    /// A source `avro`, without TLS and compression.
+    pub fn avro(host: &str, port: u16) -> Self {
+        PeerSettings {
+            dialer: Dialer::new(host, port),
+            protocol: RpcProtocol::Avro,
+            batch_size: DEFAULT_BATCH_SIZE,
+            pipeline_depth: NonZeroUsize::MIN,
+            compression: None,
+        }
+    }
+
+    /// A source `thrift`, without TLS.
+    pub fn thrift(host: &str, port: u16, protocol: ThriftProtocol) -> Self {
+        PeerSettings {
+            protocol: RpcProtocol::Thrift(protocol),
+            ..PeerSettings::avro(host, port)
+        }
+    }
+}
+
+impl RpcProtocol {
+    fn name(self) -> &'static str {
+        match self {
+            RpcProtocol::Avro => "Avro RPC",
+            RpcProtocol::Thrift(ThriftProtocol::Compact) => "Thrift RPC (compact)",
+            RpcProtocol::Thrift(ThriftProtocol::Binary) => "Thrift RPC (binary)",
+        }
+    }
+}
+
+impl PeerClient {
+    /// Connects to nothing yet.
+    pub fn new(settings: PeerSettings) -> Self {
+        let Dialer { host, port, .. } = &settings.dialer;
+        let name = if host.contains(':') {
+            format!("[{host}]:{port}")
+        } else {
+            format!("{host}:{port}")
+        };
+        let order = settings
+            .compression
+            .map_or(CompressionOrder::Auto, |it| it.order);
+        PeerClient {
+            settings,
+            order,
+            name,
+            connection: None,
+        }
+    }
+
+    /// Host and port.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Connects, if there is no connection.
+    ///
+    /// # Errors
+    /// [`ClientError::Connect`].
+    pub async fn connect(&mut self) -> Result<(), ClientError> {
+        if let Some(connection) = &mut self.connection
+            && !self.settings.dialer.is_reset_due()
+            && !is_closed(connection.stream()).await
+        {
+            return Ok(());
+        }
+        self.close();
+        let stream = self.dial().await.map_err(|source| ClientError::Connect {
+            peer: self.name.clone(),
+            source,
+        })?;
+        self.connection = Some(match self.settings.protocol {
+            RpcProtocol::Avro => PeerConnection::Avro(AvroConnection::new(stream)),
+            RpcProtocol::Thrift(protocol) => {
+                PeerConnection::Thrift(ThriftConnection::new(stream, protocol))
+            }
+        });
+        Ok(())
+    }
+
+    /// Sends one event.
+    ///
+    /// # Errors
+    /// See [`ClientError`]. The connection is given up.
+    pub async fn append(&mut self, event: &Event) -> Result<(), ClientError> {
+        self.connect().await?;
+        let limit = self.settings.dialer.request_timeout;
+        let outcome = match &mut self.connection {
+            Some(connection) => within(limit, connection.append(event)).await,
+            None => Ok(()),
+        };
+        self.settle(outcome)
+    }
+
+    /// Sends events, at most `batch_size` in a call.
+    ///
+    /// # Errors
+    /// See [`ClientError`]. Earlier calls of several may have been accepted. The connection is given up.
+    pub async fn append_batch(&mut self, events: &[Event]) -> Result<(), ClientError> {
+        if events.is_empty() {
+            return Ok(());
+        }
+        self.connect().await?;
+        let limit = self.settings.dialer.request_timeout;
+        let batch_size = self.settings.batch_size.get();
+        let depth = self.settings.pipeline_depth.get();
+        let Some(connection) = &mut self.connection else {
+            return Ok(());
+        };
+        let mut outcome = Ok(());
+        for batch in events.chunks(batch_size) {
+            outcome = within(limit, connection.append_batch(batch, depth)).await;
+            if outcome.is_err() {
+                break;
+            }
+        }
+        if outcome.is_ok() {
+            outcome = within(limit, connection.settle()).await;
+        }
+        self.settle(outcome)
+    }
+
+    /// Gives the connection up; the next call makes another.
+    pub fn close(&mut self) {
+        self.connection = None;
+    }
+
+    /// As in Flume, a connection over which something failed is not used again: another one may lead to another server.
+    fn settle(&mut self, outcome: Result<(), CallError>) -> Result<(), ClientError> {
+        outcome.map_err(|error| {
+            self.close();
+            error.of(&self.name, self.settings.protocol.name())
+        })
+    }
+
+    /// A new connection with its layers.
+    async fn dial(&mut self) -> io::Result<BoxedStream> {
+        let Some(CompressionSettings { level, .. }) = self.settings.compression else {
+            return Ok(Box::new(self.settings.dialer.connect().await?));
+        };
+        let Some(tls) = self.settings.dialer.tls.clone() else {
+            let stream = self.settings.dialer.connect().await?;
+            return Ok(Box::new(ZlibStream::new(stream, level)));
+        };
+        let refusal = match self.order {
+            CompressionOrder::CompressThenEncrypt => {
+                return self.compress_then_encrypt(level).await;
+            }
+            CompressionOrder::EncryptThenCompress => {
+                return self.encrypt_then_compress(&tls, level).await;
+            }
+            CompressionOrder::Auto => match self.encrypt_then_compress(&tls, level).await {
+                Ok(stream) => {
+                    self.order = CompressionOrder::EncryptThenCompress;
+                    return Ok(stream);
+                }
+                // Nobody is there to refuse.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                    return Err(error);
+                }
+                Err(error) => error,
+            },
+        };
+        match self.compress_then_encrypt(level).await {
+            Ok(stream) => {
+                tracing::info!(
+                    "{} compresses before it encrypts, as Flume 1.9 does",
+                    self.name
+                );
+                self.order = CompressionOrder::CompressThenEncrypt;
+                Ok(stream)
+            }
+            Err(error) => {
+                let text = format!(
+                    "neither order of compression and TLS is accepted: {refusal}; and the other way round: {error}"
+                );
+                Err(io::Error::new(error.kind(), text))
+            }
+        }
+    }
+
+    /// What Flume 1.10 and 1.11 understand.
+    async fn encrypt_then_compress(
+        &mut self,
+        tls: &TlsClientSettings,
+        level: u32,
+    ) -> io::Result<BoxedStream> {
+        let limit = self.settings.dialer.connect_timeout;
+        let mut plain = self.settings.dialer.clone();
+        plain.tls = None;
+        let work = async {
+            let compressed = ZlibStream::new(plain.connect().await?, level);
+            let connector = tls.connector().map_err(io::Error::other)?;
+            let name = ServerName::try_from(plain.host.clone()).map_err(io::Error::other)?;
+            connector.connect(name, compressed).await
+        };
+        let stream = timeout(limit, work).await.map_err(|_| timed_out(limit))??;
+        Ok(Box::new(stream))
+    }
+
+    /// What Flume up to 1.9 understands.
+    async fn compress_then_encrypt(&mut self, level: u32) -> io::Result<BoxedStream> {
+        let stream = self.settings.dialer.connect().await?;
+        Ok(Box::new(ZlibStream::new(stream, level)))
+    }
+}
+
+impl PeerConnection {
+    fn stream(&mut self) -> &mut BoxedStream {
+        match self {
+            PeerConnection::Avro(connection) => &mut connection.stream,
+            PeerConnection::Thrift(connection) => &mut connection.stream,
+        }
+    }
+
+    async fn append(&mut self, event: &Event) -> Result<(), CallError> {
+        match self {
+            PeerConnection::Avro(connection) => connection.append(event).await,
+            PeerConnection::Thrift(connection) => connection.append(event).await,
+        }
+    }
+
+    async fn append_batch(&mut self, events: &[Event], depth: usize) -> Result<(), CallError> {
+        match self {
+            PeerConnection::Avro(connection) => connection.append_batch(events, depth).await,
+            PeerConnection::Thrift(connection) => connection.append_batch(events, depth).await,
+        }
+    }
+
+    /// Waits for the answers that are still to come.
+    async fn settle(&mut self) -> Result<(), CallError> {
+        match self {
+            PeerConnection::Avro(connection) => connection.settle_to(0).await,
+            PeerConnection::Thrift(connection) => connection.settle_to(0).await,
+        }
+    }
+}
+
+async fn within(
+    limit: Duration,
+    call: impl Future<Output = Result<(), CallError>>,
+) -> Result<(), CallError> {
+    let outcome = timeout(limit, call).await;
+    outcome.unwrap_or_else(|_| Err(timed_out(limit).into()))
+}
+
+fn timed_out(limit: Duration) -> io::Error {
+    let text = format!("no answer within {limit:?}");
+    io::Error::new(io::ErrorKind::TimedOut, text)
+}

@@ -1,0 +1,262 @@
+//! One connection of a source: read a message, put its events, answer, and again. However a client behaves, it costs a
+//! bounded amount of memory and time.
+
+use std::{
+    error::Error,
+    io,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bytes::BytesMut;
+use flume_client::transport::{BoxedStream, read_more};
+use flume_core::{ChannelError, Event, PutError, Reservation, SourceContext, with_causes};
+use flume_wire::Framing;
+use parking_lot::Mutex;
+use tokio::{io::AsyncWriteExt, time::timeout};
+
+/// What is read without a reservation, and while nobody knows how much will come.
+const FIRST_READ_BYTES: usize = 4 << 10;
+/// Most bytes that are read ahead of what is known to come.
+const MAX_READ_BYTES: usize = 64 << 10;
+/// How long a client may pause inside of a message.
+const STALL_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long a client may take to send a message.
+const MESSAGE_TIMEOUT: Duration = Duration::from_secs(600);
+/// How long a client may take to receive an answer.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long a message waits for memory that other messages hold.
+const MEMORY_TIMEOUT: Duration = Duration::from_secs(60);
+/// Complaints about clients are said once in so long; the others are counted.
+const COMPLAINT_INTERVAL: Duration = Duration::from_secs(60);
+
+/// What a protocol does with a message.
+pub(crate) trait Dialogue: Send {
+    /// How messages are separated.
+    type Framing: Framing;
+
+    /// Carries out what a message asks for and appends the answer to `out`. An error ends the connection; what is in
+    /// `out` by then is sent before.
+    fn answer(
+        &mut self,
+        frame: <Self::Framing as Framing>::Frame,
+        out: &mut Vec<u8>,
+    ) -> impl Future<Output = Result<(), BoxedError>> + Send;
+}
+
+pub(crate) type BoxedError = Box<dyn Error + Send + Sync>;
+
+/// Why a connection ended before its client closed it.
+pub(crate) enum Ending {
+    /// The network.
+    Io(io::Error),
+    /// The client broke a rule.
+    Fault(String),
+}
+
+impl From<io::Error> for Ending {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::InvalidData => Ending::Fault(error.to_string()),
+            _ => Ending::Io(error),
+        }
+    }
+}
+
+/// What a source says about its clients, at most once a minute.
+#[derive(Clone)]
+pub(crate) struct Complaints(Arc<Mutex<ComplaintLog>>);
+
+struct ComplaintLog {
+    source: Arc<str>,
+    last: Option<Instant>,
+    unsaid: u64,
+}
+
+impl Complaints {
+    /// `source` is its full name.
+    pub(crate) fn new(source: Arc<str>) -> Self {
+        Complaints(Arc::new(Mutex::new(ComplaintLog {
+            source,
+            last: None,
+            unsaid: 0,
+        })))
+    }
+
+    /// Says it, or counts it.
+    pub(crate) fn complain(&self, text: &str) {
+        let mut log = self.0.lock();
+        if log
+            .last
+            .is_some_and(|last| last.elapsed() < COMPLAINT_INTERVAL)
+        {
+            log.unsaid += 1;
+            return;
+        }
+        let more = match log.unsaid {
+            0 => String::new(),
+            unsaid => format!(" (and {unsaid} other connections were closed in the last minutes)"),
+        };
+        tracing::warn!("{}: {text}{more}", log.source);
+        log.last = Some(Instant::now());
+        log.unsaid = 0;
+    }
+}
+
+/// Serves a client until it closes, breaks a rule, or the source stops. A put that is under way then is finished and
+/// answered.
+pub(crate) async fn converse<D: Dialogue>(
+    stream: &mut BoxedStream,
+    mut framing: D::Framing,
+    dialogue: &mut D,
+    cx: &SourceContext,
+) -> Result<(), Ending> {
+    let mut inbox = Inbox::default();
+    let mut out = vec![];
+    let mut is_first = true;
+    while !cx.stop.is_requested() {
+        let hint = is_first.then(|| recognize(&inbox.received)).flatten();
+        let decoded = framing.decode(&mut inbox.received).map_err(|error| {
+            let hint = hint.map(|hint| format!("; {hint}")).unwrap_or_default();
+            Ending::Fault(format!("{error}{hint}"))
+        })?;
+        let Some(frame) = decoded else {
+            let known = framing.known_bytes();
+            let read = tokio::select! {
+                biased;
+                () = cx.stop.requested() => return Ok(()),
+                read = inbox.read(stream, known, cx) => read?,
+            };
+            if read == 0 {
+                return Ok(());
+            }
+            continue;
+        };
+        is_first = false;
+        let outcome = dialogue.answer(frame, &mut out).await;
+        inbox.message_done();
+        send(stream, &mut out).await?;
+        outcome.map_err(|error| Ending::Fault(error.to_string()))?;
+    }
+    Ok(())
+}
+
+async fn send(stream: &mut BoxedStream, out: &mut Vec<u8>) -> Result<(), Ending> {
+    if out.is_empty() {
+        return Ok(());
+    }
+    let work = async {
+        stream.write_all(out).await?;
+        stream.flush().await
+    };
+    let sent = timeout(ANSWER_TIMEOUT, work).await;
+    sent.map_err(|_| Ending::Fault(format!("an answer was not read for {ANSWER_TIMEOUT:?}")))??;
+    out.clear();
+    out.shrink_to(FIRST_READ_BYTES);
+    Ok(())
+}
+
+/// What has come and is not understood yet, within the source's budget of memory.
+#[derive(Default)]
+struct Inbox {
+    received: BytesMut,
+    /// When the message under way began to come.
+    began: Option<Instant>,
+    reserved: Vec<Reservation>,
+    reserved_bytes: usize,
+}
+
+impl Inbox {
+    /// Reads on; 0 when the client has closed. `known` are the bytes of the message under way, as far as is known.
+    async fn read(
+        &mut self,
+        stream: &mut BoxedStream,
+        known: usize,
+        cx: &SourceContext,
+    ) -> Result<usize, Ending> {
+        if self.received.is_empty() {
+            // Between messages a client may be silent as long as it likes.
+            self.message_done();
+            let read = read_more(stream, &mut self.received, FIRST_READ_BYTES).await?;
+            self.began = Some(Instant::now());
+            return Ok(read);
+        }
+        let began = *self.began.get_or_insert_with(Instant::now);
+        if began.elapsed() > MESSAGE_TIMEOUT {
+            let text = format!("a message has not come within {MESSAGE_TIMEOUT:?}");
+            return Err(Ending::Fault(text));
+        }
+        // Memory follows what has come, not what is claimed to come.
+        let here = self.received.len();
+        let missing = known.saturating_sub(here).max(FIRST_READ_BYTES);
+        let room = missing.min(here.max(MAX_READ_BYTES));
+        self.reserve(here + room, cx).await?;
+        let read = timeout(STALL_TIMEOUT, read_more(stream, &mut self.received, room)).await;
+        let stalled = |_| Ending::Fault(format!("a message stopped coming for {STALL_TIMEOUT:?}"));
+        let read = read.map_err(stalled)??;
+        if read == 0 {
+            return Err(Ending::Io(io::ErrorKind::UnexpectedEof.into()));
+        }
+        Ok(read)
+    }
+
+    async fn reserve(&mut self, bytes: usize, cx: &SourceContext) -> Result<(), Ending> {
+        if bytes <= self.reserved_bytes.max(FIRST_READ_BYTES) {
+            return Ok(());
+        }
+        let more = bytes - self.reserved_bytes;
+        let reservation = timeout(MEMORY_TIMEOUT, cx.reserve(more)).await;
+        let exhausted = |_| {
+            let text = format!("no memory became free for a message within {MEMORY_TIMEOUT:?}");
+            Ending::Fault(text)
+        };
+        self.reserved.push(reservation.map_err(exhausted)?);
+        self.reserved_bytes = bytes;
+        Ok(())
+    }
+
+    /// A message was answered, so its events belong to a channel.
+    fn message_done(&mut self) {
+        self.began = None;
+        self.reserved.clear();
+        self.reserved_bytes = 0;
+    }
+}
+
+/// What a client seems to speak, by its first bytes.
+fn recognize(first: &[u8]) -> Option<&'static str> {
+    match first {
+        [0x16, 0x03, ..] => Some("the client speaks TLS, and this source has no `ssl = true`"),
+        [0x78, 0x01 | 0x5e | 0x9c | 0xda, ..] => {
+            Some("the client compresses, and this source has no `compression-type = deflate`")
+        }
+        [b'G', b'E', b'T', b' ', ..] | [b'P', b'O', b'S', b'T', ..] => {
+            Some("the client speaks HTTP")
+        }
+        [0x82, 0x21 | 0x81, ..] | [0x80, 0x01, 0, ..] | [_, _, _, _, 0x82, 0x21, ..] => {
+            Some("the client speaks Thrift")
+        }
+        [0, 0, 0, 1, 0, 0, 0, 1..=9, 0, 0, ..] => Some("the client speaks Avro"),
+        [1, 0, 0, 0, 6, b'G', ..] => Some("the client wants Kerberos"),
+        _ => None,
+    }
+}
+
+/// Puts a batch; what came of it is the state of the source.
+pub(crate) async fn put(cx: &SourceContext, events: Vec<Event>) -> Result<(), PutError> {
+    let outcome = cx.out.put(events).await;
+    match &outcome {
+        Ok(()) => cx.state.running(),
+        Err(PutError::Channel {
+            channel,
+            source: ChannelError::Full { .. },
+        }) => cx.state.waiting(&format!("channel {channel} has no room")),
+        Err(error) => cx.state.failing(error, Duration::ZERO),
+    }
+    outcome
+}
+
+/// An error that a client is told.
+pub(crate) fn told(error: &PutError) -> String {
+    with_causes(error)
+}

@@ -1,0 +1,147 @@
+//! From a port to conversations: what the sources of this crate have in common.
+
+use std::{io, net::SocketAddr, time::Duration};
+
+use flume_client::transport::{BoxedStream, RewoundStream, ZlibStream};
+use flume_core::{SourceContext, SourceError};
+use flume_net::{Connection, Listener, ListenerSettings, tls::TlsServerSettings};
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+
+use crate::conversation::{Complaints, Dialogue, Ending, converse};
+
+/// The level at which Java Flume's source compresses.
+const COMPRESSION_LEVEL: u32 = 6;
+/// How long a client may take for its TLS handshake.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Where a source listens.
+pub(crate) struct Port {
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    pub(crate) listener: ListenerSettings,
+    /// Whether connections are compressed.
+    pub(crate) is_compressed: bool,
+    pub(crate) complaints: Complaints,
+}
+
+/// What comes between a connection and its frames.
+#[derive(Clone)]
+enum Layers {
+    /// Nothing, or TLS, which the listener adds.
+    None,
+    /// Compression.
+    Zlib,
+    /// Compression and TLS. Flume 1.10 and 1.11 compress what was encrypted, older ones encrypt what was compressed.
+    ZlibAndTls(TlsAcceptor),
+}
+
+impl Port {
+    /// Accepts clients until the source stops. `dialogue` makes what a connection needs.
+    pub(crate) async fn serve<D, N>(&self, cx: &SourceContext, new: N) -> Result<(), SourceError>
+    where
+        D: Dialogue + 'static,
+        N: Fn() -> (D::Framing, D) + Clone + Send + Sync + 'static,
+    {
+        let mut settings = self.listener.clone();
+        let layers = match self.is_compressed {
+            false => Layers::None,
+            true => Layers::of(settings.take_tls())?,
+        };
+        let listener = Listener::bind(&self.host, self.port, &settings).await?;
+        cx.ready(listener.address());
+        let source = cx.clone();
+        let complaints = self.complaints.clone();
+        let serve = move |connection: Connection| {
+            let layers = layers.clone();
+            let source = source.clone();
+            let complaints = complaints.clone();
+            let new = new.clone();
+            async move {
+                let peer = connection.peer();
+                let outcome = talk(connection, layers, &source, new).await;
+                if let Err(ending) = outcome {
+                    report(peer, &ending, &complaints);
+                }
+            }
+        };
+        listener.serve(&cx.stop, serve).await;
+        Ok(())
+    }
+}
+
+async fn talk<D, N>(
+    connection: Connection,
+    layers: Layers,
+    cx: &SourceContext,
+    new: N,
+) -> Result<(), Ending>
+where
+    D: Dialogue,
+    N: Fn() -> (D::Framing, D),
+{
+    let mut stream = tokio::select! {
+        stream = layers.over(connection) => stream?,
+        () = cx.stop.requested() => return Ok(()),
+    };
+    let (framing, mut dialogue) = new();
+    converse(&mut stream, framing, &mut dialogue, cx).await
+}
+
+fn report(peer: SocketAddr, ending: &Ending, complaints: &Complaints) {
+    match ending {
+        Ending::Io(error) => tracing::debug!("the connection from {peer} broke: {error}"),
+        Ending::Fault(text) => {
+            complaints.complain(&format!("the connection from {peer} was closed: {text}"));
+        }
+    }
+}
+
+impl Layers {
+    fn of(tls: Option<TlsServerSettings>) -> Result<Self, SourceError> {
+        let Some(tls) = tls else {
+            return Ok(Layers::Zlib);
+        };
+        let acceptor = tls.acceptor().map_err(SourceError::at("prepare TLS"))?;
+        Ok(Layers::ZlibAndTls(acceptor))
+    }
+
+    async fn over(self, connection: Connection) -> Result<BoxedStream, Ending> {
+        let acceptor = match self {
+            Layers::None => return Ok(Box::new(connection)),
+            Layers::Zlib => return Ok(Box::new(ZlibStream::new(connection, COMPRESSION_LEVEL))),
+            Layers::ZlibAndTls(acceptor) => acceptor,
+        };
+        // A client that says nothing yet costs no more than any other: there is nothing to time.
+        let mut connection = connection;
+        connection.readable().await?;
+        let handshake = timeout(HANDSHAKE_TIMEOUT, zlib_and_tls(connection, acceptor)).await;
+        let slow = |_| Ending::Fault(format!("no TLS handshake within {HANDSHAKE_TIMEOUT:?}"));
+        handshake.map_err(slow)?
+    }
+}
+
+/// TLS and compression in the order that the client has chosen: the first byte tells.
+async fn zlib_and_tls(
+    connection: Connection,
+    acceptor: TlsAcceptor,
+) -> Result<BoxedStream, Ending> {
+    let (first, stream) = RewoundStream::look_at(connection, 1).await?;
+    let failed = |error: io::Error| Ending::Fault(format!("the TLS handshake failed: {error}"));
+    match first.first() {
+        Some(0x78) => {
+            let compressed = ZlibStream::new(stream, COMPRESSION_LEVEL);
+            let encrypted = acceptor.accept(compressed).await.map_err(failed)?;
+            Ok(Box::new(encrypted))
+        }
+        Some(0x16) => {
+            let encrypted = acceptor.accept(stream).await.map_err(failed)?;
+            Ok(Box::new(ZlibStream::new(encrypted, COMPRESSION_LEVEL)))
+        }
+        Some(_) => {
+            let text = "the client neither compresses nor encrypts, and this source does both";
+            Err(Ending::Fault(text.into()))
+        }
+        None => Err(Ending::Io(io::ErrorKind::UnexpectedEof.into())),
+    }
+}

@@ -1,0 +1,146 @@
+//! `thrift`: events over Thrift RPC, from other agents and from Flume's client SDK.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use flume_client::{ThriftProtocol, ThriftProtocolName};
+use flume_core::{
+    BuildError, Component, Config, Context, PutError, Source, SourceContext, SourceError,
+    config::{Ignored, Secret},
+};
+use flume_net::ListenerConfig;
+use flume_wire::thrift::{
+    ApplicationFailure, ThriftCall, ThriftError, ThriftFrameDecoder, ThriftStatus, read_call,
+    write_exception, write_status, write_thrift_frame,
+};
+
+use super::{avro::CallCounters, serve::Port};
+use crate::conversation::{BoxedError, Complaints, Dialogue, put, told};
+
+/// Takes events from Thrift sinks of other agents and from Flume's client SDK. A client is told OK when the channels have
+/// its events.
+#[derive(Clone, Config)]
+pub(crate) struct ThriftSourceConfig {
+    /// Host name or address to listen on.
+    #[prop("bind")]
+    bind: String,
+    /// Port to listen on; 0 takes a free one.
+    #[prop("port")]
+    port: u16,
+    /// Connections share the agent's threads.
+    #[prop("threads")]
+    _threads: Ignored,
+    /// `compact` or `binary`.
+    #[prop("protocol", default = "compact")]
+    protocol: ThriftProtocolName,
+    /// Most bytes of a call; Flume's limit is the same. Not a property of Flume.
+    #[prop("maxFrameBytes", default = 16384000)]
+    max_frame_bytes: usize,
+    /// Whether clients prove who they are by Kerberos. This build cannot; `true` is an error.
+    #[prop("kerberos", default = false)]
+    kerberos: bool,
+    /// Principal of this source, with `kerberos = true`.
+    #[prop("agent-principal")]
+    _agent_principal: Option<String>,
+    /// Keytab of the principal.
+    #[prop("agent-keytab")]
+    _agent_keytab: Option<Secret>,
+    #[prop(flatten)]
+    listener: ListenerConfig,
+}
+
+pub(crate) struct ThriftSource {
+    port: Port,
+    protocol: ThriftProtocol,
+    max_frame_bytes: usize,
+    counters: CallCounters,
+}
+
+impl Component for ThriftSource {
+    type Config = ThriftSourceConfig;
+    fn build(config: ThriftSourceConfig, cx: &Context) -> Result<Self, BuildError> {
+        if config.kerberos {
+            let text = "this build cannot authenticate Thrift clients by Kerberos";
+            return Err(BuildError::at("kerberos", text));
+        }
+        Ok(ThriftSource {
+            port: Port {
+                listener: config.listener.build(cx)?,
+                host: config.bind,
+                port: config.port,
+                is_compressed: false,
+                complaints: Complaints::new(cx.name.clone()),
+            },
+            protocol: config.protocol.0,
+            max_frame_bytes: config.max_frame_bytes,
+            counters: CallCounters::new(&cx.metrics),
+        })
+    }
+}
+
+#[async_trait]
+impl Source for ThriftSource {
+    async fn run(&mut self, cx: &SourceContext) -> Result<(), SourceError> {
+        let counters = self.counters.clone();
+        let source = cx.clone();
+        let protocol = self.protocol;
+        let max_frame_bytes = self.max_frame_bytes;
+        let dialogue = move || {
+            let dialogue = ThriftDialogue {
+                protocol,
+                counters: counters.clone(),
+                cx: source.clone(),
+            };
+            (ThriftFrameDecoder::new(max_frame_bytes), dialogue)
+        };
+        self.port.serve(cx, dialogue).await
+    }
+}
+
+struct ThriftDialogue {
+    protocol: ThriftProtocol,
+    counters: CallCounters,
+    cx: SourceContext,
+}
+
+impl Dialogue for ThriftDialogue {
+    type Framing = ThriftFrameDecoder;
+
+    async fn answer(&mut self, message: Bytes, out: &mut Vec<u8>) -> Result<(), BoxedError> {
+        let protocol = self.protocol;
+        let ThriftCall {
+            head,
+            events,
+            is_batch,
+        } = match read_call(protocol, message) {
+            Ok(call) => call,
+            Err((None, error)) => return Err(error.into()),
+            Err((Some(head), error)) => {
+                let failure = match error {
+                    ThriftError::Service(_) => ApplicationFailure::UnknownMethod,
+                    _ => ApplicationFailure::Protocol,
+                };
+                let text = error.to_string();
+                write_thrift_frame(out, |out| {
+                    write_exception(protocol, &head, failure, &text, out);
+                });
+                return Ok(());
+            }
+        };
+        self.counters.received(is_batch);
+        let outcome = put(&self.cx, events).await;
+        write_thrift_frame(out, |out| match &outcome {
+            Ok(()) => write_status(protocol, &head, ThriftStatus::Ok, out),
+            Err(PutError::Channel { .. }) => {
+                write_status(protocol, &head, ThriftStatus::Failed, out);
+            }
+            Err(refusal) => {
+                let failure = ApplicationFailure::Internal;
+                write_exception(protocol, &head, failure, &told(refusal), out);
+            }
+        });
+        if outcome.is_ok() {
+            self.counters.accepted(is_batch);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,71 @@
+//! The source for agents of Flume 0.9 that send over Thrift.
+
+use async_trait::async_trait;
+use flume_core::{BuildError, Component, Config, Context, Source, SourceContext, SourceError};
+use flume_net::ListenerConfig;
+use flume_wire::thrift::{LegacyCall, LegacyFraming, write_closed};
+
+use super::serve::Port;
+use crate::conversation::{BoxedError, Complaints, Dialogue, put};
+
+/// Takes events from agents of Flume 0.9 over Thrift. Host, timestamp, priority, nanoseconds and fields become headers.
+/// Flume 0.9 asks for no answer, so what the channels refuse is lost; it is counted as `ChannelWriteFail`.
+#[derive(Clone, Config)]
+pub(crate) struct ThriftLegacyConfig {
+    /// Host name or address to listen on.
+    #[prop("host")]
+    host: String,
+    /// Port to listen on; 0 takes a free one.
+    #[prop("port")]
+    port: u16,
+    #[prop(flatten)]
+    listener: ListenerConfig,
+}
+
+pub(crate) struct ThriftLegacySource {
+    port: Port,
+}
+
+impl Component for ThriftLegacySource {
+    type Config = ThriftLegacyConfig;
+    fn build(config: ThriftLegacyConfig, cx: &Context) -> Result<Self, BuildError> {
+        Ok(ThriftLegacySource {
+            port: Port {
+                listener: config.listener.build(cx)?,
+                host: config.host,
+                port: config.port,
+                is_compressed: false,
+                complaints: Complaints::new(cx.name.clone()),
+            },
+        })
+    }
+}
+
+#[async_trait]
+impl Source for ThriftLegacySource {
+    async fn run(&mut self, cx: &SourceContext) -> Result<(), SourceError> {
+        let source = cx.clone();
+        let dialogue = move || {
+            let dialogue = ThriftLegacyDialogue { cx: source.clone() };
+            (LegacyFraming::default(), dialogue)
+        };
+        self.port.serve(cx, dialogue).await
+    }
+}
+
+struct ThriftLegacyDialogue {
+    cx: SourceContext,
+}
+
+impl Dialogue for ThriftLegacyDialogue {
+    type Framing = LegacyFraming;
+
+    async fn answer(&mut self, call: LegacyCall, out: &mut Vec<u8>) -> Result<(), BoxedError> {
+        match call {
+            // The state and a counter say what became of it; nobody waits for an answer.
+            LegacyCall::Append(event) => drop(put(&self.cx, vec![event]).await),
+            LegacyCall::Close(head) => write_closed(&head, out),
+        }
+        Ok(())
+    }
+}

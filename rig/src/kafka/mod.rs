@@ -1,0 +1,75 @@
+//! Kafka's source, sink and channel on real brokers, beside those of Java Flume 1.11.
+
+pub mod brokers;
+mod bytes;
+mod groups;
+
+use std::{
+    fs,
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, ensure};
+
+use crate::{agents::install_java, report::Report};
+use brokers::{BrokerSetup, Brokers};
+
+/// A wait that takes longer has failed.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+/// What one broker shows within two minutes.
+pub fn slice(report: &mut Report) -> Result<()> {
+    install_java()?;
+    let brokers = Brokers::start(1, &BrokerSetup::default())?;
+    bytes::show(report, &brokers)?;
+    groups::orderly(report, &brokers, 20_000)?;
+    groups::with_java(report, &brokers, 20_000)
+}
+
+/// All of it.
+pub fn show(report: &mut Report) -> Result<()> {
+    slice(report)?;
+    groups::killed_brokers(report)
+}
+
+/// Waits until it is so.
+fn until(what: &str, mut condition: impl FnMut() -> Result<bool>) -> Result<()> {
+    let begun = Instant::now();
+    while !condition()? {
+        ensure!(begun.elapsed() < PATIENCE, "never so: {what}");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    Ok(())
+}
+
+/// The numbers that a `file_roll` sink wrote into a directory, one a line, in the order of its files.
+fn numbers(dir: &Path) -> Result<Vec<u64>> {
+    let mut files: Vec<_> = fs::read_dir(dir)?
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect::<Result<_, _>>()?;
+    files.sort();
+    let mut numbers = vec![];
+    for file in files {
+        let text = fs::read_to_string(&file)?;
+        for line in text.lines() {
+            numbers.push(
+                line.parse()
+                    .with_context(|| format!("{}: `{line}`", file.display()))?,
+            );
+        }
+    }
+    Ok(numbers)
+}
+
+/// How many of the numbers below `end` are missing, and how many come again.
+fn lost_and_repeated(all: &[u64], end: u64) -> (u64, u64) {
+    let mut seen = vec![0u64; end as usize];
+    for number in all {
+        if let Some(count) = seen.get_mut(*number as usize) {
+            *count += 1;
+        }
+    }
+    let lost = seen.iter().filter(|count| **count == 0).count() as u64;
+    (lost, seen.iter().map(|count| count.saturating_sub(1)).sum())
+}

@@ -1,0 +1,247 @@
+//! The hop between agents, beside Java Flume: events go from this program's client through a Java agent and back into this
+//! program's sources, over every protocol and layer, and are compared byte for byte.
+//!
+//! Each lane therefore shows two things: that our client is understood by Java's source, and Java's sink by our source.
+
+mod events;
+
+use std::{fmt::Write, net::TcpListener, num::NonZeroUsize, process::Command};
+
+use anyhow::{Context, Result, ensure};
+use flume_client::{ClientConfig, FlumeClient};
+use flume_core::{Context as ComponentContext, Registry};
+use flume_testkit::{
+    parts::read,
+    source::{RunningSource, within},
+};
+
+use crate::{
+    agents::{Maker, Running, install_java, java_dir, root, target},
+    report::Report,
+};
+use events::EventMill;
+
+static REGISTRY: Registry = Registry {
+    includes: &[&flume_components::REGISTRY, &flume_rpc::REGISTRY],
+    ..Registry::EMPTY
+};
+
+/// Events that are under way at a time, in a lane.
+const PORTION: usize = 500;
+
+/// One way through the Java agent and back.
+struct Lane {
+    name: &'static str,
+    /// Of sources and sinks on both sides.
+    kind: &'static str,
+    /// Properties of all four ends.
+    common: &'static str,
+    /// Those of the sources.
+    source: &'static str,
+    /// Those of our client and of Java's sink.
+    sink: &'static str,
+    /// Whether the sources need a key store and the clients have to trust it.
+    tls: bool,
+}
+
+#[rustfmt::skip]
+const LANES: &[Lane] = &[
+    lane("avro", "avro", ""),
+    lane("avro-deflate", "avro", "compression-type = deflate"),
+    lane("avro-ipfilter", "avro", "").with_source("ipFilter = true\nipFilterRules = allow:ip:127.*,deny:ip:*"),
+    lane("avro-tls", "avro", "").with_tls(),
+    lane("avro-tls-deflate", "avro", "compression-type = deflate").with_tls(),
+    lane("thrift-compact", "thrift", "protocol = compact"),
+    lane("thrift-binary", "thrift", "protocol = binary"),
+    lane("thrift-tls", "thrift", "").with_tls(),
+];
+
+const fn lane(name: &'static str, kind: &'static str, common: &'static str) -> Lane {
+    Lane {
+        name,
+        kind,
+        common,
+        source: "",
+        sink: "batch-size = 37",
+        tls: false,
+    }
+}
+
+impl Lane {
+    const fn with_tls(self) -> Lane {
+        Lane { tls: true, ..self }
+    }
+
+    const fn with_source(self, source: &'static str) -> Lane {
+        Lane { source, ..self }
+    }
+
+    fn source_properties(&self, keystore: &str) -> String {
+        let tls = match self.tls {
+            false => String::new(),
+            true => format!(
+                "ssl = true\nkeystore = {}/{keystore}\nkeystore-password = storePassword",
+                stores()
+            ),
+        };
+        format!("{}\n{}\n{tls}\n", self.common, self.source)
+    }
+
+    fn client_properties(&self, truststore: &str) -> String {
+        let tls = match self.tls {
+            false => String::new(),
+            true => format!(
+                "ssl = true\ntruststore = {}/{truststore}\ntruststore-type = PKCS12\ntruststore-password = storePassword",
+                stores()
+            ),
+        };
+        format!("{}\n{}\n{tls}\n", self.common, self.sink)
+    }
+
+    /// Our client of Java's source, which shows the certificate of `rsa.jks`; nobody has a store that trusts it.
+    fn client(&self, port: u16) -> Result<FlumeClient> {
+        let mut text = format!("{}\n{}\n", self.common, self.sink);
+        if self.tls {
+            text += "ssl = true\ntrust-all-certs = true\n";
+        }
+        if self.kind == "thrift" {
+            text += "client.type = thrift\n";
+        }
+        let (config, problems) = read::<ClientConfig>(&Registry::EMPTY, "client", &text);
+        ensure!(problems.is_empty(), "{problems:?}");
+        let config = config.context("no client")?;
+        let cx = ComponentContext::new("client", &[]);
+        let peer = Some(("127.0.0.1".into(), port));
+        Ok(config.build(peer, NonZeroUsize::MIN, &cx)?)
+    }
+}
+
+fn stores() -> String {
+    root()
+        .join("crates/keystore/tests/data")
+        .display()
+        .to_string()
+}
+
+/// Flume 1.11 in every lane.
+pub fn slice(report: &mut Report) -> Result<()> {
+    install_java()?;
+    lanes(report, "1.11", &[], 1000)
+}
+
+/// Flume 1.11 and 1.9 in every lane.
+pub fn show(report: &mut Report) -> Result<()> {
+    install_java()?;
+    lanes(report, "1.11", &[], 20_000)?;
+    let old = target().join("java-flume-1.9");
+    let status = Command::new(root().join("rig/java-flume/install.sh"))
+        .arg(&old)
+        .arg("1.9.0")
+        .status()?;
+    ensure!(status.success(), "Java Flume 1.9 could not be installed");
+    let old = old.canonicalize()?.display().to_string();
+    lanes(report, "1.9", &[("JAVA_FLUME".into(), old)], 20_000)
+}
+
+fn lanes(
+    report: &mut Report,
+    version: &str,
+    environment: &[(String, String)],
+    count: usize,
+) -> Result<()> {
+    let _ = java_dir();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        let mut sources = vec![];
+        let mut ports = vec![];
+        let mut configuration = String::new();
+        for lane in LANES {
+            let text = format!(
+                "bind = 127.0.0.1\nport = 0\n{}",
+                lane.source_properties("server.pkcs12")
+            );
+            let source = RunningSource::start(&REGISTRY, lane.kind, &text);
+            let port = free_port()?;
+            let back = source.address().await.port();
+            write_lane(&mut configuration, lane, port, back)?;
+            sources.push(source);
+            ports.push(port);
+        }
+        let names = |prefix: &str| {
+            let names = (0..LANES.len()).map(|lane| format!("{prefix}{lane}"));
+            names.collect::<Vec<_>>().join(" ")
+        };
+        let heads = format!(
+            "a1.sources = {}\na1.channels = {}\na1.sinks = {}\n",
+            names("r"),
+            names("c"),
+            names("k")
+        );
+        let mut agent = Running::start_with(Maker::Java, &(heads + &configuration), environment)?;
+        for (place, lane) in LANES.iter().enumerate() {
+            agent.port = ports[place];
+            agent.wait_for_port()?;
+            let item = format!("rpc.{version}.{}.lost-or-changed", lane.name);
+            let outcome = travel(lane, ports[place], &sources[place], count).await;
+            let outcome = outcome.with_context(|| format!("the Java agent said:\n{}", agent.log()));
+            match outcome {
+                Ok(wrong) => report.row(&item, wrong, &format!("0 of {count}"), wrong == 0),
+                Err(error) => report.row(&item, format!("{error:#}"), "0", false),
+            }
+        }
+        Ok(())
+    })
+}
+
+fn free_port() -> Result<u16> {
+    Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
+}
+
+/// A source, a channel and a sink of the Java agent.
+fn write_lane(out: &mut String, lane: &Lane, port: u16, back: u16) -> Result<()> {
+    let place = LANES.iter().position(|other| other.name == lane.name);
+    let place = place.context("a lane of the table")?;
+    let source = lane.source_properties("rsa.jks");
+    let sink = lane.client_properties("trust.pkcs12");
+    let source = format!(
+        "type = {}\nbind = 127.0.0.1\nport = {port}\nchannels = c{place}\n{source}",
+        lane.kind
+    );
+    let sink = format!(
+        "type = {}\nhostname = 127.0.0.1\nport = {back}\nchannel = c{place}\n{sink}",
+        lane.kind
+    );
+    let channel = "type = memory\ncapacity = 10000\ntransactionCapacity = 1000\nkeep-alive = 10";
+    for (prefix, text) in [
+        (format!("a1.sources.r{place}"), source.as_str()),
+        (format!("a1.channels.c{place}"), channel),
+        (format!("a1.sinks.k{place}"), sink.as_str()),
+    ] {
+        for line in text.lines().filter(|line| !line.is_empty()) {
+            writeln!(out, "{prefix}.{line}")?;
+        }
+    }
+    Ok(())
+}
+
+/// Sends events through the Java agent; how many came back otherwise.
+async fn travel(lane: &Lane, port: u16, source: &RunningSource, count: usize) -> Result<usize> {
+    let mut client = lane.client(port)?;
+    let mut mill = EventMill::new(count as u64);
+    let mut wrong = 0;
+    let mut sent = 0;
+    while sent < count {
+        let portion = mill.events(PORTION.min(count - sent));
+        client.append_batch(&portion).await?;
+        let back = source.take(portion.len()).await;
+        wrong += portion.iter().zip(&back).filter(|(a, b)| a != b).count();
+        sent += portion.len();
+    }
+    let single = mill.events(1);
+    within(client.append(&single[0])).await?;
+    wrong += usize::from(source.take(1).await != single);
+    Ok(wrong)
+}
