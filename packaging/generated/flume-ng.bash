@@ -13,7 +13,7 @@ _flume_ng() {
         --format) mapfile -t COMPREPLY < <(compgen -W 'text json' -- "$current"); return ;;
     esac
     case ${COMP_WORDS[1]} in
-        agent) mapfile -t COMPREPLY < <(compgen -W '--name --conf-file --conf --state-dir --no-reload-conf --poll-interval --strict --drain-timeout --help' -- "$current") ;;
+        agent) mapfile -t COMPREPLY < <(compgen -W '--name --conf-file --conf --state-dir --no-reload-conf --poll-interval --lenient --strict --drain-timeout --help' -- "$current") ;;
         validate) mapfile -t COMPREPLY < <(compgen -W '--conf-file --name --format --conf --help' -- "$current") ;;
         status) mapfile -t COMPREPLY < <(compgen -W '--name --format --state-dir --help' -- "$current") ;;
         reload) mapfile -t COMPREPLY < <(compgen -W '--name --state-dir --dry-run --help' -- "$current") ;;

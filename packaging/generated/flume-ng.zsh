@@ -29,6 +29,7 @@ _flume_ng() {
             '--state-dir[where agents keep their control sockets and journals]:directory:_files -/' \
             '--no-reload-conf[do not watch the configuration; SIGHUP still reloads it]' \
             '--poll-interval[how often the configuration is looked at (30)]:seconds: ' \
+            '--lenient[start also what is left of a flow, as Java Flume does]' \
             '--strict[do not start with any error in the configuration]' \
             '--drain-timeout[how long sinks may deliver what channels in memory hold when the agent stops (10)]:seconds: ' \
             '--help[print this]' \
