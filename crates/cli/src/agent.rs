@@ -1,11 +1,12 @@
 //! `flume-ng agent`: reads the command line, runs an agent, says what remained.
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use flume_bridge::JavaOptions;
 use flume_core::AgentInfo;
-use flume_runtime::{Options, RunError};
+use flume_monitor::MonitoringAddress;
+use flume_runtime::{Flows, Options, RunError};
 
 use crate::{
     args::Args,
@@ -141,10 +142,15 @@ fn options(args: &Args) -> Result<Options, Failure> {
         }),
         monitoring: monitoring(args)?,
         strict: args.has("strict"),
+        flows: if args.has("lenient") {
+            Flows::Halves
+        } else {
+            Flows::Whole
+        },
     })
 }
 
-fn monitoring(args: &Args) -> Result<Option<SocketAddr>, Failure> {
+fn monitoring(args: &Args) -> Result<Option<MonitoringAddress>, Failure> {
     if !monitoring_type(args).is_some_and(is_http) {
         return Ok(None);
     }
@@ -154,7 +160,11 @@ fn monitoring(args: &Args) -> Result<Option<SocketAddr>, Failure> {
         .map_or(Ok(MONITORING_PORT), |text| text.parse());
     let port =
         port.map_err(|_| Failure::Usage("flume.monitoring.port takes a port number".into()))?;
-    Ok(Some(SocketAddr::from(([0, 0, 0, 0], port))))
+    let host = args.properties.get("flume.monitoring.host");
+    Ok(Some(MonitoringAddress {
+        host: host.map_or("0.0.0.0", String::as_str).into(),
+        port,
+    }))
 }
 
 fn monitoring_type(args: &Args) -> Option<&str> {

@@ -5,6 +5,7 @@ use std::{
     io::{self, ErrorKind},
     os::unix::fs::{DirBuilderExt, PermissionsExt},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use serde::{Deserialize, Serialize};
@@ -12,6 +13,7 @@ use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
     net::{UnixListener, UnixStream},
     sync::{mpsc, oneshot},
+    time::sleep,
 };
 
 use crate::{
@@ -21,6 +23,8 @@ use crate::{
 
 /// A longer request is not one of ours.
 const MAX_REQUEST_BYTES: u64 = 4096;
+/// The pause after a connection could not be accepted.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const SOCKET_NAME: &str = "control.sock";
 
 /// What an agent can be asked.
@@ -88,7 +92,12 @@ pub async fn listen(
     let listener = UnixListener::bind(&path)?;
     fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
     tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
+        loop {
+            // There are no more file descriptors, say; then there will be some again.
+            let Ok((stream, _)) = listener.accept().await else {
+                sleep(ACCEPT_PAUSE).await;
+                continue;
+            };
             let board = board.clone();
             let reloads = reloads.clone();
             tokio::spawn(async move {

@@ -1,17 +1,22 @@
 //! The read-only monitoring port: `/metrics` as Flume serves it, Prometheus text, health. Never event contents.
 
-use std::{io, net::SocketAddr, time::Duration};
+use std::time::Duration;
 
 use axum::{
-    Router,
-    extract::State,
     http::{HeaderMap, Method, StatusCode, Uri, header},
     response::{IntoResponse, Response},
 };
-use tokio::{net::TcpListener, time::sleep};
+use flume_core::{Stop, Switch};
+use flume_net::{
+    Listener, ListenerSettings,
+    http::{self, HttpLimits},
+};
+use tokio::time::sleep;
 
 use crate::{board::Board, metrics};
 
+/// More are not needed to watch an agent, and each costs a file descriptor that a source may want.
+const MAX_CONNECTIONS: usize = 64;
 /// Flume's type, with its spelling.
 const JSON: &str = "application/json;charset=utf-8";
 const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -19,54 +24,68 @@ const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// The pause before the port is tried again, as Flume's supervisor has it.
 const RETRY_PAUSE: Duration = Duration::from_secs(3);
 
-/// Serves at `address` until the agent ends. As in Flume the agent runs without its monitoring if it has to; unlike
-/// there, a port in use is tried again.
-pub async fn serve(address: SocketAddr, board: Board) {
-    let first = listen(address).await;
-    if let Err(error) = &first {
-        tracing::error!(
-            "failed to listen at {address} for monitoring; retrying every {RETRY_PAUSE:?}: {error}"
-        );
-    }
+/// Where monitoring listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MonitoringAddress {
+    /// A name or an address; `0.0.0.0` means every address of IPv6 as well.
+    pub host: String,
+    /// A port; 0 takes a free one.
+    pub port: u16,
+}
+
+/// Serves at `address` as long as the switch that it returns is kept. As in Flume the agent runs without its monitoring
+/// if it has to; unlike there, a port in use is tried again.
+pub async fn serve(address: MonitoringAddress, board: Board) -> Switch {
+    let (switch, stop) = Stop::new();
+    let first = listen(&address).await;
     tokio::spawn(async move {
         let mut next = first;
-        loop {
-            match next {
-                Ok(listener) => {
-                    let router = Router::new().fallback(answer).with_state(board);
-                    if let Err(error) = axum::serve(listener, router).await {
-                        tracing::error!("the monitoring port failed: {error}");
+        while !stop.is_requested() {
+            if let Some(listener) = next {
+                let answer = move |request: http::Request<http::Incoming>| {
+                    let board = board.clone();
+                    async move {
+                        let (head, _) = request.into_parts();
+                        answer(&board, &head.method, &head.uri, &head.headers)
                     }
-                    return;
-                }
-                Err(_) => sleep(RETRY_PAUSE).await,
+                };
+                return http::serve(listener, &stop, HttpLimits::default(), answer).await;
             }
-            next = listen(address).await;
+            sleep(RETRY_PAUSE).await;
+            next = listen(&address).await;
         }
     });
+    switch
 }
 
-async fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    let listener = TcpListener::bind(address).await?;
-    tracing::info!("monitoring listens at {}", listener.local_addr()?);
-    Ok(listener)
+/// Says a failure once, and again when it has changed.
+async fn listen(address: &MonitoringAddress) -> Option<Listener> {
+    let settings = ListenerSettings::plain(MAX_CONNECTIONS);
+    match Listener::bind(&address.host, address.port, &settings).await {
+        Ok(listener) => {
+            if let Some(bound) = listener.address() {
+                tracing::info!("monitoring listens at {bound}");
+            }
+            Some(listener)
+        }
+        Err(error) => {
+            let error = flume_core::with_causes(&error);
+            tracing::error!("failed to {error} for monitoring; retrying every {RETRY_PAUSE:?}");
+            None
+        }
+    }
 }
 
-async fn answer(
-    State(board): State<Board>,
-    method: Method,
-    uri: Uri,
-    headers: HeaderMap,
-) -> Response {
-    if method == Method::TRACE || method == Method::OPTIONS {
+fn answer(board: &Board, method: &Method, uri: &Uri, headers: &HeaderMap) -> Response {
+    if matches!(*method, Method::TRACE | Method::OPTIONS) {
         return StatusCode::FORBIDDEN.into_response();
     }
     match uri.path().to_ascii_lowercase().as_str() {
-        "/metrics" if wants_prometheus(&headers) => typed(PROMETHEUS, metrics::prometheus(&board)),
-        "/metrics" => typed(JSON, metrics::json(&board)),
-        "/metrics/prometheus" => typed(PROMETHEUS, metrics::prometheus(&board)),
+        "/metrics" if wants_prometheus(headers) => typed(PROMETHEUS, metrics::prometheus(board)),
+        "/metrics" => typed(JSON, metrics::json(board)),
+        "/metrics/prometheus" => typed(PROMETHEUS, metrics::prometheus(board)),
         "/healthz" => typed("text/plain", "ok\n".into()),
-        "/readyz" => ready(&board),
+        "/readyz" => ready(board),
         "/" => typed(
             "text/html",
             "<html><body><a href=\"/metrics\">metrics</a></body></html>".into(),

@@ -12,6 +12,6 @@ mod status;
 
 pub use board::{Board, ComponentEntry, EntryDetails, MonitoredKind, ReloadOutcome};
 pub use control::{ControlAnswer, ControlRequest, ask};
-pub use http::serve;
+pub use http::{MonitoringAddress, serve};
 pub use metrics::{json, prometheus};
 pub use status::{ChannelStatus, ComponentStatus, ReloadStatus, Status, status};

@@ -10,6 +10,7 @@
 //! | [`Dialer`], [`DialerConfig`] | the same for everything that connects |
 //! | [`Connection`] | one connection, with or without TLS |
 //! | [`intake`] | from a connection into the channels: reads on while the last put is being stored |
+//! | [`http`] | an HTTP server with its limits |
 //! | [`tls`] | Flume's TLS properties, key stores, protocols and cipher suites |
 //! | [`address`] | names and addresses as Java sees them |
 
@@ -17,6 +18,7 @@ pub mod address;
 mod connection;
 mod dialer;
 mod filter;
+pub mod http;
 pub mod intake;
 mod listener;
 pub mod tls;

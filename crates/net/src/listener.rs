@@ -139,6 +139,16 @@ impl ListenerConfig {
 }
 
 impl ListenerSettings {
+    /// Plain connections from anywhere, so many at a time.
+    pub fn plain(max_connections: usize) -> Self {
+        ListenerSettings {
+            max_connections: max_connections.clamp(1, Semaphore::MAX_PERMITS),
+            filter: AddressFilter::default(),
+            tls: None,
+            open_connections: Gauge::default(),
+        }
+    }
+
     /// Takes TLS out, for a protocol that has to put something between the connection and TLS.
     pub fn take_tls(&mut self) -> Option<TlsServerSettings> {
         self.tls.take()

@@ -3,10 +3,14 @@
 mod exec;
 mod java_lines;
 mod lines;
+mod multiport_syslog;
 mod netcat;
 mod netcat_udp;
 mod seq;
 mod stress;
+mod syslog;
+mod syslog_tcp;
+mod syslog_udp;
 
 use flume_core::{Registration, Source};
 
@@ -16,6 +20,9 @@ pub(crate) const SOURCES: &[Registration<dyn Source>] = &[
     Registration::source::<exec::ExecSource>("exec", "org.apache.flume.source.ExecSource"),
     Registration::source::<netcat::NetcatSource>("netcat", "org.apache.flume.source.NetcatSource"),
     Registration::source::<netcat_udp::NetcatUdpSource>("netcatudp", "org.apache.flume.source.NetcatUdpSource"),
+    Registration::source::<multiport_syslog::MultiportSyslogSource>("multiport_syslogtcp", "org.apache.flume.source.MultiportSyslogTCPSource"),
     Registration::source::<seq::SeqSource>("seq", "org.apache.flume.source.SequenceGeneratorSource"),
     Registration::source::<stress::StressSource>("stress", "org.apache.flume.source.StressSource"),
+    Registration::source::<syslog_tcp::SyslogTcpSource>("syslogtcp", "org.apache.flume.source.SyslogTcpSource"),
+    Registration::source::<syslog_udp::SyslogUdpSource>("syslogudp", "org.apache.flume.source.SyslogUDPSource"),
 ];

@@ -168,6 +168,15 @@ impl SyslogStream {
     }
 }
 
+/// The message in a datagram: line feeds before it and all behind its own are dropped.
+pub fn first_message(datagram: &[u8]) -> Option<&[u8]> {
+    let start = datagram.iter().position(|byte| *byte != b'\n')?;
+    let message = &datagram[start..];
+    let data = data_start(message).unwrap_or(message.len());
+    let end = memchr::memchr(b'\n', &message[data..]);
+    Some(&message[..end.map_or(message.len(), |end| data + end)])
+}
+
 /// Where the data of a message begins, of which a line feed is the end: behind its priority, or behind the byte that
 /// shows that it has none. `None` while that is not known.
 fn data_start(message: &[u8]) -> Option<usize> {

@@ -1,0 +1,125 @@
+//! An HTTP/1.1 server with its limits in one place.
+//!
+//! A client that says nothing, or says it slowly, costs one of the listener's connections and a buffer of limited size,
+//! and only for a limited time. What a request means is up to the caller.
+
+use std::{convert::Infallible, error::Error, pin::pin, time::Duration};
+
+use bytes::Bytes;
+use flume_core::Stop;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+pub use hyper::{
+    HeaderMap, Method, Request, Response, StatusCode, Uri,
+    body::{Body, Incoming},
+    header,
+};
+use hyper::{server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::time::timeout;
+
+use crate::{Connection, Listener};
+
+/// What clients of a server may do.
+#[derive(Clone, Copy, Debug)]
+pub struct HttpLimits {
+    /// How long the header of a request may take. An idle connection is closed after the same time.
+    pub header_timeout: Duration,
+    /// Most bytes of a header; below 8192 it counts as 8192.
+    pub max_header_bytes: usize,
+    /// How long the body of a request may take.
+    pub body_timeout: Duration,
+    /// Most bytes of a body.
+    pub max_body_bytes: usize,
+}
+
+/// Least bytes that the server can be told to keep for a header.
+const MIN_HEADER_BYTES: usize = 8192;
+
+impl Default for HttpLimits {
+    fn default() -> Self {
+        HttpLimits {
+            header_timeout: Duration::from_secs(10),
+            max_header_bytes: 16 << 10,
+            body_timeout: Duration::from_secs(30),
+            max_body_bytes: 64 << 20,
+        }
+    }
+}
+
+/// Why a body was not received.
+#[derive(Debug, thiserror::Error)]
+pub enum BodyError {
+    /// It has more bytes than allowed.
+    #[error("the body has more than {0} bytes")]
+    TooLarge(usize),
+    /// It took too long.
+    #[error("the body did not come within {0:?}")]
+    TooSlow(Duration),
+    /// The connection is broken, or what came is no HTTP.
+    #[error("failed to read the body: {0}")]
+    Broken(Box<dyn Error + Send + Sync>),
+}
+
+/// Answers requests until a stop is requested; those under way are still answered.
+pub async fn serve<H, F, B>(listener: Listener, stop: &Stop, limits: HttpLimits, answer: H)
+where
+    H: Fn(Request<Incoming>) -> F + Clone + Send + 'static,
+    F: Future<Output = Response<B>> + Send + 'static,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    let stopping = stop.clone();
+    let handle =
+        move |connection| serve_connection(connection, stopping.clone(), limits, answer.clone());
+    listener.serve(stop, handle).await;
+}
+
+async fn serve_connection<H, F, B>(
+    connection: Connection,
+    stop: Stop,
+    limits: HttpLimits,
+    answer: H,
+) where
+    H: Fn(Request<Incoming>) -> F + Send + 'static,
+    F: Future<Output = Response<B>> + Send + 'static,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    let peer = connection.peer();
+    let service = service_fn(move |request| {
+        let answered = answer(request);
+        async move { Ok::<_, Infallible>(answered.await) }
+    });
+    let served = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.header_timeout)
+        .max_buf_size(limits.max_header_bytes.max(MIN_HEADER_BYTES))
+        .serve_connection(TokioIo::new(connection), service);
+    let mut served = pin!(served);
+    let outcome = tokio::select! {
+        outcome = &mut served => outcome,
+        () = stop.requested() => {
+            served.as_mut().graceful_shutdown();
+            served.await
+        }
+    };
+    if let Err(error) = outcome {
+        tracing::debug!("the HTTP connection from {peer} is broken: {error}");
+    }
+}
+
+/// Receives a whole body.
+///
+/// # Errors
+/// See [`BodyError`].
+pub async fn read_body(body: Incoming, limits: HttpLimits) -> Result<Bytes, BodyError> {
+    let collected = Limited::new(body, limits.max_body_bytes).collect();
+    match timeout(limits.body_timeout, collected).await {
+        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => {
+            Err(BodyError::TooLarge(limits.max_body_bytes))
+        }
+        Ok(Err(error)) => Err(BodyError::Broken(error)),
+        Err(_) => Err(BodyError::TooSlow(limits.body_timeout)),
+    }
+}
