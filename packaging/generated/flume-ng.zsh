@@ -11,6 +11,7 @@ _flume_ng() {
             'provision:make this host an agent'\''s\: configure, install, kerberos, check'
             'doctor:look at this host, change nothing, and say what to do'
             'tool:look into a file channel, or repair it'
+            'avro-client:send lines to an avro source'
             'version:print the version'
             'help:print this'
         )
@@ -28,6 +29,7 @@ _flume_ng() {
             '--state-dir[where agents keep their control sockets and journals]:directory:_files -/' \
             '--no-reload-conf[do not watch the configuration; SIGHUP still reloads it]' \
             '--poll-interval[how often the configuration is looked at (30)]:seconds: ' \
+            '--lenient[start also what is left of a flow, as Java Flume does]' \
             '--strict[do not start with any error in the configuration]' \
             '--drain-timeout[how long sinks may deliver what channels in memory hold when the agent stops (10)]:seconds: ' \
             '--help[print this]' \
@@ -78,6 +80,17 @@ _flume_ng() {
             '--dataDirs[FCINTEGRITYTOOL\: data directories, separated by commas]:dirs: ' \
             '--eventValidator[FCINTEGRITYTOOL\: a Java class, which cannot be loaded]:class: ' \
             '--format[how the result is printed]:value:(text json)' \
+            '--conf[configuration directory]:directory:_files -/' \
+            '--help[print this]' \
+            '*:file:_files' ;;
+        avro-client) _arguments -S \
+            '--host[where the source is]:host: ' \
+            '--port[its port]:port: ' \
+            '--rpcProps[properties of the client instead\: several hosts, TLS, compression]:file:_files' \
+            '--filename[send the lines of this file; without it those of standard input]:file:_files' \
+            '--dirname[send the files of this directory, and rename each to .COMPLETED]:directory:_files -/' \
+            '--headerFile[properties that become headers of every event]:file:_files' \
+            '--checkpoint[remember there what was sent, and go on behind it next time]:file:_files' \
             '--conf[configuration directory]:directory:_files -/' \
             '--help[print this]' \
             '*:file:_files' ;;

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use flume_bridge::JavaOptions;
 use flume_core::AgentInfo;
 use flume_monitor::MonitoringAddress;
-use flume_runtime::{Options, RunError};
+use flume_runtime::{Flows, Options, RunError};
 
 use crate::{
     args::Args,
@@ -142,6 +142,11 @@ fn options(args: &Args) -> Result<Options, Failure> {
         }),
         monitoring: monitoring(args)?,
         strict: args.has("strict"),
+        flows: if args.has("lenient") {
+            Flows::Halves
+        } else {
+            Flows::Whole
+        },
     })
 }
 

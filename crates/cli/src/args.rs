@@ -257,8 +257,8 @@ mod tests {
         );
         check(
             "-n a1 -server -XX:+UseG1GC -ea -cp /x --add-opens java.base/java.lang=ALL-UNNAMED -d64",
-            "name=a1 ignored:-server ignored:-XX:+UseG1GC ignored:-ea ignored:-cp ignored:/x ignored:--add-opens \
-             ignored:java.base/java.lang=ALL-UNNAMED ignored:-d64",
+            "name=a1 jvm:-server jvm:-XX:+UseG1GC jvm:-ea jvm:-cp jvm:/x jvm:--add-opens \
+             jvm:java.base/java.lang=ALL-UNNAMED jvm:-d64",
         );
         check("-f a -f b", "conf-file=a,b");
         check("a1", "rest:a1");

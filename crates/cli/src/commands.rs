@@ -69,6 +69,7 @@ pub(crate) const COMMANDS: &[Command] = &[
         NAME, CONF_FILE, CONF, STATE_DIR,
         Flag { short: "", long: "no-reload-conf", value: "", doc: "do not watch the configuration; SIGHUP still reloads it" },
         Flag { short: "i", long: "poll-interval", value: "SECONDS", doc: "how often the configuration is looked at (30)" },
+        Flag { short: "", long: "lenient", value: "", doc: "start also what is left of a flow, as Java Flume does" },
         Flag { short: "", long: "strict", value: "", doc: "do not start with any error in the configuration" },
         Flag { short: "", long: "drain-timeout", value: "SECONDS", doc: "how long sinks may deliver what channels in memory hold when the agent stops (10)" },
         HELP,

@@ -6,6 +6,7 @@ use anyhow::Context as _;
 use flume_conf::Document;
 use flume_core::{AgentInfo, Severity, secrets::masked};
 use flume_deploy::{Finding, Node, Patient, Site, examine};
+use flume_runtime::{Flows, check};
 use serde_json::json;
 
 use crate::{
@@ -92,7 +93,7 @@ fn configuration(document: &Document, node: &Node, args: &Args) -> Vec<Finding> 
             "describe one in it",
         )];
     }
-    let found = validate::diagnostics(document, &agents, args);
+    let found = validate::judge(document, &agents, args).diagnostics;
     let count = |severity| {
         found
             .iter()
@@ -123,7 +124,7 @@ fn channel_directories(document: &Document) -> Vec<PathBuf> {
             name: agent.clone(),
             ..AgentInfo::default()
         });
-        let plan = flume_runtime::check(document.plan(&agent, &REGISTRY), &info);
+        let plan = check(document.plan(&agent, &REGISTRY), &info, Flows::Whole);
         for channel in &plan.channels {
             let setting = |key: &str| {
                 channel

@@ -7,12 +7,14 @@ use std::{
     ops::Range,
 };
 
-use flume_conf::Document;
+use flume_conf::{Document, Verdict};
 use flume_core::{
     Diagnostic, Severity, Span,
     secrets::{mask_ranges, masked, secret_ranges},
 };
 use serde::Serialize;
+
+use crate::validate::Judged;
 
 /// Whether standard output is a terminal that may show colours.
 pub(crate) fn may_colour() -> bool {
@@ -134,8 +136,28 @@ impl QuotedLine<'_> {
     }
 }
 
+/// A verdict, as JSON has it.
+#[derive(Serialize)]
+struct ShownComponent<'a> {
+    name: &'a str,
+    r#type: &'a str,
+    runs: bool,
+    reason: Option<Cow<'a, str>>,
+}
+
+impl ShownComponent<'_> {
+    fn of(verdict: &Verdict) -> ShownComponent<'_> {
+        ShownComponent {
+            name: &verdict.name,
+            r#type: &verdict.type_name,
+            runs: verdict.reason.is_none(),
+            reason: verdict.reason.as_deref().map(masked),
+        }
+    }
+}
+
 /// `{"diagnostics":[{"severity","file","line","column","key","text","hint"}]}`.
-pub(crate) fn json(diagnostics: &[Diagnostic]) -> String {
+pub(crate) fn json(judged: &Judged) -> String {
     #[derive(Serialize)]
     struct Shown<'a> {
         severity: String,
@@ -147,10 +169,20 @@ pub(crate) fn json(diagnostics: &[Diagnostic]) -> String {
         hint: Option<Cow<'a, str>>,
     }
     #[derive(Serialize)]
+    struct ShownAgent<'a> {
+        name: &'a str,
+        components: Vec<ShownComponent<'a>>,
+    }
+    #[derive(Serialize)]
     struct Report<'a> {
         diagnostics: Vec<Shown<'a>>,
+        agents: Vec<ShownAgent<'a>>,
     }
-    let shown = diagnostics.iter().map(|found| Shown {
+    let agents = judged.agents.iter().map(|(name, verdicts)| ShownAgent {
+        name,
+        components: verdicts.iter().map(ShownComponent::of).collect(),
+    });
+    let shown = judged.diagnostics.iter().map(|found| Shown {
         severity: found.severity.to_string(),
         file: &found.place.file,
         line: found.place.line,
@@ -162,6 +194,7 @@ pub(crate) fn json(diagnostics: &[Diagnostic]) -> String {
     // Strings and numbers always serialize.
     serde_json::to_string(&Report {
         diagnostics: shown.collect(),
+        agents: agents.collect(),
     })
     .unwrap_or_default()
 }

@@ -2,8 +2,9 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use flume_conf::Document;
-use flume_core::{AgentInfo, Diagnostic, Severity};
+use flume_conf::{Document, Verdict};
+use flume_core::{AgentInfo, Diagnostic, Severity, secrets::masked};
+use flume_runtime::{Flows, check};
 
 use crate::{
     args::Args,
@@ -12,7 +13,7 @@ use crate::{
     report, system_properties,
 };
 
-/// Runs the command: exit code 0 without errors, else 2.
+/// Runs the command: exit code 0 if every flow runs, else 2.
 pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let files: Vec<PathBuf> = args
         .all("conf-file")
@@ -40,68 +41,114 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
             return Err(Failure::Usage(text));
         }
     };
-    let found = diagnostics(&document, &agents, args);
+    let judged = judge(&document, &agents, args);
     print(&if json {
-        report::json(&found) + "\n"
+        report::json(&judged) + "\n"
     } else {
-        text(&document, &agents, &found)
+        text(&document, &judged)
     })?;
-    let failed = found.iter().any(|found| found.severity == Severity::Error);
-    Ok(if failed {
-        ExitCode::WRONG
-    } else {
+    Ok(if judged.runs_whole() {
         ExitCode::SUCCESS
+    } else {
+        ExitCode::WRONG
     })
 }
 
-/// What is wrong with these agents, in the order of the files, each thing once.
-pub(crate) fn diagnostics(document: &Document, agents: &[String], args: &Args) -> Vec<Diagnostic> {
-    let mut found: Vec<Diagnostic> = vec![];
+/// What is to be said about some agents of a configuration.
+#[derive(Default)]
+pub(crate) struct Judged {
+    /// In the order of the files, each thing once.
+    pub(crate) diagnostics: Vec<Diagnostic>,
+    /// What each component of each agent would do.
+    pub(crate) agents: Vec<(String, Vec<Verdict>)>,
+}
+
+impl Judged {
+    /// Whether nothing is wrong and every component runs.
+    fn runs_whole(&self) -> bool {
+        let is_error = |found: &Diagnostic| found.severity == Severity::Error;
+        let stands_still = |verdict: &Verdict| verdict.reason.is_some();
+        !self.diagnostics.iter().any(is_error)
+            && !self
+                .agents
+                .iter()
+                .any(|(_, verdicts)| verdicts.iter().any(stands_still))
+    }
+}
+
+/// What is wrong with these agents, and what each of their components would do.
+pub(crate) fn judge(document: &Document, agents: &[String], args: &Args) -> Judged {
+    let mut judged = Judged::default();
+    let found = &mut judged.diagnostics;
     for agent in agents {
         let info = Arc::new(AgentInfo {
             name: agent.clone(),
+            conf_dir: args.get("conf").map(PathBuf::from),
             system_properties: system_properties::of_agent(&args.properties),
             ..AgentInfo::default()
         });
-        let plan = flume_runtime::check(document.plan(agent, &REGISTRY), &info);
+        let plan = check(document.plan(agent, &REGISTRY), &info, Flows::Whole);
+        judged.agents.push((agent.clone(), plan.verdicts()));
         found.extend(plan.diagnostics);
     }
     let file = |found: &Diagnostic| {
-        document
-            .files
-            .iter()
-            .position(|(name, _)| *name == found.place.file)
+        let mut files = document.files.iter();
+        files.position(|(name, _)| *name == found.place.file)
     };
     found.sort_by(|a, b| {
         (file(a), &a.place, a.severity, &a.key).cmp(&(file(b), &b.place, b.severity, &b.key))
     });
     found.dedup();
-    found
+    judged
 }
 
-fn text(document: &Document, agents: &[String], found: &[Diagnostic]) -> String {
+fn text(document: &Document, judged: &Judged) -> String {
+    let found = &judged.diagnostics;
     let count = |severity| {
         found
             .iter()
             .filter(|found| found.severity == severity)
             .count()
     };
-    let errors = count(Severity::Error);
-    let warnings = count(Severity::Warning);
-    let verdict = match errors {
-        0 => "accepted",
-        _ => "refused",
-    };
-    let shown = report::human(document, found, report::may_colour());
-    let several =
-        |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
+    let mut shown = report::human(document, found, report::may_colour());
+    for (agent, verdicts) in &judged.agents {
+        shown += &format!("agent {agent} here:\n");
+        for verdict in verdicts {
+            shown += &line(agent, verdict);
+        }
+    }
+    let agents: Vec<_> = judged
+        .agents
+        .iter()
+        .map(|(agent, _)| agent.as_str())
+        .collect();
     format!(
-        "{shown}{verdict}: {} {}, {}, {}\n",
+        "{shown}{}: {} {}, {}, {}\n",
+        if judged.runs_whole() {
+            "accepted"
+        } else {
+            "refused"
+        },
         if agents.len() == 1 { "agent" } else { "agents" },
         agents.join(", "),
-        several(errors, "error"),
-        several(warnings, "warning")
+        several(count(Severity::Error), "error"),
+        several(count(Severity::Warning), "warning")
     )
+}
+
+/// One component: its name without the agent's, its type, and whether it runs.
+fn line(agent: &str, verdict: &Verdict) -> String {
+    let name = verdict.name.strip_prefix(agent).unwrap_or(&verdict.name);
+    let name = name.trim_start_matches('.');
+    let outcome = match &verdict.reason {
+        None => "runs".into(),
+        Some(reason) => format!("cannot run: {}", masked(reason)),
+    };
+    format!("  {name:24} {:20} {outcome}\n", verdict.type_name)
+}
+
+fn several(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 #[cfg(test)]
@@ -111,7 +158,8 @@ mod tests {
     fn check_diagnostic(text: &str, expected: &[&str]) {
         let mut document = Document::default();
         document.add("flume.conf", text.as_bytes());
-        let seen: Vec<_> = diagnostics(&document, &document.agents(), &Args::default())
+        let seen: Vec<_> = judge(&document, &document.agents(), &Args::default())
+            .diagnostics
             .iter()
             .map(|found| format!("{} {}: {}", found.severity, found.key, found.text))
             .collect();
@@ -144,7 +192,11 @@ mod tests {
         let alone = base
             .replace("r1.channels = c1", "r1.channels = c2")
             .replace("channels = c1\n", "channels = c1 c2\n");
-        check_diagnostic(&format!("{alone}a1.channels.c2.type = memory\n"), &[]);
+        let undrained = "error a1.channels.c2: no sink drains it, so it would fill up";
+        check_diagnostic(
+            &format!("{alone}a1.channels.c2.type = memory\n"),
+            &[undrained],
+        );
         check_diagnostic(
             &base
                 .replace("%Y", "x")

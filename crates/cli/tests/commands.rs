@@ -274,7 +274,10 @@ fn a_file_of_delegation_tokens_is_not_read() {
 fn the_examples_are_right() {
     for entry in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples")).unwrap()
     {
-        let path = entry.unwrap().path();
+        let mut path = entry.unwrap().path();
+        if path.is_dir() {
+            path.push("flume.conf");
+        }
         check(
             &["validate", "-f", path.to_str().unwrap()],
             0,

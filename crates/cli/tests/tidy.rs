@@ -7,7 +7,7 @@ use std::{
 };
 
 /// Longest production file, in lines, without its inline tests.
-const MAX_FILE_LINES: usize = 640;
+const MAX_FILE_LINES: usize = 700;
 /// Share of types, in percent, that may have the name of another type.
 const MAX_SHARED_NAMES_PERCENT: usize = 30;
 /// Words that would tie the sources to the machine or the people that made them.

@@ -7,8 +7,10 @@ mod graph;
 mod plan;
 mod planner;
 pub mod properties;
+mod verdict;
 
 pub use document::Document;
 pub use plan::{
     ChannelPlan, FRAMES, Frame, GroupPlan, Plan, Refused, SinkPlan, SourceFrame, SourcePlan,
 };
+pub use verdict::Verdict;

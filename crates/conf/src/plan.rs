@@ -173,6 +173,8 @@ pub struct Refused {
     pub type_name: String,
     /// Its first line.
     pub place: Span,
+    /// The channel that it would drain, if it is a sink.
+    pub channel: Option<String>,
     /// Why.
     pub reason: String,
 }
@@ -183,10 +185,12 @@ impl Refused {
         let type_name = section.type_name().into();
         let name = section.name.clone();
         let place = section.home.clone();
+        let channel = section.settings.get("channel");
         Refused {
             name,
             type_name,
             place,
+            channel: channel.map(|setting| setting.text.clone()),
             reason: reason.into(),
         }
     }

@@ -349,7 +349,7 @@ fn component<K: ComponentKind + ?Sized + 'static>(
         Ok(found) => return parse_found(props, &found, frame),
         Err(unknown) => unknown,
     };
-    props.report(unknown.severity, "type", &unknown.text, unknown.hint);
+    props.report(Severity::Error, "type", &unknown.text, unknown.hint);
     for key in unknown.known.map_or(&[][..], |known| known.required) {
         // A missing key reads like one of a component that is there.
         props.text(&Property::new::<String>(key, &[], "", None));

@@ -6,8 +6,8 @@
 use std::sync::Arc;
 
 use crate::{
-    Channel, ChannelSelector, EventDeserializer, EventSerializer, Interceptor, Severity, Sink,
-    SinkProcessor, Source,
+    Channel, ChannelSelector, EventDeserializer, EventSerializer, Interceptor, Sink, SinkProcessor,
+    Source,
     component::{Component, Constructor, guarded},
     config::{Config, Property},
     foreign::{ForeignHost, Hosting},
@@ -129,8 +129,6 @@ pub enum Presence {
 /// Why a name leads to no row.
 #[derive(Clone, Debug)]
 pub struct Unknown {
-    /// An error when nobody knows the type; a note when Flume has it and this build does not.
-    pub severity: Severity,
     /// A whole message.
     pub text: String,
     /// What would be right.
@@ -275,11 +273,6 @@ impl Registry {
             remedy.or(near).or_else(|| Some(self.choice::<K>()))
         };
         Unknown {
-            severity: if known.is_some() {
-                Severity::Note
-            } else {
-                Severity::Error
-            },
             text,
             hint,
             known,

@@ -9,7 +9,7 @@ use flume_core::{
 };
 
 /// Moves what cannot be built from the plan's components to `refused`, with a diagnostic each. No I/O.
-pub fn check(mut plan: Plan, agent: &Arc<AgentInfo>) -> Plan {
+pub fn check(mut plan: Plan, agent: &Arc<AgentInfo>, flows: Flows) -> Plan {
     let mut check = Check {
         agent: agent.clone(),
         channels: HashMap::new(),
@@ -29,9 +29,23 @@ pub fn check(mut plan: Plan, agent: &Arc<AgentInfo>) -> Plan {
     plan.sources.retain_mut(|source| check.source(source));
     plan.groups.retain_mut(|group| check.group(group));
     plan.diagnostics.append(&mut check.diagnostics);
-    plan.diagnostics.sort_by(|a, b| a.place.cmp(&b.place));
     plan.refused.append(&mut check.refused);
+    if flows == Flows::Whole {
+        plan.leave_out_halves();
+    }
+    plan.remark_flows();
+    plan.diagnostics.sort_by(|a, b| a.place.cmp(&b.place));
     plan
+}
+
+/// Which flows an agent starts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Flows {
+    /// Only those that run as a whole: what cannot be drained is not filled.
+    #[default]
+    Whole,
+    /// Also what is left of others, as Flume does.
+    Halves,
 }
 
 struct Check {

@@ -18,7 +18,7 @@ use tokio::{
 use crate::{
     agent::{Agent, ReloadError, Remained},
     changes::Changes,
-    check::check,
+    check::{Flows, check},
     notify,
 };
 
@@ -45,6 +45,8 @@ pub struct Options {
     pub monitoring: Option<MonitoringAddress>,
     /// A configuration with any error does not start.
     pub strict: bool,
+    /// Whether flows start that cannot run as a whole.
+    pub flows: Flows,
 }
 
 /// Why an agent did not run.
@@ -73,6 +75,7 @@ pub async fn run(
     let plan = check(
         configuration.read().map_err(RunError::Configuration)?,
         &info,
+        options.flows,
     );
     report(&plan);
     startable(&plan, options.strict)?;
@@ -129,16 +132,16 @@ async fn serve(
         tokio::select! {
             asked = signals.next() => match asked {
                 Asked::Stop => return,
-                Asked::Reload => drop(reload(agent, configuration).await),
+                Asked::Reload => drop(reload(agent, configuration, options.flows).await),
             },
             _ = poll.tick(), if options.poll_interval.is_some() => {
                 if configuration.changed() {
-                    drop(reload(agent, configuration).await);
+                    drop(reload(agent, configuration, options.flows).await);
                 }
             }
             _ = housekeeping.tick() => agent.settle_retired().await,
             Some(request) = requests.recv() => {
-                let outcome = if request.dry_run { dry_run(agent, configuration) } else { reload(agent, configuration).await };
+                let outcome = if request.dry_run { dry_run(agent, configuration, options.flows) } else { reload(agent, configuration, options.flows).await };
                 let answer = outcome
                     .map_or_else(|error| ControlAnswer::Failed(error.to_string()), |changes| ControlAnswer::Changed(changes.to_string()));
                 let _ = request.answer.send(answer);
@@ -151,11 +154,12 @@ async fn serve(
 async fn reload(
     agent: &mut Agent,
     configuration: &mut dyn Configuration,
+    flows: Flows,
 ) -> Result<Changes, ReloadError> {
     notify::reloading();
     let outcome = match configuration.read().map_err(ReloadError::Unreadable) {
         Ok(plan) => {
-            let plan = check(plan, &agent.info);
+            let plan = check(plan, &agent.info, flows);
             report(&plan);
             agent.apply(&plan).await
         }
@@ -174,9 +178,13 @@ async fn reload(
     outcome
 }
 
-fn dry_run(agent: &Agent, configuration: &mut dyn Configuration) -> Result<Changes, ReloadError> {
+fn dry_run(
+    agent: &Agent,
+    configuration: &mut dyn Configuration,
+    flows: Flows,
+) -> Result<Changes, ReloadError> {
     let plan = configuration.read().map_err(ReloadError::Unreadable)?;
-    Changes::between(agent, &check(plan, &agent.info))
+    Changes::between(agent, &check(plan, &agent.info, flows))
 }
 
 fn report(plan: &Plan) {
