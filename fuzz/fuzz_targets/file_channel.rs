@@ -24,6 +24,7 @@ fuzz_target!(|bytes: &[u8]| {
         first_sequence: 1,
         created_ms: 0,
         key_alias: String::new(),
+        key_check: [0; 16],
     };
     let _ = GroupHeader::decode(header.seed(), 1, bytes);
     let _ = FrameHeader::decode(header.seed(), 1, 0, bytes);

@@ -261,3 +261,28 @@ async fn a_channel_is_not_replaced_while_a_put_waits_for_long() {
     handle.replace(with("")).await.unwrap();
     assert_eq!((handle.stats().events, handle.stats().capacity), (1, 100));
 }
+
+/// A group must not end while a sink that still runs may bury in its channel.
+#[tokio::test]
+async fn dead_letters_are_awaited_as_long_as_they_may_come() {
+    let handle = |name: &str| {
+        let cx = Context::new(name, &[]);
+        ChannelHandle::new(build::<dyn Channel>(&REGISTRY, "memory", "", &cx), cx)
+    };
+    let source = handle("a1.channels.c1");
+    let grave = handle("a1.channels.c2");
+    let burying = grave.bury_from(&source);
+    // Two sinks may bury in each other's channel.
+    let back = source.bury_from(&grave);
+    assert!(!grave.awaits_dead_letters() && !source.awaits_dead_letters());
+    source.put(events("a")).await.unwrap();
+    assert!(grave.awaits_dead_letters());
+    let take = source.take(Want::events(1), Duration::ZERO).await.unwrap();
+    assert!(grave.awaits_dead_letters(), "the sink may yet bury it");
+    take.commit().await.unwrap();
+    assert!(!grave.awaits_dead_letters());
+    source.put(events("b")).await.unwrap();
+    drop(burying);
+    assert!(!grave.awaits_dead_letters(), "the sink is gone");
+    drop(back);
+}

@@ -12,6 +12,7 @@ use std::{
 };
 
 use arc_swap::{ArcSwap, ArcSwapOption};
+use parking_lot::Mutex;
 use tokio::{
     sync::{RwLock, RwLockWriteGuard},
     time::timeout,
@@ -39,6 +40,8 @@ struct Seat {
     /// Held for reading by every put, for writing while the events move to a successor.
     gate: RwLock<()>,
     channel: ArcSwap<Box<dyn Channel>>,
+    /// The channels of sinks that may put dead letters here.
+    buriers: Mutex<Vec<Arc<Burier>>>,
     /// Looked at before `tap`, so that nobody pays for a tap that is not there.
     tapped: AtomicBool,
     tap: ArcSwapOption<Box<dyn ChannelTap>>,
@@ -52,11 +55,23 @@ struct ChannelCounters {
     take_successes: Counter,
 }
 
+/// A sink that may put dead letters into a channel.
+struct Burier {
+    /// What the sink takes from.
+    source: ChannelHandle,
+}
+
+/// As long as this lives, dead letters may come into a channel.
+pub struct Burying {
+    grave: ChannelHandle,
+    burier: Arc<Burier>,
+}
+
 /// Why a channel keeps its place.
 #[derive(Debug, thiserror::Error)]
 pub enum ReplaceError {
     /// Fewer events fit into the successor than there are.
-    #[error("the channel holds {held} events, its new capacity is {capacity}")]
+    #[error("the channel holds {held} events, and its successor has room for {capacity}")]
     TooSmall {
         /// Events to move.
         held: usize,
@@ -98,6 +113,7 @@ impl ChannelHandle {
             cx,
             gate: RwLock::new(()),
             channel,
+            buriers: Mutex::default(),
             tapped: AtomicBool::new(false),
             tap: ArcSwapOption::empty(),
             counters,
@@ -127,6 +143,39 @@ impl ChannelHandle {
     /// Whether its events outlive the process.
     pub fn durable(&self) -> bool {
         self.0.channel.load().durable()
+    }
+
+    /// See [`Channel::volatile_events`].
+    pub fn volatile_events(&self) -> usize {
+        self.0.channel.load().volatile_events()
+    }
+
+    /// A sink that takes from `source` may put dead letters here until the guard is dropped.
+    pub fn bury_from(&self, source: &ChannelHandle) -> Burying {
+        let source = source.clone();
+        let burier = Arc::new(Burier { source });
+        self.0.buriers.lock().push(burier.clone());
+        let grave = self.clone();
+        Burying { grave, burier }
+    }
+
+    /// Whether dead letters may still come: a sink that runs and buries here has something to deliver, or will get dead
+    /// letters itself.
+    pub fn awaits_dead_letters(&self) -> bool {
+        self.awaits_beyond(&mut vec![])
+    }
+
+    /// `seen`: channels that were asked already, as two sinks may bury in each other's channel.
+    fn awaits_beyond(&self, seen: &mut Vec<ChannelHandle>) -> bool {
+        if seen.iter().any(|other| Arc::ptr_eq(&other.0, &self.0)) {
+            return false;
+        }
+        seen.push(self.clone());
+        let buriers = self.0.buriers.lock().clone();
+        buriers.iter().any(|burier| {
+            let stats = burier.source.stats();
+            stats.events + stats.in_flight > 0 || burier.source.awaits_beyond(seen)
+        })
     }
 
     /// See [`Channel::open`].
@@ -187,43 +236,33 @@ impl ChannelHandle {
         self.0.counters.take_successes.add(events);
     }
 
-    /// Moves all events into `successor`, in order, and puts it in this one's place. Puts wait meanwhile.
-    /// On an error everything is as before.
+    /// Opens `successor`, moves all events into it, in order, and puts it in this one's place. Puts wait meanwhile. So
+    /// nothing is lost when a channel in memory becomes one on disk. On an error everything is as before; events that
+    /// a durable successor took by then are on its disk, too.
     pub async fn replace(&self, successor: Box<dyn Channel>) -> Result<(), ReplaceError> {
         let _closed = self.0.stop_puts().await?;
         let old = self.0.channel.load_full();
-        let stats = old.stats();
-        let room = successor.stats();
-        let held = stats.events;
-        let in_flight = stats.in_flight;
+        let in_flight = old.stats().in_flight;
         if in_flight > 0 {
             return Err(ReplaceError::InFlight { in_flight });
         }
-        if held > room.capacity {
-            return Err(ReplaceError::TooSmall {
-                held,
-                capacity: room.capacity,
-            });
+        successor.open().await?;
+        if let Err(error) = move_events(&**old, &*successor).await {
+            let _ = successor.close().await;
+            return Err(error);
         }
-        // One take, so that a failure returns everything in order.
-        let take = old.take(Want::events(usize::MAX), Duration::ZERO).await?;
-        for batch in take
-            .events()
-            .chunks(room.transaction_capacity.clamp(1, 1000))
-        {
-            successor.put(batch.to_vec()).await?;
-        }
-        take.commit().await?;
         self.0.channel.store(Arc::new(successor));
         old.close().await?;
         Ok(())
     }
 
     /// Closes this channel and puts `successor` in its place, not yet open: for channels that keep their
-    /// events elsewhere. Puts wait meanwhile; no sink may hold a take.
+    /// events elsewhere. Puts wait meanwhile; no sink may hold a take. On an error this channel stays open.
     pub async fn succeed(&self, successor: Box<dyn Channel>) -> Result<(), ReplaceError> {
         let _closed = self.0.stop_puts().await?;
-        self.0.channel.load_full().close().await?;
+        let old = self.0.channel.load_full();
+        old.save().await?;
+        old.close().await?;
         self.0.channel.store(Arc::new(successor));
         Ok(())
     }
@@ -231,6 +270,30 @@ impl ChannelHandle {
     /// When the oldest event that can be taken was put.
     pub fn oldest(&self) -> Option<SystemTime> {
         self.stats().oldest
+    }
+}
+
+/// Moves all events from one channel to another, in order.
+async fn move_events(from: &dyn Channel, to: &dyn Channel) -> Result<(), ReplaceError> {
+    let room = to.stats();
+    let held = from.stats().events;
+    let capacity = room.capacity.saturating_sub(room.events + room.in_flight);
+    if held > capacity {
+        return Err(ReplaceError::TooSmall { held, capacity });
+    }
+    // One take, so that a failure returns everything in order.
+    let take = from.take(Want::events(usize::MAX), Duration::ZERO).await?;
+    let batch_events = room.transaction_capacity.clamp(1, 1000);
+    for batch in take.events().chunks(batch_events) {
+        to.put(batch.to_vec()).await?;
+    }
+    Ok(take.commit().await?)
+}
+
+impl Drop for Burying {
+    fn drop(&mut self) {
+        let mut buriers = self.grave.0.buriers.lock();
+        buriers.retain(|other| !Arc::ptr_eq(other, &self.burier));
     }
 }
 

@@ -36,7 +36,7 @@ pub use deserializer::{EventDeserializer, FileEvent, FileText, OnMalformed, Unde
 pub use diagnostic::{Diagnostic, Severity, Span};
 pub use event::{Event, Headers, Str};
 pub use flume_derive::Config;
-pub use handle::{ChannelHandle, ChannelTap, ReplaceError};
+pub use handle::{Burying, ChannelHandle, ChannelTap, ReplaceError};
 pub use hold::Hold;
 pub use memory_queue::{ByteLimit, MemoryQueue, QueueLimits};
 pub use outlet::{ChannelSelector, InterceptError, Interceptor, Outlet, PutError, Route, Wiring};

@@ -313,6 +313,7 @@ impl Take for MemoryTake {
         let events = extract(&mut self.events, indices);
         let bytes = events.iter().map(Event::size).sum();
         self.bytes -= bytes;
+        let events = events.iter().map(Event::detached).collect();
         Box::new(MemoryTake {
             queue: self.queue.clone(),
             events,

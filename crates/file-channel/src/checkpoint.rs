@@ -12,7 +12,7 @@ use bytes::Buf;
 use crate::{
     disk::Disk,
     format::{VERSION, decode_ranges, encode_ranges},
-    segment::Position,
+    segment::{Position, named, try_again},
 };
 
 const MAGIC: &[u8; 8] = b"FLUMECHK";
@@ -21,7 +21,7 @@ const CONTENTS: usize = 6 * 8;
 /// Room for a checkpoint of some hundred segments; one of more takes twice what the one before needed.
 const RESERVE_BYTES: u64 = 16 << 10;
 /// No checkpoint is longer: a million segments and as many ranges.
-const MOST_BYTES: u64 = 64 << 20;
+const MAX_BYTES: u64 = 64 << 20;
 
 /// The state of the log after some group.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -193,21 +193,24 @@ impl Checkpoint {
     pub fn read(disk: &dyn Disk, directory: &Path) -> io::Result<Vec<Self>> {
         let mut found = vec![];
         for number in 0..2 {
-            let file = match disk.open(&path(directory, number)) {
+            let path = path(directory, number);
+            let file = match disk.open(&path) {
                 Ok(file) => file,
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                Err(error) => return Err(error),
+                Err(error) => return Err(named(&path, error)),
             };
-            let mut bytes = vec![0; file.length()?.min(MOST_BYTES) as usize];
-            let read = file.read_at(&mut bytes, 0)?;
-            match Self::decode(&bytes[..read]) {
-                Some(checkpoint) => found.push(checkpoint),
-                None => {
-                    tracing::warn!(
-                        "{} is damaged, the other checkpoint is used",
-                        path(directory, number).display()
-                    )
-                }
+            let read = try_again(|| {
+                let mut bytes = vec![0; file.length()?.min(MAX_BYTES) as usize];
+                let length = file.read_at(&mut bytes, 0)?;
+                bytes.truncate(length);
+                Ok(bytes)
+            });
+            // A disk reports most damage as an error.
+            let other = "the other checkpoint is used";
+            match read.map(|bytes| Self::decode(&bytes)) {
+                Ok(Some(checkpoint)) => found.push(checkpoint),
+                Ok(None) => tracing::warn!("{} is damaged; {other}", path.display()),
+                Err(error) => tracing::warn!("failed to read {}; {other}: {error}", path.display()),
             }
         }
         found.sort_by_key(|checkpoint| std::cmp::Reverse(checkpoint.number));

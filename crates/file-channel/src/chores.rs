@@ -26,7 +26,17 @@ struct List {
     checkpoint: Option<Checkpoint>,
     fill: bool,
     done: Option<(Checkpoint, io::Result<usize>)>,
+    /// Whether the last attempt made a spare segment, until somebody asks.
+    filled: Option<bool>,
+    troubles: Troubles,
     closed: bool,
+}
+
+/// What fails now. It is logged when it begins and when it ends.
+#[derive(Default)]
+struct Troubles {
+    checkpoint: usize,
+    fill: usize,
 }
 
 impl Chores {
@@ -52,6 +62,11 @@ impl Chores {
     /// The checkpoint that was finished, once, with its bytes.
     pub(crate) fn finished(&self) -> Option<(Checkpoint, io::Result<usize>)> {
         self.list.lock().done.take()
+    }
+
+    /// Whether the last attempt at a spare segment made one; once.
+    pub(crate) fn filled(&self) -> Option<bool> {
+        self.list.lock().filled.take()
     }
 
     /// Ends the housekeeper after the chore under way and the last checkpoint.
@@ -97,16 +112,35 @@ impl Chores {
         match chore {
             Chore::Checkpoint(checkpoint) => {
                 let outcome = checkpoint.write(disk, &pool.layout().checkpoint_dir);
-                if let Err(error) = &outcome {
-                    tracing::error!("failed to write a checkpoint, it is tried again: {error}");
-                }
-                self.list.lock().done = Some((checkpoint, outcome));
+                let mut list = self.list.lock();
+                let failure = outcome.as_ref().err();
+                say_once(&mut list.troubles.checkpoint, "write a checkpoint", failure);
+                list.done = Some((checkpoint, outcome));
             }
             Chore::Fill => {
-                if let Err(error) = pool.fill_one() {
-                    tracing::warn!("failed to make a spare segment: {error}");
-                }
+                let outcome = pool.fill_one();
+                let mut list = self.list.lock();
+                let failure = outcome.as_ref().err();
+                say_once(&mut list.troubles.fill, "make a spare segment", failure);
+                list.filled = Some(outcome.unwrap_or(false));
             }
+        }
+    }
+}
+
+/// Logs the first failure of a row and its end.
+fn say_once(failures: &mut usize, doing: &str, failure: Option<&io::Error>) {
+    match (failure, *failures) {
+        (None, 0) => {}
+        (None, count) => {
+            tracing::info!("managed to {doing} after {count} failed attempts");
+            *failures = 0;
+        }
+        (Some(error), count) => {
+            if count == 0 {
+                tracing::warn!("failed to {doing}; trying again: {error}");
+            }
+            *failures += 1;
         }
     }
 }

@@ -123,6 +123,8 @@ impl Engine {
             log.kept.len(),
             began.elapsed(),
         );
+        let lost = usize::try_from(recovered.lost).unwrap_or(usize::MAX);
+        metrics.counter("EventLostCount").add(lost);
         let queue = Arc::new(queue(&log, limits));
         let inbox = Arc::new(Inbox::default());
         let chores = Arc::default();

@@ -10,7 +10,9 @@ pub const BLOCK: u64 = 4096;
 /// Bytes of the random salt of a segment.
 pub const SALT_BYTES: usize = 16;
 /// Longest alias of a key that a segment header has room for.
-pub const MOST_KEY_ALIAS: usize = 255;
+pub const MAX_KEY_ALIAS_BYTES: usize = 255;
+/// Bytes of the value that tells one key from another.
+pub const KEY_CHECK_BYTES: usize = 16;
 /// Version of the format in segment headers and checkpoints.
 pub const VERSION: u32 = 1;
 
@@ -19,9 +21,11 @@ const SEGMENT_COPY: usize = 512;
 /// Where the second copy of a segment's header stands: another sector, whatever its size.
 const SECOND_COPY: usize = 2048;
 const SEGMENT_ALIAS_AT: usize = 92;
+const SEGMENT_KEY_CHECK_AT: usize = SEGMENT_ALIAS_AT + MAX_KEY_ALIAS_BYTES;
 const GROUP_MAGIC: u32 = 0x5047_4c46;
 const GROUP_COPY: usize = 48;
 const FRAME_COPY: usize = 56;
+const FRAME_GROUP_AT: usize = 44;
 /// Both copies of a group's header.
 pub const GROUP_HEADER: usize = 2 * GROUP_COPY;
 /// Both copies of a frame's header.
@@ -46,6 +50,8 @@ pub struct SegmentHeader {
     pub created_ms: u64,
     /// Alias of the key its frames are sealed with; empty: they are not.
     pub key_alias: String,
+    /// Tells whether a key is the one that its frames are sealed with; zeros: an earlier version did not write it.
+    pub key_check: [u8; KEY_CHECK_BYTES],
 }
 
 /// What a segment's checksums are seeded with.
@@ -128,6 +134,8 @@ impl SegmentHeader {
         copy.resize(SEGMENT_ALIAS_AT - 1, 0);
         copy.push(self.key_alias.len() as u8);
         copy.extend_from_slice(self.key_alias.as_bytes());
+        copy.resize(SEGMENT_KEY_CHECK_AT, 0);
+        copy.extend_from_slice(&self.key_check);
         copy.resize(SEGMENT_COPY - 4, 0);
         copy.extend_from_slice(&crc32c::crc32c(&copy).to_le_bytes());
         let mut block = vec![0; BLOCK as usize];
@@ -152,6 +160,7 @@ impl SegmentHeader {
             .get(SEGMENT_ALIAS_AT..)?
             .get(..usize::from(*at.get(SEGMENT_ALIAS_AT - 1)?))?;
         let key_alias = String::from_utf8(alias.into()).ok()?;
+        let key_check = at.get(SEGMENT_KEY_CHECK_AT..)?.first_chunk().copied()?;
         at.advance(8);
         (at.get_u32_le() == VERSION).then_some(())?;
         let mut channel = [0; 16];
@@ -172,6 +181,7 @@ impl SegmentHeader {
             first_sequence,
             created_ms,
             key_alias,
+            key_check,
         })
     }
 
@@ -264,6 +274,19 @@ impl FrameHeader {
             .into_iter()
             .flatten()
             .find(|header| header.group == group && header.index == index)
+    }
+
+    /// A single copy at the beginning of `bytes`, of any frame of `group` with a place in `indices`.
+    pub fn decode_one(
+        seed: Seed,
+        group: u64,
+        indices: std::ops::Range<u32>,
+        bytes: &[u8],
+    ) -> Option<Self> {
+        let copy = bytes.get(..FRAME_COPY)?;
+        // The checksum last: almost all places are none of a header.
+        (copy.get(FRAME_GROUP_AT..)?.first_chunk() == Some(&group.to_le_bytes())).then_some(())?;
+        Self::decode_copy(seed, copy).filter(|header| indices.contains(&header.index))
     }
 
     fn decode_copy(seed: Seed, copy: &[u8]) -> Option<Self> {
@@ -424,7 +447,7 @@ fn get_text(body: &mut Bytes) -> Result<Str, Malformed> {
 }
 
 /// Rounds up to whole blocks.
-pub fn padded(length: u64) -> u64 {
+pub const fn padded(length: u64) -> u64 {
     length.next_multiple_of(BLOCK)
 }
 
@@ -442,6 +465,7 @@ mod tests {
             first_sequence: 5,
             created_ms: 6,
             key_alias: "key-1".into(),
+            key_check: [8; KEY_CHECK_BYTES],
         }
     }
 

@@ -19,7 +19,7 @@ use crate::{
     frame::open_body,
     log::{Kept, Log, cipher},
     pool::Layout,
-    quarantine::{self, Reason},
+    quarantine::{Quarantine, Reason},
     recovery,
     segment::{self, Found, Position, READ_AHEAD, Walk},
 };
@@ -280,10 +280,11 @@ impl Outside {
     /// the locks of the directories.
     pub fn quarantine(&self) -> Result<Verified, InspectError> {
         let mut verified = Verified::default();
+        let quarantine = Quarantine::new(Arc::new(RealDisk));
         for kept in self.log.kept.values().filter(|kept| kept.contents.live > 0) {
             let directory = kept.segment.path.parent().unwrap_or(Path::new("."));
             self.verify_segment(kept, &mut verified, &mut |position, reason, bytes| {
-                quarantine::keep(&RealDisk, directory, position, reason, bytes);
+                quarantine.keep(directory, position, reason, bytes);
             })?;
         }
         Ok(verified)
@@ -354,7 +355,9 @@ impl Outside {
     fn walk(&self, kept: &Kept) -> io::Result<Walk> {
         let segment = kept.segment.clone();
         let end = Some(kept.contents.length);
-        Walk::new(&*self.disk, segment, BLOCK, end, u64::MAX, READ_AHEAD)
+        let mut walk = Walk::new(&*self.disk, segment, BLOCK, end, u64::MAX, READ_AHEAD)?;
+        walk.give_up_unreadable();
+        Ok(walk)
     }
 }
 
@@ -372,7 +375,9 @@ fn check(
             Err(Malformed("the checksum of the body is wrong"))
         };
     }
-    let body = open_body(header, stored, seal)?;
+    let body = open_body(header, stored, seal).unwrap_or(Err(Malformed(
+        "its seal is broken, or it was sealed with another key",
+    )))?;
     match header.kind {
         FrameKind::Put => drop(decode_events(body, header.count)?),
         FrameKind::Ack => drop(decode_ranges(&body, header.count)?),

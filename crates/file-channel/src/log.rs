@@ -10,21 +10,24 @@ use crate::{
     disk::{Disk, DiskFile},
     encryption::{FrameCipher, FramePlace, Keys},
     format::{
-        BLOCK, FRAME_HEADER, FrameHeader, FrameKind, GROUP_HEADER, GroupHeader, SALT_BYTES,
-        SegmentHeader, encode_ranges, padded,
+        BLOCK, FRAME_HEADER, FrameHeader, FrameKind, GROUP_HEADER, GroupHeader, KEY_CHECK_BYTES,
+        SALT_BYTES, SegmentHeader, encode_ranges, padded,
     },
     now_ms,
-    pool::{Blank, Need, Pool, ack_reserve},
+    pool::{Blank, Need, Pool, ack_reserve, is_full},
     ranges::Ranges,
     segment::{Position, Segment},
 };
 
 /// A group holds no more, unless a single batch does.
-pub const MOST_GROUP_BYTES: u64 = 8 << 20;
+pub const MAX_GROUP_BYTES: u64 = 8 << 20;
 /// A group holds no more frames.
-const MOST_FRAMES: usize = 4096;
+const MAX_GROUP_FRAMES: usize = 4096;
 /// An ack holds no more ranges, so that it fits into what is reserved for it.
-pub const MOST_RANGES: usize = 1024;
+pub const MAX_ACK_RANGES: usize = 1024;
+/// The longest group of a single ack.
+pub const MAX_ACK_GROUP_BYTES: u64 =
+    padded((GROUP_HEADER + FRAME_HEADER + 16 * MAX_ACK_RANGES) as u64 + SEAL_BYTES);
 /// What sealing adds to a body.
 const SEAL_BYTES: u64 = crate::encryption::TAG_BYTES as u64;
 
@@ -130,6 +133,8 @@ pub struct Log {
     pub(crate) checkpoint_number: u64,
     /// Drained in the newest durable checkpoint; free when there is another.
     pub(crate) drained: Vec<u64>,
+    /// Needed by neither checkpoint, but perhaps by the reader.
+    pub(crate) free: Vec<u64>,
     pub(crate) buffer: Vec<u8>,
     pub(crate) sync_time: Histogram,
 }
@@ -158,11 +163,9 @@ impl Log {
         let acks = acks.filter(|acks| !acks.ranges.is_empty());
         let ack_bytes = acks.map_or(0, ack_frame_bytes);
         let mut count = self.fitting(batches, ack_bytes);
-        if count == 0 && !batches.is_empty() {
-            let need = GROUP_HEADER as u64
-                + batches.first().map_or(0, |batch| frame_bytes(batch))
-                + ack_bytes;
-            match self.roll(Need::Puts, BLOCK + padded(need)) {
+        if let Some(first) = batches.first().filter(|_| count == 0) {
+            let group = GROUP_HEADER as u64 + frame_bytes(first) + ack_bytes;
+            match self.roll(self.need(), self.length_for(BLOCK + padded(group))) {
                 Ok(()) => count = self.fitting(batches, ack_bytes),
                 // Acks make room: they go on.
                 Err(AppendError::NoRoom) if acks.is_some() => {}
@@ -193,14 +196,75 @@ impl Log {
         let room = current.segment.length.saturating_sub(current.at + reserve);
         let mut length = GROUP_HEADER as u64 + ack_bytes;
         let mut count = 0;
-        for batch in batches.iter().take(MOST_FRAMES) {
+        for batch in batches.iter().take(MAX_GROUP_FRAMES) {
             length += frame_bytes(batch);
-            if padded(length) > room || (count > 0 && length > MOST_GROUP_BYTES) {
+            if padded(length) > room || (count > 0 && length > MAX_GROUP_BYTES) {
                 break;
             }
             count += 1;
         }
         count
+    }
+
+    /// The length of a segment for a first group that ends at `end`. One that does not fit beside the reserve of a usual
+    /// segment gets a segment of its own, which has none. So the group always fits into the segment that was begun
+    /// for it, and no segment is begun in vain.
+    fn length_for(&self, end: u64) -> u64 {
+        let usual = self.pool.layout().segment_bytes;
+        usual.max(end + ack_reserve(usual))
+    }
+
+    /// Whether events may have the last spare segment. That is for acks, which cannot come as long as the current
+    /// segment holds nothing; those of earlier ones have the reserve of the new segment.
+    fn need(&self) -> Need {
+        if self.is_drained() {
+            Need::LastSpare
+        } else {
+            Need::Puts
+        }
+    }
+
+    /// Whether the current segment holds no event that was not consumed; or there is no current segment.
+    fn is_drained(&self) -> bool {
+        let current = self
+            .current
+            .as_ref()
+            .map(|current| current.segment.header.id);
+        let kept = current.and_then(|id| self.kept.get(&id));
+        kept.is_none_or(|kept| kept.contents.live == 0)
+    }
+
+    /// For a disk without room: ends the current segment if that is drained, and gives back what is free. Whether
+    /// checkpoints can free more.
+    pub fn give_up_drained(&mut self) -> bool {
+        if self.is_drained() {
+            self.current = None;
+        }
+        self.release_free();
+        let current = self
+            .current
+            .as_ref()
+            .map(|current| current.segment.header.id);
+        self.kept.iter().any(|(id, kept)| {
+            kept.contents.live == 0 && Some(*id) != current && !self.free.contains(id)
+        })
+    }
+
+    /// Gives back the files of free segments, but for those that the reader has not left yet.
+    fn release_free(&mut self) {
+        for id in std::mem::take(&mut self.free) {
+            let Some(kept) = self.kept.get(&id) else {
+                continue;
+            };
+            match self.pool.release(&kept.segment) {
+                Ok(true) => drop(self.kept.remove(&id)),
+                Ok(false) => self.free.push(id),
+                Err(error) => {
+                    self.free.push(id);
+                    tracing::debug!("failed to remove {}: {error}", kept.segment.path.display());
+                }
+            }
+        }
     }
 
     fn has_room(&self, length: u64) -> bool {
@@ -211,13 +275,17 @@ impl Log {
 
     /// Begins another segment with at least `length` bytes.
     fn roll(&mut self, need: Need, length: u64) -> Result<(), AppendError> {
-        let full = |error: io::Error| match error.kind() {
-            io::ErrorKind::StorageFull => AppendError::NoRoom,
-            _ => AppendError::Io(error),
+        // Nothing of the group is written yet, so a disk that is full refuses it as a whole.
+        let full = |error: io::Error| {
+            if is_full(&error) {
+                AppendError::NoRoom
+            } else {
+                AppendError::Io(error)
+            }
         };
         let mut salt = [0; SALT_BYTES];
         random(&mut salt)?;
-        let header = SegmentHeader {
+        let mut header = SegmentHeader {
             channel: self.channel,
             id: self.next_segment,
             salt,
@@ -229,8 +297,12 @@ impl Log {
                 .keys
                 .as_ref()
                 .map_or(String::new(), |keys| keys.active().into()),
+            key_check: [0; KEY_CHECK_BYTES],
         };
         let cipher = cipher(self.keys.as_deref(), &header)?;
+        header.key_check = cipher
+            .as_ref()
+            .map_or([0; KEY_CHECK_BYTES], FrameCipher::check);
         let Blank {
             path,
             file,
@@ -243,7 +315,7 @@ impl Log {
         if let Err(error) = self.begin(&*file, &header, &path, new) {
             // Nobody knows what is on disk of it: it must not come back as a spare.
             let _ = self.disk.remove(&path);
-            return Err(error.into());
+            return Err(full(error));
         }
         let segment = Segment {
             header,
@@ -304,12 +376,13 @@ impl Log {
         let length = buffer.len() as u64;
         self.buffer = buffer;
         self.buffer.clear();
-        if self.buffer.capacity() as u64 > MOST_GROUP_BYTES {
+        if self.buffer.capacity() as u64 > MAX_GROUP_BYTES {
             self.buffer = Vec::new();
         }
         if let Err(error) = synced {
             // The segment ends at its last good group; the file is never synced again.
-            self.current = None;
+            let ended = self.current.take();
+            self.drop_empty(ended);
             self.consumed.insert(first..first + events, |_| ());
             return Err(error.into());
         }
@@ -349,6 +422,21 @@ impl Log {
             end,
             acks: acks.is_some(),
         })
+    }
+
+    /// Removes the file of a segment in which no group became durable. A disk that fails again and again would
+    /// otherwise fill up with them.
+    fn drop_empty(&mut self, ended: Option<Current>) {
+        let Some(Current {
+            segment, file, at, ..
+        }) = ended
+        else {
+            return;
+        };
+        drop(file);
+        if at == BLOCK && self.disk.remove(&segment.path).is_ok() {
+            self.kept.remove(&segment.header.id);
+        }
     }
 
     fn sync(&self, current: &Current) -> io::Result<()> {
@@ -424,38 +512,24 @@ impl Log {
         }
     }
 
-    /// A checkpoint has become durable. What was drained in the one before it, is needed by neither.
+    /// A checkpoint has become durable: neither it nor the one before needs what had been drained in that one.
     pub fn checkpointed(&mut self, checkpoint: &Checkpoint) {
         self.checkpoint_number = checkpoint.number;
-        let mut waiting = vec![];
-        for id in std::mem::take(&mut self.drained) {
-            let Some(kept) = self.kept.get(&id) else {
-                continue;
-            };
-            match self.pool.release(&kept.segment) {
-                Ok(true) => drop(self.kept.remove(&id)),
-                Ok(false) => waiting.push(id),
-                Err(error) => {
-                    waiting.push(id);
-                    tracing::warn!("failed to remove {}: {error}", kept.segment.path.display());
-                }
-            }
-        }
+        self.free.append(&mut self.drained);
+        self.release_free();
         let needed = |id: &u64| {
             checkpoint
                 .segments
                 .iter()
                 .any(|contents| contents.id == *id)
         };
-        let older = self
+        self.drained = self
             .kept
             .keys()
             .copied()
-            .filter(|id| *id < checkpoint.position.segment && !needed(id));
-        waiting.extend(older);
-        waiting.sort_unstable();
-        waiting.dedup();
-        self.drained = waiting;
+            .filter(|id| *id < checkpoint.position.segment && !needed(id))
+            .filter(|id| !self.free.contains(id))
+            .collect();
     }
 }
 
@@ -499,9 +573,11 @@ pub(crate) fn cipher(
         );
         return Err(io::Error::other(text));
     };
-    keys.cipher(&header.key_alias, &header.salt)
+    let check = header.key_check;
+    let check = (check != [0; KEY_CHECK_BYTES]).then_some(check);
+    keys.cipher(&header.key_alias, &header.salt, check)
         .map(Some)
-        .map_err(io::Error::other)
+        .map_err(|error| io::Error::other(format!("segment {}: {error}", header.id)))
 }
 
 fn frame_bytes(batch: &Batch) -> u64 {

@@ -13,13 +13,15 @@ use parking_lot::Mutex;
 use crate::{
     disk::{Disk, DiskFile},
     format::BLOCK,
+    log::MAX_ACK_GROUP_BYTES,
+    quarantine::Quarantine,
     segment::{self, Segment},
 };
 
 /// Spare segments that are made ahead: one for the next puts, one that only acks may use.
 pub const SPARES: usize = 2;
 /// Spare segments that are kept once they are there; more are removed.
-const MOST_SPARES: usize = 6;
+const MAX_SPARES: usize = 6;
 /// Zeros are written in pieces of so many bytes.
 const FILL_BYTES: usize = 1 << 20;
 
@@ -41,6 +43,8 @@ pub struct Layout {
 pub enum Need {
     /// Events: the last spare is not for them.
     Puts,
+    /// Events while no acks are to come: they may have the last spare, too.
+    LastSpare,
     /// Acks alone: they make room, so they may use what is left.
     Acks,
 }
@@ -61,11 +65,12 @@ pub struct Blank {
 pub struct Pool {
     layout: Layout,
     disk: Arc<dyn Disk>,
-    state: Mutex<State>,
+    state: Mutex<PoolState>,
+    quarantine: Quarantine,
 }
 
 #[derive(Default)]
-struct State {
+struct PoolState {
     spares: VecDeque<PathBuf>,
     /// Segments that hold events, and where their last good group ends.
     readable: BTreeMap<u64, (Segment, u64)>,
@@ -81,10 +86,11 @@ impl Pool {
     pub fn new(layout: Layout, disk: Arc<dyn Disk>, next_number: u64) -> Self {
         Pool {
             layout,
+            quarantine: Quarantine::new(disk.clone()),
             disk,
-            state: Mutex::new(State {
+            state: Mutex::new(PoolState {
                 next_number,
-                ..State::default()
+                ..PoolState::default()
             }),
         }
     }
@@ -92,6 +98,11 @@ impl Pool {
     /// Where segments are, and how large.
     pub fn layout(&self) -> &Layout {
         &self.layout
+    }
+
+    /// Where copies of what is damaged go.
+    pub fn quarantine(&self) -> &Quarantine {
+        &self.quarantine
     }
 
     /// Spare segments.
@@ -109,7 +120,7 @@ impl Pool {
         let usual = length <= self.layout.segment_bytes;
         let spare = {
             let mut state = self.state.lock();
-            let keep = if need == Need::Puts { 1 } else { 0 };
+            let keep = usize::from(need == Need::Puts);
             if usual && state.spares.len() > keep {
                 state.spares.pop_front()
             } else {
@@ -117,7 +128,12 @@ impl Pool {
             }
         };
         if let Some(path) = spare {
-            let file = self.disk.open(&path)?;
+            let opened = self.disk.open(&path);
+            if opened.is_err() {
+                // It is as good as before, and there may be no other.
+                self.state.lock().spares.push_front(path.clone());
+            }
+            let file = opened?;
             return Ok(Blank {
                 path,
                 file,
@@ -128,7 +144,7 @@ impl Pool {
         self.grow(need, length.max(self.layout.segment_bytes))
     }
 
-    /// A new file with room for `length` bytes, in the next directory where that succeeds.
+    /// A new file with room for `length` bytes, in the next directory in which there is room.
     fn grow(&self, need: Need, length: u64) -> io::Result<Blank> {
         let mut refused = io::Error::from(io::ErrorKind::StorageFull);
         for _ in 0..self.layout.data_dirs.len() {
@@ -142,7 +158,7 @@ impl Pool {
                         new: true,
                     });
                 }
-                Err(error) if error.kind() == io::ErrorKind::StorageFull => {
+                Err(error) if is_full(&error) => {
                     let free = self.layout.minimum_free;
                     self.state.lock().shortage = format!(
                         "{} has no room for another file of {length} bytes beside the {free} of minimumRequiredSpace",
@@ -163,10 +179,10 @@ impl Pool {
         need: Need,
         length: u64,
     ) -> io::Result<Box<dyn DiskFile>> {
-        let reserve = if need == Need::Puts {
-            self.layout.minimum_free
-        } else {
+        let reserve = if need == Need::Acks {
             0
+        } else {
+            self.layout.minimum_free
         };
         if self.disk.free(directory)? < length.saturating_add(reserve) {
             return Err(io::ErrorKind::StorageFull.into());
@@ -193,7 +209,7 @@ impl Pool {
         }
         let blank = match self.grow(Need::Puts, self.layout.segment_bytes) {
             Ok(blank) => blank,
-            Err(error) if error.kind() == io::ErrorKind::StorageFull => return Ok(false),
+            Err(error) if is_full(&error) => return Ok(false),
             Err(error) => return Err(error),
         };
         let filled = (|| {
@@ -211,7 +227,11 @@ impl Pool {
         })();
         if let Err(error) = filled {
             self.disk.remove(&blank.path)?;
-            return Err(error);
+            return if is_full(&error) {
+                Ok(false)
+            } else {
+                Err(error)
+            };
         }
         self.add_spare(blank.path);
         Ok(true)
@@ -275,7 +295,7 @@ impl Pool {
             return Ok(false);
         }
         state.readable.remove(&segment.header.id);
-        if segment.length == self.layout.segment_bytes && state.spares.len() < MOST_SPARES {
+        if segment.length == self.layout.segment_bytes && state.spares.len() < MAX_SPARES {
             state.spares.push_back(segment.path.clone());
             return Ok(true);
         }
@@ -287,5 +307,15 @@ impl Pool {
 
 /// Bytes of a segment that only acks may use while there is no spare segment.
 pub fn ack_reserve(length: u64) -> u64 {
-    (length / 16).max(4 * BLOCK).next_multiple_of(BLOCK)
+    (length / 16)
+        .max(MAX_ACK_GROUP_BYTES)
+        .next_multiple_of(BLOCK)
+}
+
+/// Whether a disk has no room, or none for this user.
+pub fn is_full(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    )
 }

@@ -1,14 +1,18 @@
 //! Where damaged parts of the log go: a copy beside the segments, named after the place it was found at.
 
 use std::{
+    collections::BTreeMap,
     io,
     path::{Path, PathBuf},
+    sync::Arc,
 };
+
+use parking_lot::Mutex;
 
 use crate::{disk::Disk, segment::Position};
 
-/// More files are not kept in a directory; what is found then is only counted.
-const MOST_FILES: usize = 1000;
+/// A directory keeps no more copies; what is found then is only counted.
+const MAX_COPIES: usize = 1000;
 
 /// Why something was put aside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -41,40 +45,69 @@ pub fn path(directory: &Path, position: Position, reason: Reason) -> PathBuf {
     ))
 }
 
-/// Keeps a copy. A failure to do so changes nothing but the log.
-pub fn keep(disk: &dyn Disk, directory: &Path, position: Position, reason: Reason, bytes: &[u8]) {
-    let path = path(directory, position, reason);
-    let kept = (|| {
-        let is_one = |(path, _): &(PathBuf, u64)| {
-            path.file_name()
-                .is_some_and(|name| name.as_encoded_bytes().starts_with(b"quarantine-"))
-        };
-        if disk
-            .list(directory)?
-            .iter()
-            .filter(|file| is_one(file))
-            .count()
-            >= MOST_FILES
-        {
-            return Err(io::Error::other(format!(
-                "there are {MOST_FILES} files in quarantine already"
-            )));
-        }
-        disk.create(&path)?.write_at(bytes, 0)
-    })();
-    match kept {
-        Ok(()) => tracing::warn!(
-            "{} bytes of {position} put aside as {}: {}",
-            bytes.len(),
-            reason.name(),
-            path.display()
-        ),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-        Err(error) => {
-            tracing::warn!(
-                "{position}: {}, and no copy could be kept: {error}",
-                reason.name()
-            );
+/// Keeps copies, and knows how many there are in each directory.
+pub struct Quarantine {
+    disk: Arc<dyn Disk>,
+    copies: Mutex<BTreeMap<PathBuf, usize>>,
+}
+
+impl Quarantine {
+    /// On this disk.
+    pub fn new(disk: Arc<dyn Disk>) -> Self {
+        Quarantine {
+            disk,
+            copies: Mutex::default(),
         }
     }
+
+    /// Keeps a copy of `bytes`, which were found at `position`. A failure to do so changes nothing but the log.
+    pub fn keep(&self, directory: &Path, position: Position, reason: Reason, bytes: &[u8]) {
+        let path = path(directory, position, reason);
+        match self.write(directory, &path, bytes) {
+            Ok(()) => tracing::warn!(
+                "{} bytes of {position} put aside as {}: {}",
+                bytes.len(),
+                reason.name(),
+                path.display()
+            ),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => tracing::warn!(
+                "{position}: {}, and no copy could be kept: {error}",
+                reason.name()
+            ),
+        }
+    }
+
+    /// Under its final name a copy is whole, and on disk before the segment may be used again.
+    fn write(&self, directory: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        let mut copies = self.copies.lock();
+        let copies = match copies.get_mut(directory) {
+            Some(known) => known,
+            None => {
+                let found = self.disk.list(directory)?;
+                let count = found.iter().filter(|(path, _)| is_copy(path)).count();
+                copies.entry(directory.into()).or_insert(count)
+            }
+        };
+        if *copies >= MAX_COPIES {
+            return Err(io::Error::other(format!(
+                "{} has {MAX_COPIES} files in quarantine already",
+                directory.display()
+            )));
+        }
+        let file = self.disk.create(path)?;
+        let written = file.write_at(bytes, 0).and_then(|()| file.sync());
+        drop(file);
+        if written.is_err() {
+            let _ = self.disk.remove(path);
+        }
+        written?;
+        *copies += 1;
+        self.disk.sync_directory(directory)
+    }
+}
+
+fn is_copy(path: &Path) -> bool {
+    path.file_name()
+        .is_some_and(|name| name.as_encoded_bytes().starts_with(b"quarantine-"))
 }

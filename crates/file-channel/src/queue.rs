@@ -435,6 +435,8 @@ impl Taken {
             half.events.push(event);
             half.numbers.push(number);
         }
+        // These may stay for long. A slice would keep all of the reader's buffer.
+        moved.events = moved.events.iter().map(Event::detached).collect();
         *self = kept;
         moved
     }

@@ -19,11 +19,15 @@ use crate::{
     frame::open_body,
     log::cipher,
     pool::Pool,
-    quarantine::{self, Reason},
+    quarantine::Reason,
     queue::{Backlog, ReadWanted, Run},
     ranges::Ranges,
     segment::{Found, Position, READ_AHEAD, Walk},
 };
+
+/// After so many failures at one place, blocks that cannot be read are given up. The reader pauses between them, so
+/// this is half a minute.
+const READ_TRIES: u32 = if cfg!(test) { 3 } else { 60 };
 
 /// Reads frames and drops what was consumed before the store was opened.
 pub(crate) struct Reader {
@@ -38,6 +42,8 @@ pub(crate) struct Reader {
     at: Backlog,
     /// Was unreadable since the last frame.
     damaged: Vec<(Position, PathBuf, Bytes)>,
+    /// How often reading failed since something was read.
+    failures: u32,
 }
 
 /// What was read.
@@ -78,6 +84,7 @@ impl Reader {
             seal: None,
             at,
             damaged: vec![],
+            failures: 0,
         }
     }
 
@@ -92,11 +99,18 @@ impl Reader {
         }
         let mut reading = Reading::default();
         match self.read_into(wanted, budget, &mut reading) {
-            Ok(()) => Ok((reading, self.at)),
+            Ok(()) => {
+                // After a failure the walk begins anew, and passes what was read before.
+                if self.at != wanted.from {
+                    self.failures = 0;
+                }
+                Ok((reading, self.at))
+            }
             Err(error) => {
                 // The walk may have lost its place; the numbers say what was read.
                 self.walk = None;
-                if reading.runs.is_empty() {
+                if reading.runs.is_empty() && reading.lost_events == 0 {
+                    self.failures += 1;
                     Err(error)
                 } else {
                     Ok((reading, self.at))
@@ -189,6 +203,11 @@ impl Reader {
                 READ_AHEAD,
             )?);
         }
+        if self.failures >= READ_TRIES
+            && let Some(walk) = &mut self.walk
+        {
+            walk.give_up_unreadable();
+        }
         if let Some(walk) = &mut self.walk {
             let id = walk.segment().header.id;
             let end = if id == wanted.end.segment {
@@ -239,9 +258,14 @@ impl Reader {
             return Ok(());
         };
         let stored = walk.read(body.clone())?;
+        let opened = open_body(header, stored, self.seal.as_ref()).map_err(|error| {
+            let segment = walk.segment();
+            let alias = &segment.header.key_alias;
+            let place = segment.path.display();
+            io::Error::other(format!("{place} at {}, key `{alias}`: {error}", body.start))
+        })?;
         self.at.sequence = numbers.end;
-        let events = open_body(header, stored, self.seal.as_ref())
-            .and_then(|body| decode_events(body, header.count));
+        let events = opened.and_then(|body| decode_events(body, header.count));
         match events {
             Ok(events) => self.keep(header, events, reading),
             Err(Malformed(why)) => {
@@ -335,7 +359,9 @@ impl Reader {
         let (position, directory, bytes) = copy;
         reading.quarantined += 1;
         reading.quarantined_bytes += bytes.len() as u64;
-        quarantine::keep(&*self.disk, &directory, position, reason, &bytes);
+        self.pool
+            .quarantine()
+            .keep(&directory, position, reason, &bytes);
     }
 }
 

@@ -19,8 +19,8 @@ use crate::{
     frame::open_body,
     log::{Kept, Log, cipher, random},
     pool::{Layout, Pool},
-    quarantine::{self, Reason},
-    segment::{self, Found, HEADER_AHEAD, Kind, Position, Segment, Walk},
+    quarantine::Reason,
+    segment::{self, FileKind, Found, HEADER_AHEAD, Position, Segment, Walk},
 };
 
 /// Why a store cannot be opened.
@@ -80,6 +80,8 @@ pub(crate) struct Recovered {
     pub(crate) discarded: usize,
     /// Frames and ranges that were damaged before it.
     pub(crate) corrupt: usize,
+    /// Events that were lost with them, as far as known.
+    pub(crate) lost: u64,
 }
 
 /// Reads a store.
@@ -119,6 +121,7 @@ pub(crate) fn open(
         quarantined: checkpoint.quarantined,
         checkpoint_number: checkpoint.number,
         drained: vec![],
+        free: vec![],
         buffer: vec![],
         sync_time,
     };
@@ -126,11 +129,14 @@ pub(crate) fn open(
         log,
         report: Recovered::default(),
         last: LastGroup::default(),
-        lost_segments: 0,
     };
     recovery.keep_known(&files, &checkpoint, &checkpoint_dir)?;
     recovery.scan(&files, checkpoint.position)?;
-    recovery.judge_last_group(false)?;
+    let last = recovery.last.segment;
+    let range = recovery.last.range.clone();
+    recovery.judge_last_group()?;
+    recovery.check_keys()?;
+    recovery.write_again(last, range)?;
     recovery.finish(&files, &checkpoints)
 }
 
@@ -142,7 +148,8 @@ struct Files {
     blank: Vec<PathBuf>,
     /// Neither used nor usable.
     useless: Vec<PathBuf>,
-    unreadable: Vec<PathBuf>,
+    /// Something is in it, but its header is unreadable.
+    headless: Vec<PathBuf>,
     next_number: u64,
 }
 
@@ -150,13 +157,15 @@ impl Files {
     fn find(disk: &dyn Disk, layout: &Layout) -> Result<Self, OpenError> {
         let mut files = Files::default();
         for directory in &layout.data_dirs {
+            let mut reads = false;
+            let mut failure = None;
             for (path, length) in disk.list(directory)? {
                 let Some(number) = segment::number(&path) else {
                     continue;
                 };
                 files.next_number = files.next_number.max(number + 1);
                 match segment::read_header(disk, &path)? {
-                    Kind::Segment(header) => {
+                    FileKind::Segment(header) => {
                         let segment = Segment {
                             header,
                             path: path.clone(),
@@ -169,10 +178,19 @@ impl Files {
                             });
                         }
                     }
-                    Kind::Blank if length == layout.segment_bytes => files.blank.push(path),
-                    Kind::Blank => files.useless.push(path),
-                    Kind::Unreadable => files.unreadable.push(path),
+                    FileKind::Blank if length == layout.segment_bytes => files.blank.push(path),
+                    FileKind::Blank | FileKind::Begun => files.useless.push(path),
+                    FileKind::Headless(error) => {
+                        failure = failure.or(error);
+                        files.headless.push(path);
+                        continue;
+                    }
                 }
+                reads = true;
+            }
+            // A disk of which nothing can be read is not damaged but gone.
+            if let Some(failure) = failure.filter(|_| !reads) {
+                return Err(failure.into());
             }
         }
         Ok(files)
@@ -243,16 +261,20 @@ struct Recovery {
     log: Log,
     report: Recovered,
     last: LastGroup,
-    /// Segments that hold events and whose header cannot be read.
-    lost_segments: usize,
 }
 
 /// The last group that was found: what in it is damaged was never acknowledged.
 #[derive(Default)]
 struct LastGroup {
     segment: u64,
+    /// Where it stands.
+    range: Range<u64>,
     frames: Vec<(FrameHeader, Range<u64>)>,
     damage: Vec<Range<u64>>,
+    /// Events whose frames are missing from it, or from before it.
+    missing: u64,
+    /// Whether a damaged range stands right before the next frame.
+    after_damage: bool,
 }
 
 impl Recovery {
@@ -263,6 +285,23 @@ impl Recovery {
         checkpoint: &Checkpoint,
         checkpoint_dir: &Path,
     ) -> Result<(), OpenError> {
+        // The last of them may hold more by now.
+        let is_needed =
+            |contents: &&Contents| contents.live > 0 || contents.id >= checkpoint.position.segment;
+        let is_missing = |contents: &&Contents| !files.segments.contains_key(&contents.id);
+        let needed = checkpoint.segments.iter().filter(is_needed);
+        let missing: Vec<_> = needed.filter(is_missing).collect();
+        // A file without a header may be one of them. More of them cannot be explained by damage.
+        if let Some(first) = missing
+            .first()
+            .filter(|_| missing.len() > files.headless.len())
+        {
+            return Err(OpenError::Missing {
+                id: first.id,
+                events: first.live,
+                checkpoint_dir: checkpoint_dir.into(),
+            });
+        }
         for contents in &checkpoint.segments {
             let segment = files.segments.get(&contents.id).cloned();
             match segment {
@@ -273,17 +312,7 @@ impl Recovery {
                         contents: *contents,
                     },
                 )),
-                // The last of them may hold more by now.
-                None if contents.live == 0 && contents.id < checkpoint.position.segment => {}
-                None if files.unreadable.is_empty() => {
-                    let id = contents.id;
-                    let events = contents.live;
-                    return Err(OpenError::Missing {
-                        id,
-                        events,
-                        checkpoint_dir: checkpoint_dir.into(),
-                    });
-                }
+                None if !is_needed(&contents) => {}
                 None => {
                     tracing::error!(
                         "segment {} is damaged in both copies of its header: {} events are lost",
@@ -291,7 +320,7 @@ impl Recovery {
                         contents.live
                     );
                     self.report.corrupt += 1;
-                    self.lost_segments += 1;
+                    self.report.lost += contents.live;
                     self.log.events = self.log.events.saturating_sub(contents.live);
                     self.log
                         .consumed
@@ -319,7 +348,11 @@ impl Recovery {
         while let Some((&id, segment)) = later.next() {
             let next = later.peek().map(|(_, next)| next.header.last_good_group);
             let judged = later.peek().map(|(_, next)| next.header.judged_group);
+            let next_first = later
+                .peek()
+                .map_or(0, |(_, next)| next.header.first_sequence);
             let contents = Contents::none(id, segment.header.first_sequence);
+            self.skip_numbers(segment.header.first_sequence);
             self.log.kept.entry(id).or_insert_with(|| Kept {
                 segment: segment.clone(),
                 contents,
@@ -332,12 +365,13 @@ impl Recovery {
             self.scan_segment(segment, at, next.unwrap_or(u64::MAX))?;
             // An earlier open found its last group torn, and wrote on in the next segment.
             if self.last.segment == id && judged == Some(self.log.last_good_group) {
-                self.judge_last_group(true)?;
+                self.judge_last_group()?;
             }
             // The next segment says how far this one went.
             if let Some(last) = next.filter(|&last| last > self.log.last_good_group) {
                 tracing::error!("segment {id} ends before its last group {last}");
                 self.report.corrupt += 1;
+                self.report.lost += next_first.saturating_sub(self.log.next_sequence);
                 self.log.last_good_group = last;
                 self.log.next_group = last + 1;
                 self.last = LastGroup::default();
@@ -364,16 +398,20 @@ impl Recovery {
             last_good_group,
             HEADER_AHEAD,
         )?;
+        walk.give_up_unreadable();
         let id = segment.header.id;
         while let Some(found) = walk.advance()? {
             match found {
                 Found::Group(group) => {
-                    self.flush_damage();
+                    let start = u64::from(group.block) * BLOCK;
+                    let after_damage = self.flush_damage();
                     self.report.groups += 1;
                     self.log.last_good_group = group.number;
                     self.log.next_group = group.number + 1;
                     self.last = LastGroup {
                         segment: id,
+                        range: start..start + group.length,
+                        after_damage,
                         ..LastGroup::default()
                     };
                 }
@@ -384,7 +422,10 @@ impl Recovery {
                         FrameKind::Ack => self.apply_ack(&mut walk, &header, body)?,
                     }
                 }
-                Found::Damage(range) => self.last.damage.push(range),
+                Found::Damage(range) => {
+                    self.last.damage.push(range);
+                    self.last.after_damage = true;
+                }
             }
             if let Some(kept) = self.log.kept.get_mut(&id) {
                 (kept.contents.length, kept.contents.last_group) =
@@ -392,6 +433,16 @@ impl Recovery {
             }
         }
         Ok(())
+    }
+
+    /// Numbers below this were given before, whatever became of their events: a group that failed spends its numbers, and
+    /// the next segment says so.
+    fn skip_numbers(&mut self, first_sequence: u64) {
+        let next = self.log.next_sequence;
+        if next < first_sequence {
+            self.log.consume(next..first_sequence);
+            self.log.next_sequence = first_sequence;
+        }
     }
 
     fn apply_put(&mut self, id: u64, header: &FrameHeader) {
@@ -402,6 +453,9 @@ impl Recovery {
         }
         // What is missing was abandoned or damaged.
         log.consumed.insert(log.next_sequence..header.first, |_| ());
+        if std::mem::take(&mut self.last.after_damage) {
+            self.last.missing += header.first - log.next_sequence;
+        }
         log.next_sequence = end;
         // Already consumed: after a checkpoint was lost, acks may come from later segments than puts.
         if let Some(kept) = log.kept.get_mut(&id) {
@@ -419,7 +473,7 @@ impl Recovery {
     ) -> Result<(), OpenError> {
         let seal = cipher(self.log.keys.as_deref(), &walk.segment().header)?;
         let bytes = walk.read(body)?;
-        let ranges = open_body(header, bytes, seal.as_ref())
+        let ranges = open_body(header, bytes, seal.as_ref())?
             .and_then(|body| decode_ranges(&body, header.count));
         // A damaged one is judged with its group; what it acknowledged is delivered again.
         let Ok(ranges) = ranges else { return Ok(()) };
@@ -431,19 +485,19 @@ impl Recovery {
         Ok(())
     }
 
-    /// There is a group behind the damage, so it is no torn end.
-    fn flush_damage(&mut self) {
-        let id = self.last.segment;
-        let damage = std::mem::take(&mut self.last.damage);
-        for range in damage {
+    /// There is a group behind the damage, so it is no torn end. Whether the damage reaches to that group.
+    fn flush_damage(&mut self) -> bool {
+        let last = std::mem::take(&mut self.last);
+        self.report.lost += last.missing;
+        for range in last.damage {
             self.report.corrupt += 1;
-            self.put_aside(id, range, Reason::CorruptHeader);
+            self.put_aside(last.segment, range, Reason::CorruptHeader);
         }
+        last.after_damage
     }
 
     /// Bodies are not read when a store is opened, except those that may never have been written.
-    /// `again`: an earlier open did the same, and said so.
-    fn judge_last_group(&mut self, again: bool) -> Result<(), OpenError> {
+    fn judge_last_group(&mut self) -> Result<(), OpenError> {
         let last = std::mem::take(&mut self.last);
         let Some(kept) = self.log.kept.get(&last.segment) else {
             return Ok(());
@@ -458,22 +512,21 @@ impl Recovery {
             u64::MAX,
             HEADER_AHEAD,
         )?;
+        walk.give_up_unreadable();
         for (header, body) in last.frames {
             let bytes = walk.read(body.clone())?;
-            if open_body(&header, bytes, seal.as_ref()).is_ok() {
+            if open_body(&header, bytes, seal.as_ref())?.is_ok() {
                 continue;
             }
-            if !again {
-                self.report.discarded += 1;
-                self.put_aside(last.segment, body, Reason::TailDiscarded);
-            }
+            self.report.discarded += 1;
+            self.put_aside(last.segment, body, Reason::TailDiscarded);
             if header.kind == FrameKind::Put {
                 self.log
                     .consume(header.first..header.first.saturating_add(header.count.into()));
                 self.log.bytes = self.log.bytes.saturating_sub(header.bytes);
             }
         }
-        for range in last.damage.into_iter().filter(|_| !again) {
+        for range in last.damage {
             self.report.discarded += 1;
             self.put_aside(last.segment, range, Reason::TailDiscarded);
         }
@@ -498,14 +551,49 @@ impl Recovery {
             u64::MAX,
             HEADER_AHEAD,
         )
-        .and_then(|mut walk| walk.read(range));
+        .and_then(|mut walk| {
+            walk.give_up_unreadable();
+            walk.read(range)
+        });
+        let quarantine = self.log.pool.quarantine();
         match bytes {
-            Ok(bytes) => quarantine::keep(&*self.log.disk, directory, position, reason, &bytes),
+            Ok(bytes) => quarantine.keep(directory, position, reason, &bytes),
             Err(error) => tracing::warn!(
                 "{position}: {}, and it cannot be read: {error}",
                 reason.name()
             ),
         }
+    }
+
+    /// The sync of the last group may have failed right before the process ended. Then the page cache shows what no disk
+    /// has, and another sync would say that all is well. So the group is written once more, the same bytes. Every
+    /// other group was followed by one that was not begun before its sync.
+    fn write_again(&self, id: u64, range: Range<u64>) -> io::Result<()> {
+        let Some(kept) = self.log.kept.get(&id).filter(|_| !range.is_empty()) else {
+            return Ok(());
+        };
+        let file = self.log.disk.open(&kept.segment.path)?;
+        let mut bytes = vec![0; (range.end - range.start) as usize];
+        match file.read_at(&mut bytes, range.start) {
+            Ok(read) => file.write_at(&bytes[..read], range.start)?,
+            // What of it can be read is on disk.
+            Err(error) => tracing::warn!(
+                "failed to read the last group of {}: {error}",
+                kept.segment.path.display()
+            ),
+        }
+        file.sync()
+    }
+
+    /// A key that is not the right one makes everything look damaged, so this is found out before anything is touched.
+    fn check_keys(&self) -> Result<(), OpenError> {
+        let Some(keys) = self.log.keys.as_deref() else {
+            return Ok(());
+        };
+        for kept in self.log.kept.values().filter(|kept| kept.contents.live > 0) {
+            cipher(Some(keys), &kept.segment.header)?;
+        }
+        Ok(())
     }
 
     /// `checkpoints`: the valid ones, newest first.
@@ -532,14 +620,15 @@ impl Recovery {
         for path in &files.useless {
             log.disk.remove(path)?;
         }
-        for path in &files.unreadable {
-            if self.lost_segments > 0 {
-                // One of them held events; whoever wants to can still look for them.
-                log.disk.rename(path, &path.with_extension("damaged"))?;
-            } else {
-                // Torn when it was begun, so nothing is in it.
-                log.disk.remove(path)?;
-            }
+        for path in &files.headless {
+            // It may hold events; whoever wants to can still look for them.
+            let kept = path.with_extension("damaged");
+            tracing::error!(
+                "{}: both copies of the header are damaged, so what is in it cannot be read; it is kept as {}",
+                path.display(),
+                kept.display()
+            );
+            log.disk.rename(path, &kept)?;
         }
         // From now on a checkpoint finds the room that the one before the last leaves.
         let directory = log.pool.layout().checkpoint_dir.clone();

@@ -4,6 +4,7 @@ use std::{
     fmt, io,
     ops::Range,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -17,6 +18,10 @@ use crate::{
 pub const READ_AHEAD: usize = 1 << 20;
 /// Bytes that a reader of headers asks for at a time.
 pub const HEADER_AHEAD: usize = 64 << 10;
+
+/// What cannot be read is read so often before it is given up, with a pause between the tries.
+const READ_TRIES: usize = 3;
+const READ_RETRY_PAUSE: Duration = Duration::from_millis(if cfg!(test) { 0 } else { 100 });
 
 const PREFIX: &str = "segment-";
 
@@ -32,13 +37,15 @@ pub struct Segment {
 }
 
 /// What a file of a data directory is.
-pub enum Kind {
+pub enum FileKind {
     /// It has a valid header.
     Segment(SegmentHeader),
-    /// Its block 0 was never written.
+    /// Nothing was ever written to it.
     Blank,
-    /// Its block 0 is neither.
-    Unreadable,
+    /// Its header is unreadable, and no group is behind it: the segment was being begun.
+    Begun,
+    /// Its header is unreadable, and something is behind it. With the error, if it was the disk that failed.
+    Headless(Option<io::Error>),
 }
 
 /// The path of the file with that number.
@@ -55,16 +62,55 @@ pub fn number(path: &Path) -> Option<u64> {
         .ok()
 }
 
-/// Reads block 0.
-pub fn read_header(disk: &dyn Disk, path: &Path) -> io::Result<Kind> {
-    let mut block = vec![0; BLOCK as usize];
-    let read = disk.open(path)?.read_at(&mut block, 0)?;
-    block.truncate(read);
-    Ok(match SegmentHeader::decode(&block) {
-        Some(header) => Kind::Segment(header),
-        None if block.iter().all(|&byte| byte == 0) => Kind::Blank,
-        None => Kind::Unreadable,
+/// Reads block 0, and the block behind it if the first tells nothing. A block that the disk cannot read tells nothing,
+/// either.
+pub fn read_header(disk: &dyn Disk, path: &Path) -> io::Result<FileKind> {
+    let named = |error: io::Error| named(path, error);
+    let file = disk.open(path).map_err(named)?;
+    let block = |at: u64| {
+        try_again(|| {
+            let mut block = vec![0; BLOCK as usize];
+            let read = file.read_at(&mut block, at)?;
+            block.truncate(read);
+            Ok(block)
+        })
+        .map_err(named)
+    };
+    let is_blank = |block: &io::Result<Vec<u8>>| {
+        block
+            .as_ref()
+            .is_ok_and(|block| block.iter().all(|&byte| byte == 0))
+    };
+    let first = block(0);
+    if let Some(header) = first.as_deref().ok().and_then(SegmentHeader::decode) {
+        return Ok(FileKind::Segment(header));
+    }
+    // The first group stands there. Looking further would mean to read all spare segments at each open.
+    let second = block(BLOCK);
+    if !is_blank(&second) {
+        return Ok(FileKind::Headless(first.err()));
+    }
+    Ok(if is_blank(&first) {
+        FileKind::Blank
+    } else {
+        FileKind::Begun
     })
+}
+
+/// Reads again after a failure that may pass.
+pub(crate) fn try_again<T>(mut read: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    for _ in 1..READ_TRIES {
+        if let Ok(read) = read() {
+            return Ok(read);
+        }
+        std::thread::sleep(READ_RETRY_PAUSE);
+    }
+    read()
+}
+
+/// The error with the file that it is about.
+pub(crate) fn named(path: &Path, error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 
 /// A place in the log.
@@ -140,6 +186,7 @@ impl Walk {
             ahead,
             start: 0,
             bytes: Bytes::new(),
+            gives_up: false,
         };
         let at = at.max(BLOCK);
         Ok(Walk {
@@ -178,6 +225,12 @@ impl Walk {
         }
     }
 
+    /// From now on blocks that the disk cannot read are taken for zeros, so that they cost what is in them and nothing
+    /// else.
+    pub fn give_up_unreadable(&mut self) {
+        self.window.gives_up = true;
+    }
+
     /// The bytes at a range.
     pub fn read(&mut self, range: Range<u64>) -> io::Result<Bytes> {
         self.window.read(range)
@@ -200,13 +253,51 @@ impl Walk {
             &bytes,
         );
         let Some(header) = header.filter(|header| body + u64::from(header.length) <= end) else {
-            return Ok(Some(Found::Damage(open.next_frame..end)));
+            let start = open.next_frame;
+            let Some((at, index)) = self.frame_behind(&open, end)? else {
+                return Ok(Some(Found::Damage(start..end)));
+            };
+            open.next_frame = at;
+            open.next_index = index;
+            self.open = Some(open);
+            return Ok(Some(Found::Damage(start..at)));
         };
         open.next_frame = body + u64::from(header.length);
         open.next_index += 1;
         let body = body..open.next_frame;
         self.open = Some(open);
         Ok(Some(Found::Frame(header, body)))
+    }
+
+    /// Where a later frame of a group begins whose next header is unreadable, and its place in the group. The checksum
+    /// of a header is seeded and covers the group and the place, so nothing else is taken for one.
+    fn frame_behind(&mut self, open: &OpenGroup, end: u64) -> io::Result<Option<(u64, u32)>> {
+        let seed = self.segment.header.seed();
+        let start = open.next_frame;
+        let bytes = self.window.read(start..end)?;
+        for offset in 1..bytes.len() {
+            let later = open.next_index + 1..open.header.frames;
+            let group = open.header.number;
+            let Some(header) = FrameHeader::decode_one(seed, group, later, &bytes[offset..]) else {
+                continue;
+            };
+            // Either copy may be the damaged one: the body tells which was found.
+            let is_whole = |at: usize| {
+                let body = bytes.get(at + FRAME_HEADER..).unwrap_or_default();
+                let body = body.get(..header.length as usize).unwrap_or_default();
+                header.vouches_for(body)
+            };
+            let as_second = offset
+                .checked_sub(FRAME_HEADER / 2)
+                .filter(|at| is_whole(*at));
+            let at = if is_whole(offset) {
+                offset
+            } else {
+                as_second.unwrap_or(offset)
+            };
+            return Ok(Some((start + at as u64, header.index)));
+        }
+        Ok(None)
     }
 
     fn next_group(&mut self) -> io::Result<Option<Found>> {
@@ -264,6 +355,8 @@ struct Window {
     ahead: usize,
     start: u64,
     bytes: Bytes,
+    /// Whether blocks that cannot be read are taken for zeros.
+    gives_up: bool,
 }
 
 impl Window {
@@ -275,7 +368,12 @@ impl Window {
             let most = usize::try_from(most).unwrap_or(usize::MAX);
             let loaded = match self.load(range.start, wanted.max(self.ahead).min(most)) {
                 // What comes behind may be what cannot be read.
-                Err(_) => self.load(range.start, wanted.min(most)),
+                Err(_) => match self.load(range.start, wanted.min(most)) {
+                    Err(error) if self.gives_up => {
+                        self.salvage(range.start, wanted.min(most), error)
+                    }
+                    loaded => loaded,
+                },
                 loaded => loaded,
             };
             (self.start, self.bytes) = (range.start, loaded?.into());
@@ -285,6 +383,38 @@ impl Window {
         Ok(self
             .bytes
             .slice(skip..(skip + wanted).min(self.bytes.len())))
+    }
+
+    /// The same, with zeros for the blocks that cannot be read, as long as a block near by can: a disk that is gone must
+    /// not look like one of zeros.
+    fn salvage(&self, start: u64, length: usize, error: io::Error) -> io::Result<Vec<u8>> {
+        let first = start - start % BLOCK;
+        let last = (start + length as u64).next_multiple_of(BLOCK);
+        let mut bytes = vec![];
+        let mut unreadable = vec![];
+        let block = |at: u64| try_again(|| self.load(at, BLOCK as usize)).ok();
+        for at in (first..last).step_by(BLOCK as usize) {
+            let block = block(at).unwrap_or_else(|| {
+                unreadable.push(at);
+                vec![0; BLOCK as usize]
+            });
+            bytes.extend_from_slice(&block);
+        }
+        let reads = |at: u64| block(at).is_some_and(|block| !block.is_empty());
+        let is_whole = (unreadable.len() as u64) < (last - first) / BLOCK;
+        if !(is_whole || reads(last) || first.checked_sub(BLOCK).is_some_and(reads)) {
+            return Err(error);
+        }
+        if let Some(bad) = unreadable.first() {
+            let path = self.path.display();
+            let count = unreadable.len();
+            tracing::error!(
+                "{path} at {bad}: giving up {count} blocks that cannot be read: {error}"
+            );
+        }
+        let skip = (start - first) as usize;
+        let end = bytes.len().min(skip + length);
+        Ok(bytes[skip.min(end)..end].to_vec())
     }
 
     fn load(&self, start: u64, length: usize) -> io::Result<Vec<u8>> {

@@ -18,20 +18,22 @@ use crate::{
     chores::{Chore, Chores},
     health::{Health, Trouble},
     inbox::{Inbox, Mail, Put},
-    log::{Acks, AppendError, Appended, Batch, Log, MOST_RANGES},
-    pool::SPARES,
+    log::{Acks, AppendError, Appended, Batch, Log, MAX_ACK_RANGES},
+    pool::{SPARES, is_full},
     queue::{Queue, Run},
     ranges::Ranges,
 };
 
 /// After a failure of the disk nothing is tried for so long.
-const PAUSE: Duration = if cfg!(test) {
+const RETRY_PAUSE: Duration = if cfg!(test) {
     Duration::ZERO
 } else {
     Duration::from_secs(1)
 };
-/// How often a put that waits for room on disk looks again.
-const LOOK_AGAIN: Duration = Duration::from_millis(50);
+/// How often a put that waits for room on disk looks again. What the channel itself gives back wakes it before.
+const ROOM_POLL: Duration = Duration::from_millis(200);
+/// When no spare segment could be made, the next attempt waits so long. Everything goes on without one.
+const FILL_PAUSE: Duration = Duration::from_secs(5);
 
 /// The writer.
 pub(crate) struct Writer {
@@ -45,6 +47,7 @@ pub(crate) struct Writer {
     ack_waiters: Vec<Waiter>,
     acks_due: Option<Instant>,
     paused_until: Option<Instant>,
+    no_fill_before: Option<Instant>,
     checkpoint: Checkpointing,
     health: Arc<Health>,
     numbers: Numbers,
@@ -54,9 +57,16 @@ pub(crate) struct Writer {
 struct Checkpointing {
     /// The next is made then, unless a segment is full before.
     due: Instant,
+    /// The segment in which the last one ended; 0 before the first.
     segment: u64,
+    /// Whether it would say anything new.
     dirty: bool,
     under_way: bool,
+    /// Whether some acks are durable only with the next one, or with the one under way.
+    next_has_acks: bool,
+    has_acks: bool,
+    /// Whether puts found no room since the last group was written: then files are given back at once.
+    urgent: bool,
     /// Who waits for acks that found no room in the log: in the next checkpoint, and in the one under way.
     next_waiters: Vec<Waiter>,
     waiters: Vec<Waiter>,
@@ -96,12 +106,15 @@ impl Writer {
             quarantined: metrics.gauge("QuarantinedFrames"),
             spares: metrics.gauge("SpareSegments"),
         };
-        let segment = log.end().segment;
         let checkpoint = Checkpointing {
             due: Instant::now() + checkpoint_interval,
-            segment,
+            // The first segment after an open is in no checkpoint, so the first group makes one.
+            segment: 0,
             dirty: false,
             under_way: false,
+            next_has_acks: false,
+            has_acks: false,
+            urgent: false,
             next_waiters: vec![],
             waiters: vec![],
         };
@@ -116,6 +129,7 @@ impl Writer {
             ack_waiters: vec![],
             acks_due: None,
             paused_until: None,
+            no_fill_before: None,
             checkpoint,
             health,
             numbers,
@@ -137,7 +151,7 @@ impl Writer {
     /// When something is to be done although nothing comes.
     fn wake_up(&self) -> Option<Instant> {
         let now = Instant::now();
-        let retry = (!self.waiting.is_empty()).then(|| now + LOOK_AGAIN);
+        let retry = (!self.waiting.is_empty()).then(|| now + ROOM_POLL);
         let acks = self
             .acks_due
             .map(|due| self.paused_until.map_or(due, |paused| paused.max(due)));
@@ -169,7 +183,7 @@ impl Writer {
             .is_some_and(|until| until > Instant::now())
         {
             self.refuse_waiting(&io::Error::other(
-                "the disk failed a moment ago, it is tried again after a pause",
+                "the disk failed a moment ago; the next try is made after a pause",
             ));
             return;
         }
@@ -242,18 +256,33 @@ impl Writer {
         }
         if self.acks.ranges.is_empty() {
             self.acks_due = None;
-            self.ack_waiters
-                .drain(..)
-                .for_each(|waiter| drop(waiter.send(Ok(()))));
+            self.answer_acks();
         }
         self.paused_until = None;
         self.checkpoint.dirty = true;
+        self.checkpoint.urgent &= appended.batches == 0;
         self.numbers.groups.add(1);
         self.numbers.group_puts.add(appended.batches);
         self.health.ends(Trouble::Write);
         if appended.batches > 0 {
             self.health.ends(Trouble::Full);
         }
+    }
+
+    /// All acks are in the log, but for those that wait for a checkpoint. A commit is not said to be durable before those
+    /// that came before it.
+    fn answer_acks(&mut self) {
+        if self.owes_acks() && !self.ack_waiters.is_empty() {
+            self.ack_by_checkpoint();
+        }
+        self.ack_waiters
+            .drain(..)
+            .for_each(|waiter| drop(waiter.send(Ok(()))));
+    }
+
+    /// Whether some acks are durable only with a checkpoint that is not.
+    fn owes_acks(&self) -> bool {
+        self.checkpoint.has_acks || self.checkpoint.next_has_acks
     }
 
     /// Breaks the promise that nothing can be taken before its sync.
@@ -288,7 +317,7 @@ impl Writer {
     fn no_room(&mut self) {
         let now = Instant::now();
         self.health
-            .begins(Trouble::Full, self.log.pool.shortage(), LOOK_AGAIN);
+            .begins(Trouble::Full, self.log.pool.shortage(), ROOM_POLL);
         for put in std::mem::take(&mut self.waiting) {
             if put.deadline > now {
                 self.waiting.push_back(put);
@@ -300,6 +329,17 @@ impl Writer {
         if self.acks_due.is_some_and(|due| due <= now) {
             self.ack_by_checkpoint();
         }
+        self.checkpoint.urgent = true;
+    }
+
+    /// On a full disk, what is drained is given back at once: by the next two checkpoints, which need not wait for
+    /// anything to change.
+    fn hurry_checkpoint(&mut self) {
+        let urgent = self.checkpoint.urgent && !self.checkpoint.under_way;
+        if urgent && self.paused_until.is_none() && self.log.give_up_drained() {
+            self.checkpoint.due = Instant::now();
+            self.checkpoint.dirty = true;
+        }
     }
 
     /// Acks for which the log has no room become durable with the next checkpoint, which has a room of its own.
@@ -308,17 +348,22 @@ impl Writer {
         acks.ranges.iter().for_each(|range| self.log.consume(range));
         self.log.bytes = self.log.bytes.saturating_sub(acks.bytes);
         self.checkpoint.next_waiters.append(&mut self.ack_waiters);
-        (self.checkpoint.due, self.checkpoint.dirty) = (Instant::now(), true);
+        self.checkpoint.due = Instant::now();
+        self.checkpoint.dirty = true;
+        self.checkpoint.next_has_acks = true;
         self.acks_due = None;
     }
 
     fn failed(&mut self, error: &io::Error) {
         let reason = format!("failed to write the log: {error}; what is put is refused");
-        self.health.begins(Trouble::Write, reason, PAUSE);
+        self.health.begins(Trouble::Write, reason, RETRY_PAUSE);
         self.refuse_waiting(error);
-        let until = Instant::now() + PAUSE;
+        let until = Instant::now() + RETRY_PAUSE;
         self.paused_until = Some(until);
-        if self.acks_due.is_some() {
+        if self.acks_due.is_some() && is_full(error) {
+            // A file system that copies on write finds only now that it has no room. Acks make room.
+            self.ack_by_checkpoint();
+        } else if self.acks_due.is_some() {
             self.acks_due = Some(until);
         }
     }
@@ -347,21 +392,28 @@ impl Writer {
         match outcome {
             Ok(bytes) => {
                 self.numbers.checkpoint_bytes.add(bytes);
+                state.has_acks = false;
                 state
                     .waiters
                     .drain(..)
                     .for_each(|waiter| drop(waiter.send(Ok(()))));
+                if self.queue.is_read() {
+                    self.log.pool.read_past(self.log.end().segment);
+                }
                 self.log.checkpointed(&checkpoint);
             }
             Err(_) => {
                 self.numbers.checkpoint_errors.add(1);
                 state.next_waiters.append(&mut state.waiters);
-                (state.due, state.dirty) = (Instant::now() + PAUSE, true);
+                state.due = Instant::now() + RETRY_PAUSE;
+                state.dirty = true;
+                state.next_has_acks |= std::mem::take(&mut state.has_acks);
             }
         }
     }
 
     fn plan_chores(&mut self) {
+        self.hurry_checkpoint();
         let end = self.log.end();
         let due = self.checkpoint.due <= Instant::now() || end.segment != self.checkpoint.segment;
         if self.checkpoint.dirty && due && !self.checkpoint.under_way {
@@ -370,8 +422,13 @@ impl Writer {
         self.numbers.quarantined.set(self.log.quarantined as usize);
         self.numbers.spares.set(self.log.pool.spares());
         // A channel that hardly holds anything needs no spare segments.
+        if self.chores.filled() == Some(false) {
+            self.no_fill_before = Some(Instant::now() + FILL_PAUSE);
+        }
         let few = self.log.pool.spares() < SPARES;
-        if few && end.offset > self.log.pool.layout().segment_bytes / 4 {
+        let soon = end.offset > self.log.pool.layout().segment_bytes / 4;
+        let paused = |until: Instant| until > Instant::now();
+        if few && soon && !self.no_fill_before.is_some_and(paused) {
             self.chores.fill();
         }
     }
@@ -380,11 +437,11 @@ impl Writer {
     pub(crate) fn begin_checkpoint(&mut self) {
         let checkpoint = self.log.checkpoint();
         let state = &mut self.checkpoint;
-        (state.due, state.segment) = (
-            Instant::now() + self.checkpoint_interval,
-            checkpoint.position.segment,
-        );
-        (state.dirty, state.under_way) = (false, true);
+        state.due = Instant::now() + self.checkpoint_interval;
+        state.segment = checkpoint.position.segment;
+        state.dirty = false;
+        state.under_way = true;
+        state.has_acks = std::mem::take(&mut state.next_has_acks);
         state.waiters.append(&mut state.next_waiters);
         self.chores.begin(Chore::Checkpoint(checkpoint));
     }
@@ -392,8 +449,9 @@ impl Writer {
     /// The end: nothing comes any more.
     pub(crate) fn finish(mut self, last_checkpoint: bool) {
         self.refuse_all();
-        if last_checkpoint {
-            // With the acks that a failing disk kept out of the log.
+        // Acks that a full or failing disk kept out of the log are in this checkpoint alone.
+        let owes_acks = !self.acks.ranges.is_empty() || self.owes_acks();
+        if last_checkpoint || owes_acks {
             self.ack_by_checkpoint();
             self.begin_checkpoint();
         }
@@ -430,11 +488,11 @@ impl Drop for Writer {
 
 /// Leaves no more ranges in `acks` than a frame holds; returns the rest.
 fn split_acks(acks: &mut Acks) -> Acks {
-    if acks.ranges.len() <= MOST_RANGES {
+    if acks.ranges.len() <= MAX_ACK_RANGES {
         return Acks::default();
     }
     let all = std::mem::take(&mut acks.ranges);
-    acks.ranges = all.iter().take(MOST_RANGES).collect();
-    let ranges: Ranges = all.iter().skip(MOST_RANGES).collect();
+    acks.ranges = all.iter().take(MAX_ACK_RANGES).collect();
+    let ranges: Ranges = all.iter().skip(MAX_ACK_RANGES).collect();
     Acks { ranges, bytes: 0 }
 }

@@ -56,11 +56,11 @@ fn properties_lead_to_keys() {
     let place = FramePlace { group: 1, frame: 0 };
     for alias in ["key-0", "Key-2"] {
         let mut body = b"body".to_vec();
-        let cipher = all.cipher(alias, &[7; 16]).expect("a cipher");
+        let cipher = all.cipher(alias, &[7; 16], None).expect("a cipher");
         let tag = cipher.seal(place, b"", &mut body).expect("sealed");
         let again = keys_of(PROPERTIES)
             .expect("keys")
-            .cipher(alias, &[7; 16])
+            .cipher(alias, &[7; 16], None)
             .expect("a cipher");
         again.open(place, b"", &mut body, &tag).expect("opened");
         assert_eq!(body, b"body");

@@ -2,7 +2,7 @@
 
 use std::{path::Path, sync::Arc, time::Duration};
 
-use flume_core::{BuildError, Channel, Context, Want};
+use flume_core::{BuildError, Channel, ChannelHandle, Context, Registry, Want};
 use flume_testkit::parts::{build, events, held, try_build, words};
 
 async fn open(dir: &Path, properties: &str) -> Arc<dyn Channel> {
@@ -160,4 +160,56 @@ fn capacities_that_hold_nothing_are_refused() {
         "byteCapacityBufferPercentage: must be below 100"
     );
     assert!(build("memoryCapacity = 0").is_ok());
+}
+
+fn registry(channel_type: &str) -> &'static Registry {
+    if channel_type == "memory" {
+        &flume_components::REGISTRY
+    } else {
+        &flume_file_channel::REGISTRY
+    }
+}
+
+/// A reload may change the type of a channel. What was acknowledged must come out of the successor.
+#[tokio::test]
+async fn events_move_from_memory_to_disk_with_a_new_type() {
+    let volatile = [
+        ("memory", "capacity = 100"),
+        ("spillablememory", "overflowCapacity = 0"),
+    ];
+    for (number, (old, properties)) in volatile.into_iter().enumerate() {
+        for new in ["memory", "file", "spillablememory"] {
+            let dir = tempfile::tempdir().expect("a directory");
+            let cx = Context::new("a1.channels.c1", &[]);
+            let path = dir.path().display();
+            let on_disk = format!("checkpointDir = {path}/checkpoint\ndataDirs = {path}/data");
+            let text = if old == "memory" {
+                properties.into()
+            } else {
+                format!("{properties}\n{on_disk}")
+            };
+            let channel = build::<dyn Channel>(registry(old), old, &text, &cx);
+            let handle = ChannelHandle::new(channel, cx.clone());
+            handle.put(events(&numbered(0..50))).await.expect("room");
+            let text = if new == "memory" {
+                "capacity = 100"
+            } else {
+                on_disk.as_str()
+            };
+            let successor = build::<dyn Channel>(registry(new), new, text, &cx);
+            handle
+                .replace(successor)
+                .await
+                .expect("room in the successor");
+            let mut seen = vec![];
+            while seen.len() < 50 {
+                let wait = Duration::from_secs(10);
+                let take = handle.take(Want::events(50), wait).await.expect("a take");
+                seen.extend(take.events().to_vec());
+                take.commit().await.expect("a commit");
+            }
+            assert_eq!(words(&seen), numbered(0..50), "{number}: {old} to {new}");
+            handle.close().await.expect("closed");
+        }
+    }
 }

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use flume_conf::ChannelPlan;
-use flume_core::{AgentInfo, BuildError, ChannelHandle, Context, ReplaceError};
+use flume_core::{AgentInfo, BuildError, Channel, ChannelHandle, Context, ReplaceError};
 use flume_monitor::{ComponentEntry, EntryDetails};
 use tokio::{sync::watch, task::JoinHandle, time::sleep};
 
@@ -60,16 +60,29 @@ impl RunningChannel {
             ..Context::of_agent(&plan.section.name, vec![], agent.clone())
         };
         let successor = (plan.build)(&cx)?;
-        if self.handle.durable() || successor.durable() {
-            self.opener.abort();
-            self.opened.send_replace(false);
-            self.handle.succeed(successor).await?;
-            self.opener = tokio::spawn(open(self.handle.clone(), self.opened.clone()));
+        if self.handle.durable() {
+            self.succeed(successor).await?;
         } else {
             self.handle.replace(successor).await?;
         }
         self.values = values(plan);
         Ok(())
+    }
+
+    /// Closes the channel and opens its successor in its seat. If that cannot be, the channel goes on.
+    async fn succeed(&mut self, successor: Box<dyn Channel>) -> Result<(), ReplaceError> {
+        let was_open = *self.opened.borrow();
+        if !was_open {
+            self.opener.abort();
+        }
+        let succeeded = self.handle.succeed(successor).await;
+        if succeeded.is_ok() {
+            self.opened.send_replace(false);
+        }
+        if succeeded.is_ok() || !was_open {
+            self.opener = tokio::spawn(open(self.handle.clone(), self.opened.clone()));
+        }
+        succeeded
     }
 
     pub(crate) fn opened(&self) -> Opened {
@@ -78,21 +91,17 @@ impl RunningChannel {
 
     /// Events that would be lost with it.
     pub(crate) fn volatile_events(&self) -> usize {
-        let stats = self.handle.stats();
-        if self.handle.durable() {
-            0
-        } else {
-            stats.events + stats.in_flight
-        }
+        self.handle.volatile_events()
     }
 
     /// Closes it; what it holds and is not durable is lost, and told.
     pub(crate) async fn close(self) -> usize {
         self.opener.abort();
-        let lost = self.volatile_events();
         if let Err(error) = self.handle.close().await {
             tracing::error!("{} failed to close: {error}", self.handle.name());
         }
+        // After the close, which may have moved events to disk, or failed to.
+        let lost = self.volatile_events();
         self.handle.state().stopped();
         lost
     }

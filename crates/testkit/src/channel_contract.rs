@@ -11,6 +11,7 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use flume_core::{Channel, ChannelError, Event, Take, Want};
 use tokio::time::timeout;
 
@@ -27,6 +28,7 @@ macro_rules! channel_contract {
             a_rollback_returns_events_to_the_head_in_order
             halves_settle_independently
             a_dropped_half_returns_with_its_order
+            a_half_does_not_hold_the_buffer_it_came_from
             capacity_returns_however_a_take_ends
             a_commit_needs_nobody_to_wait_for_it
             an_empty_take_waits_no_longer_than_it_is_told
@@ -170,6 +172,19 @@ pub async fn a_dropped_half_returns_with_its_order(channel: Factory<'_>) {
     drop(moved);
     put(&channel, "e").await;
     assert_eq!(drain(&channel).await, "a c e");
+}
+
+/// A sink may park a half for hours.
+pub async fn a_half_does_not_hold_the_buffer_it_came_from(channel: Factory<'_>) {
+    let channel = with_capacity(channel, 4);
+    let buffer = Bytes::from(vec![b'x'; 100_000]);
+    let slices = (0..3).map(|place| Event::from(buffer.slice(place..place + 8)));
+    channel.put(slices.collect()).await.expect("room");
+    let mut kept = take(&channel, 3).await;
+    let moved = kept.split_off(&[1]);
+    kept.commit().await.expect("a commit");
+    assert_eq!(held(&*moved), "xxxxxxxx");
+    assert!(buffer.is_unique(), "a slice of the buffer is still held");
 }
 
 pub async fn capacity_returns_however_a_take_ends(channel: Factory<'_>) {

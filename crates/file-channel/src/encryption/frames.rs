@@ -12,11 +12,14 @@ use hkdf::Hkdf;
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
+use crate::format::KEY_CHECK_BYTES;
+
 /// Bytes that the seal adds to a frame.
 pub const TAG_BYTES: usize = 16;
 
 /// Binds derived keys to their use, so that no other part of a program derives the same from a data key.
-const PURPOSE: &[u8] = b"flume file channel frames";
+const FRAME_PURPOSE: &[u8] = b"flume file channel frames";
+const CHECK_PURPOSE: &[u8] = b"flume file channel key check";
 
 /// Data keys by alias, and the one for what is written. Cheap to clone it is not: share it.
 pub struct Keys {
@@ -30,13 +33,22 @@ pub enum SealError {
     /// The alias in the segment's header is not among the keys.
     #[error("there is no key `{0}`; name it in encryption.keyProvider.keys")]
     UnknownKey(String),
+    /// The key of that alias is another one now.
+    #[error(
+        "key `{0}` is not the key that it was sealed with; bring that key back under this alias"
+    )]
+    WrongKey(String),
     /// The bytes are not those that were sealed under this key, place and header.
     #[error("the seal is broken")]
     Broken,
 }
 
 /// Seals and opens the frames of one segment.
-pub struct FrameCipher(Aes256Gcm);
+pub struct FrameCipher {
+    sealing: Aes256Gcm,
+    check: [u8; KEY_CHECK_BYTES],
+    proved: bool,
+}
 
 /// Where a frame stands in its segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,22 +69,47 @@ impl Keys {
         &self.active
     }
 
-    /// What seals and opens the frames of a segment with this alias and salt in its header.
-    pub fn cipher(&self, alias: &str, salt: &[u8]) -> Result<FrameCipher, SealError> {
+    /// What seals and opens the frames of a segment with this alias, salt and key check in its header; without a check,
+    /// of a new segment, or of one that an earlier version wrote.
+    pub fn cipher(
+        &self,
+        alias: &str,
+        salt: &[u8],
+        check: Option<[u8; KEY_CHECK_BYTES]>,
+    ) -> Result<FrameCipher, SealError> {
         let unknown = || SealError::UnknownKey(alias.into());
         let key = self.keys.get(alias).ok_or_else(unknown)?;
+        let derivation = Hkdf::<Sha256>::new(Some(salt), key);
         let mut derived = Zeroizing::new([0; 32]);
-        // The only failure of this derivation is a length beyond 8160 bytes.
-        Hkdf::<Sha256>::new(Some(salt), key)
-            .expand(PURPOSE, &mut *derived)
+        let mut own_check = [0; KEY_CHECK_BYTES];
+        // The only failure of a derivation is a length beyond 8160 bytes.
+        derivation
+            .expand(FRAME_PURPOSE, &mut *derived)
+            .and_then(|()| derivation.expand(CHECK_PURPOSE, &mut own_check))
             .map_err(|_| unknown())?;
-        Aes256Gcm::new_from_slice(&*derived)
-            .map(FrameCipher)
-            .map_err(|_| unknown())
+        if check.is_some_and(|check| check != own_check) {
+            return Err(SealError::WrongKey(alias.into()));
+        }
+        let sealing = Aes256Gcm::new_from_slice(&*derived).map_err(|_| unknown())?;
+        Ok(FrameCipher {
+            sealing,
+            check: own_check,
+            proved: check.is_some(),
+        })
     }
 }
 
 impl FrameCipher {
+    /// The key check for the segment's header.
+    pub fn check(&self) -> [u8; KEY_CHECK_BYTES] {
+        self.check
+    }
+
+    /// Whether the key is known to be the right one. If not, a broken seal may be the key's fault.
+    pub fn is_proved(&self) -> bool {
+        self.proved
+    }
+
     /// Seals `body` in place. The returned tag also vouches for `header`, which stays readable.
     pub fn seal(
         &self,
@@ -82,7 +119,7 @@ impl FrameCipher {
     ) -> Result<[u8; TAG_BYTES], SealError> {
         // Refuses only bodies of 64 GiB and more.
         let tag = self
-            .0
+            .sealing
             .encrypt_inout_detached(&place.nonce(), header, body.into());
         tag.map(Into::into).map_err(|_| SealError::Broken)
     }
@@ -95,9 +132,12 @@ impl FrameCipher {
         body: &mut [u8],
         tag: &[u8; TAG_BYTES],
     ) -> Result<(), SealError> {
-        let opened =
-            self.0
-                .decrypt_inout_detached(&place.nonce(), header, body.into(), &Tag::from(*tag));
+        let opened = self.sealing.decrypt_inout_detached(
+            &place.nonce(),
+            header,
+            body.into(),
+            &Tag::from(*tag),
+        );
         opened.map_err(|_| SealError::Broken)
     }
 }
@@ -124,7 +164,7 @@ mod tests {
     }
 
     fn sealed() -> (FrameCipher, Vec<u8>, [u8; TAG_BYTES]) {
-        let cipher = keys().cipher("new", &[1; 32]).expect("a key");
+        let cipher = keys().cipher("new", &[1; 32], None).expect("a key");
         let mut body = b"some events".to_vec();
         let tag = cipher.seal(PLACE, b"header", &mut body).expect("sealed");
         (cipher, body, tag)
@@ -136,6 +176,17 @@ mod tests {
         assert_ne!(body, b"some events");
         assert_eq!(cipher.open(PLACE, b"header", &mut body, &tag), Ok(()));
         assert_eq!(body, b"some events");
+    }
+
+    #[test]
+    fn another_key_of_the_same_alias_is_noticed() {
+        let (cipher, ..) = sealed();
+        let same = keys().cipher("new", &[1; 32], Some(cipher.check()));
+        assert!(same.is_ok_and(|cipher| cipher.is_proved()));
+        let other = Zeroizing::new(b"other".repeat(8));
+        let other = Keys::new("new".into(), [("new".into(), other)].into());
+        let refused = other.cipher("new", &[1; 32], Some(cipher.check())).err();
+        assert_eq!(refused, Some(SealError::WrongKey("new".into())));
     }
 
     #[test]
@@ -175,7 +226,7 @@ mod tests {
         refused(&cipher, PLACE, b"headeR", &body, &tag);
         for (alias, salt) in [("new", [2; 32]), ("old", [1; 32])] {
             refused(
-                &keys().cipher(alias, &salt).expect("a key"),
+                &keys().cipher(alias, &salt, None).expect("a key"),
                 PLACE,
                 b"header",
                 &body,
@@ -183,7 +234,7 @@ mod tests {
             );
         }
         assert_eq!(
-            keys().cipher("lost", &[1; 32]).err(),
+            keys().cipher("lost", &[1; 32], None).err(),
             Some(SealError::UnknownKey("lost".into()))
         );
     }

@@ -191,3 +191,78 @@ async fn events_that_the_disk_lost_hold_up_nothing() {
 async fn nothing_is_lost_or_doubled_between_the_two() {
     nothing_is_lost_or_doubled(&|_| Arc::new(channel(8, 8))).await;
 }
+
+#[tokio::test]
+async fn a_save_that_fails_leaves_the_channel_as_it_was() {
+    let channel = channel(3, 9);
+    channel.put(events("a b")).await.expect("room in memory");
+    let disk = channel.0.parts.disk.as_ref().expect("a disk");
+    disk.close().await.expect("closed");
+    assert!(channel.save().await.is_err());
+    channel.put(events("c")).await.expect("room in memory");
+    assert_eq!(held(&*take(&channel, 9).await), "a b c");
+}
+
+#[tokio::test]
+async fn a_save_leaves_the_channel_open_and_in_order() {
+    let channel = channel(3, 9);
+    channel.put(events("a b c d")).await.expect("room on disk");
+    channel.put(events("e f")).await.expect("room in memory");
+    channel.save().await.expect("saved");
+    assert_eq!(runs(&channel), "disk:6");
+    channel.put(events("g")).await.expect("room in memory");
+    let all = take(&channel, 9).await;
+    assert_eq!(held(&*all), "a b c d e f");
+    all.commit().await.expect("a commit");
+    assert_eq!(held(&*take(&channel, 9).await), "g");
+}
+
+/// What a sink took from memory and does not return is lost with the process.
+#[tokio::test]
+async fn what_would_be_lost_is_counted() {
+    let channel = channel(3, 9);
+    channel.put(events("a b")).await.expect("room in memory");
+    assert_eq!(channel.volatile_events(), 0, "a stop moves it to disk");
+    let hangs = take(&channel, 1).await;
+    assert_eq!(channel.volatile_events(), 1);
+    channel.close().await.expect("closed");
+    assert_eq!(channel.volatile_events(), 1);
+    drop(hangs);
+}
+
+/// A disk whose events cannot be read.
+struct UnreadableDisk;
+
+#[async_trait]
+impl Channel for UnreadableDisk {
+    async fn put(&self, _: Vec<Event>) -> Result<(), ChannelError> {
+        Ok(())
+    }
+
+    async fn take(&self, _: Want, wait: Duration) -> Result<Box<dyn Take>, ChannelError> {
+        tokio::time::sleep(wait).await;
+        Ok(Box::new(EmptyTake))
+    }
+
+    fn stats(&self) -> ChannelStats {
+        ChannelStats {
+            events: 1,
+            ..ChannelStats::default()
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_take_ends_although_the_disk_cannot_be_read() {
+    let channel = SpillableChannel::new(SpillParts {
+        memory: None,
+        disk: Some(Box::new(UnreadableDisk)),
+        disk_events: 9,
+        transaction: 8,
+        patience: Duration::ZERO,
+        calm: 1,
+    });
+    channel.put(events("a")).await.expect("stored");
+    let take = tokio::time::timeout(9 * SECOND, channel.take(Want::events(1), 3 * SECOND)).await;
+    assert!(take.expect("in time").expect("a take").events().is_empty());
+}

@@ -109,7 +109,7 @@ impl Run {
     }
 }
 
-fn survival(random: &mut Random) -> Survives {
+pub(super) fn survival(random: &mut Random) -> Survives {
     match random.below(6) {
         0 => Survives::Nothing,
         1 => Survives::Everything,
@@ -159,7 +159,10 @@ fn enumerate(seed: u64, states: &AtomicU64) -> Result<(), String> {
     Ok(())
 }
 
-fn seeds(count: u64, check: impl Fn(u64) -> Result<(), String> + Sync) -> Result<(), String> {
+pub(super) fn seeds(
+    count: u64,
+    check: impl Fn(u64) -> Result<(), String> + Sync,
+) -> Result<(), String> {
     let next = AtomicU64::new(0);
     std::thread::scope(|scope| {
         let work = || loop {

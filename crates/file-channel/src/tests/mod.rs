@@ -1,10 +1,13 @@
 //! The engine on a model of a disk: every crash, failure and flipped byte that can be made up, against an oracle.
 
 mod crashes;
+mod damage;
+mod edges;
 mod failures;
 mod flips;
 mod model;
 mod oracle;
+mod storm;
 mod world;
 
 /// A small generator of numbers: the same from the same seed.

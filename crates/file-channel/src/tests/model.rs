@@ -2,7 +2,7 @@
 //! synced, or anything of it in pieces of a sector, or all: as the test likes.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     io,
     path::{Path, PathBuf},
     sync::Arc,
@@ -14,6 +14,7 @@ use super::Random;
 use crate::disk::{Disk, DiskFile};
 
 const SECTOR: usize = 512;
+pub(super) const BLOCK: usize = 4096;
 
 /// The disk. Clones are the same disk.
 #[derive(Clone, Default)]
@@ -24,13 +25,27 @@ struct State {
     files: Vec<File>,
     names: BTreeMap<PathBuf, usize>,
     durable_names: BTreeMap<PathBuf, usize>,
-    /// Changes of names that are not synced, by directory.
-    pending_names: Vec<(PathBuf, Option<usize>)>,
+    /// Changes of names that are not synced. A renaming is one change: no file system leaves half of it.
+    pending_names: Vec<Vec<(PathBuf, Option<usize>)>>,
+    /// Calls that change something, so far.
     calls: usize,
+    /// Calls that only look, so far.
+    looks: usize,
     /// The machine stops at this call: it and all that follow fail.
     stop_at: Option<usize>,
-    /// This call fails; the next ones do not.
-    fail_at: Option<usize>,
+    /// These calls fail, and these looks; the next ones do not.
+    fail_at: BTreeSet<usize>,
+    fail_looks_at: BTreeSet<usize>,
+    /// What a failing call reports.
+    failure: Failure,
+    /// No file can be created.
+    frozen: bool,
+    /// There is no `fallocate`: a full disk is noticed by writes.
+    lazy: bool,
+    /// The quota of a user is used up, not the disk.
+    quota: bool,
+    /// Blocks that cannot be read until they are written again, by file.
+    unreadable: BTreeSet<(usize, usize)>,
     /// Who makes this call panics.
     panic_at: Option<usize>,
     /// Bytes there are, if they are limited.
@@ -43,6 +58,18 @@ struct File {
     live: Arc<Vec<u8>>,
     durable: Arc<Vec<u8>>,
     pending: Vec<(usize, Vec<u8>)>,
+}
+
+/// What a failing call reports.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Failure {
+    /// The medium.
+    #[default]
+    Io,
+    /// No file descriptor is left.
+    Descriptors,
+    /// A file system that copies on write has no room.
+    Full,
 }
 
 /// What of that which was not synced survives.
@@ -71,7 +98,46 @@ impl ModelDisk {
 
     pub(super) fn fail_at(&self, call: usize, seed: u64) {
         let mut state = self.0.lock();
-        (state.fail_at, state.random) = (Some(call), Some(Random(seed)));
+        state.fail_at.insert(call);
+        state.random = Some(Random(seed));
+    }
+
+    /// A look fails, with this many before it from now on.
+    pub(super) fn fail_look_in(&self, looks: usize) {
+        let mut state = self.0.lock();
+        let at = state.looks + 1 + looks;
+        state.fail_looks_at.insert(at);
+    }
+
+    pub(super) fn fail_with(&self, failure: Failure) {
+        self.0.lock().failure = failure;
+    }
+
+    /// From now on no call fails because the test wanted it.
+    pub(super) fn heal(&self) {
+        let mut state = self.0.lock();
+        state.fail_at.clear();
+        state.fail_looks_at.clear();
+        state.frozen = false;
+    }
+
+    pub(super) fn freeze(&self) {
+        self.0.lock().frozen = true;
+    }
+
+    pub(super) fn without_fallocate(&self) {
+        self.0.lock().lazy = true;
+    }
+
+    pub(super) fn with_quota(&self) {
+        self.0.lock().quota = true;
+    }
+
+    /// The disk after the process was killed: what it wrote is in the page cache.
+    pub(super) fn kill(&self) -> ModelDisk {
+        let mut state = self.0.lock().clone();
+        state.restart();
+        ModelDisk(Arc::new(Mutex::new(state)))
     }
 
     pub(super) fn panic_at(&self, call: usize) {
@@ -107,13 +173,13 @@ impl ModelDisk {
             }
             file.live = file.durable.clone();
         }
-        for (path, inode) in std::mem::take(&mut state.pending_names) {
+        for change in std::mem::take(&mut state.pending_names) {
             if kept(random) {
-                set(&mut state.durable_names, &path, inode);
+                set_all(&mut state.durable_names, change);
             }
         }
         state.names = state.durable_names.clone();
-        (state.stop_at, state.fail_at, state.calls) = (None, None, 0);
+        state.restart();
         ModelDisk(Arc::new(Mutex::new(state)))
     }
 
@@ -146,6 +212,28 @@ impl ModelDisk {
         }
     }
 
+    /// Changes a whole block, the unit in which today's disks fail.
+    pub(super) fn overwrite_block(&self, path: &Path, block: usize, content: &[u8; BLOCK]) {
+        let mut state = self.0.lock();
+        let inode = state.names[path];
+        let file = &mut state.files[inode];
+        let start = block * BLOCK;
+        for image in [&mut file.live, &mut file.durable] {
+            let image = Arc::make_mut(image);
+            let end = image.len().min(start + BLOCK);
+            if let Some(block) = image.get_mut(start..end) {
+                block.copy_from_slice(&content[..block.len()]);
+            }
+        }
+    }
+
+    /// A block that cannot be read any more.
+    pub(super) fn lose_block(&self, path: &Path, block: usize) {
+        let mut state = self.0.lock();
+        let inode = state.names[path];
+        state.unreadable.insert((inode, block));
+    }
+
     pub(super) fn bytes(&self, path: &Path) -> Arc<Vec<u8>> {
         let state = self.0.lock();
         state.files[state.names[path]].live.clone()
@@ -161,12 +249,35 @@ impl State {
             "a panic, as the test wanted"
         );
         if self.stop_at.is_some_and(|stop| self.calls >= stop) {
-            return Err(io::Error::other("the machine has stopped"));
+            return Err(stopped());
         }
-        if self.fail_at == Some(self.calls) {
-            return Err(io::Error::other("the disk failed, as the test wanted"));
+        if self.fail_at.contains(&self.calls) {
+            return Err(self.failure.error());
         }
         Ok(())
+    }
+
+    /// Whether the machine has stopped, so that this call has no effect. The one at which it stops has one, or none.
+    fn is_stopped(&self) -> bool {
+        self.stop_at
+            .is_some_and(|stop| self.calls > stop || (self.calls == stop && stop % 2 == 0))
+    }
+
+    /// The same for a call that changes nothing.
+    fn look(&mut self) -> io::Result<()> {
+        self.looks += 1;
+        if self.fail_looks_at.contains(&self.looks) {
+            return Err(self.failure.error());
+        }
+        Ok(())
+    }
+
+    fn restart(&mut self) {
+        self.stop_at = None;
+        self.fail_at.clear();
+        self.fail_looks_at.clear();
+        self.calls = 0;
+        self.looks = 0;
     }
 
     fn used(&self) -> u64 {
@@ -180,16 +291,38 @@ impl State {
         let full = self
             .capacity
             .is_some_and(|capacity| self.used() + more > capacity);
-        if full {
+        if full && self.quota {
+            Err(io::ErrorKind::QuotaExceeded.into())
+        } else if full {
             Err(io::ErrorKind::StorageFull.into())
         } else {
             Ok(())
         }
     }
 
-    fn rename(&mut self, path: &Path, inode: Option<usize>) {
-        set(&mut self.names, path, inode);
-        self.pending_names.push((path.into(), inode));
+    fn change_names(&mut self, change: Vec<(PathBuf, Option<usize>)>) {
+        set_all(&mut self.names, change.clone());
+        self.pending_names.push(change);
+    }
+}
+
+fn stopped() -> io::Error {
+    io::Error::other("the machine has stopped")
+}
+
+impl Failure {
+    fn error(self) -> io::Error {
+        match self {
+            Failure::Io => io::Error::other("the disk failed, as the test wanted"),
+            Failure::Descriptors => io::Error::from_raw_os_error(24),
+            Failure::Full => io::ErrorKind::StorageFull.into(),
+        }
+    }
+}
+
+fn set_all(names: &mut BTreeMap<PathBuf, usize>, change: Vec<(PathBuf, Option<usize>)>) {
+    for (path, inode) in change {
+        set(names, &path, inode);
     }
 }
 
@@ -211,7 +344,8 @@ fn write(content: &mut Arc<Vec<u8>>, offset: usize, bytes: &[u8]) {
 
 impl Disk for ModelDisk {
     fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
-        let state = self.0.lock();
+        let mut state = self.0.lock();
+        state.look()?;
         let inode = *state.names.get(path).ok_or(io::ErrorKind::NotFound)?;
         Ok(Box::new(ModelFile {
             disk: self.clone(),
@@ -226,9 +360,12 @@ impl Disk for ModelDisk {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
         called?;
+        if state.frozen {
+            return Err(io::ErrorKind::PermissionDenied.into());
+        }
         let inode = state.files.len();
         state.files.push(File::default());
-        state.rename(path, Some(inode));
+        state.change_names(vec![(path.into(), Some(inode))]);
         Ok(Box::new(ModelFile {
             disk: self.clone(),
             inode,
@@ -239,9 +376,7 @@ impl Disk for ModelDisk {
         let mut state = self.0.lock();
         state.call()?;
         let inode = *state.names.get(from).ok_or(io::ErrorKind::NotFound)?;
-        // One change on disk; what goes first does not matter to whoever looks after a crash.
-        state.rename(to, Some(inode));
-        state.rename(from, None);
+        state.change_names(vec![(to.into(), Some(inode)), (from.into(), None)]);
         Ok(())
     }
 
@@ -251,12 +386,14 @@ impl Disk for ModelDisk {
         if !state.names.contains_key(path) {
             return Err(io::ErrorKind::NotFound.into());
         }
-        state.rename(path, None);
+        state.change_names(vec![(path.into(), None)]);
         Ok(())
     }
 
     fn list(&self, directory: &Path) -> io::Result<Vec<(PathBuf, u64)>> {
-        let state = self.0.lock();
+        let mut state = self.0.lock();
+        state.look()?;
+        let state = &*state;
         let here = state
             .names
             .iter()
@@ -269,22 +406,31 @@ impl Disk for ModelDisk {
     fn sync_directory(&self, directory: &Path) -> io::Result<()> {
         let mut state = self.0.lock();
         let called = state.call();
+        if state.is_stopped() {
+            return Err(stopped());
+        }
+        let happened = called.is_ok() || state.stop_at == Some(state.calls);
         let mut random = state.random.clone();
         let here = |path: &PathBuf| path.parent() == Some(directory);
         let changes = std::mem::take(&mut state.pending_names);
-        for (path, inode) in changes {
-            if !here(&path) {
-                state.pending_names.push((path, inode));
-            } else if called.is_ok() || random.as_mut().is_some_and(|random| random.chance(2)) {
+        for change in changes {
+            if !change.iter().any(|(path, _)| here(path)) {
+                state.pending_names.push(change);
+            } else if happened || random.as_mut().is_some_and(|random| random.chance(2)) {
                 // After a failure the rest counts as clean, as with a file.
-                set(&mut state.durable_names, &path, inode);
+                set_all(&mut state.durable_names, change);
             }
         }
         called
     }
 
     fn free(&self, _: &Path) -> io::Result<u64> {
-        let state = self.0.lock();
+        let mut state = self.0.lock();
+        state.look()?;
+        // A quota is not seen from here.
+        if state.quota {
+            return Ok(u64::MAX);
+        }
         Ok(state
             .capacity
             .map_or(u64::MAX, |capacity| capacity.saturating_sub(state.used())))
@@ -300,6 +446,9 @@ impl DiskFile for ModelFile {
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         let mut state = self.disk.0.lock();
         let called = state.call();
+        if state.is_stopped() {
+            return Err(stopped());
+        }
         let growth =
             (offset + bytes.len() as u64).saturating_sub(state.files[self.inode].live.len() as u64);
         let mut whole = bytes;
@@ -311,11 +460,21 @@ impl DiskFile for ModelFile {
         let file = &mut state.files[self.inode];
         write(&mut file.live, offset as usize, whole);
         file.pending.push((offset as usize, whole.to_vec()));
+        let blocks = offset as usize / BLOCK..(offset as usize + whole.len()).div_ceil(BLOCK);
+        for block in blocks {
+            state.unreadable.remove(&(self.inode, block));
+        }
         called
     }
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        let state = self.disk.0.lock();
+        let mut state = self.disk.0.lock();
+        state.look()?;
+        let blocks = offset as usize / BLOCK..(offset as usize + buffer.len()).div_ceil(BLOCK);
+        let bad = (self.inode, blocks.start)..(self.inode, blocks.end);
+        if state.unreadable.range(bad).next().is_some() {
+            return Err(io::Error::from_raw_os_error(5));
+        }
         let content = state.files[self.inode]
             .live
             .get(offset as usize..)
@@ -328,7 +487,10 @@ impl DiskFile for ModelFile {
     fn sync(&self) -> io::Result<()> {
         let mut state = self.disk.0.lock();
         let called = state.call();
-        if called.is_err() {
+        if state.is_stopped() {
+            return Err(stopped());
+        }
+        if called.is_err() && state.stop_at != Some(state.calls) {
             // After a failure the pages count as clean: what of them is on disk nobody knows, and no sync changes it.
             if let Some(mut random) = state.random.clone() {
                 let file = &mut state.files[self.inode];
@@ -340,15 +502,20 @@ impl DiskFile for ModelFile {
             }
             return called;
         }
+        // Only what is still pending: what an earlier sync that failed has dropped stays dropped.
         let file = &mut state.files[self.inode];
-        file.durable = file.live.clone();
-        file.pending.clear();
-        Ok(())
+        for (offset, bytes) in std::mem::take(&mut file.pending) {
+            write(&mut file.durable, offset, &bytes);
+        }
+        called
     }
 
     fn allocate(&self, length: u64) -> io::Result<()> {
         let mut state = self.disk.0.lock();
         state.call()?;
+        if state.lazy {
+            return Ok(());
+        }
         let old = state.files[self.inode].live.len();
         let growth = (length as usize).saturating_sub(old);
         state.room(growth as u64)?;
@@ -361,6 +528,8 @@ impl DiskFile for ModelFile {
     }
 
     fn length(&self) -> io::Result<u64> {
-        Ok(self.disk.0.lock().files[self.inode].live.len() as u64)
+        let mut state = self.disk.0.lock();
+        state.look()?;
+        Ok(state.files[self.inode].live.len() as u64)
     }
 }

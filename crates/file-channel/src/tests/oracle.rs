@@ -86,6 +86,13 @@ impl Oracle {
             .for_each(|state| *state = Consumed::Durable);
     }
 
+    /// The newest checkpoint is lost: what only it said of commits is forgotten.
+    pub(super) fn commits_may_return(&mut self) {
+        self.consumed
+            .values_mut()
+            .for_each(|state| *state = Consumed::Requested);
+    }
+
     /// Compares with what a channel holds after it was opened; from then on that is the truth.
     pub(super) fn verify(&mut self, found: &[u64]) -> Result<(), String> {
         if let Some(pair) = found.windows(2).find(|pair| pair[0] >= pair[1]) {

@@ -147,11 +147,20 @@ impl World {
     }
 
     pub(super) fn send(&self, events: Vec<Event>) -> oneshot::Receiver<Result<(), ChannelError>> {
+        self.send_patient(events, Duration::ZERO)
+    }
+
+    /// The same for a put that waits for room.
+    pub(super) fn send_patient(
+        &self,
+        events: Vec<Event>,
+        patience: Duration,
+    ) -> oneshot::Receiver<Result<(), ChannelError>> {
         let (reply, outcome) = oneshot::channel();
         let put = Put {
             batch: encode(&events),
             events,
-            deadline: Instant::now(),
+            deadline: Instant::now() + patience,
             reply,
         };
         assert!(self.inbox.put(put), "nobody closed it");
@@ -166,13 +175,17 @@ impl World {
 
     /// Reads until memory is full or everything is read.
     pub(super) fn read(&mut self) {
+        let mut failures = 0;
         while let Some(wanted) = self.queue.read_wanted() {
             let queue = &self.queue;
             let inbox = &self.inbox;
             let numbers = &self.numbers;
             let read = engine::read_once(&mut self.reader, wanted, 1, queue, inbox, numbers);
             if read.is_err() {
-                return;
+                failures += 1;
+                if failures > 30 {
+                    return;
+                }
             }
         }
     }
@@ -250,6 +263,18 @@ impl World {
         self.chore();
     }
 
+    /// Lets the threads do what they do by themselves until all of them rest. They must rest soon, whatever the disk says.
+    pub(super) fn settle(&mut self) -> Result<(), String> {
+        for _ in 0..30 {
+            self.step();
+            if !self.chores.step(&self.disk, &self.pool) {
+                return Ok(());
+            }
+            self.inbox.chore_done();
+        }
+        Err("writer and housekeeper keep each other awake".into())
+    }
+
     pub(super) fn chore(&mut self) {
         while self.chores.step(&self.disk, &self.pool) {
             self.inbox.chore_done();
@@ -262,6 +287,14 @@ impl World {
         self.inbox.close();
         self.step();
         self.writer.finish(true);
+        while self.chores.step(&self.disk, &self.pool) {}
+    }
+
+    /// A clean stop with `checkpointOnClose = false`.
+    pub(super) fn close_without_checkpoint(mut self) {
+        self.inbox.close();
+        self.step();
+        self.writer.finish(false);
         while self.chores.step(&self.disk, &self.pool) {}
     }
 
