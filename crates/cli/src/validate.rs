@@ -83,6 +83,7 @@ pub(crate) fn judge(document: &Document, agents: &[String], args: &Args) -> Judg
     for agent in agents {
         let info = Arc::new(AgentInfo {
             name: agent.clone(),
+            conf_dir: args.get("conf").map(PathBuf::from),
             system_properties: system_properties::of_agent(&args.properties),
             ..AgentInfo::default()
         });

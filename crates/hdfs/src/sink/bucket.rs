@@ -9,26 +9,26 @@ use flume_core::{Cause, Event};
 use tokio::time::Instant;
 
 use super::{
-    closer::{Closing, Fence},
-    config::{Affixes, Roll},
-    file::{Created, Current, PIECE_BYTES},
-    journal::Names,
-    shared::Shared,
+    closer::{Closing, WriterFence},
+    config::{Affixes, RollLimits},
+    file::{CreatedFile, CurrentFile, PIECE_BYTES},
+    journal::FileNames,
+    shared::SinkShared,
 };
 use flume_hadoop::fs::{FsError, FsErrorKind};
 
 /// Files in a row that may be completed for want of replicas, as in Flume: a cluster that has no more does not gain any.
-const MOST_SHORT_ROLLS: u32 = 30;
+const MAX_SHORT_ROLLS: u32 = 30;
 /// Names in a row that may be taken before that is a failure.
-const MOST_NAMES: u32 = 100;
+const MAX_NAME_TRIES: u32 = 100;
 /// How long a bucket is left alone after its first failure in a row; it doubles up to the second.
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
-const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+const FIRST_BUCKET_PAUSE: Duration = Duration::from_secs(1);
+const MAX_BUCKET_PAUSE: Duration = Duration::from_secs(10);
 /// A bucket that failed and is not asked for any more is forgotten after this.
-const FORGET: Duration = Duration::from_secs(600);
+const FORGET_AFTER: Duration = Duration::from_secs(600);
 
 /// How long it is waited at most for a file that was given up to be closed, before there is a new one.
-const FENCE: Duration = Duration::from_secs(30);
+const FENCE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A directory and prefix.
 pub(super) struct Bucket {
@@ -39,12 +39,12 @@ pub(super) struct Bucket {
     next: u64,
     /// Whether a file of that number may have been created, by a call that failed.
     doubtful: bool,
-    file: Option<Current>,
+    file: Option<CurrentFile>,
     /// Files that are complete or given up, for the closer.
     pub(super) retired: Vec<Closing>,
-    pub(super) failing: Option<Failing>,
+    pub(super) failing: Option<FailureStreak>,
     /// Of the last file that was given up, and until when it is waited for.
-    fence: Option<(Fence, Instant)>,
+    fence: Option<(WriterFence, Instant)>,
     short_rolls: u32,
     /// The batch's events for this bucket.
     pub(super) events: Vec<usize>,
@@ -53,7 +53,7 @@ pub(super) struct Bucket {
 }
 
 /// Failures in a row.
-pub(super) struct Failing {
+pub(super) struct FailureStreak {
     attempts: u32,
     /// Until then it is left alone.
     pub(super) until: Instant,
@@ -62,7 +62,7 @@ pub(super) struct Failing {
 
 /// What became of a bucket's events.
 #[derive(Default)]
-pub(super) struct Taken {
+pub(super) struct BucketOutcome {
     /// Places in the batch of events that the serializer cannot write, and why.
     pub(super) refused: Vec<(usize, Cause, String)>,
     /// How many of the bucket's events, from the first, are flushed.
@@ -72,7 +72,7 @@ pub(super) struct Taken {
 }
 
 impl Bucket {
-    pub(super) fn new(key: &str, directory: String, prefix: String, shared: &Shared) -> Self {
+    pub(super) fn new(key: &str, directory: String, prefix: String, shared: &SinkShared) -> Self {
         let now = SystemTime::UNIX_EPOCH
             .elapsed()
             .map_or(0, |now| now.as_millis() as u64);
@@ -94,8 +94,8 @@ impl Bucket {
 
     /// Writes and flushes its events of the batch. After a failure its file is given up, and what is not safe must
     /// come again.
-    pub(super) async fn take(&mut self, shared: &Shared, batch: &[Event]) -> Taken {
-        let mut taken = Taken::default();
+    pub(super) async fn take(&mut self, shared: &SinkShared, batch: &[Event]) -> BucketOutcome {
+        let mut taken = BucketOutcome::default();
         match self.try_take(shared, batch, &mut taken).await {
             Ok(()) => {
                 taken.safe = self.events.len();
@@ -113,9 +113,9 @@ impl Bucket {
 
     async fn try_take(
         &mut self,
-        shared: &Shared,
+        shared: &SinkShared,
         batch: &[Event],
-        taken: &mut Taken,
+        taken: &mut BucketOutcome,
     ) -> Result<(), FsError> {
         if self.short_of_replicas(shared) {
             self.complete(shared).await?;
@@ -137,7 +137,7 @@ impl Bucket {
             };
             let file = match &mut self.file {
                 Some(file) => file,
-                none => none.insert(Current::begin(shared)?),
+                none => none.insert(CurrentFile::begin(shared)?),
             };
             if file.serializer.lacks(event).is_some() {
                 if let Some(reason) = &lacking {
@@ -173,14 +173,14 @@ impl Bucket {
     }
 
     /// Flushes what is there and retires the file.
-    async fn complete(&mut self, shared: &Shared) -> Result<(), FsError> {
+    async fn complete(&mut self, shared: &SinkShared) -> Result<(), FsError> {
         self.flush(shared).await?;
         self.retire();
         Ok(())
     }
 
     /// Makes everything that was added safe.
-    async fn flush(&mut self, shared: &Shared) -> Result<(), FsError> {
+    async fn flush(&mut self, shared: &SinkShared) -> Result<(), FsError> {
         let Some(file) = &mut self.file else {
             return Ok(());
         };
@@ -205,7 +205,7 @@ impl Bucket {
     }
 
     /// Writes what was serialized; creates the file first, if it is not there.
-    async fn write(&mut self, shared: &Shared) -> Result<(), FsError> {
+    async fn write(&mut self, shared: &SinkShared) -> Result<(), FsError> {
         if self
             .file
             .as_ref()
@@ -216,7 +216,7 @@ impl Bucket {
                 file.created = Some(created);
             }
         }
-        let Some(Current {
+        let Some(CurrentFile {
             buffer,
             created: Some(created),
             ..
@@ -236,7 +236,7 @@ impl Bucket {
 
     /// Creates a file under the next number that is free. A failure keeps the number, so that a dead NameNode does not
     /// leave a trail of names.
-    async fn create(&mut self, shared: &Shared) -> Result<Created, FsError> {
+    async fn create(&mut self, shared: &SinkShared) -> Result<CreatedFile, FsError> {
         let mut tries = 0;
         loop {
             let names = self.names(shared, self.next);
@@ -250,7 +250,7 @@ impl Bucket {
                     (self.next, self.doubtful) = (number + 1, false);
                     shared.highest.fetch_max(number, Relaxed);
                     let held = shared.counters.open.hold();
-                    return Ok(Created {
+                    return Ok(CreatedFile {
                         out,
                         names,
                         number,
@@ -259,7 +259,7 @@ impl Bucket {
                         held,
                     });
                 }
-                Err(error) if error.kind == FsErrorKind::Exists && tries < MOST_NAMES => {
+                Err(error) if error.kind == FsErrorKind::Exists && tries < MAX_NAME_TRIES => {
                     if std::mem::take(&mut self.doubtful) {
                         self.retired.push(Closing::left(names))
                     } else {
@@ -283,7 +283,7 @@ impl Bucket {
         }
     }
 
-    fn names(&self, shared: &Shared, number: u64) -> Names {
+    fn names(&self, shared: &SinkShared, number: u64) -> FileNames {
         let Affixes {
             suffix,
             in_use_prefix,
@@ -296,7 +296,7 @@ impl Bucket {
         );
         // The prefix may name directories: a rename makes none.
         let (directory, name) = target.rsplit_once('/').unwrap_or(("", &target));
-        Names {
+        FileNames {
             in_use: format!("{directory}/{in_use_prefix}{name}{in_use_suffix}"),
             target,
         }
@@ -304,7 +304,7 @@ impl Bucket {
 
     /// Moves a file whose content is flushed to the closer.
     pub(super) fn retire(&mut self) {
-        let Some(Current {
+        let Some(CurrentFile {
             mut serializer,
             mut buffer,
             created: Some(created),
@@ -314,7 +314,7 @@ impl Bucket {
             return;
         };
         serializer.end(&mut buffer);
-        let Created {
+        let CreatedFile {
             out,
             names,
             number,
@@ -327,9 +327,9 @@ impl Bucket {
 
     /// Moves a file in an unknown state to the closer.
     fn give_up(&mut self) {
-        if let Some(Current {
+        if let Some(CurrentFile {
             created:
-                Some(Created {
+                Some(CreatedFile {
                     out,
                     names,
                     number,
@@ -341,7 +341,7 @@ impl Bucket {
         {
             let (closing, fence) = Closing::given_up(out, names, number, held);
             self.retired.push(closing);
-            self.fence = Some((fence, Instant::now() + FENCE));
+            self.fence = Some((fence, Instant::now() + FENCE_TIMEOUT));
         }
     }
 
@@ -350,9 +350,9 @@ impl Bucket {
             .failing
             .as_ref()
             .map_or(1, |failing| failing.attempts + 1);
-        let pause = (FIRST_PAUSE * (1 << (attempts - 1).min(8))).min(LONGEST_PAUSE);
+        let pause = (FIRST_BUCKET_PAUSE * (1 << (attempts - 1).min(8))).min(MAX_BUCKET_PAUSE);
         let reason = flume_core::with_causes(error);
-        self.failing = Some(Failing {
+        self.failing = Some(FailureStreak {
             attempts,
             until: Instant::now() + pause,
             reason,
@@ -360,8 +360,8 @@ impl Bucket {
     }
 
     /// Whether the file should be completed because its block has lost replicas. More than some in a row are of no use.
-    fn short_of_replicas(&mut self, shared: &Shared) -> bool {
-        let Some(Current {
+    fn short_of_replicas(&mut self, shared: &SinkShared) -> bool {
+        let Some(CurrentFile {
             created: Some(created),
             events: 1..,
             ..
@@ -381,24 +381,27 @@ impl Bucket {
             return false;
         }
         self.short_rolls += 1;
-        if self.short_rolls == MOST_SHORT_ROLLS + 1 {
+        if self.short_rolls == MAX_SHORT_ROLLS + 1 {
             tracing::error!(
-                "{} is written to {live} of {least} replicas after {MOST_SHORT_ROLLS} new files; \
+                "{} is written to {live} of {least} replicas after {MAX_SHORT_ROLLS} new files; \
                  no more are made for that (see hdfs.minBlockReplicas)",
                 created.names.in_use
             );
         }
-        self.short_rolls <= MOST_SHORT_ROLLS
+        self.short_rolls <= MAX_SHORT_ROLLS
     }
 
     /// When it is to be looked at; `None`: never.
-    pub(super) fn deadline(&self, roll: &Roll) -> Option<Instant> {
-        let Some(Current {
+    pub(super) fn deadline(&self, roll: &RollLimits) -> Option<Instant> {
+        let Some(CurrentFile {
             created: Some(created),
             ..
         }) = &self.file
         else {
-            return self.failing.as_ref().map(|failing| failing.until + FORGET);
+            return self
+                .failing
+                .as_ref()
+                .map(|failing| failing.until + FORGET_AFTER);
         };
         let rolled = roll.interval.map(|interval| created.opened + interval);
         let idle = roll.idle.map(|idle| created.flushed + idle);
@@ -416,7 +419,7 @@ impl Bucket {
     }
 
     /// The bucket is forgotten: what it may have created is not.
-    pub(super) fn end(&mut self, shared: &Shared) {
+    pub(super) fn end(&mut self, shared: &SinkShared) {
         self.retire();
         self.failing = None;
         if std::mem::take(&mut self.doubtful) {

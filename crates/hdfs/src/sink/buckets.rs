@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use tokio::time::Instant;
 
-use super::{bucket::Bucket, closer::Closing, shared::Shared};
+use super::{bucket::Bucket, closer::Closing, shared::SinkShared};
 
 /// The buckets. Their places hold until the next [`Buckets::sweep`].
 #[derive(Default)]
@@ -82,7 +82,7 @@ impl Buckets {
     }
 
     /// Ends what is due and forgets buckets without a file. What is to be closed goes into `retired`.
-    pub(super) fn sweep(&mut self, shared: &Shared, now: Instant, retired: &mut Vec<Closing>) {
+    pub(super) fn sweep(&mut self, shared: &SinkShared, now: Instant, retired: &mut Vec<Closing>) {
         let due = self.next_deadline.is_some_and(|deadline| deadline <= now);
         for bucket in self.all.iter_mut().filter(|_| due) {
             if bucket
@@ -118,7 +118,7 @@ impl Buckets {
     }
 
     /// Ends all.
-    pub(super) fn end(&mut self, shared: &Shared) -> Vec<Closing> {
+    pub(super) fn end(&mut self, shared: &SinkShared) -> Vec<Closing> {
         self.places.clear();
         self.next_deadline = None;
         let mut retired = vec![];

@@ -18,37 +18,37 @@ use tokio::{
 
 use super::{
     config::Retries,
-    journal::{Journal, Names},
+    journal::{FileNames, Journal},
 };
 use flume_hadoop::fs::{FileSystem, FsError, FsErrorKind, OpenFile};
 
 /// Recovering a lease takes the NameNode some seconds; it is asked at these intervals.
-const FIRST_POLL: Duration = Duration::from_millis(200);
-const LONGEST_POLL: Duration = Duration::from_secs(5);
+const FIRST_POLL_PAUSE: Duration = Duration::from_millis(200);
+const MAX_POLL_PAUSE: Duration = Duration::from_secs(5);
 /// Names in a row that an attempt tries.
-const MOST_NAMES: u32 = 100;
+const MAX_NAME_TRIES: u32 = 100;
 /// An attempt asks at least so long, and otherwise as long as the time between attempts.
-const SHORTEST_POLLING: Duration = Duration::from_secs(30);
+const MIN_POLLING_TIME: Duration = Duration::from_secs(30);
 
 /// The tasks of one sink.
 pub(super) struct Closer {
     tasks: JoinSet<()>,
-    work: Work,
+    work: CloserWork,
     hurry: watch::Sender<bool>,
 }
 
 /// What every task needs.
 #[derive(Clone)]
-struct Work {
+struct CloserWork {
     fs: Arc<dyn FileSystem>,
     journal: Option<Arc<Journal>>,
     file_system: String,
     retries: Retries,
-    counters: Counters,
+    counters: CloserCounters,
 }
 
 #[derive(Clone)]
-struct Counters {
+struct CloserCounters {
     closed: Counter,
     failed: Counter,
     abandoned: Counter,
@@ -57,8 +57,8 @@ struct Counters {
 
 /// A file on its way to its final name.
 pub(super) struct Closing {
-    state: Stream,
-    names: Names,
+    state: ClosingStage,
+    names: FileNames,
     /// The number in its name.
     number: u64,
     /// Bytes that were flushed, of a file that was given up; what is behind them comes again, so it is cut off.
@@ -70,16 +70,16 @@ pub(super) struct Closing {
 }
 
 /// Tells whether the writer of a file that was given up may still write.
-pub(super) struct Fence(Weak<()>);
+pub(super) struct WriterFence(Weak<()>);
 
-impl Fence {
+impl WriterFence {
     /// Whether the file is closed for good, or nobody tries to close it any more.
     pub(super) fn is_up(&self) -> bool {
         self.0.strong_count() == 0
     }
 }
 
-enum Stream {
+enum ClosingStage {
     /// Its content is flushed; what goes after the last event is not written yet.
     Complete(Box<dyn OpenFile>, Bytes),
     /// A call failed, or did not come back.
@@ -97,12 +97,12 @@ impl Closing {
     pub(super) fn complete(
         out: Box<dyn OpenFile>,
         trailer: Bytes,
-        names: Names,
+        names: FileNames,
         number: u64,
         held: Held,
     ) -> Self {
         Closing {
-            state: Stream::Complete(out, trailer),
+            state: ClosingStage::Complete(out, trailer),
             names,
             number,
             keep: None,
@@ -113,13 +113,13 @@ impl Closing {
 
     pub(super) fn given_up(
         out: Box<dyn OpenFile>,
-        names: Names,
+        names: FileNames,
         number: u64,
         held: Held,
-    ) -> (Self, Fence) {
+    ) -> (Self, WriterFence) {
         let unfenced = Arc::new(());
-        let fence = Fence(Arc::downgrade(&unfenced));
-        let state = Stream::GivenUp(out);
+        let fence = WriterFence(Arc::downgrade(&unfenced));
+        let state = ClosingStage::GivenUp(out);
         let held = Some(held);
         let unfenced = Some(unfenced);
         (
@@ -136,10 +136,10 @@ impl Closing {
     }
 
     /// A file that nobody writes any more: its writer is gone, or never knew that it was created.
-    pub(super) fn left(names: Names) -> Self {
+    pub(super) fn left(names: FileNames) -> Self {
         let number = number_in(&names.target);
         Closing {
-            state: Stream::Left,
+            state: ClosingStage::Left,
             names,
             number,
             keep: None,
@@ -171,13 +171,13 @@ impl Closer {
         retries: Retries,
         metrics: &Metrics,
     ) -> Self {
-        let counters = Counters {
+        let counters = CloserCounters {
             closed: metrics.counter("ConnectionClosedCount"),
             failed: metrics.counter("ConnectionFailedCount"),
             abandoned: metrics.counter("FilesAbandonedCount"),
             pending: metrics.gauge("FilesPendingCount"),
         };
-        let work = Work {
+        let work = CloserWork {
             fs,
             journal,
             file_system,
@@ -230,7 +230,7 @@ impl Closer {
     }
 }
 
-impl Work {
+impl CloserWork {
     /// Tries until the file has its final name, or the attempts are used up.
     async fn settle(&self, mut closing: Closing, mut hurry: watch::Receiver<bool>) {
         let mut tries = 0;
@@ -273,34 +273,34 @@ impl Work {
         hurry: &watch::Receiver<bool>,
     ) -> Result<(), FsError> {
         let in_use = closing.names.in_use.clone();
-        match std::mem::replace(&mut closing.state, Stream::Left) {
-            Stream::Complete(out, trailer) => {
+        match std::mem::replace(&mut closing.state, ClosingStage::Left) {
+            ClosingStage::Complete(out, trailer) => {
                 if self.close(out, trailer).await {
-                    closing.state = Stream::Closed {
+                    closing.state = ClosingStage::Closed {
                         perhaps_empty: false,
                     };
                 }
             }
-            Stream::GivenUp(out) => {
+            ClosingStage::GivenUp(out) => {
                 closing.keep = out.flushed_length();
                 out.abort().await;
             }
-            closed @ Stream::Closed { .. } => closing.state = closed,
-            Stream::Left => {}
+            closed @ ClosingStage::Closed { .. } => closing.state = closed,
+            ClosingStage::Left => {}
         }
-        if matches!(closing.state, Stream::Left) {
+        if matches!(closing.state, ClosingStage::Left) {
             closing.held = None;
             if !self.recover(&in_use, closing.keep, hurry).await? {
                 return Ok(());
             }
-            closing.state = Stream::Closed {
+            closing.state = ClosingStage::Closed {
                 perhaps_empty: true,
             };
         }
         (closing.held, closing.unfenced) = (None, None);
         if matches!(
             closing.state,
-            Stream::Closed {
+            ClosingStage::Closed {
                 perhaps_empty: true
             }
         ) {
@@ -343,7 +343,7 @@ impl Work {
         hurry: &watch::Receiver<bool>,
     ) -> Result<bool, FsError> {
         let start = Instant::now();
-        let mut pause = FIRST_POLL;
+        let mut pause = FIRST_POLL_PAUSE;
         loop {
             let error = match self.fs.recover_lease(path, keep).await {
                 Ok(true) => return Ok(true),
@@ -355,22 +355,22 @@ impl Work {
                 Err(error) if error.kind == FsErrorKind::Retry && !*hurry.borrow() => error,
                 Err(error) => return Err(error),
             };
-            if start.elapsed() >= self.retries.interval.max(SHORTEST_POLLING) {
+            if start.elapsed() >= self.retries.interval.max(MIN_POLLING_TIME) {
                 return Err(error);
             }
             sleep(pause).await;
-            pause = (2 * pause).min(LONGEST_POLL);
+            pause = (2 * pause).min(MAX_POLL_PAUSE);
         }
     }
 
     /// Renames; where there is a file of that name, to the next number.
     async fn rename(&self, closing: &mut Closing) -> Result<(), FsError> {
         let Closing {
-            names: Names { in_use, target },
+            names: FileNames { in_use, target },
             number,
             ..
         } = closing;
-        for _ in 0..MOST_NAMES {
+        for _ in 0..MAX_NAME_TRIES {
             if in_use == target {
                 return Ok(());
             }
@@ -396,7 +396,7 @@ impl Work {
         }
         Err(
             FsError::at(FsErrorKind::Exists, format!("rename {in_use}"))(format!(
-                "{MOST_NAMES} names are taken"
+                "{MAX_NAME_TRIES} names are taken"
             )),
         )
     }

@@ -164,7 +164,7 @@ impl Paths {
 
 /// When a file is complete.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Roll {
+pub(super) struct RollLimits {
     pub(super) interval: Option<Duration>,
     pub(super) idle: Option<Duration>,
     pub(super) bytes: u64,
@@ -261,8 +261,8 @@ impl HdfsConfig {
         (self.roll_interval, self.roll_size, self.roll_count) == (30, 1024, 10)
     }
 
-    pub(super) fn roll(&self) -> Roll {
-        Roll {
+    pub(super) fn roll(&self) -> RollLimits {
+        RollLimits {
             interval: seconds(self.roll_interval),
             idle: seconds(self.idle_timeout),
             bytes: limit(self.roll_size),

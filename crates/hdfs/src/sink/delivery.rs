@@ -8,12 +8,12 @@ use jiff::Timestamp;
 use tokio::{task::spawn_blocking, time::Instant};
 
 use super::{
-    bucket::{Bucket, Taken},
+    bucket::{Bucket, BucketOutcome},
     buckets::Buckets,
     closer::Closer,
     config::Paths,
     journal::Journal,
-    shared::Shared,
+    shared::SinkShared,
 };
 use crate::path::normal;
 use flume_hadoop::fs::{FileSystem, FsError, FsErrorKind};
@@ -23,7 +23,7 @@ const CLOSER_WAIT: Duration = Duration::from_secs(5);
 
 /// What there is between `open` and `close`.
 pub(super) struct Open {
-    pub(super) shared: Shared,
+    pub(super) shared: SinkShared,
     pub(super) buckets: Buckets,
     pub(super) closer: Closer,
     pub(super) journal: Option<Arc<Journal>>,
@@ -53,8 +53,8 @@ impl Default for Outcome {
 }
 
 impl Outcome {
-    fn add(&mut self, bucket: &mut Bucket, taken: Taken) {
-        let Taken {
+    fn add(&mut self, bucket: &mut Bucket, taken: BucketOutcome) {
+        let BucketOutcome {
             refused,
             safe,
             failure,
@@ -207,9 +207,9 @@ impl Open {
             )(reason);
             outcome.add(
                 bucket,
-                Taken {
+                BucketOutcome {
                     failure: Some(failure),
-                    ..Taken::default()
+                    ..BucketOutcome::default()
                 },
             );
         }
@@ -266,9 +266,9 @@ impl Open {
 
 async fn taken_by<'a>(
     bucket: &'a mut Bucket,
-    shared: &Shared,
+    shared: &SinkShared,
     batch: &[Event],
-) -> (&'a mut Bucket, Taken) {
+) -> (&'a mut Bucket, BucketOutcome) {
     let taken = bucket.take(shared, batch).await;
     (bucket, taken)
 }

@@ -3,7 +3,7 @@
 use flume_core::{Event, EventSerializer, metrics::Held};
 use tokio::time::Instant;
 
-use super::{config::Roll, journal::Names, shared::Shared};
+use super::{config::RollLimits, journal::FileNames, shared::SinkShared};
 use flume_hadoop::fs::{FsError, FsErrorKind, OpenFile};
 
 /// Serialized bytes are written in pieces of about this size, so that a batch of large events needs no memory twice.
@@ -13,32 +13,32 @@ pub(super) const PIECE_BYTES: usize = 4 << 20;
 const ADDED_BYTES: usize = 32;
 
 /// The file being written. It is created when there is something to write.
-pub(super) struct Current {
+pub(super) struct CurrentFile {
     pub(super) serializer: Box<dyn EventSerializer>,
     /// Serialized, not yet written.
     pub(super) buffer: Vec<u8>,
-    pub(super) created: Option<Created>,
+    pub(super) created: Option<CreatedFile>,
     pub(super) events: u64,
     /// Of bodies alone, as in Flume.
     pub(super) bytes: u64,
 }
 
-pub(super) struct Created {
+pub(super) struct CreatedFile {
     pub(super) out: Box<dyn OpenFile>,
-    pub(super) names: Names,
+    pub(super) names: FileNames,
     pub(super) number: u64,
     pub(super) opened: Instant,
     pub(super) flushed: Instant,
     pub(super) held: Held,
 }
 
-impl Current {
-    pub(super) fn begin(shared: &Shared) -> Result<Self, FsError> {
+impl CurrentFile {
+    pub(super) fn begin(shared: &SinkShared) -> Result<Self, FsError> {
         let unsupported = FsError::at(FsErrorKind::Unsupported, "make a serializer");
         let mut serializer = shared.format.start(&shared.cx).map_err(unsupported)?;
         let mut buffer = vec![];
         serializer.begin(&mut buffer);
-        Ok(Current {
+        Ok(CurrentFile {
             serializer,
             buffer,
             created: None,
@@ -48,7 +48,11 @@ impl Current {
     }
 
     /// Makes room for what is to come, rather than growing step by step.
-    pub(super) fn reserve<'a>(&mut self, roll: &Roll, events: impl Iterator<Item = &'a Event>) {
+    pub(super) fn reserve<'a>(
+        &mut self,
+        roll: &RollLimits,
+        events: impl Iterator<Item = &'a Event>,
+    ) {
         let left = usize::try_from(roll.events - self.events).unwrap_or(usize::MAX);
         let bytes = events
             .take(left)
@@ -64,7 +68,7 @@ impl Current {
         Ok(())
     }
 
-    pub(super) fn full(&self, roll: &Roll) -> bool {
+    pub(super) fn full(&self, roll: &RollLimits) -> bool {
         self.events >= roll.events || (self.events > 0 && self.bytes >= roll.bytes)
     }
 }

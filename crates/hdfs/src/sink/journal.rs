@@ -28,7 +28,7 @@ const MAX_SIBLINGS: u32 = 9;
 
 /// The names of a file.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Names {
+pub(crate) struct FileNames {
     /// The path while it is written.
     pub(crate) in_use: String,
     /// The path once it is complete.
@@ -43,10 +43,10 @@ pub(crate) struct Journal {
     path: PathBuf,
     /// Locked as long as the journal is open.
     _lock: File,
-    inner: Mutex<Inner>,
+    inner: Mutex<JournalState>,
 }
 
-struct Inner {
+struct JournalState {
     file: File,
     /// Of whole lines.
     bytes: u64,
@@ -71,7 +71,7 @@ impl Journal {
             Err(error) => return Err(error),
         };
         let (file, bytes) = write_anew(path, &lines(&unfinished))?;
-        let inner = Inner {
+        let inner = JournalState {
             file,
             bytes,
             unfinished,
@@ -111,7 +111,7 @@ impl Journal {
             if file_system == former && file_system != location {
                 self.begin(
                     location,
-                    &Names {
+                    &FileNames {
                         in_use: in_use.clone(),
                         target,
                     },
@@ -137,7 +137,7 @@ impl Journal {
                 if file_system == location {
                     self.begin(
                         location,
-                        &Names {
+                        &FileNames {
                             in_use: in_use.clone(),
                             target,
                         },
@@ -157,7 +157,7 @@ impl Journal {
     }
 
     /// A file is about to be created.
-    pub(crate) fn begin(&self, file_system: &str, names: &Names) {
+    pub(crate) fn begin(&self, file_system: &str, names: &FileNames) {
         let mut inner = self.inner.lock();
         inner.unfinished.insert(
             (file_system.into(), names.in_use.clone()),
@@ -210,7 +210,7 @@ impl Journal {
     }
 }
 
-impl Inner {
+impl JournalState {
     /// A journal that cannot be written does not hold up deliveries: what it is for is tidiness.
     fn append(&mut self, line: &str) {
         let written = self.file.write_all_at(line.as_bytes(), self.bytes);
@@ -306,8 +306,8 @@ mod tests {
 
     use super::*;
 
-    fn names(in_use: &str) -> Names {
-        Names {
+    fn names(in_use: &str) -> FileNames {
+        FileNames {
             in_use: in_use.into(),
             target: format!("{in_use}.done"),
         }

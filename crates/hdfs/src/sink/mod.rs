@@ -36,8 +36,8 @@ use self::{
     closer::{Closer, Closing},
     config::{HdfsConfig, Paths},
     delivery::{Open, Outcome, is_down},
-    journal::{Journal, Names},
-    shared::{Counters, Shared},
+    journal::{FileNames, Journal},
+    shared::{BucketCounters, SinkShared},
     shown::ShownPlace,
 };
 use crate::{formats::Format, path::Host};
@@ -49,15 +49,15 @@ use flume_hadoop::{
 };
 
 /// How long a batch may wait to fill: large batches make few flushes.
-const LINGER: Duration = Duration::from_secs(1);
+const BATCH_LINGER: Duration = Duration::from_secs(1);
 /// A batch that touches many buckets makes a flush for each of them, so the next one may be larger while events queue up:
 /// as large as `hdfs.batchSize` for each bucket, but no more than so many times that.
-const MOST_SPREAD: usize = 10;
+const MAX_SPREAD: usize = 10;
 /// A name server that does not answer must not hold up the start.
 const HOST_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What closing takes besides waiting for files.
-const CUT_OFF: Duration = Duration::from_secs(2);
+const CUT_OFF_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Opens a file system by its URL.
 type Connect = Box<dyn Fn() -> BoxFuture<'static, Result<Arc<dyn FileSystem>, FsError>> + Send>;
@@ -86,7 +86,12 @@ impl Component for HdfsSink {
         // What is wrong with the serializer shows now, not at the first file.
         format.start(cx)?;
         let identity = config.identity()?;
-        refuse_unmeant_disk(&config, &identity, cx)?;
+        // Without `--conf` an agent may still be started with one that says more; it looks again when it opens.
+        if cx.agent.conf_dir.is_some()
+            && let Some(unmeant) = unmeant_disk(&config, &identity, cx)
+        {
+            return Err(BuildError::at("hdfs.path", unmeant));
+        }
         let admission = Admission::new(cx, config.path(), identity);
         let seeker = admission.clone();
         let call_limit = config.call_timeout();
@@ -118,10 +123,10 @@ impl Sink for HdfsSink {
         let batch = self.config.batch_size.get();
         match self.spread {
             ..=1 => Want {
-                linger: LINGER,
+                linger: BATCH_LINGER,
                 ..Want::events(batch)
             },
-            spread => Want::events(batch.saturating_mul(spread.min(MOST_SPREAD))),
+            spread => Want::events(batch.saturating_mul(spread.min(MAX_SPREAD))),
         }
     }
 
@@ -166,7 +171,7 @@ impl Sink for HdfsSink {
         self.shown.opened(&location);
         let (journal, left) = self.open_journal(&location).await;
         let config = &self.config;
-        let shared = Shared {
+        let shared = SinkShared {
             fs: fs.clone(),
             journal: journal.clone(),
             file_system: location.clone(),
@@ -178,7 +183,7 @@ impl Sink for HdfsSink {
             documents: Default::default(),
             // A file that a crash has left may be finished while new ones are begun: they must not meet.
             highest: AtomicU64::new(left.iter().map(Closing::number).max().unwrap_or(0)),
-            counters: Counters::new(&self.cx.metrics),
+            counters: BucketCounters::new(&self.cx.metrics),
         };
         let retries = self.config.retries();
         let mut closer = Closer::new(fs, journal.clone(), location, retries, &self.cx.metrics);
@@ -274,7 +279,7 @@ impl Sink for HdfsSink {
     }
 
     fn close_timeout(&self) -> Duration {
-        self.config.stop_timeout() + CUT_OFF
+        self.config.stop_timeout() + CUT_OFF_TIMEOUT
     }
 }
 
@@ -347,7 +352,7 @@ impl HdfsSink {
             }
             if self.config.finish_left_files {
                 tracing::info!("{in_use} was left unfinished and is finished now");
-                left.push(Closing::left(Names { in_use, target }));
+                left.push(Closing::left(FileNames { in_use, target }));
             } else {
                 tracing::warn!("{in_use} was left unfinished (hdfs.finishLeftFiles is false)");
             }
@@ -358,23 +363,14 @@ impl HdfsSink {
 
 /// A sink that is meant for a cluster must not write to this machine's disk in silence. Hadoop's configuration is read only
 /// where the path names no file system.
-fn refuse_unmeant_disk(
-    config: &HdfsConfig,
-    identity: &Identity,
-    cx: &Context,
-) -> Result<(), BuildError> {
+fn unmeant_disk(config: &HdfsConfig, identity: &Identity, cx: &Context) -> Option<String> {
     let path = config.path();
     if path.contains(':') || *identity == Identity::default() {
-        return Ok(());
+        return None;
     }
     // What is wrong with the files themselves is said when the sink opens.
-    let Ok(hadoop) = Hadoop::find(cx.agent.conf_dir.as_deref()) else {
-        return Ok(());
-    };
-    match unmeant_local_path(path, identity, &hadoop) {
-        Some(unmeant) => Err(BuildError::at("hdfs.path", unmeant)),
-        None => Ok(()),
-    }
+    let hadoop = Hadoop::find(cx.agent.conf_dir.as_deref()).ok()?;
+    unmeant_local_path(path, identity, &hadoop)
 }
 
 #[cfg(test)]
