@@ -258,9 +258,9 @@ fn what_is_only_doubtful_is_taken() {
 }
 
 #[test]
-fn a_component_of_flume_that_is_not_built_is_a_note_and_no_value() {
+fn a_component_of_flume_that_is_not_built_is_an_error_and_no_value() {
     let found = [
-        "f:2:10: note: a1.k1.extra: `AVRO` is a serializer of Flume that this build does not have",
+        "f:2:10: error: a1.k1.extra: `AVRO` is a serializer of Flume that this build does not have",
     ];
     assert!(check("directory = /\nextra = AVRO\nextra.codec = null", &found).is_none());
 }

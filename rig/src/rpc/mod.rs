@@ -123,12 +123,6 @@ fn stores() -> String {
         .to_string()
 }
 
-/// Flume 1.11 in every lane.
-pub fn slice(report: &mut Report) -> Result<()> {
-    install_java()?;
-    lanes(report, "1.11", &[], 1000)
-}
-
 /// Flume 1.11 and 1.9 in every lane.
 pub fn show(report: &mut Report) -> Result<()> {
     install_java()?;
