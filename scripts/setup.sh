@@ -10,6 +10,7 @@ need cc gcc libc6-dev
 need curl curl ca-certificates
 need nc netcat-openbsd
 # What the client of Kafka is built from: TLS and SASL are the system's.
+need c++ g++
 need make make
 need pkg-config pkg-config
 pkg-config --exists openssl libsasl2 2>/dev/null || needed="$needed libssl-dev libsasl2-dev"

@@ -274,7 +274,7 @@ fn an_agent_runs_without_its_monitoring_if_it_has_to() {
     }
     let (_, log) = agent.stop().unwrap();
     assert!(
-        log.contains("[ERROR - ") && log.contains("failed to listen at 0.0.0.0:"),
+        log.contains("[ERROR - ") && log.contains("failed to listen on 0.0.0.0:"),
         "{log}"
     );
     let mut agent = start(FLOW, &["-Dflume.monitoring.type=ganglia"]);

@@ -42,7 +42,7 @@ fn check(arguments: &[&str], code: i32, expected: &str) {
 #[test]
 fn a_channel_is_inspected_beside_its_agent_and_repaired_after_it() {
     let program = Path::new(env!("CARGO_BIN_EXE_flume-ng"));
-    let mut agent = Agent::start(program, FLOW, &[]).expect("an agent");
+    let mut agent = Agent::start(program, FLOW, &["--lenient"]).expect("an agent");
     agent.wait_for_count("c1", "EventPutSuccessCount", 1000);
     let channel = agent.dir().join("channel");
     let root = channel.display().to_string();

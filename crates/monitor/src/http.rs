@@ -70,7 +70,7 @@ async fn listen(address: &MonitoringAddress) -> Option<Listener> {
         }
         Err(error) => {
             let error = flume_core::with_causes(&error);
-            tracing::error!("failed to {error} for monitoring; retrying every {RETRY_PAUSE:?}");
+            tracing::error!("monitoring is off: failed to {error}; retrying every {RETRY_PAUSE:?}");
             None
         }
     }

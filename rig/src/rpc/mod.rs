@@ -77,23 +77,25 @@ impl Lane {
     }
 
     fn source_properties(&self, keystore: &str) -> String {
-        let tls = match self.tls {
-            false => String::new(),
-            true => format!(
+        let tls = if self.tls {
+            format!(
                 "ssl = true\nkeystore = {}/{keystore}\nkeystore-password = storePassword",
                 stores()
-            ),
+            )
+        } else {
+            String::new()
         };
         format!("{}\n{}\n{tls}\n", self.common, self.source)
     }
 
     fn client_properties(&self, truststore: &str) -> String {
-        let tls = match self.tls {
-            false => String::new(),
-            true => format!(
+        let tls = if self.tls {
+            format!(
                 "ssl = true\ntruststore = {}/{truststore}\ntruststore-type = PKCS12\ntruststore-password = storePassword",
                 stores()
-            ),
+            )
+        } else {
+            String::new()
         };
         format!("{}\n{}\n{tls}\n", self.common, self.sink)
     }

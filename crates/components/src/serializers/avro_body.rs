@@ -145,13 +145,13 @@ impl AvroBody {
 /// Whether a sink may be asked to read it.
 fn readable(url: &str) -> Result<(), String> {
     let scheme = url.split_once("://").map_or("file", |(scheme, _)| scheme);
-    match ["file", "hdfs"]
+    if ["file", "hdfs"]
         .iter()
         .any(|known| known.eq_ignore_ascii_case(scheme))
     {
-        true => Ok(()),
-        false => Err(format!(
-            "schemas are read from files and from HDFS, not by {scheme}: {url}"
-        )),
+        return Ok(());
     }
+    Err(format!(
+        "schemas are read from files and from HDFS, not by {scheme}: {url}"
+    ))
 }

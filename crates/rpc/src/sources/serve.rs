@@ -44,9 +44,10 @@ impl Port {
         N: Fn() -> (D::Framing, D) + Clone + Send + Sync + 'static,
     {
         let mut settings = self.listener.clone();
-        let layers = match self.is_compressed {
-            false => Layers::None,
-            true => Layers::of(settings.take_tls())?,
+        let layers = if self.is_compressed {
+            Layers::of(settings.take_tls())?
+        } else {
+            Layers::None
         };
         let listener = Listener::bind(&self.host, self.port, &settings).await?;
         cx.ready(listener.address());
