@@ -157,6 +157,7 @@ fn production() -> impl Iterator<Item = PathBuf> {
         let for_tests = [
             "/tests/",
             "/tests.rs",
+            "/simulation.rs",
             "/testkit/",
             "/cluster/",
             "/rig/",
