@@ -7,8 +7,8 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 
 use crate::{
-    agents::scratch, bench, deploy, file_channel, flows, guide, hdfs, kafka, report::Report, rpc,
-    transcripts, verdicts,
+    agents::scratch, bench, bridge, deploy, file_channel, flows, guide, hdfs, kafka,
+    report::Report, rpc, transcripts, verdicts,
 };
 
 /// A demonstration.
@@ -38,6 +38,7 @@ pub const CLAIMS: &[Claim] = &[
     claim("deploy", |report| deploy::show(report, &[])).slice(deploy::slice),
     claim("deploy-host", |report| deploy::show(report, &["host"])),
     claim("deploy-packages", |report| deploy::show(report, &["packages"])),
+    claim("java-classes", bridge::show).slice(bridge::show),
     claim("logins", hdfs::identity::logins).slice(hdfs::identity::logins),
     claim("hdfs-qualities", hdfs::client::matrix),
     claim("hdfs-agent", hdfs::show::all).slice(hdfs::show::slice),

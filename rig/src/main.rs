@@ -2,6 +2,7 @@
 
 mod agents;
 mod bench;
+mod bridge;
 mod claims;
 mod deploy;
 mod file_channel;
