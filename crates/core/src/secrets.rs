@@ -21,6 +21,8 @@ const SECRET_PARTS: &[&str] = &[
     "account_key",
     "api_key",
     "apikey",
+    "keystore_key",
+    "key_pem",
 ];
 /// Ends of names that say: the value only leads to the secret.
 const HARMLESS_ENDS: &[&str] = &[

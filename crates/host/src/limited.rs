@@ -8,6 +8,9 @@ use tokio::sync::{Semaphore, oneshot};
 /// Most threads that may be left behind in the whole process.
 const MAX_THREADS: usize = 32;
 static THREADS: Semaphore = Semaphore::const_new(MAX_THREADS);
+/// The same for calls that a stranger can make slow. Nothing else waits for them.
+const MAX_PEER_THREADS: usize = 16;
+static PEER_THREADS: Semaphore = Semaphore::const_new(MAX_PEER_THREADS);
 
 /// Why there is no result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +31,26 @@ pub async fn on_thread<T: Send + 'static>(
     limit: Duration,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Stuck> {
-    let permit = THREADS.try_acquire().map_err(|_| Stuck::Full)?;
+    on_one_of(&THREADS, limit, work).await
+}
+
+/// The same for a call whose duration a stranger decides, such as the look-up of a peer's name.
+///
+/// # Errors
+/// See [`Stuck`].
+pub async fn on_peer_thread<T: Send + 'static>(
+    limit: Duration,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Stuck> {
+    on_one_of(&PEER_THREADS, limit, work).await
+}
+
+async fn on_one_of<T: Send + 'static>(
+    threads: &'static Semaphore,
+    limit: Duration,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Stuck> {
+    let permit = threads.try_acquire().map_err(|_| Stuck::Full)?;
     let (to, result) = oneshot::channel();
     let run = move || {
         let _permit = permit;

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use flume_host::{limited::on_thread, names::name_of_address};
+use flume_host::{limited::on_peer_thread, names::name_of_address};
 use tokio::net::lookup_host;
 
 /// How long a name service may take to find the name of an address.
@@ -49,7 +49,7 @@ pub fn java_address(ip: IpAddr) -> String {
 /// service is slow.
 pub async fn java_host_name(ip: IpAddr) -> String {
     let ip = ip.to_canonical();
-    match on_thread(REVERSE_LOOKUP_TIMEOUT, move || name_of_address(ip)).await {
+    match on_peer_thread(REVERSE_LOOKUP_TIMEOUT, move || name_of_address(ip)).await {
         Ok(name) if name != ip.to_string() => name,
         _ => java_address(ip),
     }

@@ -5,11 +5,11 @@
 //! that has come goes into the next put. Puts of a connection follow each other, so events and answers keep their
 //! order. What is read ahead is reserved in the source's budget, and is at most [`MAX_AHEAD_BYTES`].
 
-use std::{future::pending, io, pin::pin};
+use std::{future::pending, io, pin::pin, time::Duration};
 
 use bytes::BytesMut;
 use flume_core::{ChannelError, Event, Hold, PutError, Reservation, SourceContext};
-use tokio::io::AsyncWriteExt;
+use tokio::{io::AsyncWriteExt, time::timeout};
 
 use crate::Connection;
 
@@ -17,6 +17,10 @@ use crate::Connection;
 const READ_BYTES: usize = 64 << 10;
 /// Most bytes of a connection that wait for the put before them.
 const MAX_AHEAD_BYTES: usize = 1 << 20;
+/// Bytes of an unfinished message that need no reservation: the limit on connections bounds them.
+const UNRESERVED_BYTES: usize = 4 << 10;
+/// How long a connection that holds reserved memory may wait for more of it.
+const MEMORY_TIMEOUT: Duration = Duration::from_secs(60);
 /// Answers are sent when they are longer, even if more events are there.
 const MAX_ANSWER_BYTES: usize = 64 << 10;
 
@@ -136,7 +140,19 @@ impl<C: Conversation> Intake<C> {
             self.ended = Some(Err(error));
             return;
         }
-        let reservation = self.cx.reserve(READ_BYTES).await;
+        // Connections that hold memory must not wait for more without an end: all of it may be theirs.
+        let reserved = self.cx.reserve(READ_BYTES);
+        let reservation = if self.reserved.is_empty() {
+            reserved.await
+        } else {
+            match timeout(MEMORY_TIMEOUT, reserved).await {
+                Ok(reservation) => reservation,
+                Err(_) => {
+                    self.ended = Some(Err(io::ErrorKind::TimedOut.into()));
+                    return;
+                }
+            }
+        };
         self.read(reservation);
     }
 
@@ -239,7 +255,8 @@ impl<C: Conversation> Intake<C> {
     /// Gives back what is reserved beyond what is held.
     fn release(&mut self) {
         let held = self.conversation.held_bytes() + self.in_flight_bytes;
-        self.reserved.truncate(held.div_ceil(READ_BYTES));
+        let reserved = held.saturating_sub(UNRESERVED_BYTES);
+        self.reserved.truncate(reserved.div_ceil(READ_BYTES));
     }
 
     /// May be given up at any moment: what was sent is taken off the front.

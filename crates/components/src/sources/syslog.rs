@@ -1,6 +1,10 @@
 //! What the three syslog sources have in common.
 
-use std::{collections::HashMap, net::IpAddr};
+use std::{
+    collections::HashMap,
+    net::IpAddr,
+    time::{Duration, Instant},
+};
 
 use bytes::BytesMut;
 use flume_core::{Config, Event, Str, config::Scalar};
@@ -17,6 +21,10 @@ use jiff::tz::TimeZone;
 
 /// Names of hosts that are remembered; then they are looked up again.
 const MAX_KNOWN_HOSTS: usize = 1000;
+/// A look-up that takes longer shows that the name service is slow.
+const SLOW_LOOKUP: Duration = Duration::from_secs(1);
+/// How long senders then go by their addresses.
+const LOOKUP_PAUSE: Duration = Duration::from_secs(60);
 
 /// The properties that all of them have.
 #[derive(Clone, Config)]
@@ -61,6 +69,7 @@ impl SyslogConfig {
             ip_header: self.client_ip_header.clone().map(Str::from),
             hostname_header: self.client_hostname_header.clone().map(Str::from),
             known: HashMap::new(),
+            slow_until: None,
         }
     }
 }
@@ -71,6 +80,8 @@ pub(super) struct ClientNames {
     ip_header: Option<Str>,
     hostname_header: Option<Str>,
     known: HashMap<IpAddr, Str>,
+    /// Until then nothing is looked up.
+    slow_until: Option<Instant>,
 }
 
 impl ClientNames {
@@ -95,10 +106,18 @@ impl ClientNames {
         if let Some(known) = self.known.get(&sender) {
             return known.clone();
         }
+        // A name service that is slow must not stop the source: for a while senders go by their addresses.
+        if self.slow_until.is_some_and(|until| Instant::now() < until) {
+            return java_address(sender).into();
+        }
         if self.known.len() == MAX_KNOWN_HOSTS {
             self.known.clear();
         }
+        let begun = Instant::now();
         let name = Str::from(java_host_name(sender).await);
+        if begun.elapsed() >= SLOW_LOOKUP {
+            self.slow_until = Some(Instant::now() + LOOKUP_PAUSE);
+        }
         self.known.insert(sender, name.clone());
         name
     }

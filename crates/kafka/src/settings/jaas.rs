@@ -67,7 +67,7 @@ fn module(tokens: &mut Tokens<'_>) -> Result<Option<LoginModule>, String> {
     let flags = ["required", "requisite", "sufficient", "optional"];
     if !flags.iter().any(|known| known.eq_ignore_ascii_case(&flag)) {
         return Err(format!(
-            "expected one of {} after `{class}`, found `{flag}`",
+            "expected one of {} after `{class}`",
             flags.join(", ")
         ));
     }
@@ -78,11 +78,11 @@ fn module(tokens: &mut Tokens<'_>) -> Result<Option<LoginModule>, String> {
             None => return Err(format!("`{class}` is not ended by `;`")),
             Some(key) => {
                 if tokens.next()?.as_deref() != Some("=") {
-                    return Err(format!("expected `=` after `{key}`"));
+                    // The word may be a part of a password: it is not quoted.
+                    let text = "expected `=` after the name of an option: put a value with blanks or quotes in double quotes";
+                    return Err(text.into());
                 }
-                let value = tokens
-                    .next()?
-                    .ok_or_else(|| format!("`{key}` has no value"))?;
+                let value = tokens.next()?.ok_or("an option has no value")?;
                 options.insert(key, value);
             }
         }
