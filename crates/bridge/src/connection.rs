@@ -12,10 +12,11 @@ use std::{
         mpsc as blocking,
     },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
+use flume_host::child;
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
@@ -23,6 +24,9 @@ use crate::frame::{FrameBuilder, FrameError, FrameKind, HostFrame, VERSION};
 
 /// How long a host may take from its start to its first frame.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long a host may live after it closed its output.
+const END_TIMEOUT: Duration = Duration::from_secs(10);
+const END_POLL: Duration = Duration::from_millis(20);
 /// Longest line of standard error that is logged whole.
 const MAX_LOG_LINE_BYTES: u64 = 64 << 10;
 
@@ -204,8 +208,9 @@ impl FrameReader {
 
     /// The host has closed its output, or speaks another language: it is ended, and every lane with it.
     fn ended(&self, mut child: Child, cause: Result<(), HostError>) {
-        if cause.is_err() {
-            let _ = flume_host::child::kill_group(&mut child);
+        // A host that closes its output ends by itself; a JVM takes a few seconds for the hooks of its components.
+        if cause.is_err() || !ends_by_itself(&mut child) {
+            let _ = child::kill_group(&mut child);
         }
         let status = child.wait();
         let how = match (cause, status) {
@@ -218,6 +223,17 @@ impl FrameReader {
         lanes.end = Some(how);
         lanes.open.clear();
     }
+}
+
+fn ends_by_itself(child: &mut Child) -> bool {
+    let deadline = Instant::now() + END_TIMEOUT;
+    while Instant::now() < deadline {
+        if !matches!(child.try_wait(), Ok(None)) {
+            return true;
+        }
+        thread::sleep(END_POLL);
+    }
+    false
 }
 
 fn how_it_ended(status: ExitStatus) -> String {

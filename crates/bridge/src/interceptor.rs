@@ -8,7 +8,7 @@ use tokio::runtime::{Handle, RuntimeFlavor};
 
 use crate::{
     connection::{BlockingLane, HostError},
-    frame::FrameKind,
+    frame::{FrameKind, MAX_FRAME_BYTES, event_bytes},
     worker::{Worker, WorkerConfig, WorkerKind},
 };
 
@@ -46,6 +46,12 @@ impl<C: WorkerConfig> Interceptor for ForeignInterceptor<C> {
 
 impl<C> ForeignInterceptor<C> {
     fn cross(&self, batch: &[Event]) -> Result<Vec<Event>, HostError> {
+        let bytes: usize = batch.iter().map(event_bytes).sum();
+        if bytes > MAX_FRAME_BYTES / 2 {
+            return Err(HostError::Component(format!(
+                "a batch of {bytes} bytes is too large for another process"
+            )));
+        }
         let mut held = self.lane.lock();
         let lane = match held.take() {
             Some(lane) => lane,

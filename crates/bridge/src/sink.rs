@@ -68,14 +68,24 @@ impl<C: WorkerConfig> Sink for ForeignSink<C> {
     }
 
     async fn deliver(&mut self, batch: &[Event]) -> Result<Delivered, SinkError> {
-        if batch.iter().any(is_too_large) {
-            return Ok(Delivered {
-                rejected: batch.iter().enumerate().map(reject_too_large).collect(),
-                ..Delivered::default()
-            });
+        let is_fitting = |place: &usize| !is_too_large(&batch[*place]);
+        let places: Vec<usize> = (0..batch.len()).filter(is_fitting).collect();
+        if places.len() == batch.len() {
+            let answer = self.ask(FrameKind::Events, batch).await;
+            return self.outcome(answer, batch.len());
         }
-        let answer = self.ask(FrameKind::Events, batch).await;
-        self.outcome(answer, batch.len())
+        let fitting: Vec<Event> = places.iter().map(|place| batch[*place].clone()).collect();
+        let mut delivered = Delivered::default();
+        if !fitting.is_empty() {
+            let answer = self.ask(FrameKind::Events, &fitting).await;
+            delivered = self.outcome(answer, fitting.len())?;
+        }
+        if let Some(kept) = &mut delivered.kept {
+            kept.from = places.get(kept.from).copied().unwrap_or(batch.len());
+        }
+        let rejected = (0..batch.len()).filter(|place| !is_fitting(place));
+        delivered.rejected = rejected.map(too_large).collect();
+        Ok(delivered)
     }
 
     async fn tick(&mut self) -> Result<(), SinkError> {
@@ -120,20 +130,12 @@ fn is_too_large(event: &Event) -> bool {
     event_bytes(event) > MAX_FRAME_BYTES / 2
 }
 
-/// An event that no frame holds goes to the dead letters; the others of its batch are tried again without it.
-fn reject_too_large((index, event): (usize, &Event)) -> Rejected {
-    if is_too_large(event) {
-        Rejected {
-            index,
-            cause: Cause::Malformed,
-            reason: "the event is too large to be handed to another process".into(),
-        }
-    } else {
-        Rejected {
-            index,
-            cause: Cause::NotNow,
-            reason: "it came with an event that is too large".into(),
-        }
+/// An event that no frame holds goes to the dead letters.
+fn too_large(index: usize) -> Rejected {
+    Rejected {
+        index,
+        cause: Cause::Malformed,
+        reason: "the event is too large to be handed to another process".into(),
     }
 }
 

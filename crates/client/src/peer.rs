@@ -146,10 +146,12 @@ impl PeerClient {
     pub async fn append(&mut self, event: &Event) -> Result<(), ClientError> {
         self.connect().await?;
         let limit = self.settings.dialer.request_timeout;
-        let outcome = match &mut self.connection {
-            Some(connection) => within(limit, connection.append(event)).await,
-            None => Ok(()),
+        // Taken out meanwhile: a caller that gives up leaves half a message on it.
+        let Some(mut connection) = self.connection.take() else {
+            return Ok(());
         };
+        let outcome = within(limit, connection.append(event)).await;
+        self.connection = Some(connection);
         self.settle(outcome)
     }
 
@@ -165,7 +167,7 @@ impl PeerClient {
         let limit = self.settings.dialer.request_timeout;
         let batch_size = self.settings.batch_size.get();
         let depth = self.settings.pipeline_depth.get();
-        let Some(connection) = &mut self.connection else {
+        let Some(mut connection) = self.connection.take() else {
             return Ok(());
         };
         let mut outcome = Ok(());
@@ -178,6 +180,7 @@ impl PeerClient {
         if outcome.is_ok() {
             outcome = within(limit, connection.settle()).await;
         }
+        self.connection = Some(connection);
         self.settle(outcome)
     }
 

@@ -262,6 +262,10 @@ impl ChannelHandle {
         let _closed = self.0.stop_puts().await?;
         let old = self.0.channel.load_full();
         old.save().await?;
+        let in_flight = old.volatile_events();
+        if in_flight > 0 {
+            return Err(ReplaceError::InFlight { in_flight });
+        }
         old.close().await?;
         self.0.channel.store(Arc::new(successor));
         Ok(())

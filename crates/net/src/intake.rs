@@ -143,7 +143,10 @@ impl<C: Conversation> Intake<C> {
         // Connections that hold memory must not wait for more without an end: all of it may be theirs.
         let reserved = self.cx.reserve(READ_BYTES);
         let reservation = if self.reserved.is_empty() {
-            reserved.await
+            tokio::select! {
+                reservation = reserved => reservation,
+                () = self.cx.stop.requested() => return,
+            }
         } else {
             match timeout(MEMORY_TIMEOUT, reserved).await {
                 Ok(reservation) => reservation,

@@ -360,6 +360,7 @@ impl ReadContent {
             .iter()
             .rev()
             .find(|(offset, _)| *offset <= length)?;
-        (print(*offset) == Some(*prints)).then_some(self.given.min(length))
+        // Only so much is shown to be equal: what follows may be another file's.
+        (print(*offset) == Some(*prints)).then_some(self.given.min(*offset))
     }
 }

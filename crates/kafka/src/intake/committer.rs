@@ -25,9 +25,11 @@ pub(super) fn spawn(consumer: Arc<GroupMember>, shared: Arc<Shared>) -> io::Resu
         loop {
             {
                 let mut inner = shared.pool.lock();
-                while !inner.closing && (!inner.pool.is_commit_due() || Instant::now() < not_before)
-                {
-                    if inner.pool.is_commit_due() {
+                let is_due = |inner: &super::Inner| {
+                    inner.pool.is_commit_due() || inner.wanted > shared.commits.borrow().ended
+                };
+                while !inner.closing && (!is_due(&inner) || Instant::now() < not_before) {
+                    if is_due(&inner) {
                         shared.changed.wait_until(&mut inner, not_before);
                     } else {
                         shared.changed.wait(&mut inner);

@@ -84,6 +84,8 @@ struct Inner {
     wake_at: usize,
     /// The number of the next commit.
     next_commit: u64,
+    /// The latest commit that somebody waits for. It is made even if nothing is left to commit, or they would wait for ever.
+    wanted: u64,
     closing: bool,
     /// Why nothing can be read any more.
     broken: Option<String>,
@@ -292,7 +294,12 @@ impl IntakeBatch {
         let (outcome, due, needed) = {
             let mut inner = shared.pool.lock();
             let outcome = inner.pool.settle(&positions);
-            (outcome, inner.pool.is_commit_due(), inner.next_commit)
+            let due = inner.pool.is_commit_due();
+            let needed = inner.next_commit;
+            if due {
+                inner.wanted = needed;
+            }
+            (outcome, due, needed)
         };
         shared.changed.notify_all();
         async move {
@@ -341,6 +348,7 @@ impl Shared {
                 pool: Pool::default(),
                 wake_at: usize::MAX,
                 next_commit: 1,
+                wanted: 0,
                 closing: false,
                 broken: None,
             }),

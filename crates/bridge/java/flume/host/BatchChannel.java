@@ -70,6 +70,9 @@ final class BatchChannel extends BasicChannelSemantics {
     @Override
     protected Event doTake() {
       synchronized (BatchChannel.this) {
+        if (!mine.isEmpty() && source != events) {
+          throw new ChannelException("the batch has been given back to the agent");
+        }
         Integer next = waiting.pollFirst();
         if (next == null) {
           return null;

@@ -43,6 +43,9 @@ public final class Host {
       host.serve(in);
     } catch (EOFException end) {
       // The agent has closed its side, or is gone.
+    } catch (Throwable failure) {
+      // Without a reader nothing is answered any more: the agent must see an end.
+      failure.printStackTrace();
     }
     exit();
   }
