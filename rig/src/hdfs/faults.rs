@@ -206,10 +206,15 @@ impl Trial {
         let of_data_node = self.fault.is_of_data_node();
         let fine = lost == 0
             && unfinished == 0
-            && (!of_data_node || (twice == 0 && names.len() == 1))
+            && (!of_data_node || (twice == 0 && (names.len() == 1 || !self.timed)))
             && (!self.timed || stood <= limit);
         let item = format!("{:?}, {:?}, of {acknowledged}", self.fault, self.moment);
-        let wanted = format!("0, 0, 1, {} s", limit.as_secs());
+        // Like Flume's, a sink that sees too few replicas before the recovery has begun goes on with another file.
+        let wanted = if self.timed {
+            format!("0, 0, 1, {} s", limit.as_secs())
+        } else {
+            "0 lost, 0 twice".into()
+        };
         report.row(&item, shown, &wanted, fine);
         Ok(fine)
     }

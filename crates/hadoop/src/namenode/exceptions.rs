@@ -10,6 +10,8 @@ use crate::{
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const MAX_PAUSE: Duration = Duration::from_secs(2);
 /// A NameNode leaves its safe mode by itself, in seconds at best.
+/// A NameNode that has just started leaves it soon. Later the caller has to hear of it, and says so.
+const SAFE_MODE_TRIES: u32 = 8;
 const SAFE_MODE_PAUSE: Duration = Duration::from_secs(1);
 /// DataNodes report a block within milliseconds.
 const REPORT_PAUSE: Duration = Duration::from_millis(10);
@@ -42,7 +44,7 @@ pub fn decide(error: &RpcError, tries: u32) -> CallVerdict {
             | "ObserverRetryOnActiveException"
             | "NoNamenodesAvailableException" => CallVerdict::Next(pause),
             "RetriableException" => CallVerdict::Again(pause),
-            "SafeModeException" => CallVerdict::Again(SAFE_MODE_PAUSE),
+            "SafeModeException" if tries <= SAFE_MODE_TRIES => CallVerdict::Again(SAFE_MODE_PAUSE),
             "NotReplicatedYetException" => {
                 CallVerdict::Again(backoff(REPORT_PAUSE, Duration::from_secs(1), tries))
             }
@@ -157,6 +159,7 @@ mod tests {
         check(&standby, 1, CallVerdict::Next(ms(50)));
         let safe = remote("o.a.h.hdfs.server.namenode.SafeModeException", "no");
         check(&safe, 7, CallVerdict::Again(ms(1000)));
+        check(&safe, 9, CallVerdict::Fail);
         let token = remote("o.a.h.security.token.SecretManager$InvalidToken", "old");
         check(&token, 1, CallVerdict::Reconnect);
         check(&token, 2, CallVerdict::Fail);
