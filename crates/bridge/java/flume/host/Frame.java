@@ -104,6 +104,13 @@ final class Frame {
     return Arrays.copyOfRange(bytes, at - length, at);
   }
 
+  /** Passes over a text or bytes. */
+  void skipBytes() {
+    // Not `at += length()`: Java would read `at` before the length moves it.
+    int length = length();
+    at += length;
+  }
+
   private int length() {
     int length = readInt();
     if (length < 0 || length > bytes.length - at) {

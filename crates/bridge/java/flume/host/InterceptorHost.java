@@ -68,10 +68,10 @@ final class InterceptorHost implements Lane.Component {
     for (int i = 0; i < count; i++) {
       int headers = request.readInt();
       for (int j = 0; j < 2 * headers; j++) {
-        request.at += request.readInt();
+        request.skipBytes();
       }
       starts[i] = request.at;
-      request.at += request.readInt();
+      request.skipBytes();
     }
     return starts;
   }
