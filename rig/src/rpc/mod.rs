@@ -175,6 +175,8 @@ fn lanes(
     runtime.block_on(async {
         let mut sources = vec![];
         let mut ports = vec![];
+        // Held until the agent has chosen its other ports.
+        let mut held = vec![];
         let mut configuration = String::new();
         for lane in LANES {
             let text = format!(
@@ -182,7 +184,9 @@ fn lanes(
                 lane.source_properties("server.pkcs12")
             );
             let source = RunningSource::start(&REGISTRY, lane.kind, &text);
-            let port = free_port()?;
+            let held_port = TcpListener::bind(("127.0.0.1", 0))?;
+            let port = held_port.local_addr()?.port();
+            held.push(held_port);
             let back = source.address().await.port();
             write_lane(&mut configuration, lane, port, back)?;
             sources.push(source);
@@ -199,6 +203,7 @@ fn lanes(
             names("k")
         );
         let mut agent = Running::start_with(Maker::Java, &(heads + &configuration), environment)?;
+        drop(held);
         // All at once: while a lane is idle, its Java sink makes its pauses longer.
         let mut travels = JoinSet::new();
         for ((place, lane), source) in LANES.iter().enumerate().zip(sources) {
@@ -225,10 +230,6 @@ fn lanes(
 fn last_lines(log: &str) -> String {
     let lines: Vec<_> = log.lines().collect();
     lines[lines.len().saturating_sub(LOG_LINES)..].join("\n")
-}
-
-fn free_port() -> Result<u16> {
-    Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
 }
 
 /// A source, a channel and a sink of the Java agent.
