@@ -10,7 +10,7 @@ use flume_runtime::{Flows, Options, RunError};
 
 use crate::{
     args::Args,
-    configuration::{Files, AgentSurroundings},
+    configuration::{AgentSurroundings, Files},
     logging,
     outcome::{ExitCode, Failure},
     process::guard_memory,

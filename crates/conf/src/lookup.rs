@@ -74,10 +74,7 @@ pub trait ConfigFilter {
 
 /// Resolves the values of `settings` in place. The answer has the errors, by the key whose value has them; such a value
 /// is left as it is.
-pub(crate) fn resolve(
-    settings: &mut BTreeMap<String, Setting>,
-    lookups: &dyn Lookups,
-) -> Resolved {
+pub(crate) fn resolve(settings: &mut BTreeMap<String, Setting>, lookups: &dyn Lookups) -> Resolved {
     let written = settings.clone();
     let mut resolver = Resolver {
         written: &written,
@@ -483,7 +480,10 @@ mod tests {
         fn filter(&self, section: Section) -> (Option<Box<dyn ConfigFilter>>, Vec<Diagnostic>) {
             let prefix = section.settings.get("prefix");
             let prefix = prefix.map(|setting| setting.text.clone());
-            (Some(Box::new(Prefixing(prefix.unwrap_or_default()))), vec![])
+            (
+                Some(Box::new(Prefixing(prefix.unwrap_or_default()))),
+                vec![],
+            )
         }
     }
 
@@ -557,7 +557,10 @@ mod tests {
         check("${what}", "! no key what");
         check("${", "! `${` is never closed");
         check("x ${env:A", "! `${` is never closed");
-        check("${env:LOOP}", "! `env:LOOP` leads to itself: env:LOOP → env:LOOP");
+        check(
+            "${env:LOOP}",
+            "! `env:LOOP` leads to itself: env:LOOP → env:LOOP",
+        );
         check(
             "${circle}",
             "! `circle` leads to itself: circle → a1.sinks.k1.x → circle",

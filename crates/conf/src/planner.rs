@@ -102,7 +102,8 @@ impl<'a> Planner<'a> {
     fn props(&mut self, section: &Section) -> Props<'a> {
         let mut props = Props::new(self.registry, section.clone());
         if let Some(mut found) = self.unresolved.remove(&section.name) {
-            self.broken.extend(found.iter().map(|found| found.key.clone()));
+            self.broken
+                .extend(found.iter().map(|found| found.key.clone()));
             props.diagnostics.append(&mut found);
         }
         props

@@ -115,7 +115,10 @@ mod tests {
             assert_eq!(format(pattern, &time).as_deref(), Ok(expected), "{pattern}");
         }
         let end: Zoned = "2025-12-31T00:00:00[UTC]".parse().unwrap();
-        assert_eq!(format("YYYY w h k X", &end).as_deref(), Ok("2026 1 12 24 Z"));
+        assert_eq!(
+            format("YYYY w h k X", &end).as_deref(),
+            Ok("2026 1 12 24 Z")
+        );
         assert!(format("yyyy-bb", &end).is_err());
         assert!(format("'open", &end).is_err());
     }

@@ -123,7 +123,11 @@ fn build(
         FilterType::External => {
             let config = ExternalConfig::parse(props)?;
             props.warn_unread(&with_frame(ExternalConfig::properties()));
-            let words = config.command.split_whitespace().map(String::from).collect();
+            let words = config
+                .command
+                .split_whitespace()
+                .map(String::from)
+                .collect();
             let charset = config.charset;
             Some(Box::new(ExternalFilter { words, charset }))
         }
@@ -214,7 +218,10 @@ impl ConfigFilter for ExternalFilter {
         let text = self.charset.decode_lossy(&ended.out_bytes);
         match text.lines().next() {
             Some(line) if !line.is_empty() => Ok(line.into()),
-            _ => not_found(format!("`{program}` printed nothing for the key `{key}`"), None),
+            _ => not_found(
+                format!("`{program}` printed nothing for the key `{key}`"),
+                None,
+            ),
         }
     }
 }
@@ -239,7 +246,9 @@ fn store_path(provider: &str) -> Result<PathBuf, String> {
                 "`{provider}` is not on a local file system; copy the store and write jceks://file/PATH"
             )),
         },
-        None => Err(format!("`{provider}` is not a store that can be read; write jceks://file/PATH")),
+        None => Err(format!(
+            "`{provider}` is not a store that can be read; write jceks://file/PATH"
+        )),
     }
 }
 
@@ -255,7 +264,10 @@ impl HadoopFilter {
         match fs::read_to_string(file) {
             Ok(text) => Ok(Secret(text.trim().into())),
             Err(error) => not_found(
-                format!("the password file {} cannot be read: {error}", file.display()),
+                format!(
+                    "the password file {} cannot be read: {error}",
+                    file.display()
+                ),
                 Some("its name is relative to the directory given with --conf"),
             ),
         }

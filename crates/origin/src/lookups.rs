@@ -64,11 +64,17 @@ const KNOWN: &[(&str, &str, Lookup)] = &[
 
 /// Lookups of commons-text that are refused, with the reason.
 const REFUSED: &[(&str, &str)] = &[
-    ("script", "it would run a program that the configuration holds"),
+    (
+        "script",
+        "it would run a program that the configuration holds",
+    ),
     ("const", "it reads a constant of a Java class"),
     ("resourcebundle", "it reads a bundle from Java's class path"),
     ("xml", "it is not built in"),
-    ("url", "it is not built in; name the file as a configuration of its own, by --conf-uri"),
+    (
+        "url",
+        "it is not built in; name the file as a configuration of its own, by --conf-uri",
+    ),
     ("dns", "it is not built in"),
     ("loopbackaddress", "it is not built in"),
 ];
@@ -107,7 +113,10 @@ impl ProcessLookups {
         let given = properties.get(LOOKUPS);
         let named = given.map_or(LOOKUPS_FILE, String::as_str);
         let in_conf_dir = conf_dir.map(|directory| directory.join(named));
-        let places = [Some(PathBuf::from(named)).filter(|_| given.is_some()), in_conf_dir];
+        let places = [
+            Some(PathBuf::from(named)).filter(|_| given.is_some()),
+            in_conf_dir,
+        ];
         let table = match places.into_iter().flatten().find(|path| path.is_file()) {
             Some(path) => read_table(&path)?,
             None if given.is_some() => {
@@ -168,7 +177,10 @@ impl ProcessLookups {
     fn property_of_file(&self, name: &str) -> Result<String, NotFound> {
         let asked = format!("${{properties:{name}}}");
         let Some((path, key)) = name.split_once("::") else {
-            return missing(format!("{asked} names no key"), "write ${properties:FILE::KEY}");
+            return missing(
+                format!("{asked} names no key"),
+                "write ${properties:FILE::KEY}",
+            );
         };
         let bytes = self.read(Path::new(path), &asked)?;
         let (text, _) = flume_conf::properties::decode(&path.into(), &bytes);
@@ -275,7 +287,10 @@ impl Lookups for ProcessLookups {
         } else {
             format!("write a default: ${{{name}:-VALUE}}")
         };
-        missing(format!("${{{name}}}: the configuration has no key `{name}`"), &hint)
+        missing(
+            format!("${{{name}}}: the configuration has no key `{name}`"),
+            &hint,
+        )
     }
 
     fn filter(&self, section: Section) -> (Option<Box<dyn ConfigFilter>>, Vec<Diagnostic>) {
@@ -320,7 +335,9 @@ fn java(name: &str) -> Result<String, NotFound> {
             let (language, country) = properties::language();
             let locale = [language, country].join("_");
             let locale = locale.trim_end_matches('_');
-            Ok(format!("default locale: {locale}, platform encoding: UTF-8"))
+            Ok(format!(
+                "default locale: {locale}, platform encoding: UTF-8"
+            ))
         }
         _ => missing(
             format!("${{java:{name}}}: this program is no JVM"),
@@ -348,7 +365,10 @@ fn local_host(name: &str) -> Result<String, NotFound> {
 fn decoded(bytes: Option<Vec<u8>>, asked: &str, what: &str) -> Result<String, NotFound> {
     match bytes.map(String::from_utf8) {
         Some(Ok(text)) => Ok(text),
-        Some(Err(_)) => missing(format!("{asked}: what it holds is not UTF-8"), "encode a text"),
+        Some(Err(_)) => missing(
+            format!("{asked}: what it holds is not UTF-8"),
+            "encode a text",
+        ),
         None => missing(format!("{asked} is not {what}"), "encode it again"),
     }
 }
@@ -374,7 +394,9 @@ fn url_decoded(text: &str) -> Option<Vec<u8>> {
         match first {
             b'+' => bytes.push(b' '),
             b'%' => {
-                let digits = rest.get(..2).filter(|two| two.iter().all(u8::is_ascii_hexdigit))?;
+                let digits = rest
+                    .get(..2)
+                    .filter(|two| two.iter().all(u8::is_ascii_hexdigit))?;
                 let digits = std::str::from_utf8(digits).ok()?;
                 bytes.push(u8::from_str_radix(digits, 16).ok()?);
                 rest = &rest[2..];

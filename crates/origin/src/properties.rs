@@ -63,7 +63,11 @@ pub(crate) fn java_arch() -> &'static str {
 
 /// Language and country of the environment: `en`, `US`.
 pub(crate) fn language() -> (String, String) {
-    let set = |name| env::var(name).ok().filter(|value: &String| !value.is_empty());
+    let set = |name| {
+        env::var(name)
+            .ok()
+            .filter(|value: &String| !value.is_empty())
+    };
     let locale = set("LC_ALL")
         .or_else(|| set("LC_MESSAGES"))
         .or_else(|| set("LANG"))
@@ -71,7 +75,9 @@ pub(crate) fn language() -> (String, String) {
     let plain = locale.split(['.', '@']).next().unwrap_or_default();
     match plain.split_once('_') {
         Some((language, country)) => (language.into(), country.into()),
-        None if plain.is_empty() || plain == "C" || plain == "POSIX" => ("en".into(), String::new()),
+        None if plain.is_empty() || plain == "C" || plain == "POSIX" => {
+            ("en".into(), String::new())
+        }
         None => (plain.into(), String::new()),
     }
 }

@@ -111,10 +111,16 @@ fn a_file_of_lookups_replaces_those_that_there_are() {
     let class = "org.apache.commons.text.lookup.DefaultStringLookup";
     fs::write(&table, format!("e = {class}.ENVIRONMENT\n")).unwrap();
     let text = "a1.sinks.k1.x = ${e:CARGO_PKG_NAME} ${env:CARGO_PKG_NAME:-none}\n";
-    assert_eq!(resolve(text, &[], Some(directory.path())), "flume-origin none");
+    assert_eq!(
+        resolve(text, &[], Some(directory.path())),
+        "flume-origin none"
+    );
     fs::write(&table, "x = org.example.Lookup\n").unwrap();
     let said = resolve(text, &[], Some(directory.path()));
-    assert!(said.contains("lookups.properties:1:5: x: `org.example.Lookup`"), "{said}");
+    assert!(
+        said.contains("lookups.properties:1:5: x: `org.example.Lookup`"),
+        "{said}"
+    );
     let said = resolve(text, &[("lookups", "no-such-file")], None);
     assert_eq!(said, "! -Dlookups=no-such-file: there is no such file");
 }
@@ -126,7 +132,10 @@ fn what_a_file_holds_is_a_secret() {
     fs::write(&file, "open-sesame-42\n").unwrap();
     let text = format!("a1.sinks.k1.x = ${{file:UTF-8:{}}}\n", file.display());
     assert_eq!(resolve(&text, &[], None), "open-sesame-42");
-    assert_eq!(masked("could not log in with open-sesame-42"), "could not log in with ***");
+    assert_eq!(
+        masked("could not log in with open-sesame-42"),
+        "could not log in with ***"
+    );
 }
 
 /// A configuration with one filter.
@@ -147,22 +156,58 @@ fn filters_find_secrets() {
     };
     check("type = env", "${f['CARGO_PKG_NAME']}", "flume-origin");
     check("type = ENV", "-${f[\"CARGO_PKG_NAME\"]}-", "-flume-origin-");
-    check("type = env", "${f['NO_SUCH']}", "the environment has no variable NO_SUCH");
+    check(
+        "type = env",
+        "${f['NO_SUCH']}",
+        "the environment has no variable NO_SUCH",
+    );
     let class = "org.apache.flume.configfilter.EnvironmentVariableConfigFilter";
-    check(&format!("type = {class}"), "${f[CARGO_PKG_NAME]}", "flume-origin");
-    check("type = external\ncommand = echo key", "${f['a-b']}", "key a-b");
-    check("type = external\ncommand = false", "${f['k']}", "failed for the key `k`: exit status: 1");
-    check("type = external\ncommand = true", "${f['k']}", "`true` printed nothing");
-    check("type = external\ncommand = no-such", "${f['k']}", "there is no program `no-such`");
-    check("type = external", "${f['k']}", "a1.configfilters.f.command: required but not set");
-    check("type = envv", "${f['k']}", "there is no config filter of type `envv` (did you mean `env`?)");
+    check(
+        &format!("type = {class}"),
+        "${f[CARGO_PKG_NAME]}",
+        "flume-origin",
+    );
+    check(
+        "type = external\ncommand = echo key",
+        "${f['a-b']}",
+        "key a-b",
+    );
+    check(
+        "type = external\ncommand = false",
+        "${f['k']}",
+        "failed for the key `k`: exit status: 1",
+    );
+    check(
+        "type = external\ncommand = true",
+        "${f['k']}",
+        "`true` printed nothing",
+    );
+    check(
+        "type = external\ncommand = no-such",
+        "${f['k']}",
+        "there is no program `no-such`",
+    );
+    check(
+        "type = external",
+        "${f['k']}",
+        "a1.configfilters.f.command: required but not set",
+    );
+    check(
+        "type = envv",
+        "${f['k']}",
+        "there is no config filter of type `envv` (did you mean `env`?)",
+    );
     let store = format!(
         "type = hadoop\ncredential.provider.path = jceks://file{}/credentials.jceks",
         data.display()
     );
     check(&store, "${f['db.password']}", "hunter2-é");
     check(&store, "${f['DB.password']}", "hunter2-é");
-    check(&store, "${f['absent']}", "the key store has no key `absent`; it has `db.password`, `other`");
+    check(
+        &store,
+        "${f['absent']}",
+        "the key store has no key `absent`; it has `db.password`, `other`",
+    );
     let wrong = format!("{store}\ncredstore.java-keystore-provider.password-file = Store.java");
     check(&wrong, "${f['other']}", "the key store's password is wrong");
     check(
