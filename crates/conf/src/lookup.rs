@@ -350,7 +350,8 @@ impl Resolver<'_> {
         depth: Depth,
     ) -> String {
         let bare = !whole.contains([':', '[']);
-        if !depth.yielded && !(bare && expansion.is_passed_on()) {
+        let tolerated = depth.yielded || (bare && expansion.is_passed_on());
+        if !tolerated {
             let escape = format!("`$${}` is the text itself", &whole[1..]);
             let hint = match missing.hint {
                 Some(hint) => format!("{hint}; {escape}"),
