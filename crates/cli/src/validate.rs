@@ -8,6 +8,7 @@ use flume_runtime::{Flows, check};
 
 use crate::{
     args::Args,
+    configuration::AgentSurroundings,
     outcome::{ExitCode, Failure, print},
     registry::REGISTRY,
     report, report_page, system_properties,
@@ -44,7 +45,14 @@ pub(crate) fn read(args: &Args) -> Result<(Document, Vec<String>), Failure> {
     if files.is_empty() {
         return Err(Failure::Usage("which file? -f FILE".into()));
     }
-    let document = Document::read(&files).map_err(Failure::Usage)?;
+    let mut document = Document::read(&files).map_err(Failure::Usage)?;
+    let surroundings = AgentSurroundings {
+        properties: system_properties::of_agent(&args.properties),
+        conf_dir: args.get("conf").map(PathBuf::from),
+    };
+    surroundings
+        .resolve(&mut document)
+        .map_err(Failure::Usage)?;
     let all = document.agents();
     let agents = match args.get("name") {
         None if all.is_empty() => {
