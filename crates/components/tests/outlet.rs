@@ -95,8 +95,15 @@ struct ByParity;
 
 impl ChannelSelector for ByParity {
     fn route(&self, event: &Event) -> Route<'_> {
-        let required: &[usize] = if event.body.len() % 2 == 0 { &[0] } else { &[1] };
-        Route { required, optional: &[] }
+        let required: &[usize] = if event.body.len() % 2 == 0 {
+            &[0]
+        } else {
+            &[1]
+        };
+        Route {
+            required,
+            optional: &[],
+        }
     }
 }
 
@@ -104,9 +111,21 @@ impl ChannelSelector for ByParity {
 async fn a_small_event_does_not_keep_the_buffer_of_its_batch() {
     let channels = [memory(9), memory(9)];
     let (out, _) = outlet(Box::new(ByParity), &channels);
-    let filter = |cx: &Context| build::<dyn Interceptor>(&REGISTRY, "regex_filter", "regex = ^xx\nexcludeEvents = true", cx);
+    let filter = |cx: &Context| {
+        build::<dyn Interceptor>(
+            &REGISTRY,
+            "regex_filter",
+            "regex = ^xx\nexcludeEvents = true",
+            cx,
+        )
+    };
     let buffer = bytes::Bytes::from(vec![b'x'; 1 << 20]);
-    let batch = |buffer: &bytes::Bytes| vec![Event::from(buffer.slice(..1 << 19)), Event::from(buffer.slice(1 << 19..(1 << 19) + 1))];
+    let batch = |buffer: &bytes::Bytes| {
+        vec![
+            Event::from(buffer.slice(..1 << 19)),
+            Event::from(buffer.slice(1 << 19..(1 << 19) + 1)),
+        ]
+    };
     out.put(batch(&buffer)).await.unwrap();
     assert_eq!(stored(&channels[0]).await.len(), 1);
     assert_eq!(channels[1].stats().events, 1);

@@ -328,12 +328,18 @@ async fn post(address: SocketAddr, method: &str, length: usize, body: &[u8]) -> 
         "{method} /any HTTP/1.1\r\nHost: h\r\nContent-Type: avro/binary\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n"
     );
     let (first, second) = body.split_at(body.len() / 2);
-    stream.write_all(&[head.as_bytes(), first].concat()).await.unwrap();
+    stream
+        .write_all(&[head.as_bytes(), first].concat())
+        .await
+        .unwrap();
     tokio::task::yield_now().await;
     let _ = stream.write_all(second).await;
     let mut answer = vec![];
     let _ = within(stream.read_to_end(&mut answer)).await;
-    let end = answer.windows(4).position(|four| four == b"\r\n\r\n").unwrap();
+    let end = answer
+        .windows(4)
+        .position(|four| four == b"\r\n\r\n")
+        .unwrap();
     let text = String::from_utf8_lossy(&answer[..end]);
     let status = text.lines().next().unwrap_or_default().to_string();
     (status, answer[end + 4..].to_vec())
@@ -349,10 +355,16 @@ async fn flume_0_9_over_avro_is_taken() {
     let call = unhex(LEGACY_CALL);
     let (status, answer) = post(address, "POST", call.len(), &call).await;
     assert!(status.contains("200"), "{status}");
-    assert_eq!(answer, unhex("00000004000000000000000100000000010000000000"));
+    assert_eq!(
+        answer,
+        unhex("00000004000000000000000100000000010000000000")
+    );
     // The channel is full: the answer is an error, and the agent may send the event again.
     let (status, answer) = post(address, "POST", call.len(), &call).await;
-    assert!(status.contains("200") && answer.len() > 30, "{status} {answer:?}");
+    assert!(
+        status.contains("200") && answer.len() > 30,
+        "{status} {answer:?}"
+    );
     let events = source.take(1).await;
     assert_eq!(events[0].body, "body");
     assert_eq!(events[0].headers.get("host").unwrap(), "myhost");
@@ -386,7 +398,8 @@ async fn an_event_keeps_nothing_of_what_came_beside_it() {
     let source = start("avro", "");
     let mut stream = TcpStream::connect(source.address().await).await.unwrap();
     // A handshake, `append` with an event `x`, and a mebibyte behind it that means nothing.
-    let mut message = unhex("86aadae2c45474c0fe93ffd0f2350a650086aadae2c45474c0fe93ffd0f2350a65020000");
+    let mut message =
+        unhex("86aadae2c45474c0fe93ffd0f2350a650086aadae2c45474c0fe93ffd0f2350a65020000");
     message.extend(b"\x0cappend\x00\x02x");
     message.resize(message.len() + (1 << 20), 0);
     let mut frame = unhex("0000000100000001");

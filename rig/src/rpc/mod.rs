@@ -297,7 +297,11 @@ async fn take(source: &RunningSource, count: usize) -> Result<Vec<Event>> {
         let want = Want::events(count - events.len());
         let take = source.channel.take(want, SILENCE).await?;
         let came = take.events().len();
-        ensure!(came > 0, "nothing came back for {SILENCE:?}, {} of {count} events were there", events.len());
+        ensure!(
+            came > 0,
+            "nothing came back for {SILENCE:?}, {} of {count} events were there",
+            events.len()
+        );
         events.extend_from_slice(take.events());
         take.commit().await?;
     }

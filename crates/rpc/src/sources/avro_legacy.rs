@@ -86,7 +86,10 @@ async fn take_call(
     cx: &SourceContext,
 ) -> Result<Vec<u8>, (StatusCode, String)> {
     if request.method() != Method::POST {
-        let text = format!("{} is not POST: this port takes Avro calls", request.method());
+        let text = format!(
+            "{} is not POST: this port takes Avro calls",
+            request.method()
+        );
         return Err((StatusCode::METHOD_NOT_ALLOWED, text));
     }
     let mut call = timeout(CALL_TIMEOUT, receive(request.into_body(), cx))
@@ -101,7 +104,10 @@ async fn take_call(
     call.received = BytesMut::new();
     let outcome = put(cx, vec![event], bytes).await;
     let mut answer = vec![];
-    write_legacy_answer(outcome.err().map(|error| told(&error)).as_deref(), &mut answer);
+    write_legacy_answer(
+        outcome.err().map(|error| told(&error)).as_deref(),
+        &mut answer,
+    );
     Ok(answer)
 }
 

@@ -37,7 +37,10 @@ impl Framing for LegacyFraming {
     fn decode(&mut self, received: &mut BytesMut) -> Result<Option<LegacyCall>, ThriftError> {
         check_version(received)?;
         let found = self.scan.advance(received)?;
-        let known = self.scan.known_bytes().max(received.len().min(MAX_MESSAGE_BYTES));
+        let known = self
+            .scan
+            .known_bytes()
+            .max(received.len().min(MAX_MESSAGE_BYTES));
         if known > MAX_MESSAGE_BYTES {
             let text = format!("a message has more than {MAX_MESSAGE_BYTES} bytes");
             return Err(ThriftError::Service(text));

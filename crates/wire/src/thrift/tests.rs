@@ -272,7 +272,9 @@ fn large_legacy_call() -> Vec<u8> {
     let mut call = unhex("8001000400000006617070656e6400000001");
     // A list of structs, a map in a map, and a set of bools.
     call.extend(unhex("0f00070c00000002060001ffff0000"));
-    call.extend(unhex("0d00080b0d000000010000000178080a00000001000000010000000000000002"));
+    call.extend(unhex(
+        "0d00080b0d000000010000000178080a00000001000000010000000000000002",
+    ));
     call.extend(unhex("0e0009020000000301000102000a01"));
     call.extend(unhex("0c0001"));
     call.extend(unhex("0d00060b0b00002710"));
@@ -319,11 +321,23 @@ fn claims_of_a_message_without_frame_are_refused_or_cost_nothing() {
     };
     let head = "8001000400000006617070656e6400000001";
     // A string of 2 GiB, and one of less than nothing.
-    assert!(matches!(refused(&format!("{head}0b00017fffffff")), ThriftError::Service(_)));
-    assert!(matches!(refused(&format!("{head}0b0001ffffffff")), ThriftError::NegativeLength(-1)));
+    assert!(matches!(
+        refused(&format!("{head}0b00017fffffff")),
+        ThriftError::Service(_)
+    ));
+    assert!(matches!(
+        refused(&format!("{head}0b0001ffffffff")),
+        ThriftError::NegativeLength(-1)
+    ));
     // Another protocol.
-    assert!(matches!(refused("160301007a"), ThriftError::NoMessage(0x16, _)));
-    assert!(matches!(refused("474554202f"), ThriftError::NoMessage(b'G', _)));
+    assert!(matches!(
+        refused("160301007a"),
+        ThriftError::NoMessage(0x16, _)
+    ));
+    assert!(matches!(
+        refused("474554202f"),
+        ThriftError::NoMessage(b'G', _)
+    ));
     // A struct in a struct in a struct.
     let deep = format!("{head}{}", "0c0001".repeat(100));
     assert!(matches!(refused(&deep), ThriftError::TooDeep));
