@@ -95,7 +95,7 @@ struct ByParity;
 
 impl ChannelSelector for ByParity {
     fn route(&self, event: &Event) -> Route<'_> {
-        let required: &[usize] = if event.body.len() % 2 == 0 {
+        let required: &[usize] = if event.body.len().is_multiple_of(2) {
             &[0]
         } else {
             &[1]
