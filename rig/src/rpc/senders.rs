@@ -79,11 +79,12 @@ fn send(address: &str, first: u64, stop: &AtomicBool) -> u64 {
     while !stop.load(Relaxed) {
         let from = first + acknowledged;
         match send_numbered(address, from..from + PORTION) {
-            Ok(_) => {
+            // Fewer, if the agent was killed meanwhile: then all are sent again.
+            Ok(PORTION) => {
                 acknowledged += PORTION;
                 sleep(PORTION_PAUSE);
             }
-            Err(_) => sleep(RETRY_PAUSE),
+            _ => sleep(RETRY_PAUSE),
         }
     }
     acknowledged
