@@ -10,8 +10,8 @@ mod http;
 mod metrics;
 mod status;
 
-pub use board::{Board, ComponentEntry, EntryDetails, MonitoredKind, ReloadOutcome};
+pub use board::{Board, ComponentEntry, ConfigurationHealth, EntryDetails, MonitoredKind, ReloadOutcome};
 pub use control::{ControlAnswer, ControlRequest, ask};
 pub use http::{MonitoringAddress, serve};
 pub use metrics::{json, prometheus};
-pub use status::{ChannelStatus, ComponentStatus, ReloadStatus, Status, status};
+pub use status::{ChannelStatus, ComponentStatus, ReloadStatus, Status, UnreadableStatus, status};
