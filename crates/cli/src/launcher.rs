@@ -38,7 +38,7 @@ exec env -0";
 /// What the script sets when nobody else does. It is not for us.
 const DEFAULT_JAVA_OPTS: &str = "-Xmx20m";
 /// Commands for which Flume's script sources the file, and those of ours that must see what an agent sees.
-const COMMANDS: &[&str] = &["agent", "node", "avro-client", "tool", "validate"];
+const COMMANDS: &[&str] = &["agent", "node", "avro-client", "tool", "validate", "graph"];
 /// Variables that a shell sets for itself.
 const OF_THE_SHELL: &[&str] = &["_", "SHLVL", "PWD", "OLDPWD"];
 

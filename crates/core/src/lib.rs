@@ -24,6 +24,7 @@ mod sink;
 mod source;
 mod state;
 mod stop;
+pub mod tap;
 
 // The derive names this crate by its outside name.
 extern crate self as flume_core;
@@ -36,7 +37,7 @@ pub use deserializer::{EventDeserializer, FileEvent, FileText, OnMalformed, Unde
 pub use diagnostic::{Diagnostic, Severity, Span};
 pub use event::{Event, Headers, Str};
 pub use flume_derive::Config;
-pub use handle::{Burying, ChannelHandle, ChannelTap, ReplaceError};
+pub use handle::{Burying, ChannelHandle, ReplaceError};
 pub use hold::Hold;
 pub use memory_queue::{ByteLimit, MemoryQueue, QueueLimits};
 pub use outlet::{ChannelSelector, InterceptError, Interceptor, Outlet, PutError, Route, Wiring};
@@ -48,3 +49,4 @@ pub use sink::{Cause, Delivered, EventSerializer, Kept, Rejected, Sink, SinkErro
 pub use source::{Origin, Reservation, Source, SourceContext, SourceError};
 pub use state::{State, StateHandle, with_causes};
 pub use stop::{Phase, Stop, Switch};
+pub use tap::{Passage, TapPoint};
