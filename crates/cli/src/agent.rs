@@ -29,7 +29,11 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
         .ok_or_else(|| Failure::Usage("an agent needs --name".into()))?;
     if args.has("dryrun") {
         let program = std::env::current_exe()?;
-        return print(&format!("{} agent {}\n", program.display(), args.shown_without("dryrun")));
+        return print(&format!(
+            "{} agent {}\n",
+            program.display(),
+            args.shown_without("dryrun")
+        ));
     }
     let places = Places::of(args)?;
     if places.is_empty() {
@@ -127,7 +131,9 @@ fn java_options(args: &Args, state_dir: PathBuf) -> JavaOptions {
     let mut words = args.jvm.iter();
     while let Some(word) = words.next() {
         match word.as_str() {
-            "-C" | "--classpath" | "-cp" | "-classpath" | "--class-path" => options.class_path = words.next().map(Into::into),
+            "-C" | "--classpath" | "-cp" | "-classpath" | "--class-path" => {
+                options.class_path = words.next().map(Into::into)
+            }
             "--plugins-path" => options.plugins = words.next().map(Into::into),
             _ => options.options.push(word.clone()),
         }

@@ -301,13 +301,16 @@ fn next_value<'a>(
 
 /// The value behind the name in one word, as commons-cli reads it after a single dash: `-na1`, `-conf-filex`; else
 /// letters in one word, `-hd`, the last of which may have a value.
-fn joined(
-    argument: &str,
-    flags: &'static [Flag],
-) -> Option<Vec<(&'static Flag, Option<String>)>> {
-    let word = argument.strip_prefix('-').filter(|word| !word.starts_with('-'))?;
+fn joined(argument: &str, flags: &'static [Flag]) -> Option<Vec<(&'static Flag, Option<String>)>> {
+    let word = argument
+        .strip_prefix('-')
+        .filter(|word| !word.starts_with('-'))?;
     let takes_value = |flag: &&Flag| !flag.value.is_empty() && word.starts_with(flag.long);
-    if let Some(flag) = flags.iter().filter(takes_value).max_by_key(|flag| flag.long.len()) {
+    if let Some(flag) = flags
+        .iter()
+        .filter(takes_value)
+        .max_by_key(|flag| flag.long.len())
+    {
         let value = word[flag.long.len()..].to_string();
         return Some(vec![(flag, Some(value))]);
     }
@@ -459,10 +462,16 @@ mod tests {
         check("-na1", "name=a1");
         check("-confx", "conf=x");
         check("-hna1", "help= name=a1");
-        check("--confFile x", "there is no option --confFile, did you mean --conf-file?");
+        check(
+            "--confFile x",
+            "there is no option --confFile, did you mean --conf-file?",
+        );
         check("-i -1", "poll-interval=-1");
         check("-n -1x", "name=-1x");
-        check("-XX:OnError=\"kill -9 %p\" -n a1", "name=a1 jvm:-XX:OnError=kill -9 %p");
+        check(
+            "-XX:OnError=\"kill -9 %p\" -n a1",
+            "name=a1 jvm:-XX:OnError=kill -9 %p",
+        );
         check("-Dx='a b' -Dy=\"c\"", "D:x=a b D:y=c");
         check("-Xmx1g -n a1 -Xmx1g", "name=a1 jvm:-Xmx1g");
         check("-ea:x -da -D -n a1", "there is no option -D");
@@ -475,13 +484,23 @@ mod tests {
         assert_eq!(args.properties["a"], "b");
         assert_eq!(
             args.jvm,
-            ["-unknown", "--add-opens=x/y=z", "-cp", "/a", "-Xlog:gc", "x"]
+            [
+                "-unknown",
+                "--add-opens=x/y=z",
+                "-cp",
+                "/a",
+                "-Xlog:gc",
+                "x"
+            ]
         );
         let mut own = parse_jvm_options(&words("-Da=c -Xmx1g"));
         own.or_from(args);
         assert_eq!(own.properties["a"], "c");
         assert_eq!(own.jvm.last().map(String::as_str), Some("-Xmx1g"));
-        assert_eq!(words("a 'b  c' d\"e f\"g 'open"), ["a", "b c", "de fg", "open"]);
+        assert_eq!(
+            words("a 'b  c' d\"e f\"g 'open"),
+            ["a", "b c", "de fg", "open"]
+        );
     }
 
     #[test]

@@ -187,14 +187,16 @@ pub(crate) fn run(arguments: &[String]) -> ExitCode {
                 usage()
             )))
         }
-        Some(command) => match parse(rest, command.flags).and_then(|args| complete(command, args)) {
-            Ok(args) if args.has("help") => print(&command_usage(command)),
-            Ok(args) => (command.run)(&args),
-            Err(error) => Err(Failure::Usage(format!(
-                "{error}\n\n{}",
-                command_usage(command)
-            ))),
-        },
+        Some(command) => {
+            match parse(rest, command.flags).and_then(|args| complete(command, args)) {
+                Ok(args) if args.has("help") => print(&command_usage(command)),
+                Ok(args) => (command.run)(&args),
+                Err(error) => Err(Failure::Usage(format!(
+                    "{error}\n\n{}",
+                    command_usage(command)
+                ))),
+            }
+        }
     };
     match outcome {
         Ok(code) => code,

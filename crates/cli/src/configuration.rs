@@ -165,9 +165,8 @@ impl AgentConfiguration {
             Part::Web(_) => None,
         });
         let watch = FileWatch::new(files);
-        let backup = backup.map(|directory| {
-            Path::new(directory).join(format!(".{}.properties", agent.name))
-        });
+        let backup = backup
+            .map(|directory| Path::new(directory).join(format!(".{}.properties", agent.name)));
         Ok(AgentConfiguration {
             parts,
             watch,

@@ -108,11 +108,14 @@ fn source(file: &Path) -> Result<Vec<(OsString, OsString)>, String> {
     // The `.` of a shell searches PATH for a name without a slash.
     let path = std::path::absolute(file).map_err(|error| format!("{shown}: {error}"))?;
     // The file is the operator's, and a part of the agent's own start: it may use any variable, as under Flume's script.
-    let ended = Program::new(shell, &[OsStr::new("-c"), OsStr::new(SCRIPT), path.as_os_str()])
-        .environment(Environment::without(|_| false))
-        .limit(SOURCE_TIMEOUT)
-        .run()
-        .map_err(|error| format!("failed to source {shown}: {error}"))?;
+    let ended = Program::new(
+        shell,
+        &[OsStr::new("-c"), OsStr::new(SCRIPT), path.as_os_str()],
+    )
+    .environment(Environment::without(|_| false))
+    .limit(SOURCE_TIMEOUT)
+    .run()
+    .map_err(|error| format!("failed to source {shown}: {error}"))?;
     if !ended.err.trim().is_empty() {
         eprintln!("{}", ended.err.trim_end());
     }
@@ -149,17 +152,27 @@ mod tests {
         let variables = source(&file).unwrap();
         for (name, value) in expected {
             let found = variables.iter().find(|(found, _)| found == name);
-            assert_eq!(found.map(|(_, value)| value.to_str().unwrap()), Some(*value), "{text}");
+            assert_eq!(
+                found.map(|(_, value)| value.to_str().unwrap()),
+                Some(*value),
+                "{text}"
+            );
         }
     }
 
     #[test]
     fn a_file_sets_variables_as_under_flumes_script() {
         check("# nothing\n", &[("JAVA_OPTS", DEFAULT_JAVA_OPTS)]);
-        check("JAVA_OPTS=\"$JAVA_OPTS -Da=b\"", &[("JAVA_OPTS", "-Xmx20m -Da=b")]);
+        check(
+            "JAVA_OPTS=\"$JAVA_OPTS -Da=b\"",
+            &[("JAVA_OPTS", "-Xmx20m -Da=b")],
+        );
         check("echo noise; export A='x\ny'", &[("A", "x\ny")]);
         check("false; export A=1", &[("A", "1")]);
-        check("export CARGO_PKG_NAME=other", &[("CARGO_PKG_NAME", "other")]);
+        check(
+            "export CARGO_PKG_NAME=other",
+            &[("CARGO_PKG_NAME", "other")],
+        );
     }
 
     #[test]
@@ -168,12 +181,21 @@ mod tests {
         let file = directory.path().join("flume-env.sh");
         std::fs::write(&file, "echo no java here >&2\nexit 3\n").unwrap();
         let error = source(&file).unwrap_err();
-        assert!(error.contains("it ended the shell (no java here)"), "{error}");
+        assert!(
+            error.contains("it ended the shell (no java here)"),
+            "{error}"
+        );
     }
 
     #[test]
     fn the_directory_is_found_in_every_spelling() {
-        for line in ["-c d", "--conf d -n a1", "-n a1 --conf=d", "-conf d", "-c=d"] {
+        for line in [
+            "-c d",
+            "--conf d -n a1",
+            "-n a1 --conf=d",
+            "-conf d",
+            "-c=d",
+        ] {
             let words: Vec<_> = line.split(' ').map(String::from).collect();
             assert_eq!(conf_dir(&words), Some("d".into()), "{line}");
         }

@@ -40,16 +40,23 @@ fn read_file(path: &Path, flags: &'static [Flag]) -> Result<Args, String> {
     let mut args = Args::default();
     for entry in parsed.entries {
         let key = entry.key.trim();
-        let is_it = |flag: &&Flag| flag.long == key || (!flag.short.is_empty() && flag.short == key);
+        let is_it =
+            |flag: &&Flag| flag.long == key || (!flag.short.is_empty() && flag.short == key);
         let Some(flag) = flags.iter().find(is_it) else {
             let hint = did_you_mean(key, flags.iter().map(|flag| flag.long));
             let hint = hint.map(|hint| format!(", {hint}")).unwrap_or_default();
-            return Err(format!("{}: there is no option `{key}`{hint}", entry.key_place));
+            return Err(format!(
+                "{}: there is no option `{key}`{hint}",
+                entry.key_place
+            ));
         };
         let value = entry.value.trim();
         if !flag.value.is_empty() {
             args.set(flag.long, value);
-        } else if ["yes", "true", "1"].iter().any(|yes| value.eq_ignore_ascii_case(yes)) {
+        } else if ["yes", "true", "1"]
+            .iter()
+            .any(|yes| value.eq_ignore_ascii_case(yes))
+        {
             args.set(flag.long, "");
         }
     }

@@ -95,7 +95,10 @@ fn render(status: &Status, now: Timestamp) -> String {
     }
     if let Some(unreadable) = &status.unreadable {
         let since = ago(unreadable.since, now);
-        text += &format!("no look at the configuration for {since}: {}\n", unreadable.error);
+        text += &format!(
+            "no look at the configuration for {since}: {}\n",
+            unreadable.error
+        );
     }
     for component in &status.components {
         text += &line(component, now);

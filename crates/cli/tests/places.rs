@@ -22,7 +22,11 @@ const FLOW: &str = "a1.sources = r1\na1.channels = c1\na1.sinks = k1\na1.sources
 
 fn flume(arguments: &[&str], directory: &Path) -> Output {
     let mut command = Command::new(PROGRAM);
-    command.args(arguments).current_dir(directory).output().unwrap()
+    command
+        .args(arguments)
+        .current_dir(directory)
+        .output()
+        .unwrap()
 }
 
 fn said(output: &Output) -> String {
@@ -45,7 +49,10 @@ struct Served {
 impl WebServer {
     fn start(body: &str) -> (WebServer, String) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let uri = format!("http://{}/a/flume.properties", listener.local_addr().unwrap());
+        let uri = format!(
+            "http://{}/a/flume.properties",
+            listener.local_addr().unwrap()
+        );
         let server = WebServer(Arc::new(Mutex::new(Served {
             body: body.into(),
             fails: None,
@@ -104,8 +111,19 @@ impl WebServer {
 
 /// Starts an agent that reads `uri` and looks again each second.
 fn start(uri: &str, more: &[&str]) -> Agent {
-    let mut arguments = vec!["--conf-uri", uri, "--conf-user", "user", "--conf-password=secret"];
-    arguments.extend(["-i", "1", "-Dflume.monitoring.type=http", "-Dflume.monitoring.port=0"]);
+    let mut arguments = vec![
+        "--conf-uri",
+        uri,
+        "--conf-user",
+        "user",
+        "--conf-password=secret",
+    ];
+    arguments.extend([
+        "-i",
+        "1",
+        "-Dflume.monitoring.type=http",
+        "-Dflume.monitoring.port=0",
+    ]);
     arguments.extend(more);
     // The file that the harness names besides counts no longer.
     Agent::start(Path::new(PROGRAM), "broken", &arguments).unwrap()
@@ -121,7 +139,10 @@ fn wait(what: &str, mut done: impl FnMut() -> bool) {
 
 fn capacity(agent: &Agent) -> usize {
     let status = agent.status().unwrap();
-    let channels = status.components.iter().filter_map(|component| component.channel.as_ref());
+    let channels = status
+        .components
+        .iter()
+        .filter_map(|component| component.channel.as_ref());
     channels.map(|channel| channel.capacity).sum()
 }
 
@@ -129,7 +150,13 @@ fn capacity(agent: &Agent) -> usize {
 fn metrics(agent: &Agent) -> String {
     let log = agent.log();
     let (_, rest) = log.split_once("monitoring listens at ").unwrap();
-    let port = rest.split_whitespace().next().unwrap().rsplit(':').next().unwrap();
+    let port = rest
+        .split_whitespace()
+        .next()
+        .unwrap()
+        .rsplit(':')
+        .next()
+        .unwrap();
     let mut stream = TcpStream::connect(format!("127.0.0.1:{port}")).unwrap();
     write!(stream, "GET /metrics/prometheus HTTP/1.0\r\n\r\n").unwrap();
     std::io::read_to_string(stream).unwrap()
@@ -154,10 +181,14 @@ fn a_web_server_is_polled_and_may_fail() {
     assert_eq!(capacity(&agent), 2000);
 
     server.set(|served| served.fails = None);
-    wait("a recovery", || agent.status().unwrap().unreadable.is_none());
+    wait("a recovery", || {
+        agent.status().unwrap().unreadable.is_none()
+    });
     let log = agent.log();
     assert!(!log.contains("secret"), "{log}");
-    let lines = log.lines().filter(|line| line.contains("failed to look for a new configuration"));
+    let lines = log
+        .lines()
+        .filter(|line| line.contains("failed to look for a new configuration"));
     assert_eq!(lines.count(), 1, "{log}");
     assert_eq!(agent.stop().unwrap().0.code(), Some(0));
 }
@@ -192,9 +223,18 @@ fn a_server_that_refuses_or_is_away_is_named_at_the_start() {
     };
     check(&[&uri], "the server wants another login (401)");
     check(&["http://127.0.0.1:1/x"], "http://127.0.0.1:1/x: ");
-    check(&["ftp://x/y"], "the scheme must be file, http, https or classpath");
-    check(&["classpath:x"], "copy the file and name it with --conf-file");
-    check(&[&uri, "--conf-user", "u"], "--conf-user and --conf-password belong together");
+    check(
+        &["ftp://x/y"],
+        "the scheme must be file, http, https or classpath",
+    );
+    check(
+        &["classpath:x"],
+        "copy the file and name it with --conf-file",
+    );
+    check(
+        &[&uri, "--conf-user", "u"],
+        "--conf-user and --conf-password belong together",
+    );
     check(&["http://h/x.json"], "only properties can be read");
 }
 
@@ -205,12 +245,22 @@ fn later_files_win_and_validate_reads_the_same() {
     write("one", FLOW);
     write("two", "a1.channels.c1.capacity = x${dir}\ndir = y\n");
     write("three", "a1.channels.c1.capacity = ${size}\nsize = 700\n");
-    let accepted = flume(&["validate", "-f", "one", "-f", "two", "-f", "three"], directory.path());
+    let accepted = flume(
+        &["validate", "-f", "one", "-f", "two", "-f", "three"],
+        directory.path(),
+    );
     assert_eq!(accepted.status.code(), Some(0), "{}", said(&accepted));
-    assert!(said(&accepted).contains("0 errors, 1 warning"), "{}", said(&accepted));
+    assert!(
+        said(&accepted).contains("0 errors, 1 warning"),
+        "{}",
+        said(&accepted)
+    );
     let uri = format!("file://{}", directory.path().join("two").display());
     let one = format!("file://{}", directory.path().join("one").display());
-    let both = flume(&["validate", "--conf-uri", &one, "-u", &uri], directory.path());
+    let both = flume(
+        &["validate", "--conf-uri", &one, "-u", &uri],
+        directory.path(),
+    );
     assert!(said(&both).contains("found `xy`"), "{}", said(&both));
 }
 
@@ -227,7 +277,11 @@ fn a_copy_of_the_last_configuration_starts_an_agent() {
     server.set(|served| served.fails = Some("500 Oops"));
     let mut agent = start(&uri, &["-b", &backup]);
     agent.address("r1");
-    assert!(agent.log().contains("the last configuration read"), "{}", agent.log());
+    assert!(
+        agent.log().contains("the last configuration read"),
+        "{}",
+        agent.log()
+    );
     server.set(|served| {
         served.fails = None;
         served.body = FLOW.replace("= 1000", "= 3000") + "# longer still\n";
@@ -240,9 +294,13 @@ fn a_copy_of_the_last_configuration_starts_an_agent() {
 fn a_file_of_options_is_read() {
     let directory = tempfile::tempdir().unwrap();
     fs::write(directory.path().join("flume.conf"), FLOW).unwrap();
-    let options = "n = a1\nconf-file = flume.conf\nstate-dir = state\nstrict = yes\ndryrun = true\n";
+    let options =
+        "n = a1\nconf-file = flume.conf\nstate-dir = state\nstrict = yes\ndryrun = true\n";
     fs::write(directory.path().join("flume.opts"), options).unwrap();
-    let output = flume(&["agent", "--conf", ".", "-Dx.password=hush"], directory.path());
+    let output = flume(
+        &["agent", "--conf", ".", "-Dx.password=hush"],
+        directory.path(),
+    );
     assert_eq!(output.status.code(), Some(0), "{}", said(&output));
     let line = said(&output);
     let expected = "agent --conf=. --conf-file=flume.conf --name=a1 --state-dir=state --strict -Dx.password=***";

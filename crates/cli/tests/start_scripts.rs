@@ -71,9 +71,16 @@ impl FakeHost {
     }
 
     fn run(&self, script: &str, environment: &[(&str, &str)]) -> Child {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/start_scripts").join(script);
+        let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("tests/start_scripts")
+            .join(script);
         let shell = fs::read_to_string(&path).unwrap();
-        let shell = shell.lines().next().unwrap().trim_start_matches("#!").to_string();
+        let shell = shell
+            .lines()
+            .next()
+            .unwrap()
+            .trim_start_matches("#!")
+            .to_string();
         let home = self.path("home");
         fs::create_dir_all(&home).unwrap();
         Command::new(shell)
@@ -107,7 +114,10 @@ impl FakeHost {
         let mut answer = [0; 2];
         stream.read_exact(&mut answer).unwrap();
         assert_eq!(&answer, b"OK");
-        let terminated = Command::new("kill").arg(child.id().to_string()).status().unwrap();
+        let terminated = Command::new("kill")
+            .arg(child.id().to_string())
+            .status()
+            .unwrap();
         assert!(terminated.success());
         let status = child.wait().unwrap();
         let log = self.said();
@@ -154,7 +164,10 @@ fn hdp_2_6() {
          if [ -d /nowhere ]; then\n  export FLUME_CLASSPATH=$FLUME_CLASSPATH:/nowhere/*\nfi\n",
     );
     let child = host.run("hdp26.sh", &[("AGENT", "a1")]);
-    let said = ["there is no monitoring", "-XX:OnOutOfMemoryError=kill -9 %p"];
+    let said = [
+        "there is no monitoring",
+        "-XX:OnOutOfMemoryError=kill -9 %p",
+    ];
     host.prove(child, port, "data", &said);
 }
 
@@ -182,9 +195,19 @@ fn a_container() {
     let host = FakeHost::new("out");
     fs::create_dir_all(host.path("data")).unwrap();
     host.launcher_link("opt/flume");
-    let port = host.configuration("opt/flume-config/flume.conf", "docker", "${env:SITE_DATA:-.}");
+    let port = host.configuration(
+        "opt/flume-config/flume.conf",
+        "docker",
+        "${env:SITE_DATA:-.}",
+    );
     let data = host.path("data").display().to_string();
-    let child = host.run("container.sh", &[("SITE_DATA", &data), ("LOG_LEVEL", "DEBUG")]);
-    let said = ["monitoring listens", "--add-opens=java.base/java.lang=ALL-UNNAMED -ea"];
+    let child = host.run(
+        "container.sh",
+        &[("SITE_DATA", &data), ("LOG_LEVEL", "DEBUG")],
+    );
+    let said = [
+        "monitoring listens",
+        "--add-opens=java.base/java.lang=ALL-UNNAMED -ea",
+    ];
     host.prove(child, port, "data", &said);
 }

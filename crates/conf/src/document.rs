@@ -1,6 +1,11 @@
 //! Configuration files, read in order, and the agents in them.
 
-use std::{collections::{BTreeMap, BTreeSet}, fs, path::PathBuf, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::PathBuf,
+    sync::Arc,
+};
 
 use flume_core::{Diagnostic, Registry, Severity, props::Setting};
 
@@ -118,7 +123,10 @@ impl Document {
     pub fn plan(&self, agent: &str, registry: &Registry) -> Plan {
         let mut plan = Graph::of(agent, &self.settings, &self.unresolved).plan(registry);
         plan.diagnostics.extend(self.diagnostics.iter().cloned());
-        let nameless = self.settings.iter().filter(|(key, _)| belongs_to_none(key) && !self.referenced.contains(*key));
+        let nameless = self
+            .settings
+            .iter()
+            .filter(|(key, _)| belongs_to_none(key) && !self.referenced.contains(*key));
         plan.diagnostics
             .extend(nameless.map(|(key, setting)| Diagnostic {
                 severity: Severity::Warning,

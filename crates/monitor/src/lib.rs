@@ -11,7 +11,9 @@ mod metrics;
 mod status;
 mod tap;
 
-pub use board::{Board, ComponentEntry, ConfigurationHealth, EntryDetails, MonitoredKind, ReloadOutcome};
+pub use board::{
+    Board, ComponentEntry, ConfigurationHealth, EntryDetails, MonitoredKind, ReloadOutcome,
+};
 pub use control::{ControlAnswer, ControlRequest, ask};
 pub use http::{MonitoringAddress, serve};
 pub use metrics::{json, prometheus};

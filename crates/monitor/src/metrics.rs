@@ -87,10 +87,15 @@ fn agent_attributes(board: &Board) -> Map<String, Value> {
         ("StartTime", millis(board.started()).to_string()),
         ("ConfigurationGood", u8::from(is_good).to_string()),
         ("ReloadCount", configuration.reloads.to_string()),
-        ("ReloadFailedCount", configuration.failed_reloads.to_string()),
+        (
+            "ReloadFailedCount",
+            configuration.failed_reloads.to_string(),
+        ),
     ];
     let attributes = attributes.into_iter();
-    attributes.map(|(name, value)| (name.into(), value.into())).collect()
+    attributes
+        .map(|(name, value)| (name.into(), value.into()))
+        .collect()
 }
 
 fn flume_attributes(entry: &ComponentEntry) -> BTreeMap<String, String> {

@@ -110,10 +110,13 @@ pub fn status(board: &Board) -> Status {
             at: timestamp(reload.at),
             error: reload.error,
         }),
-        unreadable: board.configuration().unreadable.map(|(error, since)| UnreadableStatus {
-            since: timestamp(since),
-            error,
-        }),
+        unreadable: board
+            .configuration()
+            .unreadable
+            .map(|(error, since)| UnreadableStatus {
+                since: timestamp(since),
+                error,
+            }),
         components: board
             .entries()
             .iter()

@@ -117,7 +117,11 @@ fn dialer(uri: &Uri, cx: &Context) -> io::Result<Dialer> {
     let is_tls = match uri.scheme_str() {
         Some("http") => false,
         Some("https") => true,
-        _ => return Err(io::Error::other(format!("{uri} begins with neither http nor https"))),
+        _ => {
+            return Err(io::Error::other(format!(
+                "{uri} begins with neither http nor https"
+            )));
+        }
     };
     let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
     if host.is_empty() {
@@ -143,7 +147,10 @@ fn request(uri: &Uri, headers: &HeaderMap) -> io::Result<Request<Empty<Bytes>>> 
         .method(Method::GET)
         .uri(path)
         .header(header::HOST, host)
-        .header(header::USER_AGENT, concat!("flume-ng/", env!("CARGO_PKG_VERSION")))
+        .header(
+            header::USER_AGENT,
+            concat!("flume-ng/", env!("CARGO_PKG_VERSION")),
+        )
         .header(header::ACCEPT, "*/*")
         .header(header::CONNECTION, "close")
         .body(Empty::new())

@@ -66,7 +66,9 @@ fn decoded(text: &str) -> Option<String> {
             bytes.push(*first);
             continue;
         }
-        let digits = rest.get(..2).filter(|two| two.iter().all(u8::is_ascii_hexdigit))?;
+        let digits = rest
+            .get(..2)
+            .filter(|two| two.iter().all(u8::is_ascii_hexdigit))?;
         bytes.push(u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?);
         rest = &rest[2..];
     }
@@ -98,12 +100,21 @@ mod tests {
         check("https://h:1/x.conf", "http https://h:1/x.conf");
         check("classpath:in.conf", "file CONF/in.conf");
         check("classpath:/in.conf", "file CONF/in.conf");
-        check("classpath:out.conf", "copy the file and name it with --conf-file");
+        check(
+            "classpath:out.conf",
+            "copy the file and name it with --conf-file",
+        );
         check("file:x", "a file needs an absolute path: file:///PATH");
         check("file:///x%4", "a file needs an absolute path: file:///PATH");
-        check("flume.conf", "it has no scheme; write file:///PATH or https://HOST/PATH");
+        check(
+            "flume.conf",
+            "it has no scheme; write file:///PATH or https://HOST/PATH",
+        );
         check("http://h.x/y.json?a=b", "only properties can be read");
         check("file:///etc/flume.d/x.json", "file /etc/flume.d/x.json");
-        check("ftp://x/y", "the scheme must be file, http, https or classpath");
+        check(
+            "ftp://x/y",
+            "the scheme must be file, http, https or classpath",
+        );
     }
 }

@@ -79,8 +79,9 @@ impl WebDocument {
         let mut headers = HeaderMap::new();
         if let Some(BasicLogin { user, password }) = login {
             let value = format!("Basic {}", STANDARD.encode(format!("{user}:{password}")));
-            let mut value: header::HeaderValue =
-                value.parse().map_err(|_| format!("{shown}: the login has line ends"))?;
+            let mut value: header::HeaderValue = value
+                .parse()
+                .map_err(|_| format!("{shown}: the login has line ends"))?;
             value.set_sensitive(true);
             headers.insert(header::AUTHORIZATION, value);
         }
@@ -126,7 +127,11 @@ impl WebDocument {
     /// # Errors
     /// The server does not have it, or did not answer.
     pub fn read(&mut self) -> Result<Vec<u8>, String> {
-        let limit = if self.read { RELOAD_TIMEOUT } else { TIMEOUT * 2 };
+        let limit = if self.read {
+            RELOAD_TIMEOUT
+        } else {
+            TIMEOUT * 2
+        };
         let deadline = Instant::now() + limit;
         let mut state = self.shared.lock();
         if self.read && state.version == state.seen {
@@ -179,7 +184,9 @@ struct Poller {
 
 impl Poller {
     fn run(mut self, asked: &mpsc::Receiver<()>, interval: Option<Duration>) {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
         let runtime = match runtime {
             Ok(runtime) => runtime,
             Err(error) => return self.failed(format!("failed to start a runtime: {error}")),
@@ -213,7 +220,8 @@ impl Poller {
             StatusCode::OK => {}
             StatusCode::NOT_MODIFIED => return self.done(|_| {}),
             StatusCode::UNAUTHORIZED => {
-                let text = "the server wants another login (401); see --conf-user and --conf-password";
+                let text =
+                    "the server wants another login (401); see --conf-user and --conf-password";
                 return self.failed(text.into());
             }
             status => return self.failed(format!("the server answered {status}")),
