@@ -5,7 +5,7 @@ use crate::{
     args::{Args, Flag, parse},
     avro_client, describe, doctor, graph, launcher, manual, options_file,
     outcome::{ExitCode, Failure, print},
-    provision, status, tap, tool, validate,
+    pipeline_test, provision, status, tap, tool, validate,
 };
 
 /// A command of `flume-ng`.
@@ -106,6 +106,11 @@ pub(crate) const COMMANDS: &[Command] = &[
         CONF_FILE, CONF_URI, NAME,
         Flag { short: "", long: "format", value: "mermaid|dot|svg", doc: "the language of the drawing (mermaid)" },
         CONF, CONF_USER, CONF_PASSWORD, HELP,
+    ] },
+    Command { name: "test", doc: "run the pipeline tests of a file: events in, events out, nothing outside is touched", run: pipeline_test::run, flags: &[
+        Flag { short: "", long: "coverage", value: "", doc: "list the routes that no test took" },
+        Flag { short: "", long: "format", value: "text|json|junit", doc: "how the result is printed" },
+        CONF, HELP,
     ] },
     Command { name: "status", doc: "show what a running agent does", run: status::run, flags: &[NAME, FORMAT, STATE_DIR, HELP] },
     Command { name: "reload", doc: "make a running agent read its configuration again", run: status::reload, flags: &[

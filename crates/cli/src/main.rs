@@ -15,6 +15,7 @@ mod logging;
 mod manual;
 mod options_file;
 mod outcome;
+mod pipeline_test;
 mod process;
 mod provision;
 mod registry;
