@@ -224,6 +224,52 @@ async fn a_rebalance_waits_for_open_batches() {
     second.close().await.unwrap();
 }
 
+/// A cooperative assignment adds partitions to those that are paused because nobody takes: they wait, too.
+#[tokio::test(flavor = "multi_thread")]
+async fn partitions_that_come_while_all_are_paused_are_paused_too() {
+    let cluster = Cluster::new(2);
+    let cooperative = "kafka.consumer.session.timeout.ms = 6000\nkafka.consumer.heartbeat.interval.ms = 500\n\
+        kafka.consumer.partition.assignment.strategy = org.apache.kafka.clients.consumer.CooperativeStickyAssignor";
+    let first_cx = channel_context();
+    let first = cluster.channel(&first_cx, cooperative);
+    first.open().await.unwrap();
+    let second_cx = channel_context();
+    let second = cluster.channel(&second_cx, cooperative);
+    second.open().await.unwrap();
+    for channel in [&first, &second] {
+        drop(channel.take(Want::events(1), Duration::ZERO).await.unwrap());
+    }
+    until("each has its share", || {
+        [&first_cx, &second_cx]
+            .iter()
+            .all(|cx| cx.metrics.number("KafkaPartitions") == 1)
+    })
+    .await;
+    cluster.write_many("t", 0, 30_000);
+    cluster.write_many("t", 1, 30_000);
+    until("the first is full and pauses", || {
+        first_cx.metrics.number("KafkaPauseCount") == 1
+    })
+    .await;
+    second.close().await.unwrap();
+    until("the first has both", || {
+        first_cx.metrics.number("KafkaPartitions") == 2
+    })
+    .await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let held = first.stats().events;
+    assert!(held < 25_000, "{held} events are held");
+    // Both flow again when there is room.
+    let mut taken = 0;
+    while taken < 55_000 {
+        for take in take(&first, 5_000).await {
+            taken += take.events().len();
+            take.commit().await.unwrap();
+        }
+    }
+    first.close().await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_put_with_a_partition_that_is_none_fails_before_anything_is_sent() {
     let cluster = Cluster::new(1);

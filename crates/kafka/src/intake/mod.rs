@@ -82,6 +82,8 @@ struct Inner {
     pool: Pool,
     /// How many events a waiting take wants before it is woken.
     wake_at: usize,
+    /// How often partitions were assigned: whoever paused all partitions learns by it of new ones.
+    assignments: u64,
     /// The number of the next commit.
     next_commit: u64,
     /// The latest commit that somebody waits for. It is made even if nothing is left to commit, or they would wait for ever.
@@ -347,6 +349,7 @@ impl Shared {
             pool: Mutex::new(Inner {
                 pool: Pool::default(),
                 wake_at: usize::MAX,
+                assignments: 0,
                 next_commit: 1,
                 wanted: 0,
                 closing: false,
