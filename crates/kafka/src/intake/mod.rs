@@ -14,11 +14,12 @@
 //! **Invariant:** an offset is committed only after the records below it were delivered.
 
 mod committer;
+mod joint;
 mod pool;
 mod pump;
 
 use std::{
-    sync::Arc,
+    sync::{Arc, OnceLock, Weak, atomic::AtomicBool},
     thread::JoinHandle,
     time::{Duration, Instant},
 };
@@ -32,6 +33,8 @@ use rdkafka::ClientConfig;
 use tokio::sync::{Notify, oneshot, watch};
 
 use pool::{Pool, Position};
+use pump::GroupMember;
+pub(crate) use joint::{JointError, Uncommitted};
 pub(crate) use pump::Topics;
 
 use crate::{bad_records::Disposal, watch::ClientWatch};
@@ -66,6 +69,10 @@ pub(crate) struct Intake {
 /// What the threads and the batches share.
 struct Shared {
     name: Arc<str>,
+    /// The consumer, as long as it is there. It holds this in turn.
+    member: OnceLock<Weak<GroupMember>>,
+    /// Its `isolation.level`.
+    reads_committed: AtomicBool,
     state: flume_core::StateHandle,
     pool: Mutex<Inner>,
     /// Something came in, for takes that wait.
@@ -345,6 +352,8 @@ impl Shared {
     fn new(cx: &Context) -> Self {
         Shared {
             name: cx.name.clone(),
+            member: OnceLock::new(),
+            reads_committed: AtomicBool::new(false),
             state: cx.state.clone(),
             pool: Mutex::new(Inner {
                 pool: Pool::default(),

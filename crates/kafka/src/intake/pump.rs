@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    sync::Arc,
+    sync::{Arc, atomic::Ordering::Relaxed},
     thread::JoinHandle,
     time::{Duration, Instant},
 };
@@ -92,8 +92,14 @@ impl Pump {
             patience: subscription.patience,
         };
         let consumer: GroupMember = subscription.config.create_with_context(membership)?;
+        let consumer = Arc::new(consumer);
+        let _ = shared.member.set(Arc::downgrade(&consumer));
+        let isolation = subscription.config.get("isolation.level");
+        shared
+            .reads_committed
+            .store(isolation == Some("read_committed"), Relaxed);
         Ok(Pump {
-            consumer: Arc::new(consumer),
+            consumer,
             shared,
             subscription,
             topics: vec![],
