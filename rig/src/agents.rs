@@ -108,7 +108,7 @@ impl Running {
         configuration: &str,
         files: impl FnOnce(&Path) -> std::io::Result<()>,
     ) -> Result<Running> {
-        Running::launch(maker, configuration, files, &[])
+        Running::launch(maker, configuration, files, &[], &[])
     }
 
     /// The same with variables in its environment; `HADOOP_CONF_DIR` and `KRB5_CONFIG` reach Java Flume, too.
@@ -117,7 +117,17 @@ impl Running {
         configuration: &str,
         environment: &[(String, String)],
     ) -> Result<Running> {
-        Running::launch(maker, configuration, |_| Ok(()), environment)
+        Running::launch(maker, configuration, |_| Ok(()), environment, &[])
+    }
+
+    /// The same with more arguments.
+    pub fn start_as(
+        maker: Maker,
+        configuration: &str,
+        environment: &[(String, String)],
+        arguments: &[String],
+    ) -> Result<Running> {
+        Running::launch(maker, configuration, |_| Ok(()), environment, arguments)
     }
 
     fn launch(
@@ -125,6 +135,7 @@ impl Running {
         configuration: &str,
         files: impl FnOnce(&Path) -> std::io::Result<()>,
         environment: &[(String, String)],
+        arguments: &[String],
     ) -> Result<Running> {
         let dir = tempfile::tempdir_in(scratch()?)?;
         fs::create_dir(dir.path().join("files"))?;
@@ -151,6 +162,7 @@ impl Running {
         if let Some((_, krb5)) = environment.iter().find(|(name, _)| name == "KRB5_CONFIG") {
             command.arg(format!("-Djava.security.krb5.conf={krb5}"));
         }
+        command.args(arguments);
         command.envs(environment.iter().map(|(name, value)| (name, value)));
         command
             .arg("-Dflume.monitoring.type=http")
@@ -227,6 +239,22 @@ impl Running {
             self.alive("/metrics", begun)?;
             std::thread::sleep(Duration::from_millis(20));
         }
+    }
+
+    /// A text among the attributes of `/metrics`.
+    pub fn fact(&mut self, component: &str, attribute: &str) -> Result<String> {
+        let metrics: Value = serde_json::from_str(&get(self.monitoring, "/metrics")?)?;
+        let text = metrics[component][attribute].as_str();
+        Ok(text.with_context(|| format!("no {attribute}"))?.into())
+    }
+
+    /// The lines that `status` shows of a component.
+    pub fn status(&self) -> Result<String> {
+        let output = Command::new(program())
+            .args(["status", "--state-dir", "state"])
+            .current_dir(self.dir())
+            .output()?;
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
     /// Waits until an attribute of `/metrics` has reached `count`.
