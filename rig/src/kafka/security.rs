@@ -261,7 +261,12 @@ impl Guarded {
             .replace("@PRODUCER@", &self.properties(way, "a1.sinks.k1.kafka.producer"))
             .replace("@CONSUMER@", &self.properties(way, "a1.sources.r2.kafka.consumer"))
             .replace("@SERVERS@", &self.brokers.servers(way.listener));
-        Running::start_as(Maker::Ours, &text, &self.kdc.environment(), &arguments)
+        // Each agent has tickets of its own, so none lives on those of an earlier one.
+        let mut environment = self.kdc.environment();
+        if let Some((_, cache)) = environment.iter_mut().find(|(name, _)| name == "KRB5CCNAME") {
+            cache.push_str(&format!("-{}", fastrand::u32(..)));
+        }
+        Running::start_as(Maker::Ours, &text, &environment, &arguments)
     }
 
     /// As the guide of Flume writes them.
