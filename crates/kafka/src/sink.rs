@@ -220,7 +220,9 @@ impl Sink for KafkaSink {
                     transactions.commit_with(batch)
                 }
                 Ok(false) => {
-                    self.guarantee.set(format!("{AT_LEAST_ONCE}; the channel is on another cluster"));
+                    self.guarantee.set(format!(
+                        "{AT_LEAST_ONCE}; the channel is on another cluster"
+                    ));
                     // Back to its take, which commits it below.
                     if let Some(place) = take.joint().and_then(|joint| joint.downcast_mut()) {
                         *place = Some(batch);
@@ -230,7 +232,8 @@ impl Sink for KafkaSink {
                 Err(error) => Err(error),
             },
             None => {
-                self.guarantee.set(format!("{AT_LEAST_ONCE}; the channel is no Kafka channel"));
+                self.guarantee
+                    .set(format!("{AT_LEAST_ONCE}; the channel is no Kafka channel"));
                 transactions.commit()
             }
         };

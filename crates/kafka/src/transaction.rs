@@ -61,8 +61,11 @@ pub(crate) fn guarantee(metrics: &Metrics) -> Text {
 fn limit_deliveries(config: &mut ClientConfig) {
     let millis = |key: &str| config.get(key).and_then(|text| text.parse::<u64>().ok());
     let transaction = millis("transaction.timeout.ms").unwrap_or(60_000);
-    let limited = [("message.timeout.ms", 300_000), ("socket.timeout.ms", 60_000)]
-        .map(|(key, default)| (key, millis(key).unwrap_or(default).min(transaction)));
+    let limited = [
+        ("message.timeout.ms", 300_000),
+        ("socket.timeout.ms", 60_000),
+    ]
+    .map(|(key, default)| (key, millis(key).unwrap_or(default).min(transaction)));
     for (key, limit) in limited {
         config.set(key, limit.to_string());
     }
@@ -157,7 +160,10 @@ impl TransactionalPublisher {
 
     /// The cluster that it writes to.
     pub(crate) fn cluster(&self) -> Option<String> {
-        self.publisher.producer.client().fetch_cluster_id(STEP_LIMIT)
+        self.publisher
+            .producer
+            .client()
+            .fetch_cluster_id(STEP_LIMIT)
     }
 
     fn ended(&mut self, outcome: Result<(), KafkaError>) -> Result<(), TransactionError> {

@@ -294,11 +294,7 @@ async fn until_read(channel: &Arc<dyn Channel>, count: usize) {
 /// A channel with three events, and a sink into the topic `out` that makes transactions. (The cluster in this process
 /// does not keep the offsets of transactions: `flume-rig show kafka` looks at those.)
 async fn joined(cluster: &Cluster, more: &str) -> (Arc<dyn Channel>, Box<dyn Sink>, Context) {
-    let channel = open(
-        cluster,
-        "kafka.consumer.isolation.level = read_committed",
-    )
-    .await;
+    let channel = open(cluster, "kafka.consumer.isolation.level = read_committed").await;
     channel.put(events("a b c")).await.unwrap();
     until_read(&channel, 3).await;
     let cx = Context::new("a1.sinks.k1", &["c1"]);
@@ -399,10 +395,7 @@ async fn bad_events_hold_a_transaction_up_or_are_left_out_of_it() {
     cluster.create("out", 1);
     let small = "kafka.producer.max.request.size = 2000\n";
     let (channel, mut sink, cx) = joined(&cluster, small).await;
-    let batch = [
-        Event::from(vec![b'x'; 3000]),
-        Event::from(b"good".to_vec()),
-    ];
+    let batch = [Event::from(vec![b'x'; 3000]), Event::from(b"good".to_vec())];
     let error = sink.deliver(&batch).await.unwrap_err();
     let text = flume_core::with_causes(&error);
     assert!(text.contains("set `badRecords`"), "{text}");

@@ -44,11 +44,26 @@ pub fn show(report: &mut Report, brokers: &Brokers, events: u64, kills: u64) -> 
     until("the group has caught up", || Ok(records.lag("once")? <= 0))?;
     let guarantee = last.fact("SINK.k1", "DeliveryGuarantee")?;
     let promised = guarantee == "exactly once: a batch and its offsets are one transaction";
-    report.row("exactly once is what `status` says", &guarantee, "exactly once", promised);
+    report.row(
+        "exactly once is what `status` says",
+        &guarantee,
+        "exactly once",
+        promised,
+    );
     last.stop()?;
     let seen = numbers_in(&records.ask("dump once-out")?)?;
     let (lost, repeated) = lost_and_repeated(&seen, events);
-    report.row(&format!("{kills} kills with transactions: lost"), lost, "0", lost == 0);
-    report.row(&format!("{kills} kills with transactions: repeated"), repeated, "0", repeated == 0);
+    report.row(
+        &format!("{kills} kills with transactions: lost"),
+        lost,
+        "0",
+        lost == 0,
+    );
+    report.row(
+        &format!("{kills} kills with transactions: repeated"),
+        repeated,
+        "0",
+        repeated == 0,
+    );
     Ok(())
 }

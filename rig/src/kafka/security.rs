@@ -137,14 +137,62 @@ const WAYS: &[Way] = &[
     way("PLAINTEXT", 0, "PLAINTEXT", false, None),
     way("SSL", 1, "SSL", false, None),
     way("mTLS", 2, "SSL", true, None),
-    way("SASL_PLAINTEXT PLAIN", 3, "SASL_PLAINTEXT", false, Some(("PLAIN", Place::Property))),
-    way("SASL_PLAINTEXT SCRAM-SHA-256", 3, "SASL_PLAINTEXT", false, Some(("SCRAM-SHA-256", Place::File))),
-    way("SASL_PLAINTEXT SCRAM-SHA-512", 3, "SASL_PLAINTEXT", false, Some(("SCRAM-SHA-512", Place::Property))),
-    way("SASL_PLAINTEXT GSSAPI", 3, "SASL_PLAINTEXT", false, Some(("GSSAPI", Place::File))),
-    way("SASL_SSL PLAIN", 4, "SASL_SSL", false, Some(("PLAIN", Place::File))),
-    way("SASL_SSL SCRAM-SHA-256", 4, "SASL_SSL", false, Some(("SCRAM-SHA-256", Place::Property))),
-    way("SASL_SSL SCRAM-SHA-512", 4, "SASL_SSL", false, Some(("SCRAM-SHA-512", Place::File))),
-    way("SASL_SSL GSSAPI", 4, "SASL_SSL", false, Some(("GSSAPI", Place::Property))),
+    way(
+        "SASL_PLAINTEXT PLAIN",
+        3,
+        "SASL_PLAINTEXT",
+        false,
+        Some(("PLAIN", Place::Property)),
+    ),
+    way(
+        "SASL_PLAINTEXT SCRAM-SHA-256",
+        3,
+        "SASL_PLAINTEXT",
+        false,
+        Some(("SCRAM-SHA-256", Place::File)),
+    ),
+    way(
+        "SASL_PLAINTEXT SCRAM-SHA-512",
+        3,
+        "SASL_PLAINTEXT",
+        false,
+        Some(("SCRAM-SHA-512", Place::Property)),
+    ),
+    way(
+        "SASL_PLAINTEXT GSSAPI",
+        3,
+        "SASL_PLAINTEXT",
+        false,
+        Some(("GSSAPI", Place::File)),
+    ),
+    way(
+        "SASL_SSL PLAIN",
+        4,
+        "SASL_SSL",
+        false,
+        Some(("PLAIN", Place::File)),
+    ),
+    way(
+        "SASL_SSL SCRAM-SHA-256",
+        4,
+        "SASL_SSL",
+        false,
+        Some(("SCRAM-SHA-256", Place::Property)),
+    ),
+    way(
+        "SASL_SSL SCRAM-SHA-512",
+        4,
+        "SASL_SSL",
+        false,
+        Some(("SCRAM-SHA-512", Place::File)),
+    ),
+    way(
+        "SASL_SSL GSSAPI",
+        4,
+        "SASL_SSL",
+        false,
+        Some(("GSSAPI", Place::Property)),
+    ),
 ];
 
 /// A cluster that knows all of them.
@@ -162,7 +210,12 @@ pub fn show(report: &mut Report) -> Result<()> {
         let topic = format!("way-{number}");
         records.topic(&topic, 2, 1)?;
         let (arrived, log) = guarded.through(way, &topic)?;
-        report.row(way.name, arrived, &format!("{EVENTS} there and back"), arrived == EVENTS);
+        report.row(
+            way.name,
+            arrived,
+            &format!("{EVENTS} there and back"),
+            arrived == EVENTS,
+        );
         if arrived != EVENTS {
             println!("{log}");
         }
@@ -171,19 +224,36 @@ pub fn show(report: &mut Report) -> Result<()> {
     guarded.without_kdc(report, Duration::from_secs(120))?;
     let seen = numbers_in(&records.ask("dump away")?)?;
     let (lost, _) = lost_and_repeated(&seen, seen.iter().max().map_or(1, |most| most + 1));
-    report.row("two minutes without KDC: lost", lost, "0", lost == 0 && seen.len() > 500);
+    report.row(
+        "two minutes without KDC: lost",
+        lost,
+        "0",
+        lost == 0 && seen.len() > 500,
+    );
     Ok(())
 }
 
 /// librdkafka finds GSSAPI as a plug-in of the SASL library.
 fn install_sasl() -> Result<()> {
-    let there = ["/usr/lib/sasl2", "/usr/lib/x86_64-linux-gnu/sasl2", "/usr/lib/aarch64-linux-gnu/sasl2"];
-    if there.iter().any(|dir| fs::exists(format!("{dir}/libgssapiv2.so")).unwrap_or(false)) {
+    let there = [
+        "/usr/lib/sasl2",
+        "/usr/lib/x86_64-linux-gnu/sasl2",
+        "/usr/lib/aarch64-linux-gnu/sasl2",
+    ];
+    if there
+        .iter()
+        .any(|dir| fs::exists(format!("{dir}/libgssapiv2.so")).unwrap_or(false))
+    {
         return Ok(());
     }
     let package = "libsasl2-modules-gssapi-mit";
-    let status = Command::new("apt-get").args(["install", "-y", "-qq", package]).status()?;
-    ensure!(status.success(), "please run: sudo apt-get install -y {package}");
+    let status = Command::new("apt-get")
+        .args(["install", "-y", "-qq", package])
+        .status()?;
+    ensure!(
+        status.success(),
+        "please run: sudo apt-get install -y {package}"
+    );
     Ok(())
 }
 
@@ -251,19 +321,31 @@ impl Guarded {
         let jaas = self.dir.path().join("jaas.conf");
         let mut arguments = vec![];
         if let Some((mechanism, Place::File)) = way.sasl {
-            fs::write(&jaas, format!("KafkaClient {{\n  {}\n}};\n", self.login(mechanism)))?;
+            fs::write(
+                &jaas,
+                format!("KafkaClient {{\n  {}\n}};\n", self.login(mechanism)),
+            )?;
             arguments.push(format!(
                 "-Djava.security.auth.login.config={}",
                 jaas.display()
             ));
         }
         let text = text
-            .replace("@PRODUCER@", &self.properties(way, "a1.sinks.k1.kafka.producer"))
-            .replace("@CONSUMER@", &self.properties(way, "a1.sources.r2.kafka.consumer"))
+            .replace(
+                "@PRODUCER@",
+                &self.properties(way, "a1.sinks.k1.kafka.producer"),
+            )
+            .replace(
+                "@CONSUMER@",
+                &self.properties(way, "a1.sources.r2.kafka.consumer"),
+            )
             .replace("@SERVERS@", &self.brokers.servers(way.listener));
         // Each agent has tickets of its own, so none lives on those of an earlier one.
         let mut environment = self.kdc.environment();
-        if let Some((_, cache)) = environment.iter_mut().find(|(name, _)| name == "KRB5CCNAME") {
+        if let Some((_, cache)) = environment
+            .iter_mut()
+            .find(|(name, _)| name == "KRB5CCNAME")
+        {
             cache.push_str(&format!("-{}", fastrand::u32(..)));
         }
         Running::start_as(Maker::Ours, &text, &environment, &arguments)
@@ -331,7 +413,12 @@ impl Guarded {
         until("all lines are delivered", || {
             Ok(agent.metric("SINK.k1", "EventDrainSuccessCount")? >= sent)
         })?;
-        report.row("two minutes without KDC: delivered after", sent, "all", true);
+        report.row(
+            "two minutes without KDC: delivered after",
+            sent,
+            "all",
+            true,
+        );
         agent.stop()
     }
 }

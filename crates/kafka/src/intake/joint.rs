@@ -121,7 +121,10 @@ impl Shared {
         self.arrived.notify_waiters();
     }
 
-    fn offsets_with(&self, batch: &IntakeBatch) -> Result<Option<Vec<(Partition, i64)>>, JointError> {
+    fn offsets_with(
+        &self,
+        batch: &IntakeBatch,
+    ) -> Result<Option<Vec<(Partition, i64)>>, JointError> {
         let offsets = self.pool.lock().pool.after_settling(&batch.positions);
         offsets.map_err(|late| {
             self.metrics.repeated.add(late);

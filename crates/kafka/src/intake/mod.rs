@@ -32,9 +32,9 @@ use parking_lot::{Condvar, Mutex};
 use rdkafka::ClientConfig;
 use tokio::sync::{Notify, oneshot, watch};
 
+pub(crate) use joint::{JointError, Uncommitted};
 use pool::{Pool, Position};
 use pump::GroupMember;
-pub(crate) use joint::{JointError, Uncommitted};
 pub(crate) use pump::Topics;
 
 use crate::{bad_records::Disposal, watch::ClientWatch};
