@@ -5,7 +5,7 @@ use crate::{
     args::{Args, Flag, parse},
     avro_client, describe, doctor, graph, manual,
     outcome::{ExitCode, Failure, print},
-    provision, status, tap, tool, validate,
+    pipeline_test, provision, status, tap, tool, validate,
 };
 
 /// A command of `flume-ng`.
@@ -82,6 +82,11 @@ pub(crate) const COMMANDS: &[Command] = &[
     Command { name: "graph", doc: "draw the flows of a configuration, with what is wrong with them", run: graph::run, flags: &[
         CONF_FILE, NAME,
         Flag { short: "", long: "format", value: "mermaid|dot|svg", doc: "the language of the drawing (mermaid)" },
+        CONF, HELP,
+    ] },
+    Command { name: "test", doc: "run the pipeline tests of a file: events in, events out, nothing outside is touched", run: pipeline_test::run, flags: &[
+        Flag { short: "", long: "coverage", value: "", doc: "list the routes that no test took" },
+        Flag { short: "", long: "format", value: "text|json|junit", doc: "how the result is printed" },
         CONF, HELP,
     ] },
     Command { name: "status", doc: "show what a running agent does", run: status::run, flags: &[NAME, FORMAT, STATE_DIR, HELP] },

@@ -13,6 +13,7 @@ mod known;
 mod logging;
 mod manual;
 mod outcome;
+mod pipeline_test;
 mod process;
 mod provision;
 mod registry;
