@@ -3,7 +3,7 @@ _flume_ng() {
     local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]}
     COMPREPLY=()
     if [ "$COMP_CWORD" -eq 1 ]; then
-        mapfile -t COMPREPLY < <(compgen -W 'agent validate graph status reload tap describe provision doctor tool avro-client version help' -- "$current")
+        mapfile -t COMPREPLY < <(compgen -W 'agent validate graph test status reload tap describe provision doctor tool avro-client version help' -- "$current")
         return
     fi
     case $previous in
@@ -12,6 +12,7 @@ _flume_ng() {
         -c|--conf|--state-dir|-b|--backup-directory|--dirname) mapfile -t COMPREPLY < <(compgen -d -- "$current"); return ;;
         --format) mapfile -t COMPREPLY < <(compgen -W 'text json html' -- "$current"); return ;;
         --format) mapfile -t COMPREPLY < <(compgen -W 'mermaid dot svg' -- "$current"); return ;;
+        --format) mapfile -t COMPREPLY < <(compgen -W 'text json junit' -- "$current"); return ;;
         --format) mapfile -t COMPREPLY < <(compgen -W 'text json' -- "$current"); return ;;
         --format) mapfile -t COMPREPLY < <(compgen -W 'text hex json' -- "$current"); return ;;
     esac
@@ -19,6 +20,7 @@ _flume_ng() {
         agent) mapfile -t COMPREPLY < <(compgen -W '--name --conf-file --conf-uri --conf --conf-user --conf-password --state-dir --no-reload-conf --poll-interval --backup-directory --dryrun --auth-provider --conf-provider --verify-host --lenient --strict --drain-timeout --help' -- "$current") ;;
         validate) mapfile -t COMPREPLY < <(compgen -W '--conf-file --conf-uri --name --format --conf --conf-user --conf-password --help' -- "$current") ;;
         graph) mapfile -t COMPREPLY < <(compgen -W '--conf-file --conf-uri --name --format --conf --conf-user --conf-password --help' -- "$current") ;;
+        test) mapfile -t COMPREPLY < <(compgen -W '--coverage --format --conf --help' -- "$current") ;;
         status) mapfile -t COMPREPLY < <(compgen -W '--name --format --state-dir --help' -- "$current") ;;
         reload) mapfile -t COMPREPLY < <(compgen -W '--name --state-dir --dry-run --help' -- "$current") ;;
         tap) mapfile -t COMPREPLY < <(compgen -W '--name --state-dir --format --where --limit --rate --bytes --at --trace --help' -- "$current") ;;

@@ -6,6 +6,7 @@ _flume_ng() {
             'agent:run an agent'
             'validate:check a configuration'
             'graph:draw the flows of a configuration, with what is wrong with them'
+            'test:run the pipeline tests of a file\: events in, events out, nothing outside is touched'
             'status:show what a running agent does'
             'reload:make a running agent read its configuration again'
             'tap:show events as they pass a source, channel or sink of a running agent'
@@ -62,6 +63,12 @@ _flume_ng() {
             '--conf[configuration directory]:directory:_files -/' \
             '--conf-user[user for the web server that has the configuration]:user: ' \
             '--conf-password[the user'\''s password]:password: ' \
+            '--help[print this]' \
+            '*:file:_files' ;;
+        test) _arguments -S \
+            '--coverage[list the routes that no test took]' \
+            '--format[how the result is printed]:value:(text json junit)' \
+            '--conf[configuration directory]:directory:_files -/' \
             '--help[print this]' \
             '*:file:_files' ;;
         status) _arguments -S \

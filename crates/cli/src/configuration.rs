@@ -138,15 +138,18 @@ impl Places {
             let bytes = part.read()?;
             document.add(&part.name(), &bytes);
         }
-        resolve(&mut document, agent)?;
+        resolve(&mut document, &agent.system_properties, agent.conf_dir.as_deref())?;
         Ok(document)
     }
 }
 
 /// Resolves the lookups of a document. The answer has the files that were read for that.
-fn resolve(document: &mut Document, agent: &AgentInfo) -> Result<Vec<PathBuf>, String> {
-    let properties: &BTreeMap<String, String> = &agent.system_properties;
-    let lookups = ProcessLookups::new(properties, agent.conf_dir.as_deref())?;
+pub(crate) fn resolve(
+    document: &mut Document,
+    properties: &BTreeMap<String, String>,
+    conf_dir: Option<&Path>,
+) -> Result<Vec<PathBuf>, String> {
+    let lookups = ProcessLookups::new(properties, conf_dir)?;
     document.resolve(&lookups);
     Ok(lookups.files())
 }
@@ -244,7 +247,8 @@ impl Configuration for AgentConfiguration {
         for (name, bytes) in &parts {
             document.add(name, bytes);
         }
-        let looked_up = resolve(&mut document, &self.agent)?;
+        let properties = &self.agent.system_properties;
+        let looked_up = resolve(&mut document, properties, self.agent.conf_dir.as_deref())?;
         self.watch.also(looked_up);
         let agents = document.agents();
         let name = &self.agent.name;
