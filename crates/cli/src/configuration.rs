@@ -138,7 +138,11 @@ impl Places {
             let bytes = part.read()?;
             document.add(&part.name(), &bytes);
         }
-        resolve(&mut document, &agent.system_properties, agent.conf_dir.as_deref())?;
+        resolve(
+            &mut document,
+            &agent.system_properties,
+            agent.conf_dir.as_deref(),
+        )?;
         Ok(document)
     }
 }
