@@ -11,5 +11,5 @@ mod sources;
 
 pub use agent::{Agent, ReloadError, Remained};
 pub use changes::{Changes, Names};
-pub use check::{Flows, check};
+pub use check::{Flows, Wires, check, wire};
 pub use run::{Configuration, Options, RunError, run};
