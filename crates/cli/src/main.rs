@@ -15,6 +15,7 @@ mod manual;
 mod outcome;
 mod pipeline_test;
 mod process;
+mod progress;
 mod provision;
 mod registry;
 mod report;
