@@ -10,8 +10,10 @@ mod doctor;
 mod graph;
 mod hadoop;
 mod known;
+mod launcher;
 mod logging;
 mod manual;
+mod options_file;
 mod outcome;
 mod pipeline_test;
 mod process;
@@ -37,7 +39,13 @@ fn main() -> ! {
                 .skip(1)
                 .map(|word| word.to_string_lossy().into_owned());
             let arguments: Vec<String> = arguments.collect();
-            commands::run(&arguments)
+            match launcher::source_environment(&arguments) {
+                Ok(()) => commands::run(&arguments),
+                Err(error) => {
+                    eprintln!("flume-ng: {error}");
+                    outcome::ExitCode::WRONG
+                }
+            }
         }
         Err(error) => {
             eprintln!("flume-ng: {error}");
