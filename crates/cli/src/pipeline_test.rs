@@ -15,7 +15,7 @@ use serde_json::json;
 
 use crate::{
     args::Args,
-    configuration::AgentSurroundings,
+    configuration,
     graph::escaped_xml,
     outcome::{ExitCode, Failure, print},
     registry::REGISTRY,
@@ -81,11 +81,7 @@ fn run_file(name: &str, args: &Args) -> Result<Rehearsal, String> {
         Document::read(&paths).map_err(|error| format!("{name}: config: {error}"))?;
     let properties = system_properties::of_agent(&args.properties);
     let conf_dir = args.get("conf").map(PathBuf::from);
-    let surroundings = AgentSurroundings {
-        properties: properties.clone(),
-        conf_dir: conf_dir.clone(),
-    };
-    surroundings.resolve(&mut document)?;
+    configuration::resolve(&mut document, &properties, conf_dir.as_deref())?;
     let agents = document.agents();
     let agent = match (&file.agent, &agents[..]) {
         (Some(agent), _) if agents.contains(agent) => agent.clone(),

@@ -3,12 +3,21 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use flume_conf::ChannelPlan;
-use flume_core::{AgentInfo, BuildError, Channel, ChannelHandle, Context, ReplaceError};
+use flume_core::{
+    AgentInfo, BuildError, Channel, ChannelError, ChannelHandle, Context, ReplaceError,
+};
 use flume_monitor::{ComponentEntry, EntryDetails};
-use tokio::{sync::watch, task::JoinHandle, time::sleep};
+use tokio::{
+    sync::watch,
+    task::JoinHandle,
+    time::{Instant, sleep, timeout},
+};
 
 /// The pause before a channel that failed to open is opened again, as Flume's supervisor has it.
 const REOPEN_PAUSE: Duration = Duration::from_secs(3);
+
+/// How often a channel that takes long to open says so.
+const OPENING_INTERVAL: Duration = Duration::from_secs(10);
 
 /// A channel of the running agent.
 pub(crate) struct RunningChannel {
@@ -120,10 +129,28 @@ pub(crate) fn owned(values: BTreeMap<&str, &str>) -> BTreeMap<String, String> {
 }
 
 async fn open(handle: ChannelHandle, opened: watch::Sender<bool>) {
-    while let Err(error) = handle.open().await {
+    while let Err(error) = open_telling(&handle).await {
         handle.state().failing(&error, REOPEN_PAUSE);
         sleep(REOPEN_PAUSE).await;
     }
     handle.state().running();
     opened.send_replace(true);
+}
+
+/// Opens the channel. While that takes long, the log says what its sources and sinks wait for.
+async fn open_telling(handle: &ChannelHandle) -> Result<(), ChannelError> {
+    let began = Instant::now();
+    let mut opening = std::pin::pin!(handle.open());
+    loop {
+        match timeout(OPENING_INTERVAL, &mut opening).await {
+            Ok(outcome) => return outcome,
+            Err(_) => {
+                let seconds = began.elapsed().as_secs();
+                tracing::info!(
+                    "{} has been opening for {seconds} s; its sources and sinks wait for it",
+                    handle.name()
+                );
+            }
+        }
+    }
 }
