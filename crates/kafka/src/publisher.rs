@@ -182,10 +182,11 @@ impl Sending<'_> {
                 Err(KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull))
             }
             Err((error, sent)) => {
-                self.publisher
-                    .producer
-                    .context()
-                    .undelivered(&error, record.topic, *sent.delivery_opaque);
+                self.publisher.producer.context().undelivered(
+                    &error,
+                    record.topic,
+                    *sent.delivery_opaque,
+                );
                 Ok(())
             }
         }

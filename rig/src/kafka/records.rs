@@ -68,7 +68,14 @@ pub fn show(report: &mut Report, brokers: &Brokers) -> Result<()> {
     seen(report, brokers, "odd-size", SINK, &small, "size too large")?;
     records.topic("odd-partition", 1, 1)?;
     let partition = "a1.sinks.k1.defaultPartitionId = 7";
-    seen(report, brokers, "odd-partition", SINK, partition, "Unknown partition")?;
+    seen(
+        report,
+        brokers,
+        "odd-partition",
+        SINK,
+        partition,
+        "Unknown partition",
+    )?;
     seen(report, brokers, "odd-missing", SINK, "", "odd-missing")?;
     deleted(report, brokers, &mut records)?;
     outrun(report, brokers, &mut records)
@@ -99,7 +106,11 @@ fn judge(report: &mut Report, agent: &mut Running, topic: &str, wanted: &str) ->
     let said = until(wanted, || {
         Ok(agent.status()?.contains(wanted) || agent.log().contains(wanted))
     });
-    println!("--- {topic}: status and log\n{}\n{}---", agent.status()?, agent.log());
+    println!(
+        "--- {topic}: status and log\n{}\n{}---",
+        agent.status()?,
+        agent.log()
+    );
     let what = if said.is_ok() { "said" } else { "not said" };
     report.row(topic, what, wanted, said.is_ok());
     Ok(())
@@ -129,5 +140,12 @@ fn outrun(report: &mut Report, brokers: &Brokers, records: &mut Records) -> Resu
     let strict = SOURCE.replace("auto.offset.reset = earliest", "auto.offset.reset = none");
     records.ask("fill odd-outrun 30 60")?;
     records.ask("truncate odd-outrun 0 50")?;
-    seen(report, brokers, "odd-outrun", &strict, "", "`auto.offset.reset` is `none`")
+    seen(
+        report,
+        brokers,
+        "odd-outrun",
+        &strict,
+        "",
+        "`auto.offset.reset` is `none`",
+    )
 }

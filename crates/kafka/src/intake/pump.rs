@@ -154,7 +154,9 @@ impl Pump {
         match error.rdkafka_error_code() {
             Some(AutoOffsetReset) => self.shared.state.failing(&OffsetGone, POLL),
             Some(
-                GroupAuthorizationFailed | TopicAuthorizationFailed | UnknownTopic
+                GroupAuthorizationFailed
+                | TopicAuthorizationFailed
+                | UnknownTopic
                 | UnknownTopicOrPartition,
             ) => {
                 let topics = self.topics.join(", ");

@@ -14,9 +14,7 @@ use flume_core::{
     config::{Property, PropertyValue},
     props::{Props, Setting},
 };
-use rdkafka::{
-    ClientConfig, config::RDKafkaLogLevel, error::KafkaError, types::RDKafkaConfRes,
-};
+use rdkafka::{ClientConfig, config::RDKafkaLogLevel, error::KafkaError, types::RDKafkaConfRes};
 
 use crate::watch::STATISTICS_INTERVAL;
 use rules::Rule;
