@@ -72,14 +72,18 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
         }
         Ok(remained) => {
             let counts: Vec<_> = remained
+                .events
                 .iter()
                 .map(|(channel, events)| format!("{channel} {events}"))
                 .collect();
-            let all: usize = remained.values().sum();
+            let all = remained.count();
             tracing::error!(
                 "stopped, {all} events remained in memory and are lost: {}",
                 counts.join(", ")
             );
+            if remained.unsaved > 0 {
+                return Ok(ExitCode::FAILURE);
+            }
         }
         Err(error @ RunError::Configuration(_)) => {
             tracing::error!("{error}");

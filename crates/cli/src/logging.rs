@@ -20,6 +20,8 @@ use tracing_subscriber::{
     util::SubscriberInitExt,
 };
 
+use crate::console;
+
 /// A log file rolls at this size, as Flume's.
 const ROLL_BYTES: u64 = 100 << 20;
 /// Rolled files that are kept: 1 GB in all, as Flume's.
@@ -50,7 +52,7 @@ pub(crate) fn start(properties: &BTreeMap<String, String>) -> io::Result<()> {
     let console = to_console.then(|| {
         layer()
             .event_format(Layout::Console)
-            .with_writer(io::stderr)
+            .with_writer(console::writer)
     });
     let file = if files.is_empty() {
         None

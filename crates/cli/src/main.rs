@@ -5,6 +5,7 @@ mod args;
 mod avro_client;
 mod commands;
 mod configuration;
+mod console;
 mod describe;
 mod doctor;
 mod hadoop;
@@ -39,5 +40,6 @@ fn main() -> ! {
             outcome::ExitCode::FAILURE
         }
     };
+    console::flush();
     process::exit(code)
 }

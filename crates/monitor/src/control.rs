@@ -49,6 +49,8 @@ pub enum ControlAnswer {
     Status(Box<Status>),
     /// To `Reload`: what changed, or would.
     Changed(String),
+    /// To `Reload`: what changed, and which components keep their old settings.
+    Partly(String),
     /// Why not.
     Failed(String),
 }

@@ -36,8 +36,8 @@ pub(crate) type GroupValues = Vec<(String, BTreeMap<String, String>)>;
 pub(crate) struct RunningGroup {
     /// Its settings, to compare with.
     pub(crate) values: GroupValues,
-    /// Short names of the channels it takes from or buries in.
-    pub(crate) channels: Vec<String>,
+    /// Short names of the channels it takes from.
+    pub(crate) drains: Vec<String>,
     pub(crate) entries: Vec<Arc<ComponentEntry>>,
     switch: Switch,
     done: oneshot::Receiver<()>,
@@ -128,7 +128,7 @@ impl RunningGroup {
             .map_err(|error| BuildError::at("", format!("no thread could be started: {error}")))?;
         Ok(RunningGroup {
             values: values(plan),
-            channels: channels(plan),
+            drains: plan.sinks.iter().map(|sink| sink.channel.clone()).collect(),
             entries,
             switch,
             done,

@@ -1,6 +1,6 @@
 //! `exec`: the lines a command writes.
 
-use std::num::NonZeroUsize;
+use std::{num::NonZeroUsize, process::ExitStatus};
 
 use async_trait::async_trait;
 use flume_core::{
@@ -9,11 +9,12 @@ use flume_core::{
 };
 use flume_host::{
     environment::Environment,
-    group::{CommandGroup, END_TIMEOUT},
+    group::{CommandGroup, END_TIMEOUT, Leftovers},
 };
+use futures_util::future::{FusedFuture, FutureExt};
 use tokio::{
     io::{AsyncRead, AsyncReadExt},
-    time::{Instant, sleep_until},
+    time::{Instant, sleep_until, timeout},
 };
 
 use super::java_lines::JavaLines;
@@ -60,6 +61,8 @@ pub(super) struct ExecSource {
     config: ExecConfig,
     name: String,
     hold: Hold,
+    /// What commands that have ended left running in the background. It ends with the source.
+    left: Leftovers,
 }
 
 impl Component for ExecSource {
@@ -72,6 +75,7 @@ impl Component for ExecSource {
             config,
             name: cx.name.to_string(),
             hold: Hold::new(&cx.metrics),
+            left: Leftovers::default(),
         })
     }
 }
@@ -85,13 +89,15 @@ impl Source for ExecSource {
                 return Ok(());
             }
             if !self.config.restart {
-                tracing::info!("{}: the command ended with {ended}", self.name);
+                cx.state
+                    .ended(&format!("the command ended with {ended}"), ended.success());
                 return Ok(());
             }
             let throttle = self.config.restart_throttle.0;
-            cx.state.waiting(&format!(
-                "the command ended with {ended}; starting it again in {throttle:?}"
-            ));
+            let reason =
+                format!("the command ended with {ended}; starting it again in {throttle:?}");
+            tracing::info!("{}: {reason}", self.name);
+            cx.state.waiting(&reason);
             cx.stop.sleep(throttle).await;
             if cx.stop.is_requested() {
                 return Ok(());
@@ -110,7 +116,7 @@ impl Source for ExecSource {
 
 impl ExecSource {
     /// Runs the command once; says how it ended.
-    async fn run_command(&self, cx: &SourceContext) -> Result<String, SourceError> {
+    async fn run_command(&mut self, cx: &SourceContext) -> Result<ExitStatus, SourceError> {
         let mut running = start(&self.config)?;
         cx.ready(None);
         let stderr = running.stderr();
@@ -119,16 +125,29 @@ impl ExecSource {
             self.config.log_stderr.then(|| self.name.clone()),
             self.config.charset,
         );
-        tokio::select! {
-            biased;
-            outcome = self.pump(cx, &mut running) => outcome?,
-            // The command may close its standard error and go on.
-            never = async { logging.await; std::future::pending().await } => never,
-        }
-        let ended = running.end(cx.stop.is_requested()).await;
-        ended
-            .map(|status| status.to_string())
-            .map_err(SourceError::at("end the command"))
+        let mut logging = std::pin::pin!(logging.fuse());
+        let pumped = {
+            let mut pump = std::pin::pin!(self.pump(cx, &mut running));
+            loop {
+                tokio::select! {
+                    biased;
+                    outcome = &mut pump => break outcome,
+                    // The command may close its standard error and go on.
+                    () = &mut logging, if !logging.is_terminated() => {}
+                }
+            }
+        };
+        // The last words of a command often come with its end. Something in the background may keep the stream open.
+        let last_words = timeout(END_TIMEOUT, async {
+            if !logging.is_terminated() {
+                logging.await;
+            }
+        });
+        let end = running.end(cx.stop.is_requested());
+        let (_, ended) = tokio::join!(last_words, end);
+        let (status, left) = ended.map_err(SourceError::at("end the command"))?;
+        self.left.push(left);
+        pumped.map(|()| status)
     }
 
     /// Reads until the command closes its output, and for a little while after a stop was requested.
@@ -250,6 +269,11 @@ async fn log_lines(stream: Option<impl AsyncRead + Unpin>, name: Option<String>,
         if let Some(name) = &name {
             lines.feed(&received, read == 0);
             while let Some(line) = lines.next() {
+                tracing::info!("{name} stderr: {line}");
+            }
+            if read == 0
+                && let Some(line) = lines.rest()
+            {
                 tracing::info!("{name} stderr: {line}");
             }
         }

@@ -52,6 +52,7 @@ struct CloserCounters {
     closed: Counter,
     failed: Counter,
     abandoned: Counter,
+    vanished: Counter,
     pending: Gauge,
 }
 
@@ -175,6 +176,7 @@ impl Closer {
             closed: metrics.counter("ConnectionClosedCount"),
             failed: metrics.counter("ConnectionFailedCount"),
             abandoned: metrics.counter("FilesAbandonedCount"),
+            vanished: metrics.counter("FilesVanishedCount"),
             pending: metrics.gauge("FilesPendingCount"),
         };
         let work = CloserWork {
@@ -291,7 +293,12 @@ impl CloserWork {
         if matches!(closing.state, ClosingStage::Left) {
             closing.held = None;
             if !self.recover(&in_use, closing.keep, hurry).await? {
-                return Ok(());
+                // The journal may know a file that was never made. One with events was there.
+                return if closing.keep.is_some_and(|bytes| bytes > 0) {
+                    self.gone(&in_use, &closing.names.target).await
+                } else {
+                    Ok(())
+                };
             }
             closing.state = ClosingStage::Closed {
                 perhaps_empty: true,
@@ -363,6 +370,19 @@ impl CloserWork {
         }
     }
 
+    /// The file is not where it was. An attempt that seemed to fail has succeeded, or somebody else has taken it away
+    /// with the events in it: nobody can say more than that.
+    async fn gone(&self, in_use: &str, target: &str) -> Result<(), FsError> {
+        if self.fs.length(target).await?.is_none() {
+            self.counters.vanished.add(1);
+            tracing::warn!(
+                "{in_use} has vanished before it was renamed to {target}; events that were delivered into it are where \
+                 somebody moved the file, or lost"
+            );
+        }
+        Ok(())
+    }
+
     /// Renames; where there is a file of that name, to the next number.
     async fn rename(&self, closing: &mut Closing) -> Result<(), FsError> {
         let Closing {
@@ -384,12 +404,11 @@ impl CloserWork {
                     tracing::warn!("there is a {target} already: {in_use} becomes {free}");
                     (*target, *number) = (free, next);
                 }
-                // An attempt that seemed to fail has succeeded, or somebody else has taken it away.
                 Err(error)
                     if error.kind == FsErrorKind::Gone
                         && self.fs.length(in_use).await?.is_none() =>
                 {
-                    return Ok(());
+                    return self.gone(in_use, target).await;
                 }
                 Err(error) => return Err(error),
             }
