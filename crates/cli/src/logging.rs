@@ -103,7 +103,7 @@ where
         mut out: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
-        let now = Zoned::now();
+        let now = Zoned::now().with_time_zone(flume_java::defaults::time_zone());
         let meta = event.metadata();
         let thread = std::thread::current();
         let thread = thread.name().unwrap_or("?");

@@ -9,6 +9,7 @@ mod console;
 mod describe;
 mod doctor;
 mod hadoop;
+mod jvm_properties;
 mod known;
 mod logging;
 mod manual;

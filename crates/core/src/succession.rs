@@ -64,7 +64,7 @@ pub enum ReplaceError {
     #[error(transparent)]
     Build(#[from] BuildError),
     /// The successor does not open.
-    #[error("the channel with the new settings does not open: {0}")]
+    #[error("the channel with the new settings does not open")]
     Unopened(#[source] ChannelError),
     /// Fewer events are in the successor than were there before.
     #[error("the new settings show {found} of {held} events")]

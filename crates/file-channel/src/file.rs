@@ -247,8 +247,7 @@ impl Plan {
 
 /// `~` is the home directory.
 fn at_home(path: &str) -> PathBuf {
-    let home = || std::env::var_os("HOME").map(PathBuf::from);
-    match path.strip_prefix("~/").zip(home()) {
+    match path.strip_prefix("~/").zip(flume_host::home::directory()) {
         Some((rest, home)) => home.join(rest),
         None => Path::new(path).into(),
     }

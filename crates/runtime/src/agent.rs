@@ -272,7 +272,11 @@ impl Agent {
                 continue;
             };
             if let Err(error) = channel.replace(planned, &self.info).await {
-                let text = format!("{} keeps its settings: {error}", planned.section.name);
+                let text = format!(
+                    "{} keeps its settings: {}",
+                    planned.section.name,
+                    flume_core::with_causes(&error)
+                );
                 tracing::error!("{text}");
                 changes.failed.push(text);
             }

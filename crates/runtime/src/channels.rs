@@ -4,7 +4,8 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use flume_conf::ChannelPlan;
 use flume_core::{
-    AgentInfo, BuildError, Channel, ChannelHandle, Context, ReplaceError, component::Constructor,
+    AgentInfo, BuildError, Channel, ChannelHandle, Context, ReplaceError, StateHandle,
+    component::{Constructor, short_name},
 };
 use flume_monitor::{ComponentEntry, EntryDetails};
 use tokio::{sync::watch, task::JoinHandle, time::timeout};
@@ -13,6 +14,9 @@ use tokio::{sync::watch, task::JoinHandle, time::timeout};
 const REOPEN_PAUSE: Duration = Duration::from_secs(3);
 /// How long an attempt to open a channel may go on once nobody needs it.
 const OPEN_GRACE: Duration = Duration::from_secs(10);
+
+/// A wait for a channel is shown after this time: most channels open at once.
+const SHOW_AFTER: Duration = Duration::from_secs(1);
 
 /// A channel of the running agent.
 pub(crate) struct RunningChannel {
@@ -28,12 +32,23 @@ pub(crate) struct RunningChannel {
 
 /// Says when a channel may be used. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct Opened(watch::Receiver<bool>);
+pub(crate) struct Opened {
+    channel: ChannelHandle,
+    open: watch::Receiver<bool>,
+}
 
 impl Opened {
-    /// Waits until it is open.
-    pub(crate) async fn wait(&mut self) {
-        let _ = self.0.wait_for(|open| *open).await;
+    /// Waits until it is open. If that takes a while, the states of those who wait say so.
+    pub(crate) async fn wait<'a>(&mut self, waiting: impl Iterator<Item = &'a StateHandle>) {
+        let mut is_open = std::pin::pin!(self.open.wait_for(|open| *open));
+        if timeout(SHOW_AFTER, &mut is_open).await.is_ok() {
+            return;
+        }
+        let name = short_name(self.channel.name());
+        for state in waiting {
+            state.waiting(&format!("channel {name} is not open yet"));
+        }
+        let _ = is_open.await;
     }
 }
 
@@ -105,7 +120,10 @@ impl RunningChannel {
     }
 
     pub(crate) fn opened(&self) -> Opened {
-        Opened(self.opened.subscribe())
+        Opened {
+            channel: self.handle.clone(),
+            open: self.opened.subscribe(),
+        }
     }
 
     /// Closes it; what it holds and is not durable is lost, and told.

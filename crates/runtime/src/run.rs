@@ -92,13 +92,7 @@ pub async fn run(
     tokio::spawn(agent.board().sample());
     dump::on_request(agent.board()).map_err(system("listen for signals"))?;
     let (reloads, requests) = mpsc::channel(RELOAD_QUEUE);
-    let control = control::listen(&info.state_dir, agent.board(), reloads).await;
-    let _control = control.inspect_err(|error| {
-        tracing::warn!(
-            "failed to open the control socket in {}: {error}; `flume-ng status` will not work",
-            info.state_dir.display()
-        )
-    });
+    let _control = control::listen(&info.state_dir, agent.board(), reloads).await;
     notify::ready();
     notify::feed_watchdog();
     serve(

@@ -185,8 +185,9 @@ pub(crate) fn channels(plan: &GroupPlan) -> Vec<String> {
 impl Blueprint {
     async fn wait_for(&self, mut opened: Vec<Opened>) {
         for channel in &mut opened {
+            let states = self.sinks.iter().map(|sink| &sink.cx.state);
             tokio::select! {
-                () = channel.wait() => {}
+                () = channel.wait(states) => {}
                 () = self.stop.requested() => return,
             }
         }

@@ -129,7 +129,7 @@ async fn supervise(
 ) {
     for channel in &mut opened {
         tokio::select! {
-            () = channel.wait() => {}
+            () = channel.wait(std::iter::once(&cx.state)) => {}
             () = source_cx.stop.requested() => return,
         }
     }

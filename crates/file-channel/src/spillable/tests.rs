@@ -264,6 +264,7 @@ async fn a_take_ends_although_the_disk_cannot_be_read() {
         patience: Duration::ZERO,
         calm: 1,
     });
+    channel.0.order.lock().open = true;
     channel.put(events("a")).await.expect("stored");
     let take = tokio::time::timeout(9 * SECOND, channel.take(Want::events(1), 3 * SECOND)).await;
     assert!(take.expect("in time").expect("a take").events().is_empty());
