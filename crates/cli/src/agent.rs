@@ -10,7 +10,7 @@ use flume_runtime::{Flows, Options, RunError};
 
 use crate::{
     args::Args,
-    configuration::Files,
+    configuration::{AgentSurroundings, Files},
     jvm_properties, logging,
     outcome::{ExitCode, Failure},
     process::guard_memory,
@@ -68,7 +68,12 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
         .thread_name("flume")
         .enable_all()
         .build()?;
-    let configuration = Box::new(Files::new(files.iter().map(Into::into).collect(), name));
+    let surroundings = AgentSurroundings {
+        properties: info.system_properties.clone(),
+        conf_dir: info.conf_dir.clone(),
+    };
+    let paths = files.iter().map(Into::into).collect();
+    let configuration = Box::new(Files::new(paths, name, surroundings));
     let outcome = runtime.block_on(flume_runtime::run(info, configuration, &options));
     // A sink that does not come back must not keep the process.
     runtime.shutdown_background();

@@ -8,6 +8,7 @@ use flume_runtime::{Flows, check};
 
 use crate::{
     args::Args,
+    configuration::AgentSurroundings,
     outcome::{ExitCode, Failure, print},
     registry::REGISTRY,
     report, system_properties,
@@ -25,7 +26,14 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
         return Err(Failure::Usage("which file? -f FILE".into()));
     }
     let json = args.wants_json()?;
-    let document = Document::read(&files).map_err(Failure::Usage)?;
+    let mut document = Document::read(&files).map_err(Failure::Usage)?;
+    let surroundings = AgentSurroundings {
+        properties: system_properties::of_agent(&args.properties),
+        conf_dir: args.get("conf").map(PathBuf::from),
+    };
+    surroundings
+        .resolve(&mut document)
+        .map_err(Failure::Usage)?;
     let all = document.agents();
     let agents = match args.get("name") {
         None if all.is_empty() => {

@@ -2,6 +2,7 @@
 //! are full of them, and each must mean here what it means there, or be refused.
 
 pub mod charset;
+pub mod date_format;
 pub mod date_pattern;
 pub mod defaults;
 pub mod locale;
