@@ -52,7 +52,6 @@ struct CloserCounters {
     closed: Counter,
     failed: Counter,
     abandoned: Counter,
-    vanished: Counter,
     pending: Gauge,
 }
 
@@ -176,7 +175,6 @@ impl Closer {
             closed: metrics.counter("ConnectionClosedCount"),
             failed: metrics.counter("ConnectionFailedCount"),
             abandoned: metrics.counter("FilesAbandonedCount"),
-            vanished: metrics.counter("FilesVanishedCount"),
             pending: metrics.gauge("FilesPendingCount"),
         };
         let work = CloserWork {
@@ -374,7 +372,7 @@ impl CloserWork {
     /// with the events in it: nobody can say more than that.
     async fn gone(&self, in_use: &str, target: &str) -> Result<(), FsError> {
         if self.fs.length(target).await?.is_none() {
-            self.counters.vanished.add(1);
+            self.counters.abandoned.add(1);
             tracing::warn!(
                 "{in_use} has vanished before it was renamed to {target}; events that were delivered into it are where \
                  somebody moved the file, or lost"
