@@ -102,7 +102,14 @@ impl ChannelHandle {
         let _closed = self.stop_puts().await?;
         self.await_open();
         let old = self.seat(successor);
-        Ok(old.close().await?)
+        // It never opened, so it holds nothing.
+        if let Err(error) = old.close().await {
+            tracing::warn!(
+                "{}: the channel before failed to close: {error}",
+                self.name()
+            );
+        }
+        Ok(())
     }
 
     async fn move_to(&self, successor: Box<dyn Channel>) -> Result<(), ReplaceError> {

@@ -2,12 +2,12 @@
 
 use std::{
     ffi::OsStr,
-    fs, io,
+    io,
     process::{ExitStatus, Stdio},
     time::Duration,
 };
 
-use rustix::process::{Pid, Signal, getsid, kill_process_group, test_kill_process_group};
+use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::{
     process::{Child, ChildStderr, ChildStdin, ChildStdout, Command},
     time::timeout,
@@ -91,12 +91,12 @@ impl CommandGroup {
         self.child.wait().await
     }
 
-    /// Ends the command if it still runs, and says how it ended. With `all`, what it left running in the background is
-    /// killed, too; otherwise it is returned.
+    /// Ends the command if it still runs, and says how it ended. With `all`, what it left running in its group is killed,
+    /// too; [`Leftovers`](crate::leftovers::Leftovers) finds the rest later.
     ///
     /// # Errors
     /// It does not even end when it is killed.
-    pub async fn end(mut self, all: bool) -> io::Result<(ExitStatus, LeftGroup)> {
+    pub async fn end(mut self, all: bool) -> io::Result<ExitStatus> {
         let mut ended = timeout(END_TIMEOUT, self.child.wait()).await;
         if ended.is_err() && !all {
             self.signal(Signal::TERM);
@@ -108,70 +108,10 @@ impl CommandGroup {
         if ended.is_err() {
             ended = timeout(END_TIMEOUT, self.child.wait()).await;
         }
-        // What the command has left in the background is the caller's now.
-        let left = LeftGroup(self.group.take());
-        let status = ended.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
-        Ok((status, left))
+        // What the command has left in the background lives on: it is not ours to kill on drop.
+        self.group = None;
+        ended.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
     }
-}
-
-/// What a command that has ended may have left running.
-#[derive(Debug)]
-pub struct LeftGroup(Option<Pid>);
-
-impl LeftGroup {
-    fn is_alive(&self) -> bool {
-        // The number of a group is used again only after its last process has ended.
-        self.0
-            .is_some_and(|group| test_kill_process_group(group).is_ok())
-    }
-}
-
-/// What commands have left running in the background. Dropping it kills all of it. A process that left the group of its
-/// command (`setsid`) is a service of its own and lives on.
-#[derive(Debug, Default)]
-pub struct Leftovers(Vec<LeftGroup>);
-
-impl Leftovers {
-    /// Adds what a command has left. A group without processes is forgotten, because its number may come back as another
-    /// group's: call this right after the command has ended.
-    pub fn push(&mut self, left: LeftGroup) {
-        self.0.push(left);
-        self.0.retain(LeftGroup::is_alive);
-    }
-}
-
-impl Drop for Leftovers {
-    fn drop(&mut self) {
-        for group in self.0.iter().filter_map(|left| left.0) {
-            if is_of_our_session(group) {
-                // An error means that all of it has ended.
-                let _ = kill_process_group(group, Signal::KILL);
-            }
-        }
-    }
-}
-
-/// Whether the processes of a group belong to the session of this process. The last process of a group may have ended
-/// long ago, and its number may be that of a stranger's group by now.
-fn is_of_our_session(group: Pid) -> bool {
-    let Ok(ours) = getsid(None) else {
-        return false;
-    };
-    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
-    entries
-        .filter_map(|entry| fs::read_to_string(entry.path().join("stat")).ok())
-        .any(|stat| {
-            // PID (NAME) STATE PPID GROUP SESSION …
-            let mut fields = stat
-                .rsplit(") ")
-                .next()
-                .unwrap_or_default()
-                .split(' ')
-                .skip(2);
-            let mut is = |number: Pid| fields.next() == Some(&number.as_raw_nonzero().to_string());
-            is(group) && is(ours)
-        })
 }
 
 impl Drop for CommandGroup {
@@ -203,7 +143,7 @@ mod tests {
             .await
             .unwrap();
         assert_eq!(said, "got it\n");
-        assert!(command.end(false).await.unwrap().0.success());
+        assert!(command.end(false).await.unwrap().success());
     }
 
     #[tokio::test]
@@ -212,47 +152,10 @@ mod tests {
         let mut stdout = command.stdout().unwrap();
         let mut first = [0; 8];
         stdout.read_exact(&mut first).await.unwrap();
-        let (status, _) = command.end(true).await.unwrap();
+        let status = command.end(true).await.unwrap();
         assert!(!status.success());
         // The pipe closes only when the last of the group is gone.
         let mut rest = vec![];
         stdout.read_to_end(&mut rest).await.unwrap();
-    }
-
-    #[tokio::test]
-    async fn what_is_left_in_the_background_ends_with_the_leftovers() {
-        let mut left = Leftovers::default();
-        for _ in 0..3 {
-            let mut command = shell("sleep 600 </dev/null >/dev/null 2>&1 & echo $!");
-            let mut said = String::new();
-            let mut stdout = command.stdout().unwrap();
-            stdout.read_to_string(&mut said).await.unwrap();
-            left.push(command.end(false).await.unwrap().1);
-        }
-        // A command that leaves nothing is not remembered.
-        left.push(shell("exit 0").end(false).await.unwrap().1);
-        assert_eq!(left.0.len(), 3);
-        let groups: Vec<_> = left.0.iter().filter_map(|left| left.0).collect();
-        drop(left);
-        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
-        while groups
-            .iter()
-            .any(|group| is_of_our_session(*group) && !is_dead(*group))
-        {
-            assert!(std::time::Instant::now() < deadline, "it still runs");
-            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-        }
-    }
-
-    /// Whether only zombies are left of a group: nobody may collect the orphans of a test.
-    fn is_dead(group: Pid) -> bool {
-        let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
-        let mut stats =
-            entries.filter_map(|entry| fs::read_to_string(entry.path().join("stat")).ok());
-        let number = group.as_raw_nonzero().to_string();
-        stats.all(|stat| {
-            let rest = stat.rsplit(") ").next().unwrap_or_default();
-            rest.split(' ').nth(2) != Some(&number) || rest.starts_with('Z')
-        })
     }
 }

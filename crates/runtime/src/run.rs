@@ -81,6 +81,7 @@ pub async fn run(
     report(&plan);
     startable(&plan, options.strict)?;
     let mut agent = Agent::new(info.clone());
+    dump::on_request(agent.board()).map_err(system("listen for signals"))?;
     let _monitoring = match &options.monitoring {
         Some(address) => Some(serve_monitoring(address.clone(), agent.board()).await),
         None => None,
@@ -90,7 +91,6 @@ pub async fn run(
         .await
         .map_err(|error| RunError::Configuration(error.to_string()))?;
     tokio::spawn(agent.board().sample());
-    dump::on_request(agent.board()).map_err(system("listen for signals"))?;
     let (reloads, requests) = mpsc::channel(RELOAD_QUEUE);
     let _control = control::listen(&info.state_dir, agent.board(), reloads).await;
     notify::ready();

@@ -9,7 +9,8 @@ use flume_core::{
 };
 use flume_host::{
     environment::Environment,
-    group::{CommandGroup, END_TIMEOUT, Leftovers},
+    group::{CommandGroup, END_TIMEOUT},
+    leftovers::Leftovers,
 };
 use futures_util::future::{FusedFuture, FutureExt};
 use tokio::{
@@ -61,7 +62,7 @@ pub(super) struct ExecSource {
     config: ExecConfig,
     name: String,
     hold: Hold,
-    /// What commands that have ended left running in the background. It ends with the source.
+    /// What commands left running in the background. It ends with the source.
     left: Leftovers,
 }
 
@@ -116,8 +117,8 @@ impl Source for ExecSource {
 
 impl ExecSource {
     /// Runs the command once; says how it ended.
-    async fn run_command(&mut self, cx: &SourceContext) -> Result<ExitStatus, SourceError> {
-        let mut running = start(&self.config)?;
+    async fn run_command(&self, cx: &SourceContext) -> Result<ExitStatus, SourceError> {
+        let mut running = start(&self.config, &self.left)?;
         cx.ready(None);
         let stderr = running.stderr();
         let logging = log_lines(
@@ -145,8 +146,7 @@ impl ExecSource {
         });
         let end = running.end(cx.stop.is_requested());
         let (_, ended) = tokio::join!(last_words, end);
-        let (status, left) = ended.map_err(SourceError::at("end the command"))?;
-        self.left.push(left);
+        let status = ended.map_err(SourceError::at("end the command"))?;
         pumped.map(|()| status)
     }
 
@@ -247,7 +247,7 @@ impl<'a> Batch<'a> {
 
 /// Starts the command. Its input stays open and empty, as under Flume: some commands end with their input. It gets the
 /// agent's environment without passwords and other secrets.
-fn start(config: &ExecConfig) -> Result<CommandGroup, SourceError> {
+fn start(config: &ExecConfig, left: &Leftovers) -> Result<CommandGroup, SourceError> {
     let mut words: Vec<&str> = match &config.shell {
         Some(shell) => shell.split_whitespace().collect(),
         None => config.command.split_whitespace().collect(),
@@ -255,7 +255,7 @@ fn start(config: &ExecConfig) -> Result<CommandGroup, SourceError> {
     if config.shell.is_some() {
         words.push(&config.command);
     }
-    let environment = Environment::without(is_secret_name);
+    let environment = left.mark(Environment::without(is_secret_name));
     CommandGroup::start(words[0], &words[1..], &environment)
         .map_err(SourceError::at(format!("start `{}`", words[0])))
 }

@@ -67,6 +67,8 @@ pub(super) struct Closing {
     held: Option<Held>,
     /// Given up, its writer may not have noticed, until it is closed.
     unfenced: Option<Arc<()>>,
+    /// A rename has failed, so it may have succeeded.
+    perhaps_renamed: bool,
 }
 
 /// Tells whether the writer of a file that was given up may still write.
@@ -108,6 +110,7 @@ impl Closing {
             keep: None,
             held: Some(held),
             unfenced: None,
+            perhaps_renamed: false,
         }
     }
 
@@ -130,6 +133,7 @@ impl Closing {
                 keep: None,
                 held,
                 unfenced,
+                perhaps_renamed: false,
             },
             fence,
         )
@@ -145,6 +149,7 @@ impl Closing {
             keep: None,
             held: None,
             unfenced: None,
+            perhaps_renamed: false,
         }
     }
 
@@ -386,6 +391,7 @@ impl CloserWork {
         let Closing {
             names: FileNames { in_use, target },
             number,
+            perhaps_renamed,
             ..
         } = closing;
         for _ in 0..MAX_NAME_TRIES {
@@ -406,9 +412,16 @@ impl CloserWork {
                     if error.kind == FsErrorKind::Gone
                         && self.fs.length(in_use).await?.is_none() =>
                 {
-                    return self.gone(in_use, target).await;
+                    return if *perhaps_renamed {
+                        Ok(())
+                    } else {
+                        self.gone(in_use, target).await
+                    };
                 }
-                Err(error) => return Err(error),
+                Err(error) => {
+                    *perhaps_renamed = true;
+                    return Err(error);
+                }
             }
         }
         Err(
