@@ -5,7 +5,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use anyhow::Context as _;
 use flume_bridge::JavaOptions;
 use flume_core::AgentInfo;
-use flume_monitor::MonitoringAddress;
+use flume_monitor::{MonitoringAddress, TapMasks};
 use flume_runtime::{Flows, Options, RunError};
 
 use crate::{
@@ -46,6 +46,14 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
         state_dir: claimed.path,
         system_properties: system_properties::of_agent(&args.properties),
     });
+    if args
+        .properties
+        .get("flume.tap")
+        .is_none_or(|value| value != "false")
+    {
+        // A mask that cannot be read must not be found out by the first who taps.
+        TapMasks::of(&info).map_err(Failure::Usage)?;
+    }
     flume_bridge::set_java_options(java_options(args, info.state_dir.clone()));
     if let Some(text) = no_monitoring {
         tracing::error!("{text}");

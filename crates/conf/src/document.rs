@@ -105,6 +105,12 @@ impl Document {
         agents
     }
 
+    /// The settings whose keys begin so, in the order of their keys: the rest of the key, and the setting.
+    pub fn below<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = (&'a str, &'a Setting)> {
+        let from = self.settings.range(prefix.to_string()..);
+        from.map_while(move |(key, setting)| Some((key.strip_prefix(prefix)?, setting)))
+    }
+
     /// What `agent` is to run, and everything that is wrong with it and with the files as such.
     pub fn plan(&self, agent: &str, registry: &Registry) -> Plan {
         let mut plan = Graph::of(agent, &self.settings, &self.unresolved).plan(registry);

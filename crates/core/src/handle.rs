@@ -11,7 +11,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use arc_swap::{ArcSwap, ArcSwapOption};
+use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use tokio::{
     sync::{RwLock, RwLockReadGuard, watch},
@@ -19,17 +19,10 @@ use tokio::{
 };
 
 use crate::{
-    Channel, ChannelError, ChannelStats, Context, Event, EventStore, StateHandle, Take, Want,
+    Channel, ChannelError, ChannelStats, Context, Event, EventStore, Passage, StateHandle, Take,
+    Want,
     metrics::{Counter, Metrics},
 };
-
-/// Somebody who looks at the events that pass a channel. Called on the threads that move the events: be quick.
-pub trait ChannelTap: Send + Sync {
-    /// These events were put.
-    fn put(&self, events: &[Event]);
-    /// A sink has these events now; it may yet return them.
-    fn taken(&self, events: &[Event]);
-}
 
 /// A named channel with its counters. Cheap to clone; a reload can put another channel in its place.
 #[derive(Clone)]
@@ -46,9 +39,6 @@ struct Seat {
     channel: ArcSwap<Box<dyn Channel>>,
     /// The channels of sinks that may put dead letters here.
     buriers: Mutex<Vec<Arc<Burier>>>,
-    /// Looked at before `tap`, so that nobody pays for a tap that is not there.
-    tapped: AtomicBool,
-    tap: ArcSwapOption<Box<dyn ChannelTap>>,
     counters: ChannelCounters,
 }
 
@@ -91,8 +81,6 @@ impl ChannelHandle {
             leaving: AtomicBool::new(false),
             channel,
             buriers: Mutex::default(),
-            tapped: AtomicBool::new(false),
-            tap: ArcSwapOption::empty(),
             counters,
         }))
     }
@@ -245,30 +233,15 @@ impl ChannelHandle {
         })
     }
 
-    /// Shows every event that passes from now on to `tap`, instead of to the tap before; `None` shows them to nobody.
-    pub fn set_tap(&self, tap: Option<Box<dyn ChannelTap>>) {
-        self.0.tapped.store(tap.is_some(), Release);
-        self.0.tap.store(tap.map(Arc::new));
-    }
-
-    fn tap(&self) -> Option<Arc<Box<dyn ChannelTap>>> {
-        if !self.0.tapped.load(Acquire) {
-            return None;
-        }
-        self.0.tap.load_full()
-    }
-
     /// See [`Channel::put`].
     pub async fn put(&self, batch: Vec<Event>) -> Result<(), ChannelError> {
         let events = batch.len();
         self.0.counters.put_attempts.add(events);
-        let tapped = self.tap().map(|tap| (tap, batch.clone()));
+        let picked = self.0.cx.taps.pick(Passage::Put, &batch);
         let _open = self.enter(events).await?;
         self.0.channel.load().put(batch).await?;
         self.0.counters.put_successes.add(events);
-        if let Some((tap, batch)) = tapped {
-            tap.put(&batch);
-        }
+        picked.show();
         Ok(())
     }
 
@@ -280,11 +253,7 @@ impl ChannelHandle {
             .counters
             .take_attempts
             .add(take.events().len().max(1));
-        if let Some(tap) = self.tap()
-            && !take.events().is_empty()
-        {
-            tap.taken(take.events());
-        }
+        self.0.cx.taps.pick(Passage::Taken, take.events()).show();
         Ok(take)
     }
 

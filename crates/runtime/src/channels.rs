@@ -96,6 +96,7 @@ impl RunningChannel {
     ) -> Result<(), ReplaceError> {
         let cx = Context {
             metrics: self.entry.metrics.clone(),
+            taps: self.entry.taps.clone(),
             state: self.handle.state().clone(),
             ..Context::of_agent(&plan.section.name, vec![], agent.clone())
         };
