@@ -245,11 +245,11 @@ impl Production {
             row.fits(component(status, self.component)?).then_some(())
         });
         let expected = if row.is_ready { "200" } else { "503" };
-        let answer = readiness(monitoring);
-        assert!(
-            answer.starts_with(&format!("HTTP/1.1 {expected}")),
-            "{row:?}: {answer}"
-        );
+        let expected = format!("HTTP/1.1 {expected}");
+        // The other components may still be on their way.
+        agent.wait_for(&format!("{expected} for {row:?}"), |_| {
+            readiness(monitoring).starts_with(&expected).then_some(())
+        });
         agent.stop().unwrap();
     }
 }
