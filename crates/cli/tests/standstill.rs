@@ -84,6 +84,7 @@ struct Production {
 
 const QUIET: &str = "type = exec\ncommand = sleep 600";
 const NETCAT: &str = "type = netcat\nbind = 127.0.0.1\nport = 0\nack-every-event = false";
+const ANSWERING: &str = "type = netcat\nbind = 127.0.0.1\nport = 0";
 const MEMORY: &str = "type = memory";
 const NULL: &str = "type = null";
 
@@ -121,10 +122,17 @@ fn productions(taken: u16) -> Vec<Production> {
         production("another sink of the failover group is active", "k2"),
         Production {
             sink: failing,
-            source: NETCAT.into(),
+            source: ANSWERING.into(),
             channel: "type = memory\ncapacity = 2\ntransactionCapacity = 2\nkeep-alive = 1",
             lines: 9,
             ..production("the channel is full", "r1")
+        },
+        Production {
+            sink: failing,
+            source: NETCAT.into(),
+            channel: "type = memory\ncapacity = 2\ntransactionCapacity = 2\nkeep-alive = 1",
+            lines: 9,
+            ..production("the channel is full, and the sender gets no answer", "r1")
         },
         Production {
             channel: broken,
