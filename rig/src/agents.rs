@@ -12,7 +12,8 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long one wait may take: a JVM on a busy machine needs most of a minute to start.
+const PATIENCE: Duration = Duration::from_secs(90);
 
 /// Whose program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,7 +108,7 @@ impl Running {
         configuration: &str,
         files: impl FnOnce(&Path) -> std::io::Result<()>,
     ) -> Result<Running> {
-        Running::launch(maker, configuration, files, &[])
+        Running::launch(maker, configuration, files, &[], &[])
     }
 
     /// The same with variables in its environment; `HADOOP_CONF_DIR` and `KRB5_CONFIG` reach Java Flume, too.
@@ -116,7 +117,17 @@ impl Running {
         configuration: &str,
         environment: &[(String, String)],
     ) -> Result<Running> {
-        Running::launch(maker, configuration, |_| Ok(()), environment)
+        Running::launch(maker, configuration, |_| Ok(()), environment, &[])
+    }
+
+    /// The same with more arguments.
+    pub fn start_as(
+        maker: Maker,
+        configuration: &str,
+        environment: &[(String, String)],
+        arguments: &[String],
+    ) -> Result<Running> {
+        Running::launch(maker, configuration, |_| Ok(()), environment, arguments)
     }
 
     fn launch(
@@ -124,6 +135,7 @@ impl Running {
         configuration: &str,
         files: impl FnOnce(&Path) -> std::io::Result<()>,
         environment: &[(String, String)],
+        arguments: &[String],
     ) -> Result<Running> {
         let dir = tempfile::tempdir_in(scratch()?)?;
         fs::create_dir(dir.path().join("files"))?;
@@ -150,6 +162,7 @@ impl Running {
         if let Some((_, krb5)) = environment.iter().find(|(name, _)| name == "KRB5_CONFIG") {
             command.arg(format!("-Djava.security.krb5.conf={krb5}"));
         }
+        command.args(arguments);
         command.envs(environment.iter().map(|(name, value)| (name, value)));
         command
             .arg("-Dflume.monitoring.type=http")
@@ -184,11 +197,12 @@ impl Running {
 
     /// Waits until its source's port is open: the time since it was started.
     pub fn wait_for_port(&mut self) -> Result<Duration> {
+        let begun = Instant::now();
         loop {
             if TcpStream::connect(("127.0.0.1", self.port)).is_ok() {
                 return Ok(self.started.elapsed());
             }
-            self.alive("its port")?;
+            self.alive("its port", begun)?;
             std::thread::sleep(Duration::from_millis(1));
         }
     }
@@ -198,12 +212,13 @@ impl Running {
         self.started.elapsed()
     }
 
-    fn alive(&mut self, what: &str) -> Result<()> {
+    /// Fails if the process has ended, or if the wait that began at `begun` takes too long.
+    fn alive(&mut self, what: &str, begun: Instant) -> Result<()> {
         if let Some(status) = self.child.try_wait()? {
             bail!("the agent ended with {status}:\n{}", self.log());
         }
         ensure!(
-            self.started.elapsed() < PATIENCE,
+            begun.elapsed() < PATIENCE,
             "waited in vain for {what}:\n{}",
             self.log()
         );
@@ -212,6 +227,7 @@ impl Running {
 
     /// An attribute of `/metrics`: `("CHANNEL.c1", "EventTakeSuccessCount")`.
     pub fn metric(&mut self, component: &str, attribute: &str) -> Result<u64> {
+        let begun = Instant::now();
         loop {
             if let Ok(metrics) = get(self.monitoring, "/metrics") {
                 let metrics: Value =
@@ -220,15 +236,32 @@ impl Running {
                     return Ok(value.parse()?);
                 }
             }
-            self.alive("/metrics")?;
+            self.alive("/metrics", begun)?;
             std::thread::sleep(Duration::from_millis(20));
         }
     }
 
+    /// A text among the attributes of `/metrics`.
+    pub fn fact(&mut self, component: &str, attribute: &str) -> Result<String> {
+        let metrics: Value = serde_json::from_str(&get(self.monitoring, "/metrics")?)?;
+        let text = metrics[component][attribute].as_str();
+        Ok(text.with_context(|| format!("no {attribute}"))?.into())
+    }
+
+    /// The lines that `status` shows of a component.
+    pub fn status(&self) -> Result<String> {
+        let output = Command::new(program())
+            .args(["status", "--state-dir", "state"])
+            .current_dir(self.dir())
+            .output()?;
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
     /// Waits until an attribute of `/metrics` has reached `count`.
     pub fn wait_for_count(&mut self, component: &str, attribute: &str, count: u64) -> Result<()> {
+        let begun = Instant::now();
         while self.metric(component, attribute)? < count {
-            self.alive(attribute)?;
+            self.alive(attribute, begun)?;
             std::thread::sleep(Duration::from_millis(20));
         }
         Ok(())
@@ -239,9 +272,10 @@ impl Running {
         Command::new("kill")
             .arg(self.child.id().to_string())
             .status()?;
+        let begun = Instant::now();
         while self.child.try_wait()?.is_none() {
             ensure!(
-                self.started.elapsed() < 2 * PATIENCE,
+                begun.elapsed() < PATIENCE,
                 "it does not stop:\n{}",
                 self.log()
             );

@@ -46,7 +46,8 @@ pub const CLAIMS: &[Claim] = &[
     claim("hdfs-datanodes", hdfs::faults::data_nodes),
     claim("hdfs-namenodes", hdfs::faults::name_nodes).slice(hdfs::faults::slice),
     claim("hdfs-bench", |report| hdfs::bench::run(report, true)),
-    claim("kafka", kafka::show),
+    claim("kafka", kafka::show).slice(kafka::slice),
+    claim("kafka-security", kafka::secured),
     claim("build", guide::cold_build),
     claim("bench", |report| bench::show(report, &bench::FULL)).slice(bench::slice),
 ];

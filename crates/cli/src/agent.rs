@@ -10,9 +10,9 @@ use flume_runtime::{Flows, Options, RunError};
 
 use crate::{
     args::Args,
-    configuration::{AgentSurroundings, Files},
+    configuration::{AgentConfiguration, Places},
     jvm_properties, logging,
-    outcome::{ExitCode, Failure},
+    outcome::{ExitCode, Failure, print},
     process::guard_memory,
     state_dir, system_properties,
 };
@@ -27,11 +27,20 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let name = args
         .get("name")
         .ok_or_else(|| Failure::Usage("an agent needs --name".into()))?;
-    let files = args.all("conf-file");
-    if files.is_empty() {
-        return Err(Failure::Usage("an agent needs --conf-file".into()));
+    if args.has("dryrun") {
+        let program = std::env::current_exe()?;
+        return print(&format!(
+            "{} agent {}\n",
+            program.display(),
+            args.shown_without("dryrun")
+        ));
     }
-    let options = options(args)?;
+    let places = Places::of(args)?;
+    if places.is_empty() {
+        let text = "an agent needs --conf-file, --conf-uri or --zkConnString";
+        return Err(Failure::Usage(text.into()));
+    }
+    let options = options(args, &places)?;
     let no_monitoring = unsupported_monitoring(args);
     if let (true, Some(text)) = (options.strict, &no_monitoring) {
         return Err(Failure::Usage(text.clone()));
@@ -46,6 +55,12 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
         state_dir: claimed.path,
         system_properties: system_properties::of_agent(&args.properties),
     });
+    if !args.jvm.is_empty() {
+        tracing::info!(
+            "options for a JVM, which only Java components need: {}",
+            args.jvm.join(" ")
+        );
+    }
     if args
         .properties
         .get("flume.tap")
@@ -76,12 +91,10 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
         .thread_name("flume")
         .enable_all()
         .build()?;
-    let surroundings = AgentSurroundings {
-        properties: info.system_properties.clone(),
-        conf_dir: info.conf_dir.clone(),
-    };
-    let paths = files.iter().map(Into::into).collect();
-    let configuration = Box::new(Files::new(paths, name, surroundings));
+    let backup = args.get("backup-directory");
+    let configuration =
+        AgentConfiguration::new(places, info.clone(), options.poll_interval, backup);
+    let configuration = Box::new(configuration.map_err(Failure::Usage)?);
     let outcome = runtime.block_on(flume_runtime::run(info, configuration, &options));
     // A sink that does not come back must not keep the process.
     runtime.shutdown_background();
@@ -121,13 +134,16 @@ fn java_options(args: &Args, state_dir: PathBuf) -> JavaOptions {
     let mut options = JavaOptions {
         conf: args.get("conf").map(Into::into),
         properties: args.properties.clone(),
+        class_path: std::env::var_os("FLUME_CLASSPATH").filter(|path| !path.is_empty()),
         state_dir,
         ..JavaOptions::default()
     };
     let mut words = args.jvm.iter();
     while let Some(word) = words.next() {
         match word.as_str() {
-            "-C" | "--classpath" => options.class_path = words.next().map(Into::into),
+            "-C" | "--classpath" | "-cp" | "-classpath" | "--class-path" => {
+                options.class_path = words.next().map(Into::into)
+            }
             "--plugins-path" => options.plugins = words.next().map(Into::into),
             _ => options.options.push(word.clone()),
         }
@@ -135,7 +151,7 @@ fn java_options(args: &Args, state_dir: PathBuf) -> JavaOptions {
     options
 }
 
-fn options(args: &Args) -> Result<Options, Failure> {
+fn options(args: &Args, places: &Places) -> Result<Options, Failure> {
     let seconds = |option: &str, default: u64| match args.get(option) {
         None => Ok(Duration::from_secs(default)),
         Some(text) => text.parse().map(Duration::from_secs).map_err(|_| {
@@ -152,13 +168,13 @@ fn options(args: &Args) -> Result<Options, Failure> {
     let poll_interval = if never {
         None
     } else {
-        Some(seconds("poll-interval", 30)?)
+        Some(seconds("poll-interval", 0)?)
     };
     Ok(Options {
         drain_timeout: seconds("drain-timeout", 10)?,
         poll_interval: poll_interval.map(|every| {
             if every.is_zero() {
-                Duration::from_secs(30)
+                places.default_interval()
             } else {
                 every
             }

@@ -12,9 +12,12 @@ mod graph;
 mod hadoop;
 mod jvm_properties;
 mod known;
+mod launcher;
 mod logging;
 mod manual;
+mod options_file;
 mod outcome;
+mod pipeline_test;
 mod process;
 mod provision;
 mod registry;
@@ -37,7 +40,13 @@ fn main() -> ! {
                 .skip(1)
                 .map(|word| word.to_string_lossy().into_owned());
             let arguments: Vec<String> = arguments.collect();
-            commands::run(&arguments)
+            match launcher::source_environment(&arguments) {
+                Ok(()) => commands::run(&arguments),
+                Err(error) => {
+                    eprintln!("flume-ng: {error}");
+                    outcome::ExitCode::WRONG
+                }
+            }
         }
         Err(error) => {
             eprintln!("flume-ng: {error}");

@@ -93,6 +93,13 @@ fn render(status: &Status, now: Timestamp) -> String {
         });
         text += &format!("last reload {} ago {outcome}\n", ago(reload.at, now));
     }
+    if let Some(unreadable) = &status.unreadable {
+        let since = ago(unreadable.since, now);
+        text += &format!(
+            "no look at the configuration for {since}: {}\n",
+            unreadable.error
+        );
+    }
     for component in &status.components {
         text += &line(component, now);
     }

@@ -42,7 +42,7 @@ pub(crate) struct OutgoingRecord<'a> {
 
 /// A producer with its thread.
 pub(crate) struct Publisher {
-    producer: ThreadedProducer<Reports>,
+    pub(crate) producer: ThreadedProducer<Reports>,
     /// How long records may wait for room in the queue.
     max_block: Duration,
 }
@@ -66,7 +66,7 @@ pub(crate) struct Undelivered {
 }
 
 /// What receives the delivery reports.
-struct Reports {
+pub(crate) struct Reports {
     watch: ClientWatch,
     metrics: PublisherMetrics,
 }

@@ -2,7 +2,10 @@
 
 use std::{
     collections::VecDeque,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant, SystemTime},
 };
 
@@ -141,8 +144,25 @@ struct BoardState {
     started: SystemTime,
     entries: ArcSwap<Vec<Arc<ComponentEntry>>>,
     reload: Mutex<Option<ReloadOutcome>>,
+    /// Why the configuration cannot be looked at, and since when.
+    unreadable: Mutex<Option<(String, SystemTime)>>,
+    reloads: AtomicU64,
+    failed_reloads: AtomicU64,
     /// One permit for each tap that may run.
     taps: Semaphore,
+}
+
+/// How the configuration is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ConfigurationHealth {
+    /// Reloads that put a new configuration into force.
+    pub reloads: u64,
+    /// Reloads that changed nothing because something was wrong.
+    pub failed_reloads: u64,
+    /// Whether the last reload, if there was one, was such.
+    pub last_failed: bool,
+    /// Why the configuration cannot be looked at, and since when.
+    pub unreadable: Option<(String, SystemTime)>,
 }
 
 /// How the last reload went.
@@ -164,6 +184,9 @@ impl Board {
             started,
             entries,
             reload: Mutex::default(),
+            unreadable: Mutex::default(),
+            reloads: AtomicU64::new(0),
+            failed_reloads: AtomicU64::new(0),
             taps: Semaphore::new(MAX_TAPS),
         }))
     }
@@ -212,10 +235,40 @@ impl Board {
 
     /// A reload has ended now; `error` says why it changed nothing.
     pub fn reloaded(&self, error: Option<String>) {
+        let counter = match error {
+            None => &self.0.reloads,
+            Some(_) => &self.0.failed_reloads,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
         *self.0.reload.lock() = Some(ReloadOutcome {
             at: SystemTime::now(),
             error,
         });
+    }
+
+    /// Remembers why the configuration cannot be looked at. The answer is what was known before.
+    pub fn set_unreadable(&self, problem: Option<String>) -> Option<String> {
+        let mut unreadable = self.0.unreadable.lock();
+        let before = unreadable.take();
+        *unreadable = problem.map(|problem| {
+            let since = match &before {
+                Some((known, since)) if *known == problem => *since,
+                _ => SystemTime::now(),
+            };
+            (problem, since)
+        });
+        before.map(|(problem, _)| problem)
+    }
+
+    /// How the configuration is.
+    pub fn configuration(&self) -> ConfigurationHealth {
+        let reload = self.last_reload();
+        ConfigurationHealth {
+            reloads: self.0.reloads.load(Ordering::Relaxed),
+            failed_reloads: self.0.failed_reloads.load(Ordering::Relaxed),
+            last_failed: reload.is_some_and(|reload| reload.error.is_some()),
+            unreadable: self.0.unreadable.lock().clone(),
+        }
     }
 
     /// The sources and channels that are not ready to take events, with the reason; one that has done all it had to do

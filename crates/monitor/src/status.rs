@@ -25,6 +25,9 @@ pub struct Status {
     pub started: Timestamp,
     /// How the last reload went, if there was one.
     pub last_reload: Option<ReloadStatus>,
+    /// Why the configuration cannot be looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unreadable: Option<UnreadableStatus>,
     /// Its components: sources, channels, sinks, each in the order of their names.
     pub components: Vec<ComponentStatus>,
 }
@@ -36,6 +39,15 @@ pub struct ReloadStatus {
     pub at: Timestamp,
     /// Why it changed nothing.
     pub error: Option<String>,
+}
+
+/// A configuration that cannot be looked at.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct UnreadableStatus {
+    /// Since when.
+    pub since: Timestamp,
+    /// Why.
+    pub error: String,
 }
 
 /// A component at one moment.
@@ -98,6 +110,13 @@ pub fn status(board: &Board) -> Status {
             at: timestamp(reload.at),
             error: reload.error,
         }),
+        unreadable: board
+            .configuration()
+            .unreadable
+            .map(|(error, since)| UnreadableStatus {
+                since: timestamp(since),
+                error,
+            }),
         components: board
             .entries()
             .iter()

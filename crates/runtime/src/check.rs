@@ -305,7 +305,7 @@ impl Check {
 }
 
 /// What a source's frame leads through.
-pub(crate) fn wire(frame: &flume_conf::SourceFrame, cx: &Context) -> Result<Wires, BuildError> {
+pub fn wire(frame: &flume_conf::SourceFrame, cx: &Context) -> Result<Wires, BuildError> {
     let interceptors = frame.interceptors.create("interceptors", cx)?;
     let selector = frame
         .selector
@@ -315,7 +315,7 @@ pub(crate) fn wire(frame: &flume_conf::SourceFrame, cx: &Context) -> Result<Wire
 }
 
 /// Interceptors and selector of a source.
-pub(crate) type Wires = (
+pub type Wires = (
     Vec<Box<dyn flume_core::Interceptor>>,
     Box<dyn flume_core::ChannelSelector>,
 );

@@ -13,6 +13,6 @@ mod sources;
 
 pub use agent::{Agent, ReloadError};
 pub use changes::{Changes, Names};
-pub use check::{Flows, check};
+pub use check::{Flows, Wires, check, wire};
 pub use remained::Remained;
 pub use run::{Configuration, Options, RunError, run};

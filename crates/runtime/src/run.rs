@@ -32,6 +32,10 @@ const HOUSEKEEPING: Duration = Duration::from_secs(1);
 pub trait Configuration: Send {
     /// Whether it may have changed since it was last read.
     fn changed(&mut self) -> bool;
+    /// Why it cannot be looked at now; what runs is not touched by that.
+    fn problem(&self) -> Option<String> {
+        None
+    }
     /// Reads and parses it; an error when that is not possible at all.
     fn read(&mut self) -> Result<Plan, String>;
 }
@@ -131,6 +135,7 @@ async fn serve(
                 Asked::Reload => drop(reload(agent, configuration, options.flows).await),
             },
             _ = poll.tick(), if options.poll_interval.is_some() => {
+                watch_problem(agent, configuration.problem());
                 if configuration.changed() {
                     drop(reload(agent, configuration, options.flows).await);
                 }
@@ -143,6 +148,18 @@ async fn serve(
                 let _ = request.answer.send(answer);
             }
         }
+    }
+}
+
+/// Shows why the configuration cannot be looked at, and logs it once.
+fn watch_problem(agent: &Agent, problem: Option<String>) {
+    let before = agent.board().set_unreadable(problem.clone());
+    match problem {
+        Some(problem) if before.as_ref() != Some(&problem) => {
+            tracing::error!("failed to look for a new configuration: {problem}; the agent runs on");
+        }
+        None if before.is_some() => tracing::info!("the configuration can be read again"),
+        _ => {}
     }
 }
 

@@ -115,6 +115,10 @@ impl Sink for Faulty<Box<dyn Sink>> {
         }
     }
 
+    async fn commit(&mut self, take: Box<dyn Take>) -> Result<(), SinkError> {
+        self.real.commit(take).await
+    }
+
     async fn tick(&mut self) -> Result<(), SinkError> {
         self.real.tick().await
     }

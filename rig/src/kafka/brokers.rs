@@ -31,10 +31,12 @@ struct Node {
 /// How brokers are set up.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct BrokerSetup<'a> {
-    /// Listeners beside PLAINTEXT, by their security protocols.
+    /// Listeners beside PLAINTEXT, by their security protocols, or as `NAME=PROTOCOL`.
     pub listeners: &'a [&'a str],
     /// Lines for the configuration of each broker.
     pub more: &'a str,
+    /// More arguments of the program that prepares the disks.
+    pub format: &'a [String],
     /// Variables and properties of the broker's Java.
     pub java: &'a [String],
 }
@@ -114,6 +116,7 @@ impl Brokers {
                     "-c",
                 ])
                 .arg(&file)
+                .args(setup.format)
                 .output()?;
             ensure!(
                 output.status.success(),
@@ -237,7 +240,9 @@ fn properties(
 ) -> String {
     let replicas = count.min(3);
     let in_sync = if replicas < 2 { 1 } else { 2 };
-    let names = std::iter::once("PLAINTEXT").chain(setup.listeners.iter().copied());
+    let specs = std::iter::once("PLAINTEXT").chain(setup.listeners.iter().copied());
+    let pairs = specs.map(|spec| spec.split_once('=').unwrap_or((spec, spec)));
+    let names = pairs.clone().map(|(name, _)| name);
     let listeners: Vec<_> = names
         .clone()
         .zip(ports)
@@ -245,7 +250,9 @@ fn properties(
         .collect();
     let listeners = listeners.join(",");
     let controller = ports.last().unwrap_or(&0);
-    let map: Vec<_> = names.map(|name| format!("{name}:{name}")).collect();
+    let map: Vec<_> = pairs
+        .map(|(name, protocol)| format!("{name}:{protocol}"))
+        .collect();
     let map = map.join(",");
     let data = dir.join(format!("data{node}"));
     let data = data.display();
