@@ -27,6 +27,9 @@ pub enum Maker {
 /// A running agent `a1`, killed when dropped.
 pub struct Running {
     child: Child,
+    maker: Maker,
+    environment: Vec<(String, String)>,
+    arguments: Vec<String>,
     dir: tempfile::TempDir,
     monitoring: u16,
     /// The port that `@PORT@` in its configuration stands for.
@@ -147,42 +150,45 @@ impl Running {
             .replace("@ROOT@", &root().display().to_string())
             .replace("@DIR@", &dir.path().display().to_string());
         fs::write(dir.path().join("flume.conf"), text)?;
-        let log = fs::File::create(dir.path().join("log"))?;
-        let mut command = match maker {
-            Maker::Ours => Command::new(program()),
-            Maker::Java => Command::new(root().join("rig/java-flume/flume-ng")),
-        };
-        command.args(["agent", "--name", "a1", "--conf-file", "flume.conf"]);
-        match maker {
-            Maker::Ours => {
-                command.args(["--state-dir", "state", "-Dflume.root.logger=WARN,console"])
-            }
-            Maker::Java => command.env("JAVA_FLUME", java_dir().canonicalize()?),
-        };
-        if let Some((_, krb5)) = environment.iter().find(|(name, _)| name == "KRB5_CONFIG") {
-            command.arg(format!("-Djava.security.krb5.conf={krb5}"));
-        }
-        command.args(arguments);
-        command.envs(environment.iter().map(|(name, value)| (name, value)));
-        command
-            .arg("-Dflume.monitoring.type=http")
-            .arg(format!("-Dflume.monitoring.port={monitoring}"));
-        command
-            .current_dir(dir.path())
-            .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log);
         let started = Instant::now();
-        let child = command
-            .spawn()
-            .with_context(|| format!("failed to start {maker:?}"))?;
+        let child = spawn(maker, dir.path(), monitoring, environment, arguments)?;
         Ok(Running {
             child,
+            maker,
+            environment: environment.to_vec(),
+            arguments: arguments.to_vec(),
             dir,
             monitoring,
             port,
             started,
         })
+    }
+
+    /// SIGKILL, and a new start on what it left.
+    pub fn kill_and_restart(&mut self) -> Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        self.started = Instant::now();
+        let dir = self.dir.path();
+        self.child = spawn(
+            self.maker,
+            dir,
+            self.monitoring,
+            &self.environment,
+            &self.arguments,
+        )?;
+        Ok(())
+    }
+
+    /// Sends a signal: `STOP`, `CONT`.
+    pub fn signal(&self, signal: &str) -> Result<()> {
+        let pid = self.child.id().to_string();
+        let status = Command::new("kill")
+            .arg(format!("-{signal}"))
+            .arg(pid)
+            .status()?;
+        ensure!(status.success(), "kill -{signal}: {status}");
+        Ok(())
     }
 
     /// Its directory.
@@ -284,6 +290,11 @@ impl Running {
         Ok(())
     }
 
+    /// Its resident memory.
+    pub fn resident_mib(&self) -> Result<f64> {
+        resident_mib(self.child.id())
+    }
+
     /// What its process has used.
     pub fn usage(&self) -> Result<Usage> {
         let pid = self.child.id();
@@ -307,6 +318,44 @@ impl Running {
             peak_mib: kib / 1024.0,
         })
     }
+}
+
+fn spawn(
+    maker: Maker,
+    dir: &Path,
+    monitoring: u16,
+    environment: &[(String, String)],
+    arguments: &[String],
+) -> Result<Child> {
+    let log = fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(dir.join("log"))?;
+    let mut command = match maker {
+        Maker::Ours => Command::new(program()),
+        Maker::Java => Command::new(root().join("rig/java-flume/flume-ng")),
+    };
+    command.args(["agent", "--name", "a1", "--conf-file", "flume.conf"]);
+    match maker {
+        Maker::Ours => command.args(["--state-dir", "state", "-Dflume.root.logger=WARN,console"]),
+        Maker::Java => command.env("JAVA_FLUME", java_dir().canonicalize()?),
+    };
+    if let Some((_, krb5)) = environment.iter().find(|(name, _)| name == "KRB5_CONFIG") {
+        command.arg(format!("-Djava.security.krb5.conf={krb5}"));
+    }
+    command.args(arguments);
+    command.envs(environment.iter().map(|(name, value)| (name, value)));
+    command
+        .arg("-Dflume.monitoring.type=http")
+        .arg(format!("-Dflume.monitoring.port={monitoring}"));
+    command
+        .current_dir(dir)
+        .stdin(Stdio::null())
+        .stdout(log.try_clone()?)
+        .stderr(log);
+    command
+        .spawn()
+        .with_context(|| format!("failed to start {maker:?}"))
 }
 
 impl Drop for Running {

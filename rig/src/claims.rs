@@ -35,6 +35,10 @@ pub const CLAIMS: &[Claim] = &[
         .slice(|report| file_channel::slice(report, &scratch()?)),
     claim("file-channel-kills", |report| file_channel::killed(report, &scratch()?, 100)),
     claim("rpc-beside-java", rpc::show).slice(rpc::slice),
+    claim("groups", rpc::groups::show),
+    claim("rpc-limits", rpc::limits::show).slice(rpc::limits::show),
+    claim("three-tiers", |report| rpc::tiers::show(report, seconds(600)))
+        .slice(|report| rpc::tiers::show(report, seconds(10))),
     claim("deploy", |report| deploy::show(report, &[])).slice(deploy::slice),
     claim("deploy-host", |report| deploy::show(report, &["host"])),
     claim("deploy-packages", |report| deploy::show(report, &["packages"])),

@@ -19,6 +19,7 @@ mod options_file;
 mod outcome;
 mod pipeline_test;
 mod process;
+mod progress;
 mod provision;
 mod registry;
 mod report;

@@ -274,7 +274,9 @@ async fn admit(
     let Some(acceptor) = tls else {
         return Connection::plain(stream).ok();
     };
-    let reason = match timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
+    // In a box: a plain connection, which may idle for days, does not pay for what a handshake needs.
+    let handshake = Box::pin(acceptor.accept(stream));
+    let reason = match timeout(HANDSHAKE_TIMEOUT, handshake).await {
         Ok(Ok(stream)) => return Connection::tls(TlsStream::Server(stream)).ok(),
         Ok(Err(error)) => error.to_string(),
         Err(_) => format!("nothing for {HANDSHAKE_TIMEOUT:?}"),

@@ -135,7 +135,8 @@ pub(crate) async fn converse<D: Dialogue>(
             continue;
         };
         is_first = false;
-        let outcome = dialogue.answer(frame, &mut out).await;
+        // In a box: ten thousand idle connections do not pay for what a put needs.
+        let outcome = Box::pin(dialogue.answer(frame, &mut out)).await;
         inbox.message_done();
         send(stream, &mut out).await?;
         outcome.map_err(|error| Ending::Fault(error.to_string()))?;

@@ -4,11 +4,16 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use flume_conf::ChannelPlan;
 use flume_core::{
-    AgentInfo, BuildError, Channel, ChannelHandle, Context, ReplaceError, StateHandle,
+    AgentInfo, BuildError, Channel, ChannelError, ChannelHandle, Context, ReplaceError,
+    StateHandle,
     component::{Constructor, short_name},
 };
 use flume_monitor::{ComponentEntry, EntryDetails};
-use tokio::{sync::watch, task::JoinHandle, time::timeout};
+use tokio::{
+    sync::watch,
+    task::JoinHandle,
+    time::{Instant, timeout},
+};
 
 /// The pause before a channel that failed to open is opened again, as Flume's supervisor has it.
 const REOPEN_PAUSE: Duration = Duration::from_secs(3);
@@ -17,6 +22,9 @@ const OPEN_GRACE: Duration = Duration::from_secs(10);
 
 /// A wait for a channel is shown after this time: most channels open at once.
 const SHOW_AFTER: Duration = Duration::from_secs(1);
+
+/// How often a channel that takes long to open says so.
+const OPENING_INTERVAL: Duration = Duration::from_secs(10);
 
 /// A channel of the running agent.
 pub(crate) struct RunningChannel {
@@ -153,7 +161,7 @@ pub(crate) fn owned(values: BTreeMap<&str, &str>) -> BTreeMap<String, String> {
 }
 
 async fn open(handle: ChannelHandle, opened: watch::Sender<bool>, mut end: watch::Receiver<bool>) {
-    while let Err(error) = handle.open().await {
+    while let Err(error) = open_telling(&handle).await {
         handle.state().failing(&error, REOPEN_PAUSE);
         let pause = timeout(REOPEN_PAUSE, end.wait_for(|end| *end));
         if pause.await.is_ok() {
@@ -162,4 +170,22 @@ async fn open(handle: ChannelHandle, opened: watch::Sender<bool>, mut end: watch
     }
     handle.state().running();
     opened.send_replace(true);
+}
+
+/// Opens the channel. While that takes long, the log says what its sources and sinks wait for.
+async fn open_telling(handle: &ChannelHandle) -> Result<(), ChannelError> {
+    let began = Instant::now();
+    let mut opening = std::pin::pin!(handle.open());
+    loop {
+        match timeout(OPENING_INTERVAL, &mut opening).await {
+            Ok(outcome) => return outcome,
+            Err(_) => {
+                let seconds = began.elapsed().as_secs();
+                tracing::info!(
+                    "{} has been opening for {seconds} s; its sources and sinks wait for it",
+                    handle.name()
+                );
+            }
+        }
+    }
 }

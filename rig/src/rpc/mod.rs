@@ -4,6 +4,11 @@
 //! Each lane therefore shows two things: that our client is understood by Java's source, and Java's sink by our source.
 
 mod events;
+pub mod groups;
+pub mod limits;
+mod proxy;
+mod senders;
+pub mod tiers;
 
 use std::{fmt::Write, net::TcpListener, num::NonZeroUsize, process::Command, time::Duration};
 

@@ -116,7 +116,8 @@ impl Layers {
         // A client that says nothing yet costs no more than any other: there is nothing to time.
         let mut connection = connection;
         connection.readable().await?;
-        let handshake = timeout(HANDSHAKE_TIMEOUT, zlib_and_tls(connection, acceptor)).await;
+        let handshake = Box::pin(zlib_and_tls(connection, acceptor));
+        let handshake = timeout(HANDSHAKE_TIMEOUT, handshake).await;
         let slow = |_| Ending::Fault(format!("no TLS handshake within {HANDSHAKE_TIMEOUT:?}"));
         handshake.map_err(slow)?
     }
