@@ -312,6 +312,7 @@ async fn drain(dir: &Path) {
     );
 }
 
+#[expect(clippy::print_stdout, reason = "the figures of a long run")]
 fn report(reloads: usize, kept: usize, restarts: usize, volatile: usize) {
     let acknowledged = LEDGER.acknowledged.lock();
     let delivered = LEDGER.delivered.lock();
