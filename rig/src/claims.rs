@@ -36,6 +36,7 @@ pub const CLAIMS: &[Claim] = &[
     claim("file-channel-kills", |report| file_channel::killed(report, &scratch()?, 100)),
     claim("rpc-beside-java", rpc::show).slice(rpc::slice),
     claim("groups", rpc::groups::show),
+    claim("rpc-bench", |report| rpc::bench::show(report, seconds(5))),
     claim("rpc-limits", rpc::limits::show).slice(rpc::limits::show),
     claim("three-tiers", |report| rpc::tiers::show(report, seconds(600)))
         .slice(|report| rpc::tiers::show(report, seconds(10))),
