@@ -52,6 +52,8 @@ pub const CLAIMS: &[Claim] = &[
     claim("hdfs-namenodes", hdfs::faults::name_nodes).slice(hdfs::faults::slice),
     claim("hdfs-bench", |report| hdfs::bench::run(report, true)),
     claim("kafka", kafka::show).slice(kafka::slice),
+    claim("kafka-exactly-once", kafka::exactly_once),
+    claim("kafka-records", kafka::odd_records),
     claim("kafka-security", kafka::secured),
     claim("build", guide::cold_build),
     claim("bench", |report| bench::show(report, &bench::FULL)).slice(bench::slice),
