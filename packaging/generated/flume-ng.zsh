@@ -5,8 +5,10 @@ _flume_ng() {
         local -a commands=(
             'agent:run an agent'
             'validate:check a configuration'
+            'graph:draw the flows of a configuration, with what is wrong with them'
             'status:show what a running agent does'
             'reload:make a running agent read its configuration again'
+            'tap:show events as they pass a source, channel or sink of a running agent'
             'describe:explain a component, or list all; `hadoop`\: Hadoop'\''s settings in force'
             'provision:make this host an agent'\''s\: configure, install, kerberos, check'
             'doctor:look at this host, change nothing, and say what to do'
@@ -37,7 +39,14 @@ _flume_ng() {
         validate) _arguments -S \
             '--conf-file[configuration file; of several, later ones win]:file:_files' \
             '--name[the agent'\''s name in the configuration]:name: ' \
-            '--format[how the result is printed]:value:(text json)' \
+            '--format[how the result is printed; html\: one page with a drawing and the files]:value:(text json html)' \
+            '--conf[configuration directory]:directory:_files -/' \
+            '--help[print this]' \
+            '*:file:_files' ;;
+        graph) _arguments -S \
+            '--conf-file[configuration file; of several, later ones win]:file:_files' \
+            '--name[the agent'\''s name in the configuration]:name: ' \
+            '--format[the language of the drawing (mermaid)]:value:(mermaid dot svg)' \
             '--conf[configuration directory]:directory:_files -/' \
             '--help[print this]' \
             '*:file:_files' ;;
@@ -51,6 +60,18 @@ _flume_ng() {
             '--name[the agent'\''s name in the configuration]:name: ' \
             '--state-dir[where agents keep their control sockets and journals]:directory:_files -/' \
             '--dry-run[only print what would change]' \
+            '--help[print this]' \
+            '*:file:_files' ;;
+        tap) _arguments -S \
+            '--name[the agent'\''s name in the configuration]:name: ' \
+            '--state-dir[where agents keep their control sockets and journals]:directory:_files -/' \
+            '--format[how events are printed]:value:(text hex json)' \
+            '--where[only events with this header; repeatable]:header=value: ' \
+            '--limit[end after so many events]:n: ' \
+            '--rate[most events in a second; the others are counted (100/s)]:n/s: ' \
+            '--bytes[bytes of each body and header that are shown (1024)]:n: ' \
+            '--at[received, accepted, put, taken or delivered; repeatable]:passage: ' \
+            '--trace[mark events at a source, and show each step of them]' \
             '--help[print this]' \
             '*:file:_files' ;;
         describe) _arguments -S \

@@ -34,7 +34,7 @@ pub const CLAIMS: &[Claim] = &[
     claim("file-channel", |report| file_channel::show(report, &scratch()?))
         .slice(|report| file_channel::slice(report, &scratch()?)),
     claim("file-channel-kills", |report| file_channel::killed(report, &scratch()?, 100)),
-    claim("rpc-beside-java", rpc::show),
+    claim("rpc-beside-java", rpc::show).slice(rpc::slice),
     claim("deploy", |report| deploy::show(report, &[])).slice(deploy::slice),
     claim("deploy-host", |report| deploy::show(report, &["host"])),
     claim("deploy-packages", |report| deploy::show(report, &["packages"])),

@@ -5,12 +5,12 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use anyhow::Context as _;
 use flume_bridge::JavaOptions;
 use flume_core::AgentInfo;
-use flume_monitor::MonitoringAddress;
+use flume_monitor::{MonitoringAddress, TapMasks};
 use flume_runtime::{Flows, Options, RunError};
 
 use crate::{
     args::Args,
-    configuration::Files,
+    configuration::{AgentSurroundings, Files},
     logging,
     outcome::{ExitCode, Failure},
     process::guard_memory,
@@ -45,6 +45,14 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
         state_dir,
         system_properties: system_properties::of_agent(&args.properties),
     });
+    if args
+        .properties
+        .get("flume.tap")
+        .is_none_or(|value| value != "false")
+    {
+        // A mask that cannot be read must not be found out by the first who taps.
+        TapMasks::of(&info).map_err(Failure::Usage)?;
+    }
     flume_bridge::set_java_options(java_options(args, info.state_dir.clone()));
     if let Some(text) = no_monitoring {
         tracing::error!("{text}");
@@ -62,7 +70,12 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
         .thread_name("flume")
         .enable_all()
         .build()?;
-    let configuration = Box::new(Files::new(files.iter().map(Into::into).collect(), name));
+    let surroundings = AgentSurroundings {
+        properties: info.system_properties.clone(),
+        conf_dir: info.conf_dir.clone(),
+    };
+    let paths = files.iter().map(Into::into).collect();
+    let configuration = Box::new(Files::new(paths, name, surroundings));
     let outcome = runtime.block_on(flume_runtime::run(info, configuration, &options));
     // A sink that does not come back must not keep the process.
     runtime.shutdown_background();

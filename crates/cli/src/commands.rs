@@ -3,9 +3,9 @@
 use crate::{
     agent,
     args::{Args, Flag, parse},
-    avro_client, describe, doctor, manual,
+    avro_client, describe, doctor, graph, manual,
     outcome::{ExitCode, Failure, print},
-    provision, status, tool, validate,
+    provision, status, tap, tool, validate,
 };
 
 /// A command of `flume-ng`.
@@ -74,11 +74,31 @@ pub(crate) const COMMANDS: &[Command] = &[
         Flag { short: "", long: "drain-timeout", value: "SECONDS", doc: "how long sinks may deliver what channels in memory hold when the agent stops (10)" },
         HELP,
     ] },
-    Command { name: "validate", doc: "check a configuration", run: validate::run, flags: &[CONF_FILE, NAME, FORMAT, CONF, HELP] },
+    Command { name: "validate", doc: "check a configuration", run: validate::run, flags: &[
+        CONF_FILE, NAME,
+        Flag { short: "", long: "format", value: "text|json|html", doc: "how the result is printed; html: one page with a drawing and the files" },
+        CONF, HELP,
+    ] },
+    Command { name: "graph", doc: "draw the flows of a configuration, with what is wrong with them", run: graph::run, flags: &[
+        CONF_FILE, NAME,
+        Flag { short: "", long: "format", value: "mermaid|dot|svg", doc: "the language of the drawing (mermaid)" },
+        CONF, HELP,
+    ] },
     Command { name: "status", doc: "show what a running agent does", run: status::run, flags: &[NAME, FORMAT, STATE_DIR, HELP] },
     Command { name: "reload", doc: "make a running agent read its configuration again", run: status::reload, flags: &[
         NAME, STATE_DIR,
         Flag { short: "", long: "dry-run", value: "", doc: "only print what would change" },
+        HELP,
+    ] },
+    Command { name: "tap", doc: "show events as they pass a source, channel or sink of a running agent", run: tap::run, flags: &[
+        NAME, STATE_DIR,
+        Flag { short: "", long: "format", value: "text|hex|json", doc: "how events are printed" },
+        Flag { short: "", long: "where", value: "HEADER=VALUE", doc: "only events with this header; repeatable" },
+        Flag { short: "", long: "limit", value: "N", doc: "end after so many events" },
+        Flag { short: "", long: "rate", value: "N/s", doc: "most events in a second; the others are counted (100/s)" },
+        Flag { short: "", long: "bytes", value: "N", doc: "bytes of each body and header that are shown (1024)" },
+        Flag { short: "", long: "at", value: "PASSAGE", doc: "received, accepted, put, taken or delivered; repeatable" },
+        Flag { short: "", long: "trace", value: "", doc: "mark events at a source, and show each step of them" },
         HELP,
     ] },
     Command { name: "describe", doc: "explain a component, or list all; `hadoop`: Hadoop's settings in force", run: describe::run, flags: &[ALL, CONF, HELP] },

@@ -46,7 +46,7 @@ fn request(args: &Args, request: &ControlRequest) -> Result<ControlAnswer, Failu
 }
 
 /// The named agent's, or that of the only one there is.
-fn directory(args: &Args) -> Result<PathBuf, Failure> {
+pub(crate) fn directory(args: &Args) -> Result<PathBuf, Failure> {
     if let Some(name) = args.get("name") {
         return Ok(state_dir::of_running(args.get("state-dir"), name));
     }

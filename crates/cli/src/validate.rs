@@ -8,13 +8,34 @@ use flume_runtime::{Flows, check};
 
 use crate::{
     args::Args,
+    configuration::AgentSurroundings,
     outcome::{ExitCode, Failure, print},
     registry::REGISTRY,
-    report, system_properties,
+    report, report_page, system_properties,
 };
 
 /// Runs the command: exit code 0 if every flow runs, else 2.
 pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
+    let html = args.get("format") == Some("html");
+    let json = !html && args.wants_json()?;
+    let (document, agents) = read(args)?;
+    let judged = judge(&document, &agents, args);
+    print(&if html {
+        report_page::html(&document, &judged)
+    } else if json {
+        report::json(&judged) + "\n"
+    } else {
+        text(&document, &judged)
+    })?;
+    Ok(if judged.runs_whole() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::WRONG
+    })
+}
+
+/// The files that the command line names, and the agents in them that are meant.
+pub(crate) fn read(args: &Args) -> Result<(Document, Vec<String>), Failure> {
     let files: Vec<PathBuf> = args
         .all("conf-file")
         .iter()
@@ -24,8 +45,14 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     if files.is_empty() {
         return Err(Failure::Usage("which file? -f FILE".into()));
     }
-    let json = args.wants_json()?;
-    let document = Document::read(&files).map_err(Failure::Usage)?;
+    let mut document = Document::read(&files).map_err(Failure::Usage)?;
+    let surroundings = AgentSurroundings {
+        properties: system_properties::of_agent(&args.properties),
+        conf_dir: args.get("conf").map(PathBuf::from),
+    };
+    surroundings
+        .resolve(&mut document)
+        .map_err(Failure::Usage)?;
     let all = document.agents();
     let agents = match args.get("name") {
         None if all.is_empty() => {
@@ -41,17 +68,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
             return Err(Failure::Usage(text));
         }
     };
-    let judged = judge(&document, &agents, args);
-    print(&if json {
-        report::json(&judged) + "\n"
-    } else {
-        text(&document, &judged)
-    })?;
-    Ok(if judged.runs_whole() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::WRONG
-    })
+    Ok((document, agents))
 }
 
 /// What is to be said about some agents of a configuration.
@@ -65,7 +82,7 @@ pub(crate) struct Judged {
 
 impl Judged {
     /// Whether nothing is wrong and every component runs.
-    fn runs_whole(&self) -> bool {
+    pub(crate) fn runs_whole(&self) -> bool {
         let is_error = |found: &Diagnostic| found.severity == Severity::Error;
         let stands_still = |verdict: &Verdict| verdict.reason.is_some();
         !self.diagnostics.iter().any(is_error)

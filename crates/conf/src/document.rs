@@ -5,8 +5,9 @@ use std::{collections::BTreeMap, fs, path::PathBuf, sync::Arc};
 use flume_core::{Diagnostic, Registry, Severity, props::Setting};
 
 use crate::{
-    Plan,
+    Lookups, Plan,
     graph::Graph,
+    lookup,
     properties::{decode, parse},
 };
 
@@ -18,6 +19,8 @@ pub struct Document {
     /// By key.
     settings: BTreeMap<String, Setting>,
     diagnostics: Vec<Diagnostic>,
+    /// By the key whose value cannot be resolved.
+    unresolved: BTreeMap<String, Diagnostic>,
 }
 
 impl Document {
@@ -77,6 +80,18 @@ impl Document {
         self.files.push((name, text));
     }
 
+    /// Resolves `${…}` in all values. To be called once, when all files are there.
+    pub fn resolve(&mut self, lookups: &dyn Lookups) {
+        let mut resolved = lookup::resolve(&mut self.settings, lookups);
+        self.diagnostics.append(&mut resolved.diagnostics);
+        self.unresolved = resolved.errors;
+    }
+
+    /// All settings, by key.
+    pub fn settings(&self) -> &BTreeMap<String, Setting> {
+        &self.settings
+    }
+
     /// The agents, by name.
     pub fn agents(&self) -> Vec<String> {
         let mut agents: Vec<_> = self
@@ -90,9 +105,15 @@ impl Document {
         agents
     }
 
+    /// The settings whose keys begin so, in the order of their keys: the rest of the key, and the setting.
+    pub fn below<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = (&'a str, &'a Setting)> {
+        let from = self.settings.range(prefix.to_string()..);
+        from.map_while(move |(key, setting)| Some((key.strip_prefix(prefix)?, setting)))
+    }
+
     /// What `agent` is to run, and everything that is wrong with it and with the files as such.
     pub fn plan(&self, agent: &str, registry: &Registry) -> Plan {
-        let mut plan = Graph::of(agent, &self.settings).plan(registry);
+        let mut plan = Graph::of(agent, &self.settings, &self.unresolved).plan(registry);
         plan.diagnostics.extend(self.diagnostics.iter().cloned());
         let nameless = self.settings.iter().filter(|(key, _)| belongs_to_none(key));
         plan.diagnostics

@@ -23,6 +23,8 @@ pub(crate) struct Graph {
     /// By `sources`, `channels`, …
     pub(crate) kinds: BTreeMap<&'static str, Group>,
     pub(crate) diagnostics: Vec<Diagnostic>,
+    /// Values of components that cannot be resolved, by the component's full name.
+    pub(crate) unresolved: BTreeMap<String, Vec<Diagnostic>>,
 }
 
 /// The components of one kind.
@@ -35,7 +37,12 @@ pub(crate) struct Group {
 }
 
 impl Graph {
-    pub(crate) fn of(agent: &str, settings: &BTreeMap<String, Setting>) -> Graph {
+    /// `unresolved` are the keys whose values are not what they were meant to be.
+    pub(crate) fn of(
+        agent: &str,
+        settings: &BTreeMap<String, Setting>,
+        unresolved: &BTreeMap<String, Diagnostic>,
+    ) -> Graph {
         let kinds = KINDS
             .into_iter()
             .map(|kind| (kind, Group::default()))
@@ -44,11 +51,19 @@ impl Graph {
             agent: agent.into(),
             kinds,
             diagnostics: vec![],
+            unresolved: BTreeMap::new(),
         };
         let prefix = format!("{agent}.");
         for (key, setting) in settings {
-            if let Some(rest) = key.strip_prefix(&prefix) {
-                graph.add(key, rest, setting);
+            let Some(rest) = key.strip_prefix(&prefix) else {
+                continue;
+            };
+            match (unresolved.get(key), component_of(key)) {
+                (Some(found), None) => graph.diagnostics.push(found.clone()),
+                (found, _) => {
+                    graph.add(key, rest, setting);
+                    graph.note_unresolved(key, found);
+                }
             }
         }
         graph.complete(settings);
@@ -58,16 +73,6 @@ impl Graph {
     fn add(&mut self, key: &str, rest: &str, setting: &Setting) {
         if setting.text.is_empty() {
             return self.warn(setting, key, "has no value, it has no effect", None);
-        }
-        if setting.text.contains("${") {
-            let text = "lookups such as ${env:NAME} are not resolved by this build, the text stays as it is";
-            self.diagnostics.push(Diagnostic {
-                severity: Severity::Warning,
-                place: setting.value_place.clone(),
-                key: key.into(),
-                text: text.into(),
-                hint: None,
-            });
         }
         let (word, below) = rest
             .split_once('.')
@@ -100,6 +105,13 @@ impl Graph {
                 _ => self.warn(setting, key, "names no property, it has no effect", None),
             },
         }
+    }
+
+    fn note_unresolved(&mut self, key: &str, found: Option<&Diagnostic>) {
+        let Some(found) = found else { return };
+        let name: Vec<_> = key.splitn(4, '.').take(3).collect();
+        let of_component = self.unresolved.entry(name.join(".")).or_default();
+        of_component.push(found.clone());
     }
 
     fn list(&mut self, kind: &'static str, key: &str, setting: &Setting) {
@@ -187,6 +199,15 @@ impl Graph {
             .filter_map(|name| group.sections.remove(&name).map(|section| (name, section)))
             .collect()
     }
+}
+
+/// Agent and kind of a property of a component: `a1` and `sinks` of `a1.sinks.k1.type`.
+pub(crate) fn component_of(key: &str) -> Option<(&str, &str)> {
+    let mut words = key.splitn(4, '.');
+    let agent = words.next()?;
+    let kind = words.next()?;
+    words.nth(1)?;
+    KINDS.contains(&kind).then_some((agent, kind))
 }
 
 /// Where the component `name` is listed, if not as the kind, or for the agent, that its properties name: the agent's

@@ -4,12 +4,14 @@
 
 mod document;
 mod graph;
+mod lookup;
 mod plan;
 mod planner;
 pub mod properties;
 mod verdict;
 
 pub use document::Document;
+pub use lookup::{ConfigFilter, LookedUp, Lookups, NotFound};
 pub use plan::{
     ChannelPlan, FRAMES, Frame, GroupPlan, Plan, Refused, SinkPlan, SourceFrame, SourcePlan,
 };

@@ -33,6 +33,8 @@ impl Graph {
             listed,
             usable: BTreeSet::new(),
             used: BTreeSet::new(),
+            unresolved: std::mem::take(&mut self.unresolved),
+            broken: BTreeSet::new(),
             plan,
         };
         let mut homes = BTreeMap::new();
@@ -57,12 +59,10 @@ impl Graph {
             .collect();
         planner.groups(self.take("sinkgroups"), sinks);
         for (_, section) in self.take("configfilters") {
-            planner.report(
-                Severity::Note,
-                &section.home,
-                &section.name,
-                "config filters are not in this build",
-            );
+            // Filters themselves were made when values were resolved.
+            let mut found = planner.unresolved.remove(&section.name);
+            let found = found.iter_mut().flat_map(|found| found.drain(..));
+            planner.plan.diagnostics.extend(found);
         }
         // As long as a source or sink names no channel at all, this may be the one that it means.
         let all_connected = connected.into_iter().all(|connected| connected);
@@ -90,12 +90,27 @@ struct Planner<'a> {
     usable: BTreeSet<String>,
     /// Those that a source or sink names.
     used: BTreeSet<String>,
+    /// Values that cannot be resolved, by component.
+    unresolved: BTreeMap<String, Vec<Diagnostic>>,
+    /// The keys of these values.
+    broken: BTreeSet<String>,
     plan: Plan,
 }
 
-impl Planner<'_> {
-    fn channel(&mut self, name: String, section: Section) {
+impl<'a> Planner<'a> {
+    /// A reader over a section. What cannot be resolved in it is an error from the beginning.
+    fn props(&mut self, section: &Section) -> Props<'a> {
         let mut props = Props::new(self.registry, section.clone());
+        if let Some(mut found) = self.unresolved.remove(&section.name) {
+            self.broken
+                .extend(found.iter().map(|found| found.key.clone()));
+            props.diagnostics.append(&mut found);
+        }
+        props
+    }
+
+    fn channel(&mut self, name: String, section: Section) {
+        let mut props = self.props(&section);
         match component::<dyn Channel>(&mut props, TypeFrame::properties()) {
             Some(build) if !failed(&props) => {
                 self.plan.diagnostics.append(&mut props.diagnostics);
@@ -107,7 +122,7 @@ impl Planner<'_> {
     }
 
     fn source(&mut self, section: Section) {
-        let mut props = Props::new(self.registry, section.clone());
+        let mut props = self.props(&section);
         let frame = SourceFrame::parse(&mut props);
         let build = component::<dyn Source>(&mut props, source_properties());
         // Also when something else of the frame is wrong: a channel is used, or misspelt, all the same.
@@ -167,7 +182,7 @@ impl Planner<'_> {
 
     /// A sink that cannot run is refused here; its name remains for its group.
     fn sink(&mut self, section: Section) -> Option<SinkPlan> {
-        let mut props = Props::new(self.registry, section.clone());
+        let mut props = self.props(&section);
         let frame = SinkFrame::parse(&mut props);
         let runner = RunnerConfig::parse(&mut props);
         let build = component::<dyn Sink>(&mut props, sink_properties());
@@ -230,7 +245,7 @@ impl Planner<'_> {
         mut sinks: Vec<(String, Option<SinkPlan>)>,
     ) {
         for (_, section) in groups {
-            let mut props = Props::new(self.registry, section.clone());
+            let mut props = self.props(&section);
             let frame = GroupFrame::parse(&mut props);
             props.warn_unread(&GroupFrame::properties());
             let names = frame.as_ref().map(|frame| frame.sinks.clone()).or_else(|| {
@@ -249,7 +264,7 @@ impl Planner<'_> {
                 }
             }
             let members: Vec<_> = members.into_iter().flatten().collect();
-            let Some(frame) = frame else {
+            let Some(frame) = frame.filter(|_| !failed(&props)) else {
                 self.refuse(&section, props.diagnostics);
                 for sink in members {
                     self.leave_out(
@@ -310,6 +325,9 @@ impl Planner<'_> {
 
     /// Refuses a component for the worst that was found.
     fn refuse(&mut self, section: &Section, mut found: Vec<Diagnostic>) {
+        // What is wrong with a value says nothing while the value is not what was meant: its first error counts.
+        let mut said = BTreeSet::new();
+        found.retain(|found| !self.broken.contains(&found.key) || said.insert(found.key.clone()));
         let worst = found.iter().min_by_key(|found| found.severity);
         let reason = worst.map_or("its configuration is wrong".into(), |worst| {
             let key = worst

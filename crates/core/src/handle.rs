@@ -1,17 +1,11 @@
 //! A channel as its users see it: with a name, counters, and a seat that can be taken by a successor.
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{
-            AtomicBool,
-            Ordering::{Acquire, Release},
-        },
-    },
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
-use arc_swap::{ArcSwap, ArcSwapOption};
+use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use tokio::{
     sync::{RwLock, RwLockWriteGuard},
@@ -19,17 +13,10 @@ use tokio::{
 };
 
 use crate::{
-    BuildError, Channel, ChannelError, ChannelStats, Context, Event, StateHandle, Take, Want,
+    BuildError, Channel, ChannelError, ChannelStats, Context, Event, Passage, StateHandle, Take,
+    Want,
     metrics::{Counter, Metrics},
 };
-
-/// Somebody who looks at the events that pass a channel. Called on the threads that move the events: be quick.
-pub trait ChannelTap: Send + Sync {
-    /// These events were put.
-    fn put(&self, events: &[Event]);
-    /// A sink has these events now; it may yet return them.
-    fn taken(&self, events: &[Event]);
-}
 
 /// A named channel with its counters. Cheap to clone; a reload can put another channel in its place.
 #[derive(Clone)]
@@ -42,9 +29,6 @@ struct Seat {
     channel: ArcSwap<Box<dyn Channel>>,
     /// The channels of sinks that may put dead letters here.
     buriers: Mutex<Vec<Arc<Burier>>>,
-    /// Looked at before `tap`, so that nobody pays for a tap that is not there.
-    tapped: AtomicBool,
-    tap: ArcSwapOption<Box<dyn ChannelTap>>,
     counters: ChannelCounters,
 }
 
@@ -114,8 +98,6 @@ impl ChannelHandle {
             gate: RwLock::new(()),
             channel,
             buriers: Mutex::default(),
-            tapped: AtomicBool::new(false),
-            tap: ArcSwapOption::empty(),
             counters,
         }))
     }
@@ -188,30 +170,15 @@ impl ChannelHandle {
         self.0.channel.load_full().close().await
     }
 
-    /// Shows every event that passes from now on to `tap`, instead of to the tap before; `None` shows them to nobody.
-    pub fn set_tap(&self, tap: Option<Box<dyn ChannelTap>>) {
-        self.0.tapped.store(tap.is_some(), Release);
-        self.0.tap.store(tap.map(Arc::new));
-    }
-
-    fn tap(&self) -> Option<Arc<Box<dyn ChannelTap>>> {
-        if !self.0.tapped.load(Acquire) {
-            return None;
-        }
-        self.0.tap.load_full()
-    }
-
     /// See [`Channel::put`].
     pub async fn put(&self, batch: Vec<Event>) -> Result<(), ChannelError> {
         let events = batch.len();
         self.0.counters.put_attempts.add(events);
-        let tapped = self.tap().map(|tap| (tap, batch.clone()));
+        let picked = self.0.cx.taps.pick(Passage::Put, &batch);
         let _open = self.0.gate.read().await;
         self.0.channel.load().put(batch).await?;
         self.0.counters.put_successes.add(events);
-        if let Some((tap, batch)) = tapped {
-            tap.put(&batch);
-        }
+        picked.show();
         Ok(())
     }
 
@@ -223,11 +190,7 @@ impl ChannelHandle {
             .counters
             .take_attempts
             .add(take.events().len().max(1));
-        if let Some(tap) = self.tap()
-            && !take.events().is_empty()
-        {
-            tap.taken(take.events());
-        }
+        self.0.cx.taps.pick(Passage::Taken, take.events()).show();
         Ok(take)
     }
 

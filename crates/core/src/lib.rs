@@ -9,6 +9,7 @@ mod deserializer;
 pub mod diagnostic;
 mod event;
 pub mod foreign;
+mod frame_reservation;
 mod handle;
 mod hold;
 mod memory_queue;
@@ -24,6 +25,7 @@ mod sink;
 mod source;
 mod state;
 mod stop;
+pub mod tap;
 
 // The derive names this crate by its outside name.
 extern crate self as flume_core;
@@ -34,9 +36,10 @@ pub use component::{AgentInfo, BuildError, Component, Context};
 pub use config::Config;
 pub use deserializer::{EventDeserializer, FileEvent, FileText, OnMalformed, Undecodable};
 pub use diagnostic::{Diagnostic, Severity, Span};
-pub use event::{Event, Headers, Str};
+pub use event::{Event, Headers, Str, detach_small_part};
 pub use flume_derive::Config;
-pub use handle::{Burying, ChannelHandle, ChannelTap, ReplaceError};
+pub use frame_reservation::FrameReservation;
+pub use handle::{Burying, ChannelHandle, ReplaceError};
 pub use hold::Hold;
 pub use memory_queue::{ByteLimit, MemoryQueue, QueueLimits};
 pub use outlet::{ChannelSelector, InterceptError, Interceptor, Outlet, PutError, Route, Wiring};
@@ -48,3 +51,4 @@ pub use sink::{Cause, Delivered, EventSerializer, Kept, Rejected, Sink, SinkErro
 pub use source::{Origin, Reservation, Source, SourceContext, SourceError};
 pub use state::{State, StateChange, StateHandle, with_causes};
 pub use stop::{Phase, Stop, Switch};
+pub use tap::{Passage, TapPoint};

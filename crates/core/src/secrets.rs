@@ -1,7 +1,7 @@
 //! Secrets in text that is shown: which names announce one, and what is shown in its place. Whatever quotes a file, a
 //! setting or another program's words goes through [`masked`] or [`secret_ranges`] first.
 
-use std::{borrow::Cow, ops::Range};
+use std::{borrow::Cow, collections::BTreeSet, ops::Range, sync::RwLock};
 
 /// What is shown in the place of a secret.
 pub const MASK: &str = "***";
@@ -42,6 +42,41 @@ pub fn masked(text: &str) -> Cow<'_, str> {
     mask_ranges(text, 0, &secret_ranges(text))
 }
 
+/// Values that are secret although no name beside them says so: they came out of a lookup or a key store.
+static REMEMBERED: RwLock<BTreeSet<String>> = RwLock::new(BTreeSet::new());
+/// A shorter value is masked only where it is a word of its own.
+const MIN_PART_BYTES: usize = 5;
+
+/// From now on [`masked`] replaces this value wherever it stands.
+pub fn remember(value: &str) {
+    if value.trim().is_empty() {
+        return;
+    }
+    // Nobody panics while he has the lock.
+    if let Ok(mut remembered) = REMEMBERED.write() {
+        remembered.insert(value.into());
+    }
+}
+
+/// Where remembered values stand, in any order.
+fn remembered_ranges(text: &str) -> Vec<Range<usize>> {
+    let Ok(remembered) = REMEMBERED.read() else {
+        return vec![];
+    };
+    let mut ranges = vec![];
+    for value in remembered.iter() {
+        for (start, found) in text.match_indices(value.as_str()) {
+            let end = start + found.len();
+            let is_word = !text[..start].ends_with(char::is_alphanumeric)
+                && !text[end..].starts_with(char::is_alphanumeric);
+            if value.len() >= MIN_PART_BYTES || is_word {
+                ranges.push(start..end);
+            }
+        }
+    }
+    ranges
+}
+
 /// The part of a text that begins at `start`, with what lies in the ranges (places in the whole text) replaced.
 pub fn mask_ranges<'a>(part: &'a str, start: usize, ranges: &[Range<usize>]) -> Cow<'a, str> {
     let end = start + part.len();
@@ -79,7 +114,21 @@ pub fn secret_ranges(text: &str) -> Vec<Range<usize>> {
             ranges.push(value);
         }
     }
-    ranges
+    ranges.append(&mut remembered_ranges(text));
+    in_order(ranges)
+}
+
+/// Ranges in order, overlapping ones made one.
+fn in_order(mut ranges: Vec<Range<usize>>) -> Vec<Range<usize>> {
+    ranges.sort_by_key(|range| (range.start, range.end));
+    let mut merged: Vec<Range<usize>> = vec![];
+    for range in ranges {
+        match merged.last_mut() {
+            Some(last) if range.start < last.end => last.end = last.end.max(range.end),
+            _ => merged.push(range),
+        }
+    }
+    merged
 }
 
 fn is_name(c: char) -> bool {
@@ -247,6 +296,22 @@ mod tests {
                 "the password of root/admin is wrong",
             ),
             ("", ""),
+        ] {
+            assert_eq!(masked(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn remembered_values_are_masked_without_a_name() {
+        remember("");
+        remember("qz");
+        remember("s3cr3t-of-test");
+        for (text, expected) in [
+            ("bind s3cr3t-of-test: no", "bind ***: no"),
+            ("xs3cr3t-of-testx", "x***x"),
+            ("a qz, qzz `qz`", "a ***, qzz `***`"),
+            ("password = a s3cr3t-of-test", "password = ***"),
+            ("password=s3cr3t-of-test b", "password=***"),
         ] {
             assert_eq!(masked(text), expected, "{text}");
         }

@@ -43,6 +43,8 @@ pub struct Ended {
     pub status: ExitStatus,
     /// What it wrote to standard output.
     pub out: String,
+    /// The same, byte by byte.
+    pub out_bytes: Vec<u8>,
     /// What it wrote to standard error.
     pub err: String,
 }
@@ -174,9 +176,14 @@ impl Program {
         match end {
             WaitEnd::Ended(status) => {
                 let _ = writer.join();
-                let out = out.join().unwrap_or_default();
+                let out_bytes = out.join().unwrap_or_default();
                 let err = err.join().unwrap_or_default();
-                Ok(Ended { status, out, err })
+                Ok(Ended {
+                    status,
+                    out: String::from_utf8_lossy(&out_bytes).into_owned(),
+                    out_bytes,
+                    err: String::from_utf8_lossy(&err).into_owned(),
+                })
             }
             WaitEnd::Late => Err(ChildError::Late {
                 path,
@@ -330,7 +337,7 @@ impl Read for ChildOutput {
 }
 
 /// Reads a stream to its end on a thread of its own.
-fn collect(stream: Option<ChildOutput>) -> thread::JoinHandle<String> {
+fn collect(stream: Option<ChildOutput>) -> thread::JoinHandle<Vec<u8>> {
     thread::spawn(move || {
         let mut bytes = vec![];
         if let Some(mut stream) = stream {
@@ -341,7 +348,7 @@ fn collect(stream: Option<ChildOutput>) -> thread::JoinHandle<String> {
                 .read_to_end(&mut bytes);
             let _ = io::copy(&mut stream, &mut io::sink());
         }
-        String::from_utf8_lossy(&bytes).into_owned()
+        bytes
     })
 }
 

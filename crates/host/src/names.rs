@@ -41,6 +41,11 @@ pub fn own_name() -> String {
     gethostname::gethostname().to_string_lossy().into_owned()
 }
 
+/// The name of the user that this process runs as; the number if it has no name.
+pub fn user_name() -> String {
+    whoami::username().unwrap_or_else(|_| rustix::process::geteuid().as_raw().to_string())
+}
+
 /// The address of a host that Java would use: the first IPv4 address, else the first one.
 pub fn address_of(host: &str) -> Option<IpAddr> {
     let addresses: Vec<IpAddr> = dns_lookup::lookup_host(host).ok()?.collect();

@@ -30,9 +30,14 @@ impl FileWatch {
         }
     }
 
-    /// The files.
-    pub fn paths(&self) -> impl Iterator<Item = &Path> {
-        self.files.iter().map(|(path, _)| path.as_path())
+    /// Watches these files, too, from now on.
+    pub fn also(&mut self, paths: impl IntoIterator<Item = PathBuf>) {
+        for path in paths {
+            if !self.files.iter().any(|(known, _)| *known == path) {
+                let facts = facts_of(&path);
+                self.files.push((path, facts));
+            }
+        }
     }
 
     /// Whether a file is not as it was when [`FileWatch::look`] last saw it. A file that vanished counts as unchanged:

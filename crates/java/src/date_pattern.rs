@@ -21,7 +21,7 @@ const ZONE_NAMES: &[(&str, &str)] = &[
     ("PDT", "America/Los_Angeles"),
 ];
 
-const MONTHS: [&str; 12] = [
+pub(crate) const MONTHS: [&str; 12] = [
     "January",
     "February",
     "March",
@@ -36,7 +36,7 @@ const MONTHS: [&str; 12] = [
     "December",
 ];
 
-const DAYS: [&str; 7] = [
+pub(crate) const DAYS: [&str; 7] = [
     "Monday",
     "Tuesday",
     "Wednesday",
@@ -151,12 +151,12 @@ impl DatePattern {
     }
 }
 
-enum Token {
+pub(crate) enum Token {
     Literal(String),
     Letters(char, usize),
 }
 
-fn tokens(pattern: &str) -> Result<Vec<Token>, String> {
+pub(crate) fn tokens(pattern: &str) -> Result<Vec<Token>, String> {
     let mut tokens = vec![];
     let mut literal = String::new();
     let mut quoted = false;

@@ -2,5 +2,6 @@
 //! are full of them, and each must mean here what it means there, or be refused.
 
 pub mod charset;
+pub mod date_format;
 pub mod date_pattern;
 pub mod regex;

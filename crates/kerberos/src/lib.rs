@@ -15,8 +15,8 @@ pub mod keytab;
 pub mod login;
 mod principal;
 mod session;
-mod user;
 
+pub use flume_host::names::user_name;
 pub use flume_host::{
     limited::{Stuck, on_thread},
     names::canonical_host_name,
@@ -26,7 +26,6 @@ pub use keytab::Keytab;
 pub use login::{Ticket, shown};
 pub use principal::{resolve_for, resolve_host};
 pub use session::{KerberosSession, LOGIN_TIMEOUT, SessionTexts};
-pub use user::user_name;
 
 /// No components, but what the Kerberos library asks of the process.
 pub static REGISTRY: flume_core::Registry = flume_core::Registry {

@@ -8,13 +8,16 @@ use std::{
 
 use arc_swap::ArcSwap;
 use flume_core::{
-    AgentInfo, ChannelHandle, Context, SourceContext, State, StateHandle, component::short_name,
-    metrics::Metrics,
+    AgentInfo, ChannelHandle, Context, SourceContext, State, StateHandle, TapPoint,
+    component::short_name, metrics::Metrics,
 };
 use parking_lot::Mutex;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// The time over which a rate is taken, in seconds; a sample is taken each second.
 const RATE_SECONDS: usize = 10;
+/// Taps that may run at the same time.
+pub(crate) const MAX_TAPS: usize = 8;
 
 /// The three kinds that monitoring knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -72,6 +75,8 @@ pub struct ComponentEntry {
     pub started: SystemTime,
     /// What only its kind has.
     pub details: EntryDetails,
+    /// Where its events can be looked at.
+    pub taps: TapPoint,
     flow: Mutex<VecDeque<(Instant, u64)>>,
 }
 
@@ -96,6 +101,7 @@ impl ComponentEntry {
             metrics: cx.metrics.clone(),
             started: SystemTime::now(),
             details,
+            taps: cx.taps.clone(),
             flow: Mutex::default(),
         })
     }
@@ -135,6 +141,8 @@ struct BoardState {
     started: SystemTime,
     entries: ArcSwap<Vec<Arc<ComponentEntry>>>,
     reload: Mutex<Option<ReloadOutcome>>,
+    /// One permit for each tap that may run.
+    taps: Semaphore,
 }
 
 /// How the last reload went.
@@ -156,12 +164,18 @@ impl Board {
             started,
             entries,
             reload: Mutex::default(),
+            taps: Semaphore::new(MAX_TAPS),
         }))
     }
 
     /// The agent.
     pub fn agent(&self) -> &AgentInfo {
         &self.0.agent
+    }
+
+    /// A place for one more tap, as long as there is one.
+    pub(crate) fn place_for_tap(&self) -> Option<SemaphorePermit<'_>> {
+        self.0.taps.try_acquire().ok()
     }
 
     /// When the agent was started.

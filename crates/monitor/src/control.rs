@@ -19,6 +19,7 @@ use tokio::{
 use crate::{
     board::Board,
     status::{Status, status},
+    tap::{self, TapRequest},
 };
 
 /// A longer request is not one of ours.
@@ -39,6 +40,8 @@ pub enum ControlRequest {
         #[serde(default)]
         dry_run: bool,
     },
+    /// To show events as they pass, see [`TapLine`](crate::TapLine) for the answer.
+    Tap(TapRequest),
 }
 
 /// What it answers.
@@ -117,11 +120,13 @@ async fn converse(
 ) -> io::Result<()> {
     let (read, mut write) = stream.into_split();
     let mut line = String::new();
-    BufReader::new(read.take(MAX_REQUEST_BYTES))
-        .read_line(&mut line)
-        .await?;
+    let mut read = BufReader::new(read.take(MAX_REQUEST_BYTES));
+    read.read_line(&mut line).await?;
     let answer = match serde_json::from_str(&line) {
         Err(error) => ControlAnswer::Failed(format!("not a request: {error}")),
+        Ok(ControlRequest::Tap(request)) => {
+            return tap::serve(read.into_inner().into_inner(), write, &board, &request).await;
+        }
         Ok(ControlRequest::Status) => ControlAnswer::Status(Box::new(status(&board))),
         Ok(ControlRequest::Reload { dry_run }) => {
             let (sender, receiver) = oneshot::channel();
@@ -141,12 +146,17 @@ async fn converse(
         .await
 }
 
-/// Asks the agent whose state directory this is.
-pub async fn ask(state_dir: &Path, request: &ControlRequest) -> io::Result<ControlAnswer> {
+pub(crate) async fn connect(state_dir: &Path, request: &ControlRequest) -> io::Result<UnixStream> {
     let mut stream = UnixStream::connect(state_dir.join(SOCKET_NAME)).await?;
     stream
         .write_all((serde_json::to_string(request)? + "\n").as_bytes())
         .await?;
+    Ok(stream)
+}
+
+/// Asks the agent whose state directory this is.
+pub async fn ask(state_dir: &Path, request: &ControlRequest) -> io::Result<ControlAnswer> {
+    let mut stream = connect(state_dir, request).await?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await?;
     Ok(serde_json::from_str(&answer)?)

@@ -9,9 +9,11 @@ pub mod control;
 mod http;
 mod metrics;
 mod status;
+mod tap;
 
 pub use board::{Board, ComponentEntry, EntryDetails, MonitoredKind, ReloadOutcome};
 pub use control::{ControlAnswer, ControlRequest, ask};
 pub use http::{MonitoringAddress, serve};
 pub use metrics::{json, prometheus};
 pub use status::{ChannelStatus, ComponentStatus, ReloadStatus, Status, status};
+pub use tap::{TapEvent, TapLine, TapMasks, TapRequest, TapStream};

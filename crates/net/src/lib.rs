@@ -21,6 +21,7 @@ mod filter;
 pub mod http;
 pub mod intake;
 mod listener;
+mod pace;
 pub mod tls;
 
 pub use connection::Connection;

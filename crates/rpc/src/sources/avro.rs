@@ -146,6 +146,7 @@ impl Dialogue for AvroDialogue {
     type Framing = FrameDecoder;
 
     async fn answer(&mut self, frame: IpcFrame, out: &mut Vec<u8>) -> Result<(), BoxedError> {
+        let frame_bytes = frame.message.len();
         let (call, head) = self.responder.receive(frame.message, &self.clients)?;
         let error;
         let outcome = match call {
@@ -154,7 +155,7 @@ impl Dialogue for AvroDialogue {
                 error = reason;
                 CallOutcome::SystemError(&error)
             }
-            RemoteCall::Append(event) => match self.put(vec![event], false).await {
+            RemoteCall::Append(event) => match self.put(vec![event], frame_bytes, false).await {
                 Ok(()) => CallOutcome::Status(AppendStatus::Ok),
                 Err(PutError::Channel { .. }) => CallOutcome::Status(AppendStatus::Failed),
                 Err(refusal) => {
@@ -162,7 +163,7 @@ impl Dialogue for AvroDialogue {
                     CallOutcome::SystemError(&error)
                 }
             },
-            RemoteCall::AppendBatch(events) => match self.put(events, true).await {
+            RemoteCall::AppendBatch(events) => match self.put(events, frame_bytes, true).await {
                 Ok(()) => CallOutcome::Status(AppendStatus::Ok),
                 Err(_) => CallOutcome::Status(AppendStatus::Failed),
             },
@@ -173,9 +174,14 @@ impl Dialogue for AvroDialogue {
 }
 
 impl AvroDialogue {
-    async fn put(&self, events: Vec<Event>, is_batch: bool) -> Result<(), PutError> {
+    async fn put(
+        &self,
+        events: Vec<Event>,
+        frame_bytes: usize,
+        is_batch: bool,
+    ) -> Result<(), PutError> {
         self.counters.received(is_batch);
-        put(&self.cx, events).await?;
+        put(&self.cx, events, frame_bytes).await?;
         self.counters.accepted(is_batch);
         Ok(())
     }

@@ -83,6 +83,7 @@ impl Dialogue for ScribeDialogue {
     type Framing = ThriftFrameDecoder;
 
     async fn answer(&mut self, message: Bytes, out: &mut Vec<u8>) -> Result<(), BoxedError> {
+        let frame_bytes = message.len();
         let call = match read_scribe_call(message) {
             Ok(call) => call,
             Err((None, error)) => return Err(error.into()),
@@ -100,7 +101,7 @@ impl Dialogue for ScribeDialogue {
         };
         let result = match call.events {
             None => ScribeResult::TryLater,
-            Some(events) => match put(&self.cx, events).await {
+            Some(events) => match put(&self.cx, events, frame_bytes).await {
                 Ok(()) => ScribeResult::Ok,
                 Err(_) => ScribeResult::TryLater,
             },

@@ -107,6 +107,7 @@ impl Dialogue for ThriftDialogue {
 
     async fn answer(&mut self, message: Bytes, out: &mut Vec<u8>) -> Result<(), BoxedError> {
         let protocol = self.protocol;
+        let frame_bytes = message.len();
         let ThriftCall {
             head,
             events,
@@ -127,7 +128,7 @@ impl Dialogue for ThriftDialogue {
             }
         };
         self.counters.received(is_batch);
-        let outcome = put(&self.cx, events).await;
+        let outcome = put(&self.cx, events, frame_bytes).await;
         write_thrift_frame(out, |out| match &outcome {
             Ok(()) => write_status(protocol, &head, ThriftStatus::Ok, out),
             Err(PutError::Channel { .. }) => {

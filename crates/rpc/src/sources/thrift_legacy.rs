@@ -63,7 +63,7 @@ impl Dialogue for ThriftLegacyDialogue {
     async fn answer(&mut self, call: LegacyCall, out: &mut Vec<u8>) -> Result<(), BoxedError> {
         match call {
             // The state and a counter say what became of it; nobody waits for an answer.
-            LegacyCall::Append(event) => drop(put(&self.cx, vec![event]).await),
+            LegacyCall::Append(event) => drop(put(&self.cx, vec![event], 0).await),
             LegacyCall::Close(head) => write_closed(&head, out),
         }
         Ok(())
