@@ -18,7 +18,8 @@ use tokio::{
 
 use crate::{
     board::Board,
-    status::{Status, status},
+    flow::FlowShape,
+    status::{ComponentReport, Detail, Status, report, status},
     tap::{self, TapRequest},
 };
 
@@ -34,6 +35,15 @@ const SOCKET_NAME: &str = "control.sock";
 pub enum ControlRequest {
     /// How it is.
     Status,
+    /// What is configured.
+    Flow,
+    /// All that is remembered of a component.
+    Component {
+        /// `source`, `channel` or `sink`.
+        kind: String,
+        /// Its short name.
+        name: String,
+    },
     /// To read its configuration again.
     Reload {
         /// Only to say what would change.
@@ -50,6 +60,10 @@ pub enum ControlRequest {
 pub enum ControlAnswer {
     /// To `Status`.
     Status(Box<Status>),
+    /// To `Flow`.
+    Flow(Box<FlowShape>),
+    /// To `Component`.
+    Component(Box<ComponentReport>),
     /// To `Reload`: what changed, or would.
     Changed(String),
     /// Why not.
@@ -127,7 +141,15 @@ async fn converse(
         Ok(ControlRequest::Tap(request)) => {
             return tap::serve(read.into_inner().into_inner(), write, &board, &request).await;
         }
-        Ok(ControlRequest::Status) => ControlAnswer::Status(Box::new(status(&board))),
+        Ok(ControlRequest::Status) => {
+            ControlAnswer::Status(Box::new(status(&board, Detail::Full)))
+        }
+        Ok(ControlRequest::Flow) => ControlAnswer::Flow(Box::new((*board.flow()).clone())),
+        Ok(ControlRequest::Component { kind, name }) => {
+            let report = report(&board, &kind, &name, Detail::Full);
+            let report = report.map(|report| ControlAnswer::Component(Box::new(report)));
+            report.unwrap_or_else(|| ControlAnswer::Failed(format!("there is no {kind} {name}")))
+        }
         Ok(ControlRequest::Reload { dry_run }) => {
             let (sender, receiver) = oneshot::channel();
             let sent = reloads

@@ -57,11 +57,12 @@ fn attributes(kind: MonitoredKind) -> &'static [&'static str] {
 }
 
 /// Flume's `/metrics`: `{"CHANNEL.c1": {"ChannelSize": "0", …}}`, every value a string.
-pub fn json(board: &Board) -> String {
+/// `event_texts`: also texts that may have something in them that came with an event.
+pub fn json(board: &Board, event_texts: bool) -> String {
     let entries = board.entries();
     let shown = entries.iter().map(|entry| {
         let kind = entry.kind.name().to_uppercase();
-        let attributes = flume_attributes(entry)
+        let attributes = flume_attributes(entry, event_texts)
             .into_iter()
             .map(|(name, value)| (name, Value::String(value)));
         let attributes = attributes.chain([("Type".to_string(), Value::String(kind.clone()))]);
@@ -73,7 +74,7 @@ pub fn json(board: &Board) -> String {
     Value::Object(shown.collect::<Map<_, _>>()).to_string()
 }
 
-fn flume_attributes(entry: &ComponentEntry) -> BTreeMap<String, String> {
+fn flume_attributes(entry: &ComponentEntry, event_texts: bool) -> BTreeMap<String, String> {
     let mut shown: BTreeMap<String, String> = attributes(entry.kind)
         .iter()
         .map(|name| (name.to_string(), "0".into()))
@@ -81,6 +82,9 @@ fn flume_attributes(entry: &ComponentEntry) -> BTreeMap<String, String> {
     for reading in entry.metrics.read() {
         match &reading.value {
             MetricValue::Text(text) => drop(shown.insert(reading.name.into(), text.clone())),
+            MetricValue::EventText(text) if event_texts => {
+                shown.insert(reading.name.into(), text.clone());
+            }
             value => shown.extend(
                 numbers(reading.name, value)
                     .into_iter()
@@ -121,7 +125,7 @@ pub(crate) fn numbers(name: &str, value: &MetricValue) -> Vec<(String, u64)> {
             (format!("{name}Count"), *count),
             (format!("{name}Millis"), sum.as_millis() as u64),
         ],
-        MetricValue::Text(_) => vec![],
+        MetricValue::Text(_) | MetricValue::EventText(_) => vec![],
     }
 }
 
@@ -148,8 +152,12 @@ fn millis(time: SystemTime) -> u128 {
 }
 
 /// Prometheus' text format, version 0.0.4: `flume_sink_event_drain_success_total{agent="a1",component="k1"} 7`.
-pub fn prometheus(board: &Board) -> String {
-    let mut exposition = Exposition::default();
+/// `event_texts`: see [`json`].
+pub fn prometheus(board: &Board, event_texts: bool) -> String {
+    let mut exposition = Exposition {
+        event_texts,
+        ..Exposition::default()
+    };
     for entry in board.entries().iter() {
         let labels = format!(
             "agent=\"{}\",component=\"{}\"",
@@ -161,17 +169,26 @@ pub fn prometheus(board: &Board) -> String {
             exposition.channel(&handle.stats(), &labels);
         }
         exposition.state(entry, &labels);
+        let failures = "flume_component_failures_total".to_string();
+        let labels = format!("{labels},kind=\"{}\"", entry.kind.name());
+        exposition.counter(failures, &labels, entry.state.failures());
     }
+    let labels = format!("agent=\"{}\"", escape(&board.agent().name));
+    let failed = board.last_reload().is_some_and(|reload| reload.error.is_some());
+    exposition.gauge("flume_reload_failed".into(), &labels, u8::from(failed));
     exposition.text()
 }
 
 /// The lines of each family: Prometheus wants them together, under one line with their type.
 #[derive(Default)]
-struct Exposition(BTreeMap<String, (&'static str, Vec<String>)>);
+struct Exposition {
+    families: BTreeMap<String, (&'static str, Vec<String>)>,
+    event_texts: bool,
+}
 
 impl Exposition {
     fn add(&mut self, family: String, kind: &'static str, line: String) {
-        let (_, lines) = self.0.entry(family).or_insert((kind, vec![]));
+        let (_, lines) = self.families.entry(family).or_insert((kind, vec![]));
         lines.push(line);
     }
 
@@ -202,7 +219,8 @@ impl Exposition {
                 MetricValue::Count(number) | MetricValue::Level(number) => {
                     self.gauge(family, labels, number);
                 }
-                MetricValue::Text(text) => {
+                MetricValue::EventText(_) if !self.event_texts => {}
+                MetricValue::Text(text) | MetricValue::EventText(text) => {
                     let labels = format!("{labels},text=\"{}\"", escape(&text));
                     self.gauge(family + "_info", &labels, 1);
                 }
@@ -241,7 +259,7 @@ impl Exposition {
 
     fn text(self) -> String {
         let mut text = String::new();
-        for (family, (kind, lines)) in self.0 {
+        for (family, (kind, lines)) in self.families {
             let _ = writeln!(text, "# TYPE {family} {kind}\n{}", lines.join("\n"));
         }
         text

@@ -6,6 +6,7 @@ mod channels;
 mod check;
 mod notify;
 mod run;
+mod shape;
 mod sinks;
 mod sources;
 
