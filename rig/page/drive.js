@@ -56,13 +56,14 @@ async function main() {
   await send("Emulation.setDeviceMetricsOverride", { width: Number(width), height: Number(height), deviceScaleFactor: 1, mobile: Number(width) < 600 });
   await send("Emulation.setEmulatedMedia", { features: [{ name: "prefers-color-scheme", value: scheme }] });
   await send("Page.navigate", { url });
-  await pause(2.5);
+  for (let tries = 0; tries < 200 && !await evaluate('Boolean(document.querySelector("#problems > *") && document.querySelector("#flow button, #flow g"))'); tries++) await pause(0.1);
+  await pause(1.5);
   for (const one of steps) await step(one);
   await pause(0.5);
   const shot = await send("Page.captureScreenshot", { format: "png" });
   fs.writeFileSync(picture, Buffer.from(shot.data, "base64"));
   const shown = await evaluate(`({ title: document.title, problems: document.getElementById("problems").innerText,
-    focus: document.activeElement.getAttribute("aria-label") || document.activeElement.id || document.activeElement.tagName,
+    focus: (document.activeElement.id || document.activeElement.textContent).slice(0, 60),
     panel: document.getElementById("panel").open ? document.getElementById("panel").innerText : "",
     nodes: document.querySelectorAll(".node:not(.part), .cards button").length,
     wide: document.documentElement.scrollWidth > innerWidth })`);

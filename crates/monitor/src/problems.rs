@@ -13,6 +13,8 @@ use crate::{
 const FULL: f64 = 0.99;
 /// A channel that will be full within this time is worth a warning.
 const SOON_FULL_SECONDS: f64 = 600.0;
+/// A channel whose oldest event is younger keeps up, however fast it fills for a moment.
+const BACKLOG: SignedDuration = SignedDuration::from_secs(10);
 /// How long a component may be starting without a word.
 const MAX_START: SignedDuration = SignedDuration::from_secs(30);
 /// How long events may wait in a channel from which nothing is taken.
@@ -178,10 +180,15 @@ impl<'a> Finder<'a> {
 
     fn channel_full(&mut self, channel: &'a ComponentStatus) {
         let Some(held) = &channel.channel else { return };
-        let full_name = format!(".channels.{} has no room", channel.name);
+        // What an outlet says of a channel that is full, and what a put that gave up says.
+        let no_room = [
+            format!(".channels.{} has no room", channel.name),
+            format!(".channels.{}: the channel is full", channel.name),
+        ];
         let mut stuck = self.feeds(&channel.name);
         stuck.retain(|source| {
-            source.state == "waiting" && reason(source).ends_with(&full_name)
+            matches!(source.state.as_str(), "waiting" | "failing")
+                && no_room.iter().any(|text| reason(source).contains(text))
         });
         let fill = (held.events + held.in_flight) as f64 / held.capacity.max(1) as f64;
         if self.is_explained(channel) || (stuck.is_empty() && fill < FULL) {
@@ -319,7 +326,11 @@ impl<'a> Finder<'a> {
                 ),
             };
             self.add(true, &cause, what, why, remedy);
-        } else if let Some(seconds) = held.seconds_to_full.filter(|&s| s < SOON_FULL_SECONDS) {
+        } else if let Some(seconds) = held
+            .seconds_to_full
+            .filter(|&seconds| seconds < SOON_FULL_SECONDS)
+            .filter(|_| self.now.duration_since(since) >= BACKLOG)
+        {
             let what = format!("Channel {} will be full in {}", channel.name, duration(seconds));
             let why = format!(
                 "{:.0} events/s come in, and {:.0} events/s go out",

@@ -3,7 +3,7 @@
 //! A client that says nothing, or says it slowly, costs one of the listener's connections and a buffer of limited size,
 //! and only for a limited time. What a request means is up to the caller.
 
-use std::{convert::Infallible, error::Error, pin::pin, sync::Arc, time::Duration};
+use std::{convert::Infallible, error::Error, pin::{Pin, pin}, sync::Arc, task::{Context, Poll}, time::Duration};
 
 use bytes::Bytes;
 use flume_core::Stop;
@@ -13,13 +13,17 @@ pub use hyper::{
     body::{Body, Incoming},
     header,
 };
-use hyper::{server::conn::http1, service::service_fn};
+use hyper::{
+    body::{Frame, SizeHint},
+    server::conn::http1,
+    service::service_fn,
+};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::time::timeout;
 
 use crate::{
     Connection, Listener,
-    pace::{Crowd, Pace, Watched},
+    pace::{Busy, Crowd, Pace, Watched},
 };
 
 /// What clients of a server may do.
@@ -122,12 +126,11 @@ async fn serve_connection<H, F, B>(
         let answered = answer(request);
         async move {
             let answered = answered.await;
-            // The guard lives as long as the body.
-            let busy = move |frame| {
-                let _ = &busy;
-                frame
-            };
-            Ok::<_, Infallible>(answered.map(|body| Box::pin(body.map_frame(busy))))
+            let answered = answered.map(|body| AnswerBody {
+                body: Box::pin(body),
+                _busy: busy,
+            });
+            Ok::<_, Infallible>(answered)
         }
     });
     let served = http1::Builder::new()
@@ -145,6 +148,32 @@ async fn serve_connection<H, F, B>(
     };
     if let Err(error) = outcome {
         tracing::debug!("the HTTP connection from {peer} is broken: {error}");
+    }
+}
+
+/// The body of an answer; the client is being served as long as it lives.
+struct AnswerBody<B> {
+    body: Pin<Box<B>>,
+    _busy: Busy,
+}
+
+impl<B: Body> Body for AnswerBody<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        self.body.as_mut().poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 

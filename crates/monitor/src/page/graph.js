@@ -2,7 +2,7 @@
 "use strict";
 
 const SVG = "http://www.w3.org/2000/svg";
-const WIDE = 212, GAP_X = 92, PAD = 22;
+const WIDE = 212, PART = 138, GAP_X = 66, PAD = 22;
 const MANY = 60;
 
 function shape(tag, attributes, text) {
@@ -129,9 +129,19 @@ function layout(graph, troubled, compact) {
   }
   const used = [...new Set(graph.nodes.map(node => node.rank))].sort((a, b) => a - b);
   const place = new Map(used.map((rank, index) => [rank, index]));
+  const left = new Map();
+  let end = PAD;
+  for (const rank of used) {
+    left.set(rank, end);
+    end += ([1, 2, 4].includes(rank % 6) ? PART : WIDE) + GAP_X;
+  }
+  for (const node of graph.nodes) {
+    node.x = left.get(node.rank);
+    node.w = node.part ? WIDE : PART;
+  }
   let top = PAD + 18;
   for (const flow of flows) top = place_flow(flow, place, top, compact ? 9 : 16) + (compact ? 14 : 26);
-  return { width: PAD * 2 + used.length * WIDE + (used.length - 1) * GAP_X, height: top + 4, used, place };
+  return { width: end - GAP_X + PAD, height: top + 4, used, left };
 }
 
 function tiers(graph) {
@@ -153,7 +163,6 @@ function place_flow(flow, place, top, gap) {
   for (const node of flow) {
     const at = place.get(node.rank);
     (columns[at] = columns[at] || []).push(node);
-    node.x = PAD + at * (WIDE + GAP_X);
   }
   const filled = columns.filter(Boolean);
   const mean = (list, of) => list.reduce((sum, node) => sum + of(node), 0) / list.length;
@@ -202,14 +211,13 @@ function place_flow(flow, place, top, gap) {
 // Draws a graph that is laid out. What changes every second is left to `refresh`.
 function draw(graph, size, compact, several) {
   const svg = shape("svg", {
-    width: size.width, height: size.height, viewBox: `0 0 ${size.width} ${size.height}`, role: "group",
+    width: size.width * size.scale, height: size.height * size.scale, viewBox: `0 0 ${size.width} ${size.height}`, role: "group",
     "aria-label": `${graph.nodes.filter(node => node.part).length} components`,
   });
   if (compact) svg.setAttribute("class", "many");
   const heads = ["Sources", "Interceptors", "Selectors", "Channels", "Groups", "Sinks"];
   for (const rank of size.used) {
-    const x = PAD + size.place.get(rank) * (WIDE + GAP_X);
-    svg.append(shape("text", { class: "head", x, y: 22 }, heads[rank % 6]));
+    svg.append(shape("text", { class: "head", x: size.left.get(rank), y: 22 }, heads[rank % 6]));
   }
   if (several) lanes(svg, graph);
   const back = shape("g", { "aria-hidden": "true" }), front = shape("g", { "aria-hidden": "true" });
@@ -226,7 +234,7 @@ function lanes(svg, graph) {
     const box = agents.get(node.agent) || { x: Infinity, y: Infinity, right: 0, end: 0 };
     agents.set(node.agent, {
       x: Math.min(box.x, node.x), y: Math.min(box.y, node.y),
-      right: Math.max(box.right, node.x + WIDE), end: Math.max(box.end, node.y + node.h),
+      right: Math.max(box.right, node.x + node.w), end: Math.max(box.end, node.y + node.h),
     });
   }
   for (const [agent, box] of agents) {
@@ -238,7 +246,7 @@ function lanes(svg, graph) {
 }
 
 function draw_edge(edge, back, front) {
-  const from = { x: edge.from.x + WIDE, y: edge.from.y + edge.from.h / 2 };
+  const from = { x: edge.from.x + edge.from.w, y: edge.from.y + edge.from.h / 2 };
   const to = { x: edge.to.x, y: edge.to.y + edge.to.h / 2 };
   let path, at;
   if (to.x > from.x) {
@@ -259,20 +267,19 @@ function draw_edge(edge, back, front) {
   edge.line = shape("path", { d: path, class: "edge" });
   back.append(edge.line);
   if (at && !edge.side) {
-    edge.plate = shape("rect", { class: "plate", x: at.x - 26, y: at.y - 9, width: 52, height: 18, rx: 4 });
+    edge.plate = shape("rect", { class: "plate", x: at.x - 21, y: at.y - 9, width: 42, height: 18, rx: 4 });
     edge.text = shape("text", { class: "dim", x: at.x, y: at.y + 4, "text-anchor": "middle" });
     front.append(edge.plate, edge.text);
   }
 }
 
 function draw_node(node, compact) {
-  const group = shape("g", { transform: `translate(${node.x} ${node.y})`, tabindex: -1, role: "button" });
+  const group = shape("g", { transform: `translate(${node.x} ${node.y})`, tabindex: -1, role: "button", "aria-roledescription": node.kind });
   node.element = group;
-  group.append(shape("rect", { class: "box", width: WIDE, height: node.h, rx: 8 }));
+  group.append(shape("rect", { class: "box", width: node.w, height: node.h, rx: 8 }));
   if (!node.part) {
     group.setAttribute("class", "node part");
-    group.setAttribute("aria-label", `${node.kind} of ${node.name}: ${node.label}`);
-    group.append(shape("text", { x: 10, y: 20 }, cut(node.label, 27)));
+    group.append(shape("text", { x: 10, y: 20 }, cut(node.label, 18)));
     return group;
   }
   node.sign = shape("g", { transform: `translate(10 ${compact ? 9 : 11})` });

@@ -4,7 +4,7 @@
 
 const $ = id => document.getElementById(id);
 const narrow = matchMedia("(max-width: 640px)");
-const IDLE = "nothing to deliver";
+const rests = component => component.reason === "nothing to deliver" || (component.reason || "").startsWith("standing by");
 const agents = [];
 let graph = null, drawn = "", opened = null, spoken = "", chosen = "";
 
@@ -44,7 +44,7 @@ function fill(component) {
 function standing(component) {
   if (!component) return "starting";
   if (component.channel && fill(component) >= 0.99 && component.state === "running") return "full";
-  if (component.state === "waiting" && component.reason !== IDLE) return "stuck";
+  if (component.state === "waiting" && !rests(component)) return "stuck";
   return component.state;
 }
 
@@ -56,11 +56,11 @@ function says(component) {
   if (["failing", "refused", "stuck"].includes(now)) return [`${now === "stuck" ? "waits" : now}: ${component.reason || ""}`, true];
   if (held) {
     let text = `${count(held.events + held.in_flight)} of ${count(held.capacity)}`;
-    if (held.oldest && held.events) text += ` · oldest ${since(held.oldest)}`;
+    if (held.oldest && held.events) text += ` · ${since(held.oldest)} old`;
     if (held.seconds_to_full && held.seconds_to_full < 86400) text += ` · full in ${span(held.seconds_to_full)}`;
     return [text, now === "full"];
   }
-  if (component.state === "waiting") return [`idle for ${since(component.since)}`, false];
+  if (component.state === "waiting") return [`${component.reason.startsWith("standing") ? "stands by" : "idle"} for ${since(component.since)}`, false];
   return [`${component.state} · ${rate(component.events_per_second)}`, false];
 }
 
@@ -218,6 +218,9 @@ function render_flow() {
       $("flow").replaceChildren(cards());
     } else {
       const size = layout(graph, troubled, compact);
+      // What is a little too wide is drawn a little smaller.
+      const room = $("flow").clientWidth / size.width;
+      size.scale = room < 1 && room > 0.72 ? room : 1;
       $("flow").replaceChildren(draw(graph, size, compact, agents.length > 1));
     }
     for (const node of graph.nodes) {
@@ -263,7 +266,6 @@ function refresh(node) {
     return;
   }
   node.element.setAttribute("class", "node " + now);
-  node.element.setAttribute("aria-label", `${node.kind} ${node.name}: ${text}`);
   node.line.setAttribute("class", bad ? "why" : "dim");
   node.line.textContent = cut(text, 33);
   if (node.level && component) node.level.setAttribute("width", ((WIDE - 20) * fill(component)).toFixed(1));
