@@ -8,7 +8,7 @@ use anyhow::{Result, ensure};
 
 use crate::{
     agents::scratch, bench, bridge, deploy, file_channel, flows, guide, hdfs, kafka,
-    report::Report, rpc, transcripts, verdicts,
+    page, report::Report, rpc, transcripts, verdicts,
 };
 
 /// A demonstration.
@@ -47,6 +47,7 @@ pub const CLAIMS: &[Claim] = &[
     claim("hdfs-namenodes", hdfs::faults::name_nodes).slice(hdfs::faults::slice),
     claim("hdfs-bench", |report| hdfs::bench::run(report, true)),
     claim("kafka", kafka::show),
+    claim("page", page::show),
     claim("build", guide::cold_build),
     claim("bench", |report| bench::show(report, &bench::FULL)).slice(bench::slice),
 ];

@@ -11,6 +11,7 @@ mod history;
 mod http;
 mod live;
 mod metrics;
+mod observer;
 mod problems;
 mod remedies;
 mod status;
@@ -22,6 +23,7 @@ pub use flow::{FlowShape, GroupShape, PartShape, RefusedShape, SinkShape, Source
 pub use history::{HISTORY_BYTES, History, Sample, Series};
 pub use http::{Monitoring, MonitoringAddress, serve};
 pub use metrics::{json, prometheus};
+pub use observer::Observer;
 pub use problems::Problem;
 pub use status::{
     ChangeStatus, ChannelStatus, ComponentReport, ComponentStatus, Detail, ReloadStatus, Status,

@@ -191,7 +191,10 @@ impl<'a> Finder<'a> {
                 && no_room.iter().any(|text| reason(source).contains(text))
         });
         let fill = (held.events + held.in_flight) as f64 / held.capacity.max(1) as f64;
-        if self.is_explained(channel) || (stuck.is_empty() && fill < FULL) {
+        let oldest = held.oldest.unwrap_or(self.now);
+        let keeps_up = fill < FULL
+            || (channel.events_per_second > 0.0 && self.now.duration_since(oldest) < BACKLOG);
+        if self.is_explained(channel) || (stuck.is_empty() && keeps_up) {
             return;
         }
         let what = if stuck.is_empty() {
@@ -229,7 +232,9 @@ impl<'a> Finder<'a> {
                 (stuck.first().copied().unwrap_or(channel), why, remedy.into())
             }
         };
-        self.add(true, cause, what, why, remedy);
+        // A channel whose events go out, only too slowly, is no standstill.
+        let stands = down.is_some() || channel.events_per_second == 0.0;
+        self.add(stands, cause, what, why, remedy);
         self.explain(channel);
         for component in stuck {
             self.explain(component);

@@ -267,7 +267,7 @@ function refresh(node) {
   }
   node.element.setAttribute("class", "node " + now);
   node.line.setAttribute("class", bad ? "why" : "dim");
-  node.line.textContent = cut(text, 33);
+  node.line.textContent = cut(text, 29);
   if (node.level && component) node.level.setAttribute("width", ((WIDE - 20) * fill(component)).toFixed(1));
   if (node.shown !== now) {
     node.shown = now;
