@@ -258,6 +258,30 @@ fn what_is_only_doubtful_is_taken() {
 }
 
 #[test]
+fn an_old_name_counts_unless_the_present_one_is_set() {
+    let read = |text: &str| {
+        let settings = text.split_whitespace().map(|pair| {
+            let (key, value) = pair.split_once('=').unwrap();
+            let setting = Setting {
+                text: value.into(),
+                ..Setting::default()
+            };
+            (key.to_string(), setting)
+        });
+        let section = Section {
+            settings: settings.collect(),
+            ..Section::default()
+        };
+        let mut props = Props::new(&Registry::EMPTY, section);
+        props.rename("enableSSL", "ssl");
+        let row = Property::new::<String>("ssl", &[], "", None);
+        (props.text(&row).unwrap(), props.diagnostics.len())
+    };
+    assert_eq!(read("enableSSL=true"), ("true".into(), 1));
+    assert_eq!(read("enableSSL=true ssl=false"), ("false".into(), 0));
+}
+
+#[test]
 fn a_component_of_flume_that_is_not_built_is_an_error_and_no_value() {
     let found = [
         "f:2:10: error: a1.k1.extra: `AVRO` is a serializer of Flume that this build does not have",
