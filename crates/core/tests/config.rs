@@ -6,8 +6,8 @@ use flume_core::{
     BuildError, Component, Config, Context, Event, EventSerializer, InterceptError, Interceptor,
     Registration, Registry, Span,
     config::{
-        Chain, Choice, Ignored, Millis, Names, Nested, OrDefault, Prefix, Property, Scalar, Seconds,
-        Secret,
+        Chain, Choice, Ignored, Millis, Names, Nested, OrDefault, Prefix, Property, Scalar,
+        Seconds, Secret,
     },
     props::{Props, Section, Setting, reference},
     registry::Known,
