@@ -6,6 +6,7 @@ _flume_ng() {
             'agent:run an agent'
             'validate:check a configuration'
             'graph:draw the flows of a configuration, with what is wrong with them'
+            'test:run the pipeline tests of a file\: events in, events out, nothing outside is touched'
             'status:show what a running agent does'
             'top:watch what a running agent does'
             'reload:make a running agent read its configuration again'
@@ -28,10 +29,18 @@ _flume_ng() {
         agent) _arguments -S \
             '--name[the agent'\''s name in the configuration]:name: ' \
             '--conf-file[configuration file; of several, later ones win]:file:_files' \
+            '--conf-uri[configuration by file\:, http\: or https\:; files given by --conf-file then count no longer]:uri: ' \
             '--conf[configuration directory]:directory:_files -/' \
+            '--conf-user[user for the web server that has the configuration]:user: ' \
+            '--conf-password[the user'\''s password]:password: ' \
             '--state-dir[where agents keep their control sockets and journals]:directory:_files -/' \
             '--no-reload-conf[do not watch the configuration; SIGHUP still reloads it]' \
-            '--poll-interval[how often the configuration is looked at (30)]:seconds: ' \
+            '--poll-interval[how often the configuration is looked at (30; with a web server 300)]:seconds: ' \
+            '--backup-directory[keep the last configuration there, for a start that cannot read it]:directory:_files -/' \
+            '--dryrun[print what would run, and end]' \
+            '--auth-provider[a Java class of Flume'\''s, which cannot be loaded]:class: ' \
+            '--conf-provider[a Java class of Flume'\''s, which cannot be loaded]:class: ' \
+            '--verify-host[accepted; certificates of web servers are always checked]' \
             '--lenient[start also what is left of a flow, as Java Flume does]' \
             '--strict[do not start with any error in the configuration]' \
             '--drain-timeout[how long sinks may deliver what channels in memory hold when the agent stops (10)]:seconds: ' \
@@ -39,15 +48,27 @@ _flume_ng() {
             '*:file:_files' ;;
         validate) _arguments -S \
             '--conf-file[configuration file; of several, later ones win]:file:_files' \
+            '--conf-uri[configuration by file\:, http\: or https\:; files given by --conf-file then count no longer]:uri: ' \
             '--name[the agent'\''s name in the configuration]:name: ' \
             '--format[how the result is printed; html\: one page with a drawing and the files]:value:(text json html)' \
             '--conf[configuration directory]:directory:_files -/' \
+            '--conf-user[user for the web server that has the configuration]:user: ' \
+            '--conf-password[the user'\''s password]:password: ' \
             '--help[print this]' \
             '*:file:_files' ;;
         graph) _arguments -S \
             '--conf-file[configuration file; of several, later ones win]:file:_files' \
+            '--conf-uri[configuration by file\:, http\: or https\:; files given by --conf-file then count no longer]:uri: ' \
             '--name[the agent'\''s name in the configuration]:name: ' \
             '--format[the language of the drawing (mermaid)]:value:(mermaid dot svg)' \
+            '--conf[configuration directory]:directory:_files -/' \
+            '--conf-user[user for the web server that has the configuration]:user: ' \
+            '--conf-password[the user'\''s password]:password: ' \
+            '--help[print this]' \
+            '*:file:_files' ;;
+        test) _arguments -S \
+            '--coverage[list the routes that no test took]' \
+            '--format[how the result is printed]:value:(text json junit)' \
             '--conf[configuration directory]:directory:_files -/' \
             '--help[print this]' \
             '*:file:_files' ;;

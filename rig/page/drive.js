@@ -1,6 +1,6 @@
 // Opens the page of a monitoring port in a headless browser, driven through a pipe, and says on standard output, as
 // JSON, what it shows. usage: node drive.js URL PICTURE.png AXE.js WIDTH HEIGHT light|dark [STEP...]
-// A step: wait:SECONDS, key:NAME, click:SELECTOR, type:TEXT, none.
+// A step: wait:SECONDS, key:NAME, click:SELECTOR, focus:SELECTOR, type:TEXT, none.
 "use strict";
 const { spawn } = require("node:child_process");
 const fs = require("node:fs");
@@ -39,6 +39,7 @@ async function step(text) {
   const word = words.join(":");
   if (verb === "wait") return pause(Number(word));
   if (verb === "type") return send("Input.insertText", { text: word });
+  if (verb === "focus") return evaluate(`document.querySelector(${JSON.stringify(word)}).focus()`);
   if (verb === "click") return evaluate(`document.querySelector(${JSON.stringify(word)}).dispatchEvent(new MouseEvent("click", { bubbles: true }))`);
   if (verb === "key") {
     for (const type of ["rawKeyDown", "keyUp"]) {

@@ -35,7 +35,11 @@ const PHONE: (u32, u32) = (390, 844);
 
 const SCENES: &[Scene] = &[
     scene("all well", well, "All is well."),
-    scene("a full channel, and its sink", full, "Channel c1 is full; source r1 stands still"),
+    scene(
+        "a full channel, and its sink",
+        full,
+        "Channel c1 is full; source r1 stands still",
+    ),
     Scene {
         size: PHONE,
         ..scene("phone", full, "Connection refused")
@@ -47,7 +51,14 @@ const SCENES: &[Scene] = &[
     // From the problem's button into the graph, one node on, and into the panel.
     Scene {
         steps: &[
-            "key:Tab", "key:Tab", "key:Tab", "key:Tab", "key:Tab", "key:ArrowRight", "key:Enter", "wait:2",
+            "key:Tab",
+            "key:Tab",
+            "key:Tab",
+            "key:Tab",
+            "key:Tab",
+            "key:ArrowRight",
+            "key:Enter",
+            "wait:2",
         ],
         ..scene("by keyboard", full, "Channel c1 is full")
     },
@@ -81,7 +92,9 @@ fn full() -> String {
 
 fn many() -> String {
     let list = |letter: &str, count: usize| -> String {
-        (0..count).map(|number| format!(" {letter}{number}")).collect()
+        (0..count)
+            .map(|number| format!(" {letter}{number}"))
+            .collect()
     };
     let mut text = format!(
         "a1.sources ={}\na1.channels ={}\na1.sinks ={}\n",
@@ -141,7 +154,11 @@ fn look(agent: &Running, scene: &Scene) -> Result<Value> {
         .arg(agent.page())
         .arg(picture)
         .arg(pictures().join("package/axe.min.js"))
-        .args([width.to_string(), height.to_string(), scene.scheme.to_string()])
+        .args([
+            width.to_string(),
+            height.to_string(),
+            scene.scheme.to_string(),
+        ])
         .args(scene.steps)
         .output()?;
     let text = String::from_utf8_lossy(&output.stdout);
@@ -189,7 +206,11 @@ fn reload(report: &mut Report) -> Result<()> {
         .args(["reload", "--state-dir", "state"])
         .current_dir(agent.dir())
         .output()?;
-    ensure!(asked.status.success(), "{}", String::from_utf8_lossy(&asked.stderr));
+    ensure!(
+        asked.status.success(),
+        "{}",
+        String::from_utf8_lossy(&asked.stderr)
+    );
     let seen = look(&agent, &scene("a reload", well, "All is well."))?;
     let nodes = seen["nodes"].as_u64().unwrap_or_default();
     report.row("a reload: components on the page", nodes, "4", nodes == 4);

@@ -10,9 +10,9 @@ use flume_runtime::{Flows, Options, RunError};
 
 use crate::{
     args::Args,
-    configuration::{AgentSurroundings, Files},
-    logging,
-    outcome::{ExitCode, Failure},
+    configuration::{AgentConfiguration, Places},
+    jvm_properties, logging,
+    outcome::{ExitCode, Failure, print},
     process::guard_memory,
     state_dir, system_properties,
 };
@@ -27,24 +27,40 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let name = args
         .get("name")
         .ok_or_else(|| Failure::Usage("an agent needs --name".into()))?;
-    let files = args.all("conf-file");
-    if files.is_empty() {
-        return Err(Failure::Usage("an agent needs --conf-file".into()));
+    if args.has("dryrun") {
+        let program = std::env::current_exe()?;
+        return print(&format!(
+            "{} agent {}\n",
+            program.display(),
+            args.shown_without("dryrun")
+        ));
     }
-    let options = options(args)?;
+    let places = Places::of(args)?;
+    if places.is_empty() {
+        let text = "an agent needs --conf-file, --conf-uri or --zkConnString";
+        return Err(Failure::Usage(text.into()));
+    }
+    let options = options(args, &places)?;
     let no_monitoring = unsupported_monitoring(args);
     if let (true, Some(text)) = (options.strict, &no_monitoring) {
         return Err(Failure::Usage(text.clone()));
     }
+    let doubts = jvm_properties::apply(&args.properties)?;
     guard_memory();
-    let state_dir = state_dir::claim(args.get("state-dir"), name)?;
+    let claimed = state_dir::claim(args.get("state-dir"), name)?;
     logging::start(&args.properties).context("failed to open the log file")?;
     let info = Arc::new(AgentInfo {
         name: name.into(),
         conf_dir: args.get("conf").map(Into::into),
-        state_dir,
+        state_dir: claimed.path,
         system_properties: system_properties::of_agent(&args.properties),
     });
+    if !args.jvm.is_empty() {
+        tracing::info!(
+            "options for a JVM, which only Java components need: {}",
+            args.jvm.join(" ")
+        );
+    }
     if args
         .properties
         .get("flume.tap")
@@ -56,6 +72,11 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     flume_bridge::set_java_options(java_options(args, info.state_dir.clone()));
     if let Some(text) = no_monitoring {
         tracing::error!("{text}");
+    }
+    let doubts = doubts.iter().chain(&claimed.doubts);
+    doubts.for_each(|text| tracing::warn!("{text}"));
+    for key in jvm_properties::unread(&args.properties) {
+        tracing::debug!("-D{key} has no effect but on Java components");
     }
     tracing::info!(
         "Flume {} starts agent {name}, process {}",
@@ -70,12 +91,10 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
         .thread_name("flume")
         .enable_all()
         .build()?;
-    let surroundings = AgentSurroundings {
-        properties: info.system_properties.clone(),
-        conf_dir: info.conf_dir.clone(),
-    };
-    let paths = files.iter().map(Into::into).collect();
-    let configuration = Box::new(Files::new(paths, name, surroundings));
+    let backup = args.get("backup-directory");
+    let configuration =
+        AgentConfiguration::new(places, info.clone(), options.poll_interval, backup);
+    let configuration = Box::new(configuration.map_err(Failure::Usage)?);
     let outcome = runtime.block_on(flume_runtime::run(info, configuration, &options));
     // A sink that does not come back must not keep the process.
     runtime.shutdown_background();
@@ -85,14 +104,18 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
         }
         Ok(remained) => {
             let counts: Vec<_> = remained
+                .events
                 .iter()
                 .map(|(channel, events)| format!("{channel} {events}"))
                 .collect();
-            let all: usize = remained.values().sum();
+            let all = remained.count();
             tracing::error!(
                 "stopped, {all} events remained in memory and are lost: {}",
                 counts.join(", ")
             );
+            if remained.unsaved > 0 {
+                return Ok(ExitCode::FAILURE);
+            }
         }
         Err(error @ RunError::Configuration(_)) => {
             tracing::error!("{error}");
@@ -111,13 +134,16 @@ fn java_options(args: &Args, state_dir: PathBuf) -> JavaOptions {
     let mut options = JavaOptions {
         conf: args.get("conf").map(Into::into),
         properties: args.properties.clone(),
+        class_path: std::env::var_os("FLUME_CLASSPATH").filter(|path| !path.is_empty()),
         state_dir,
         ..JavaOptions::default()
     };
     let mut words = args.jvm.iter();
     while let Some(word) = words.next() {
         match word.as_str() {
-            "-C" | "--classpath" => options.class_path = words.next().map(Into::into),
+            "-C" | "--classpath" | "-cp" | "-classpath" | "--class-path" => {
+                options.class_path = words.next().map(Into::into)
+            }
             "--plugins-path" => options.plugins = words.next().map(Into::into),
             _ => options.options.push(word.clone()),
         }
@@ -125,7 +151,7 @@ fn java_options(args: &Args, state_dir: PathBuf) -> JavaOptions {
     options
 }
 
-fn options(args: &Args) -> Result<Options, Failure> {
+fn options(args: &Args, places: &Places) -> Result<Options, Failure> {
     let seconds = |option: &str, default: u64| match args.get(option) {
         None => Ok(Duration::from_secs(default)),
         Some(text) => text.parse().map(Duration::from_secs).map_err(|_| {
@@ -142,13 +168,13 @@ fn options(args: &Args) -> Result<Options, Failure> {
     let poll_interval = if never {
         None
     } else {
-        Some(seconds("poll-interval", 30)?)
+        Some(seconds("poll-interval", 0)?)
     };
     Ok(Options {
         drain_timeout: seconds("drain-timeout", 10)?,
         poll_interval: poll_interval.map(|every| {
             if every.is_zero() {
-                Duration::from_secs(30)
+                places.default_interval()
             } else {
                 every
             }
@@ -190,7 +216,9 @@ fn monitoring(args: &Args) -> Result<Option<Monitoring>, Failure> {
 
 /// An origin as a browser names it: scheme, host and port, nothing after it.
 fn origin(text: &str) -> Result<String, Failure> {
-    let rest = ["http://", "https://"].iter().find_map(|scheme| text.strip_prefix(scheme));
+    let rest = ["http://", "https://"]
+        .iter()
+        .find_map(|scheme| text.strip_prefix(scheme));
     let is_origin = |rest: &str| !rest.is_empty() && !rest.contains(['/', '*', ',', '@', '?']);
     if rest.is_some_and(is_origin) {
         return Ok(text.to_ascii_lowercase());
@@ -205,7 +233,9 @@ fn switch(args: &Args, key: &str, default: bool) -> Result<bool, Failure> {
         None => Ok(default),
         Some("true") => Ok(true),
         Some("false") => Ok(false),
-        Some(other) => Err(Failure::Usage(format!("{key} takes true or false, not `{other}`"))),
+        Some(other) => Err(Failure::Usage(format!(
+            "{key} takes true or false, not `{other}`"
+        ))),
     }
 }
 

@@ -230,7 +230,11 @@ mod tests {
                 is_text && line.chars().count() > PAGE_COLUMNS && line.trim().contains(' ')
             });
             assert_eq!(long, None);
-            assert!(row.properties.iter().all(|property| page.contains(property.key)));
+            assert!(
+                row.properties
+                    .iter()
+                    .all(|property| page.contains(property.key))
+            );
         }
     }
 

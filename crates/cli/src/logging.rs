@@ -20,6 +20,8 @@ use tracing_subscriber::{
     util::SubscriberInitExt,
 };
 
+use crate::console;
+
 /// A log file rolls at this size, as Flume's.
 const ROLL_BYTES: u64 = 100 << 20;
 /// Rolled files that are kept: 1 GB in all, as Flume's.
@@ -50,7 +52,7 @@ pub(crate) fn start(properties: &BTreeMap<String, String>) -> io::Result<()> {
     let console = to_console.then(|| {
         layer()
             .event_format(Layout::Console)
-            .with_writer(io::stderr)
+            .with_writer(console::writer)
     });
     let file = if files.is_empty() {
         None
@@ -101,7 +103,7 @@ where
         mut out: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
-        let now = Zoned::now();
+        let now = Zoned::now().with_time_zone(flume_java::defaults::time_zone());
         let meta = event.metadata();
         let thread = std::thread::current();
         let thread = thread.name().unwrap_or("?");

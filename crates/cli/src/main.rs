@@ -5,15 +5,21 @@ mod args;
 mod avro_client;
 mod commands;
 mod configuration;
+mod console;
 mod describe;
 mod doctor;
 mod graph;
 mod hadoop;
+mod jvm_properties;
 mod known;
+mod launcher;
 mod logging;
 mod manual;
+mod options_file;
 mod outcome;
+mod pipeline_test;
 mod process;
+mod progress;
 mod provision;
 mod registry;
 mod report;
@@ -36,12 +42,19 @@ fn main() -> ! {
                 .skip(1)
                 .map(|word| word.to_string_lossy().into_owned());
             let arguments: Vec<String> = arguments.collect();
-            commands::run(&arguments)
+            match launcher::source_environment(&arguments) {
+                Ok(()) => commands::run(&arguments),
+                Err(error) => {
+                    eprintln!("flume-ng: {error}");
+                    outcome::ExitCode::WRONG
+                }
+            }
         }
         Err(error) => {
             eprintln!("flume-ng: {error}");
             outcome::ExitCode::FAILURE
         }
     };
+    console::flush();
     process::exit(code)
 }

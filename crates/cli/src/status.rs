@@ -61,7 +61,7 @@ pub(crate) fn reload(args: &Args) -> Result<ExitCode, Failure> {
         },
     )? {
         ControlAnswer::Changed(changes) => print(&(changes + "\n")),
-        ControlAnswer::Failed(why) => Err(anyhow!(why).into()),
+        ControlAnswer::Partly(why) | ControlAnswer::Failed(why) => Err(anyhow!(why).into()),
         answer => Err(anyhow!("unexpected answer: {answer:?}").into()),
     }
 }
@@ -121,7 +121,11 @@ fn render(status: &Status, now: Timestamp) -> String {
         let outcome = reload.error.as_deref().map_or("succeeded".into(), |error| {
             format!("changed nothing: {error}")
         });
-        text += &format!("last reload {} ago {}\n", ago(reload.at, now), printable(&outcome));
+        text += &format!(
+            "last reload {} ago {}\n",
+            ago(reload.at, now),
+            printable(&outcome)
+        );
     }
     for problem in &status.problems {
         text += &format!(
@@ -131,6 +135,13 @@ fn render(status: &Status, now: Timestamp) -> String {
             ago(problem.since, now),
             printable(&problem.why),
             printable(&problem.remedy)
+        );
+    }
+    if let Some(unreadable) = &status.unreadable {
+        let since = ago(unreadable.since, now);
+        text += &format!(
+            "no look at the configuration for {since}: {}\n",
+            unreadable.error
         );
     }
     for component in &status.components {

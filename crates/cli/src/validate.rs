@@ -8,7 +8,7 @@ use flume_runtime::{Flows, check};
 
 use crate::{
     args::Args,
-    configuration::AgentSurroundings,
+    configuration::Places,
     outcome::{ExitCode, Failure, print},
     registry::REGISTRY,
     report, report_page, system_properties,
@@ -36,23 +36,13 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
 
 /// The files that the command line names, and the agents in them that are meant.
 pub(crate) fn read(args: &Args) -> Result<(Document, Vec<String>), Failure> {
-    let files: Vec<PathBuf> = args
-        .all("conf-file")
-        .iter()
-        .chain(&args.rest)
-        .map(PathBuf::from)
-        .collect();
-    if files.is_empty() {
+    let mut places = Places::of(args)?;
+    places.add_files(&args.rest);
+    if places.is_empty() {
         return Err(Failure::Usage("which file? -f FILE".into()));
     }
-    let mut document = Document::read(&files).map_err(Failure::Usage)?;
-    let surroundings = AgentSurroundings {
-        properties: system_properties::of_agent(&args.properties),
-        conf_dir: args.get("conf").map(PathBuf::from),
-    };
-    surroundings
-        .resolve(&mut document)
-        .map_err(Failure::Usage)?;
+    let info = Arc::new(info_of("", args));
+    let document = places.read_once(&info).map_err(Failure::Usage)?;
     let all = document.agents();
     let agents = match args.get("name") {
         None if all.is_empty() => {
@@ -98,12 +88,7 @@ pub(crate) fn judge(document: &Document, agents: &[String], args: &Args) -> Judg
     let mut judged = Judged::default();
     let found = &mut judged.diagnostics;
     for agent in agents {
-        let info = Arc::new(AgentInfo {
-            name: agent.clone(),
-            conf_dir: args.get("conf").map(PathBuf::from),
-            system_properties: system_properties::of_agent(&args.properties),
-            ..AgentInfo::default()
-        });
+        let info = Arc::new(info_of(agent, args));
         let plan = check(document.plan(agent, &REGISTRY), &info, Flows::Whole);
         judged.agents.push((agent.clone(), plan.verdicts()));
         found.extend(plan.diagnostics);
@@ -117,6 +102,15 @@ pub(crate) fn judge(document: &Document, agents: &[String], args: &Args) -> Judg
     });
     found.dedup();
     judged
+}
+
+fn info_of(agent: &str, args: &Args) -> AgentInfo {
+    AgentInfo {
+        name: agent.into(),
+        conf_dir: args.get("conf").map(PathBuf::from),
+        system_properties: system_properties::of_agent(&args.properties),
+        ..AgentInfo::default()
+    }
 }
 
 fn text(document: &Document, judged: &Judged) -> String {

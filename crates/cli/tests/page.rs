@@ -60,7 +60,9 @@ impl Port {
 
     fn connect(&self) -> TcpStream {
         let stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        stream
+            .set_read_timeout(Some(Duration::from_secs(20)))
+            .unwrap();
         stream
     }
 
@@ -90,12 +92,22 @@ fn the_page_needs_nobody_else() {
     for path in ["/", "/page.css", "/page.js", "/graph.js"] {
         let (head, body) = port.get(path, "");
         assert!(head.starts_with("http/1.1 200"), "{path}: {head}");
-        let policy = "content-security-policy: default-src 'none'; script-src 'self'; style-src 'self'";
+        let policy =
+            "content-security-policy: default-src 'none'; script-src 'self'; style-src 'self'";
         assert!(head.contains(policy) && head.contains("nosniff"), "{head}");
-        assert!(!body.contains("innerHTML") && !body.contains("insertAdjacent"), "{path}");
-        assert!(!body.contains(" style=") && !body.contains("onclick="), "{path}");
+        assert!(
+            !body.contains("innerHTML") && !body.contains("insertAdjacent"),
+            "{path}"
+        );
+        assert!(
+            !body.contains(" style=") && !body.contains("onclick="),
+            "{path}"
+        );
         let foreign = body.replace("http://www.w3.org/2000/svg", "");
-        assert!(!foreign.contains("src=\"http") && !foreign.contains("url(http"), "{path}");
+        assert!(
+            !foreign.contains("src=\"http") && !foreign.contains("url(http"),
+            "{path}"
+        );
         bytes += body.len();
     }
     assert!(bytes <= 150_000, "the page weighs {bytes} bytes");
@@ -112,7 +124,10 @@ fn the_flow_is_shown_without_secrets_and_only_to_pages_that_are_allowed() {
     assert_eq!(sink["settings"]["trust-password"], "***");
     assert_eq!(sink["channel"], "c1");
     let source = &flow["flow"]["sources"][0];
-    assert_eq!(source["interceptors"][0]["settings"]["value"], "<b>bold</b>");
+    assert_eq!(
+        source["interceptors"][0]["settings"]["value"],
+        "<b>bold</b>"
+    );
     assert_eq!(source["selector"]["type"], "replicating");
     for (origin, allowed) in [
         ("http://other:41414", true),
@@ -145,16 +160,23 @@ fn a_full_channel_is_told_with_its_cause_and_remembered() {
     let mut agent = port.agent;
     let mut sender = TcpStream::connect(agent.address("r1")).unwrap();
     for number in 0..30 {
-        sender.write_all(format!("line {number}\n").as_bytes()).unwrap();
+        sender
+            .write_all(format!("line {number}\n").as_bytes())
+            .unwrap();
         std::thread::sleep(Duration::from_millis(20));
     }
     let problem = agent.wait_for("a full channel", |status| {
         let mut problems = status.problems.iter();
-        problems.find(|problem| problem.what.starts_with("Channel c1 is full")).cloned()
+        problems
+            .find(|problem| problem.what.starts_with("Channel c1 is full"))
+            .cloned()
     });
     assert_eq!(problem.component, "sink k1");
     assert!(problem.why.contains("localhost:1"), "{problem:?}");
-    let port = Port { agent, port: port.port };
+    let port = Port {
+        agent,
+        port: port.port,
+    };
     let sink = port.json("/api/components/sink/k%31");
     assert_eq!(sink["state"], "failing");
     assert!(!sink["errors"].as_array().unwrap().is_empty(), "{sink}");
@@ -199,11 +221,17 @@ fn a_thousand_readers_and_clients_that_do_nothing_hide_nothing() {
             let begun = Instant::now();
             let (head, body) = port.get("/healthz", "");
             assert!(body == "ok\n", "{number}: {head}");
-            assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+            assert!(
+                begun.elapsed() < Duration::from_secs(10),
+                "{:?}",
+                begun.elapsed()
+            );
         }
     }
     assert!(refused < 1000);
-    let files = fs::read_dir(format!("/proc/{}/fd", port.agent.pid())).unwrap().count();
+    let files = fs::read_dir(format!("/proc/{}/fd", port.agent.pid()))
+        .unwrap()
+        .count();
     assert!(files < 200, "{files} descriptors");
     let long = format!("/{}", "x".repeat(100_000));
     let (head, _) = port.get(&long, "");
@@ -216,7 +244,9 @@ fn the_stream_goes_on_and_has_so_many_readers() {
     let port = Port::start(&[]);
     let open = || {
         let mut stream = port.connect();
-        stream.write_all(b"GET /api/events HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+        stream
+            .write_all(b"GET /api/events HTTP/1.1\r\nHost: x\r\n\r\n")
+            .unwrap();
         let mut begin = vec![0; 12];
         stream.read_exact(&mut begin).unwrap();
         (stream, String::from_utf8(begin).unwrap())
@@ -233,7 +263,11 @@ fn the_stream_goes_on_and_has_so_many_readers() {
         assert!(count > 0, "the stream ended: {seen}");
         seen += &String::from_utf8_lossy(&part[..count]);
     }
-    assert!(seen.to_lowercase().contains("content-type: text/event-stream"), "{seen}");
+    assert!(
+        seen.to_lowercase()
+            .contains("content-type: text/event-stream"),
+        "{seen}"
+    );
     // A reader that leaves makes room.
     drop(stream);
     let deadline = Instant::now() + Duration::from_secs(20);
@@ -264,12 +298,18 @@ fn the_metrics_of_the_alerts_exist() {
     // Sinks count dead letters, and sources lost events, from the start.
     assert!(names.len() > 8, "{names:?}");
     for name in names {
-        assert!(shown.contains(&format!("\n{name}{{")), "{name} is not in\n{shown}");
+        assert!(
+            shown.contains(&format!("\n{name}{{")),
+            "{name} is not in\n{shown}"
+        );
     }
     let guide = read("docs/monitoring.md");
     for line in rules.lines() {
         if let Some(alert) = line.trim().strip_prefix("- alert: ") {
-            assert!(guide.contains(&format!("\n### {alert}\n")), "{alert} has no section");
+            assert!(
+                guide.contains(&format!("\n### {alert}\n")),
+                "{alert} has no section"
+            );
         }
     }
 }

@@ -256,3 +256,58 @@ fn the_price_of_three_taps() {
     ratios.sort_by(f64::total_cmp);
     eprintln!("median ratio {:.3}", ratios[ratios.len() / 2]);
 }
+
+/// Two agents, one after the other: the trace of an event grows from tier to tier.
+#[test]
+fn a_trace_goes_through_tiers() {
+    let mut second = start(
+        &AVRO_TO_NULL.replace("SOURCE_PORT", "0"),
+        &["-Dflume.trace=true"],
+    );
+    let address = second.address("r1");
+    let port = address.rsplit(':').next().unwrap();
+    let sink = format!(
+        "a1.sinks.k1.type = avro\na1.sinks.k1.hostname = 127.0.0.1\na1.sinks.k1.port = {port}\n"
+    );
+    let mut first = start(
+        &NETCAT.replace("a1.sinks.k1.type = null\n", &sink),
+        &["-Dflume.trace=true"],
+    );
+    let follower = tap(&second, &["--trace", "--limit", "5"]).spawn().unwrap();
+    std::thread::sleep(Duration::from_millis(500));
+    let marker = shown(
+        &mut first,
+        &[&["r1", "--trace", "--limit", "10"]],
+        "hello\n",
+    );
+    let followed = follower.wait_with_output().unwrap();
+    let followed = text(&followed.stdout);
+    let id = text(&marker[0].stdout);
+    let id = id
+        .split("flume.trace=")
+        .nth(1)
+        .unwrap()
+        .split(';')
+        .next()
+        .unwrap();
+    let delivered = followed
+        .lines()
+        .find(|line| line.contains("k1 delivered") && line.contains(id))
+        .unwrap_or_else(|| panic!("{followed}"));
+    let trace = delivered.split("flume.trace=").nth(1).unwrap();
+    let hops: Vec<_> = trace
+        .split([';', ',', '}'])
+        .skip(1)
+        .take(3)
+        .map(|hop| hop.split('@').next().unwrap())
+        .collect();
+    assert_eq!(
+        hops,
+        ["a1.sources.r1", "a1.sinks.k1", "a1.sources.r1"],
+        "{followed}"
+    );
+}
+
+const AVRO_TO_NULL: &str = "a1.sources = r1\na1.channels = c1\na1.sinks = k1\na1.sources.r1.type = avro\n\
+    a1.sources.r1.bind = 127.0.0.1\na1.sources.r1.port = SOURCE_PORT\na1.sources.r1.channels = c1\n\
+    a1.channels.c1.type = memory\na1.sinks.k1.type = null\na1.sinks.k1.channel = c1\n";

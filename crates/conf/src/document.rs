@@ -1,6 +1,11 @@
 //! Configuration files, read in order, and the agents in them.
 
-use std::{collections::BTreeMap, fs, path::PathBuf, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::PathBuf,
+    sync::Arc,
+};
 
 use flume_core::{Diagnostic, Registry, Severity, props::Setting};
 
@@ -21,6 +26,8 @@ pub struct Document {
     diagnostics: Vec<Diagnostic>,
     /// By the key whose value cannot be resolved.
     unresolved: BTreeMap<String, Diagnostic>,
+    /// Keys that values refer to: these have an effect although they belong to no agent.
+    referenced: BTreeSet<String>,
 }
 
 impl Document {
@@ -85,6 +92,7 @@ impl Document {
         let mut resolved = lookup::resolve(&mut self.settings, lookups);
         self.diagnostics.append(&mut resolved.diagnostics);
         self.unresolved = resolved.errors;
+        self.referenced = resolved.referenced;
     }
 
     /// All settings, by key.
@@ -115,7 +123,10 @@ impl Document {
     pub fn plan(&self, agent: &str, registry: &Registry) -> Plan {
         let mut plan = Graph::of(agent, &self.settings, &self.unresolved).plan(registry);
         plan.diagnostics.extend(self.diagnostics.iter().cloned());
-        let nameless = self.settings.iter().filter(|(key, _)| belongs_to_none(key));
+        let nameless = self
+            .settings
+            .iter()
+            .filter(|(key, _)| belongs_to_none(key) && !self.referenced.contains(*key));
         plan.diagnostics
             .extend(nameless.map(|(key, setting)| Diagnostic {
                 severity: Severity::Warning,

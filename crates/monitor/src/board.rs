@@ -2,7 +2,10 @@
 
 use std::{
     collections::VecDeque,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant, SystemTime},
 };
 
@@ -257,10 +260,27 @@ struct BoardState {
     agent: Arc<AgentInfo>,
     started: SystemTime,
     entries: ArcSwap<Vec<Arc<ComponentEntry>>>,
-    reloads: Mutex<VecDeque<ReloadOutcome>>,
+    last_reloads: Mutex<VecDeque<ReloadOutcome>>,
     shape: ArcSwap<FlowShape>,
+    /// Why the configuration cannot be looked at, and since when.
+    unreadable: Mutex<Option<(String, SystemTime)>>,
+    reloads: AtomicU64,
+    failed_reloads: AtomicU64,
     /// One permit for each tap that may run.
     taps: Semaphore,
+}
+
+/// How the configuration is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ConfigurationHealth {
+    /// Reloads that put a new configuration into force.
+    pub reloads: u64,
+    /// Reloads that changed nothing because something was wrong.
+    pub failed_reloads: u64,
+    /// Whether the last reload, if there was one, was such.
+    pub last_failed: bool,
+    /// Why the configuration cannot be looked at, and since when.
+    pub unreadable: Option<(String, SystemTime)>,
 }
 
 /// How the last reload went.
@@ -281,8 +301,11 @@ impl Board {
             agent,
             started,
             entries,
-            reloads: Mutex::default(),
+            last_reloads: Mutex::default(),
             shape: ArcSwap::default(),
+            unreadable: Mutex::default(),
+            reloads: AtomicU64::new(0),
+            failed_reloads: AtomicU64::new(0),
             taps: Semaphore::new(MAX_TAPS),
         }))
     }
@@ -333,12 +356,12 @@ impl Board {
 
     /// How the last reload went, if there was one.
     pub fn last_reload(&self) -> Option<ReloadOutcome> {
-        self.0.reloads.lock().back().cloned()
+        self.0.last_reloads.lock().back().cloned()
     }
 
     /// The last reloads, oldest first: a bounded number.
     pub fn reloads(&self) -> Vec<ReloadOutcome> {
-        self.0.reloads.lock().iter().cloned().collect()
+        self.0.last_reloads.lock().iter().cloned().collect()
     }
 
     /// What is configured.
@@ -353,7 +376,12 @@ impl Board {
 
     /// A reload has ended now; `error` says why it changed nothing.
     pub fn reloaded(&self, error: Option<String>) {
-        let mut reloads = self.0.reloads.lock();
+        let counter = match error {
+            None => &self.0.reloads,
+            Some(_) => &self.0.failed_reloads,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+        let mut reloads = self.0.last_reloads.lock();
         if reloads.len() >= MAX_RELOADS {
             reloads.pop_front();
         }
@@ -363,12 +391,40 @@ impl Board {
         });
     }
 
+    /// Remembers why the configuration cannot be looked at. The answer is what was known before.
+    pub fn set_unreadable(&self, problem: Option<String>) -> Option<String> {
+        let mut unreadable = self.0.unreadable.lock();
+        let before = unreadable.take();
+        *unreadable = problem.map(|problem| {
+            let since = match &before {
+                Some((known, since)) if *known == problem => *since,
+                _ => SystemTime::now(),
+            };
+            (problem, since)
+        });
+        before.map(|(problem, _)| problem)
+    }
+
+    /// How the configuration is.
+    pub fn configuration(&self) -> ConfigurationHealth {
+        let reload = self.last_reload();
+        ConfigurationHealth {
+            reloads: self.0.reloads.load(Ordering::Relaxed),
+            failed_reloads: self.0.failed_reloads.load(Ordering::Relaxed),
+            last_failed: reload.is_some_and(|reload| reload.error.is_some()),
+            unreadable: self.0.unreadable.lock().clone(),
+        }
+    }
+
     /// The sources and channels that are not ready to take events, with the reason; one that has done all it had to do
     /// is ready. Sinks do not count: while they cannot deliver, the channel keeps what the sources take.
     pub fn unready(&self) -> Vec<String> {
         let unready = |entry: &Arc<ComponentEntry>| match entry.state.get().0 {
             _ if entry.kind == MonitoredKind::Sink => None,
-            State::Running | State::Waiting { .. } | State::Stopped => None,
+            State::Running
+            | State::Waiting { .. }
+            | State::Stopped
+            | State::Ended { well: true, .. } => None,
             state => Some(format!("{} {}: {state}", entry.kind.name(), entry.name)),
         };
         self.entries().iter().filter_map(unready).collect()

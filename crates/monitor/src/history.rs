@@ -63,7 +63,10 @@ impl History {
 
     /// Both resolutions, oldest first.
     pub fn report(&self) -> Vec<Series> {
-        vec![Series::of(1, &self.seconds), Series::of(COARSE as u32, &self.tens)]
+        vec![
+            Series::of(1, &self.seconds),
+            Series::of(COARSE as u32, &self.tens),
+        ]
     }
 }
 

@@ -48,10 +48,26 @@ const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'sel
 
 /// The page's files. They have names of their own, so that the policy needs no exception for scripts in the page.
 const FILES: &[(&str, &str, &str)] = &[
-    ("/", "text/html; charset=utf-8", include_str!("page/index.html")),
-    ("/page.css", "text/css; charset=utf-8", include_str!("page/page.css")),
-    ("/page.js", "text/javascript; charset=utf-8", include_str!("page/page.js")),
-    ("/graph.js", "text/javascript; charset=utf-8", include_str!("page/graph.js")),
+    (
+        "/",
+        "text/html; charset=utf-8",
+        include_str!("page/index.html"),
+    ),
+    (
+        "/page.css",
+        "text/css; charset=utf-8",
+        include_str!("page/page.css"),
+    ),
+    (
+        "/page.js",
+        "text/javascript; charset=utf-8",
+        include_str!("page/page.js"),
+    ),
+    (
+        "/graph.js",
+        "text/javascript; charset=utf-8",
+        include_str!("page/graph.js"),
+    ),
 ];
 
 /// The pause before the port is tried again, as Flume's supervisor has it.
@@ -203,9 +219,9 @@ impl Port {
             shape.without_settings().into()
         };
         let reloads = self.board.reloads().into_iter();
-        let reloads = reloads.map(|reload| {
-            json!({"at": crate::status::timestamp(reload.at), "error": reload.error})
-        });
+        let reloads = reloads.map(
+            |reload| json!({"at": crate::status::timestamp(reload.at), "error": reload.error}),
+        );
         let reloads: Vec<_> = reloads.collect();
         json!({
             "agent": self.board.agent().name,

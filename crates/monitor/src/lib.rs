@@ -17,7 +17,9 @@ mod remedies;
 mod status;
 mod tap;
 
-pub use board::{Board, ComponentEntry, EntryDetails, MonitoredKind, Rates, ReloadOutcome};
+pub use board::{
+    Board, ComponentEntry, ConfigurationHealth, EntryDetails, MonitoredKind, Rates, ReloadOutcome,
+};
 pub use control::{ControlAnswer, ControlRequest, ask};
 pub use flow::{FlowShape, GroupShape, PartShape, RefusedShape, SinkShape, SourceShape};
 pub use history::{HISTORY_BYTES, History, Sample, Series};
@@ -27,6 +29,6 @@ pub use observer::Observer;
 pub use problems::Problem;
 pub use status::{
     ChangeStatus, ChannelStatus, ComponentReport, ComponentStatus, Detail, ReloadStatus, Status,
-    report, status,
+    UnreadableStatus, report, status,
 };
 pub use tap::{TapEvent, TapLine, TapMasks, TapRequest, TapStream};

@@ -71,7 +71,32 @@ pub fn json(board: &Board, event_texts: bool) -> String {
             Value::Object(attributes.collect()),
         )
     });
-    Value::Object(shown.collect::<Map<_, _>>()).to_string()
+    let mut shown: Map<_, _> = shown.collect();
+    shown.insert(
+        format!("AGENT.{}", board.agent().name),
+        Value::Object(agent_attributes(board)),
+    );
+    Value::Object(shown).to_string()
+}
+
+/// What Flume does not have: how the configuration is.
+fn agent_attributes(board: &Board) -> Map<String, Value> {
+    let configuration = board.configuration();
+    let is_good = !configuration.last_failed && configuration.unreadable.is_none();
+    let attributes = [
+        ("Type", "AGENT".to_string()),
+        ("StartTime", millis(board.started()).to_string()),
+        ("ConfigurationGood", u8::from(is_good).to_string()),
+        ("ReloadCount", configuration.reloads.to_string()),
+        (
+            "ReloadFailedCount",
+            configuration.failed_reloads.to_string(),
+        ),
+    ];
+    let attributes = attributes.into_iter();
+    attributes
+        .map(|(name, value)| (name.into(), value.into()))
+        .collect()
 }
 
 fn flume_attributes(entry: &ComponentEntry, event_texts: bool) -> BTreeMap<String, String> {
@@ -102,7 +127,7 @@ fn flume_attributes(entry: &ComponentEntry, event_texts: bool) -> BTreeMap<Strin
             java_double(fill_percentage(stats.events, stats.capacity)),
         );
     }
-    let stopped = if state == State::Stopped {
+    let stopped = if matches!(state, State::Stopped | State::Ended { .. }) {
         millis(since)
     } else {
         0
@@ -173,9 +198,7 @@ pub fn prometheus(board: &Board, event_texts: bool) -> String {
         let labels = format!("{labels},kind=\"{}\"", entry.kind.name());
         exposition.counter(failures, &labels, entry.state.failures());
     }
-    let labels = format!("agent=\"{}\"", escape(&board.agent().name));
-    let failed = board.last_reload().is_some_and(|reload| reload.error.is_some());
-    exposition.gauge("flume_reload_failed".into(), &labels, u8::from(failed));
+    exposition.configuration(board);
     exposition.text()
 }
 
@@ -255,6 +278,20 @@ impl Exposition {
             let is_in = u8::from(state.name() == name);
             self.gauge("flume_component_state".into(), &labels, is_in);
         }
+    }
+
+    /// Whether the last reload worked, and whether the configuration can be looked at.
+    fn configuration(&mut self, board: &Board) {
+        let labels = format!("agent=\"{}\"", escape(&board.agent().name));
+        let configuration = board.configuration();
+        let family = |name: &str| format!("flume_configuration_{name}");
+        let worked = u8::from(!configuration.last_failed);
+        self.gauge(family("last_reload_successful"), &labels, worked);
+        let readable = u8::from(configuration.unreadable.is_none());
+        self.gauge(family("readable"), &labels, readable);
+        self.counter(family("reloads_total"), &labels, configuration.reloads);
+        let failed = configuration.failed_reloads;
+        self.counter(family("failed_reloads_total"), &labels, failed);
     }
 
     fn text(self) -> String {

@@ -2,7 +2,11 @@
 
 use std::{io, path::PathBuf, time::Duration};
 
-use flume_net::{http::Uri, http_get};
+use flume_core::Context;
+use flume_net::{
+    http::{HeaderMap, Uri},
+    http_client::HttpClient,
+};
 use serde::{Deserialize, de::DeserializeOwned};
 
 use crate::{
@@ -42,7 +46,8 @@ impl Observer {
     /// # Errors
     /// A sentence, when it is no such address.
     pub fn of_url(url: &str) -> Result<Self, String> {
-        let wrong = || format!("`{url}` is no address of a monitoring port; one is http://host:41414");
+        let wrong =
+            || format!("`{url}` is no address of a monitoring port; one is http://host:41414");
         let uri: Uri = url.parse().map_err(|_| wrong())?;
         if uri.scheme_str() != Some("http") || !matches!(uri.path(), "" | "/") {
             return Err(wrong());
@@ -119,8 +124,27 @@ impl Observer {
         let Observer::Port { host, port } = self else {
             return Err(io::Error::other("a socket has no pages"));
         };
-        let answer = http_get(host, *port, path, ANSWER_TIMEOUT, MAX_ANSWER_BYTES).await?;
-        Ok(serde_json::from_slice(&answer)?)
+        let client = HttpClient {
+            timeout: ANSWER_TIMEOUT,
+            max_bytes: MAX_ANSWER_BYTES,
+        };
+        let host = if host.contains(':') {
+            format!("[{host}]")
+        } else {
+            host.clone()
+        };
+        let uri: Uri = format!("http://{host}:{port}{path}")
+            .parse()
+            .map_err(io::Error::other)?;
+        let cx = Context::new("top", &[]);
+        let answer = client.get(&uri, &HeaderMap::new(), &cx).await?;
+        if !answer.status.is_success() {
+            return Err(io::Error::other(format!(
+                "{path}: status {}",
+                answer.status
+            )));
+        }
+        Ok(serde_json::from_slice(&answer.body)?)
     }
 }
 

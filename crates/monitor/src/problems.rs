@@ -166,7 +166,10 @@ impl<'a> Finder<'a> {
         let what = if names.is_empty() {
             format!("Channel {} cannot be used", channel.name)
         } else {
-            format!("Channel {} cannot be used; {names} cannot work", channel.name)
+            format!(
+                "Channel {} cannot be used; {names} cannot work",
+                channel.name
+            )
         };
         let remedy = self.remedy(channel);
         self.add(true, channel, what, reason(channel).into(), remedy);
@@ -201,7 +204,11 @@ impl<'a> Finder<'a> {
             format!("Channel {} is full", channel.name)
         } else {
             let verb = if stuck.len() == 1 { "stands" } else { "stand" };
-            format!("Channel {} is full; {} {verb} still", channel.name, named(&stuck))
+            format!(
+                "Channel {} is full; {} {verb} still",
+                channel.name,
+                named(&stuck)
+            )
         };
         let drains = self.drains(&channel.name);
         let down = drains.iter().copied().find(|sink| is_down(sink));
@@ -215,7 +222,10 @@ impl<'a> Finder<'a> {
             _ if drains.is_empty() => (
                 stuck.first().copied().unwrap_or(channel),
                 "no sink takes from it".to_string(),
-                format!("Give a sink `channel = {}`, or take the channel out.", channel.name),
+                format!(
+                    "Give a sink `channel = {}`, or take the channel out.",
+                    channel.name
+                ),
             ),
             Some(sink) => {
                 let why = format!("sink {} is {}: {}", sink.name, sink.state, reason(sink));
@@ -229,7 +239,11 @@ impl<'a> Finder<'a> {
                 );
                 let remedy = "Add a second sink to the channel, give the sink a larger batch, or \
                               make what it writes to faster.";
-                (stuck.first().copied().unwrap_or(channel), why, remedy.into())
+                (
+                    stuck.first().copied().unwrap_or(channel),
+                    why,
+                    remedy.into(),
+                )
             }
         };
         // A channel whose events go out, only too slowly, is no standstill.
@@ -257,7 +271,9 @@ impl<'a> Finder<'a> {
         if !is_down(sink) {
             return;
         }
-        let channel = self.sink_shape(&sink.name).map(|shape| shape.channel.as_str());
+        let channel = self
+            .sink_shape(&sink.name)
+            .map(|shape| shape.channel.as_str());
         let refused = self.flow.refused.iter();
         let mut refused = refused.filter(|refused| refused.name == sink.name);
         let channel = channel.or_else(|| refused.next()?.channel.as_deref());
@@ -323,11 +339,20 @@ impl<'a> Finder<'a> {
             let (why, remedy) = match drains.first() {
                 None => (
                     "no sink takes from it".into(),
-                    format!("Give a sink `channel = {}`, or take the channel out.", channel.name),
+                    format!(
+                        "Give a sink `channel = {}`, or take the channel out.",
+                        channel.name
+                    ),
                 ),
                 Some(sink) => (
-                    format!("sink {} is {} and gives no other reason", sink.name, sink.state),
-                    format!("Look for {} in the agent's log, and at what it writes to.", sink.name),
+                    format!(
+                        "sink {} is {} and gives no other reason",
+                        sink.name, sink.state
+                    ),
+                    format!(
+                        "Look for {} in the agent's log, and at what it writes to.",
+                        sink.name
+                    ),
                 ),
             };
             self.add(true, &cause, what, why, remedy);
@@ -336,7 +361,11 @@ impl<'a> Finder<'a> {
             .filter(|&seconds| seconds < SOON_FULL_SECONDS)
             .filter(|_| self.now.duration_since(since) >= BACKLOG)
         {
-            let what = format!("Channel {} will be full in {}", channel.name, duration(seconds));
+            let what = format!(
+                "Channel {} will be full in {}",
+                channel.name,
+                duration(seconds)
+            );
             let why = format!(
                 "{:.0} events/s come in, and {:.0} events/s go out",
                 channel.put_per_second.unwrap_or_default(),
@@ -364,6 +393,16 @@ impl<'a> Finder<'a> {
     }
 
     fn reload(&mut self) {
+        if let Some(unreadable) = &self.status.unreadable {
+            self.found.push(Problem {
+                severity: "warning".into(),
+                component: "agent".into(),
+                what: "The configuration cannot be read; the one before it runs".into(),
+                why: unreadable.error.clone(),
+                since: unreadable.since,
+                remedy: remedy("the configuration", &unreadable.error),
+            });
+        }
         let Some(reload) = &self.status.last_reload else {
             return;
         };
@@ -397,7 +436,9 @@ fn named(components: &[&ComponentStatus]) -> String {
         }
         [first, ..] if same_kind => format!("{} {}s", components.len(), first.kind),
         several => {
-            let names = several.iter().map(|one| format!("{} {}", one.kind, one.name));
+            let names = several
+                .iter()
+                .map(|one| format!("{} {}", one.kind, one.name));
             names.collect::<Vec<_>>().join(", ")
         }
     }

@@ -15,7 +15,12 @@ const REMEDIES: &[(&[&str], &str)] = &[
         "Wait until the NameNode leaves safe mode, or end it by `hdfs dfsadmin -safemode leave`.",
     ),
     (
-        &["connection refused", "connection reset", "unreachable", "no route"],
+        &[
+            "connection refused",
+            "connection reset",
+            "unreachable",
+            "no route",
+        ],
         "Start the server that the error names, or mend its host and port in the configuration.",
     ),
     (

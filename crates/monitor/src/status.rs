@@ -30,6 +30,9 @@ pub struct Status {
     /// What stands still and why, the gravest first.
     #[serde(default)]
     pub problems: Vec<Problem>,
+    /// Why the configuration cannot be looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unreadable: Option<UnreadableStatus>,
     /// Its components: sources, channels, sinks, each in the order of their names.
     pub components: Vec<ComponentStatus>,
 }
@@ -41,6 +44,15 @@ pub struct ReloadStatus {
     pub at: Timestamp,
     /// Why it changed nothing.
     pub error: Option<String>,
+}
+
+/// A configuration that cannot be looked at.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct UnreadableStatus {
+    /// Since when.
+    pub since: Timestamp,
+    /// Why.
+    pub error: String,
 }
 
 /// A component at one moment.
@@ -167,6 +179,13 @@ pub fn status(board: &Board, detail: Detail) -> Status {
             at: timestamp(reload.at),
             error: reload.error,
         }),
+        unreadable: board
+            .configuration()
+            .unreadable
+            .map(|(error, since)| UnreadableStatus {
+                since: timestamp(since),
+                error,
+            }),
         problems: vec![],
         components: components.collect(),
     };
@@ -194,7 +213,9 @@ fn details(entry: &ComponentEntry, rates: &Rates) -> (Option<String>, Option<Cha
         EntryDetails::Source(cx) => (cx.address().map(|address| address.to_string()), None),
         EntryDetails::Channel(handle) => {
             let stats = handle.stats();
-            let room = stats.capacity.saturating_sub(stats.events + stats.in_flight);
+            let room = stats
+                .capacity
+                .saturating_sub(stats.events + stats.in_flight);
             let growth = rates.put - rates.out;
             let channel = ChannelStatus {
                 events: stats.events,
@@ -226,6 +247,7 @@ fn component(entry: &ComponentEntry, detail: Detail) -> ComponentStatus {
     if detail != Detail::Brief {
         for reading in entry.metrics.read() {
             match reading.value {
+                MetricValue::Text(text) | MetricValue::EventText(text) if text.is_empty() => {}
                 MetricValue::Text(text) => drop(facts.insert(reading.name.into(), text)),
                 MetricValue::EventText(text) if detail == Detail::Full => {
                     facts.insert(reading.name.into(), text);

@@ -3,7 +3,14 @@
 //! A client that says nothing, or says it slowly, costs one of the listener's connections and a buffer of limited size,
 //! and only for a limited time. What a request means is up to the caller.
 
-use std::{convert::Infallible, error::Error, pin::{Pin, pin}, sync::Arc, task::{Context, Poll}, time::Duration};
+use std::{
+    convert::Infallible,
+    error::Error,
+    pin::{Pin, pin},
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use flume_core::Stop;
@@ -190,5 +197,23 @@ pub async fn read_body(body: Incoming, limits: HttpLimits) -> Result<Bytes, Body
         }
         Ok(Err(error)) => Err(BodyError::Broken(error)),
         Err(_) => Err(BodyError::TooSlow(limits.body_timeout)),
+    }
+}
+
+/// The next bytes of a body; `None` behind the last.
+///
+/// # Errors
+/// The connection is broken, or what came is no HTTP.
+pub async fn next_part(body: &mut Incoming) -> Option<Result<Bytes, BodyError>> {
+    loop {
+        match body.frame().await? {
+            Err(error) => return Some(Err(BodyError::Broken(error.into()))),
+            Ok(frame) => {
+                // Anything else is a trailer.
+                if let Ok(part) = frame.into_data() {
+                    return Some(Ok(part));
+                }
+            }
+        }
     }
 }

@@ -12,7 +12,7 @@ use tokio::{
 use tokio_rustls::{TlsAcceptor, TlsStream};
 
 use crate::{
-    AddressFilter, Connection,
+    AddressFilter, Complaints, Connection,
     address::to_listen_on,
     tls::{TlsError, TlsServerConfig, TlsServerSettings},
 };
@@ -50,6 +50,8 @@ pub struct ListenerSettings {
     pub tls: Option<TlsServerSettings>,
     /// Counts open connections.
     pub open_connections: Gauge,
+    /// What is said about clients.
+    pub complaints: Complaints,
 }
 
 /// A bound port.
@@ -60,6 +62,7 @@ pub struct Listener {
     filter: Arc<AddressFilter>,
     tls: Option<TlsAcceptor>,
     open_connections: Gauge,
+    complaints: Complaints,
 }
 
 /// Why a port could not be bound.
@@ -135,6 +138,7 @@ impl ListenerConfig {
             filter,
             tls: self.tls.build(cx)?,
             open_connections: cx.metrics.gauge("OpenConnectionCount"),
+            complaints: Complaints::new(cx.name.clone()),
         })
     }
 }
@@ -147,6 +151,7 @@ impl ListenerSettings {
             filter: AddressFilter::default(),
             tls: None,
             open_connections: Gauge::default(),
+            complaints: Complaints::new("listener".into()),
         }
     }
 
@@ -176,6 +181,7 @@ impl Listener {
             filter: Arc::new(settings.filter.clone()),
             tls: tls.transpose()?,
             open_connections: settings.open_connections.clone(),
+            complaints: settings.complaints.clone(),
         })
     }
 
@@ -206,7 +212,9 @@ impl Listener {
                 (stream, permit) = self.accept() => {
                     let held = self.open_connections.hold();
                     let stop = stop.clone();
-                    let admission = admit(stream, self.filter.clone(), self.tls.clone());
+                    let filter = self.filter.clone();
+                    let complaints = self.complaints.clone();
+                    let admission = admit(stream, filter, self.tls.clone(), complaints);
                     let handle = handle.clone();
                     connections.spawn(async move {
                         let _held = (permit, held);
@@ -272,6 +280,7 @@ async fn admit(
     stream: TcpStream,
     filter: Arc<AddressFilter>,
     tls: Option<TlsAcceptor>,
+    complaints: Complaints,
 ) -> Option<Connection> {
     let peer = stream.peer_addr().ok()?;
     if !filter.allows(peer.ip()).await {
@@ -281,12 +290,14 @@ async fn admit(
     let Some(acceptor) = tls else {
         return Connection::plain(stream).ok();
     };
-    let reason = match timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
+    // In a box: a plain connection, which may idle for days, does not pay for what a handshake needs.
+    let handshake = Box::pin(acceptor.accept(stream));
+    let reason = match timeout(HANDSHAKE_TIMEOUT, handshake).await {
         Ok(Ok(stream)) => return Connection::tls(TlsStream::Server(stream)).ok(),
         Ok(Err(error)) => error.to_string(),
         Err(_) => format!("nothing for {HANDSHAKE_TIMEOUT:?}"),
     };
-    tracing::info!("the TLS handshake with {peer} failed: {reason}");
+    complaints.complain(&format!("the TLS handshake with {peer} failed: {reason}"));
     None
 }
 

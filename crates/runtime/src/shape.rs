@@ -16,7 +16,11 @@ pub(crate) fn shape(plan: &Plan) -> FlowShape {
     });
     FlowShape {
         sources: plan.sources.iter().map(source).collect(),
-        channels: plan.channels.iter().map(|channel| part(&channel.section)).collect(),
+        channels: plan
+            .channels
+            .iter()
+            .map(|channel| part(&channel.section))
+            .collect(),
         groups: plan.groups.iter().map(group).collect(),
         refused: refused.collect(),
     }

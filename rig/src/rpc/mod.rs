@@ -3,7 +3,13 @@
 //!
 //! Each lane therefore shows two things: that our client is understood by Java's source, and Java's sink by our source.
 
+pub mod bench;
 mod events;
+pub mod groups;
+pub mod limits;
+mod proxy;
+mod senders;
+pub mod tiers;
 
 use std::{fmt::Write, net::TcpListener, num::NonZeroUsize, process::Command, time::Duration};
 

@@ -48,7 +48,10 @@ fn observer(args: &Args) -> Result<Observer, Failure> {
 }
 
 async fn look(observer: &Observer) -> anyhow::Result<Seen> {
-    let status = observer.status().await.context("the agent does not answer")?;
+    let status = observer
+        .status()
+        .await
+        .context("the agent does not answer")?;
     let flow = observer.flow().await.context("the agent does not answer")?;
     Ok(Seen {
         status: Some(status),
@@ -58,7 +61,10 @@ async fn look(observer: &Observer) -> anyhow::Result<Seen> {
 }
 
 fn once(seen: &Seen) -> Result<ExitCode, Failure> {
-    let status = seen.status.as_ref().ok_or_else(|| anyhow!("there is no status"))?;
+    let status = seen
+        .status
+        .as_ref()
+        .ok_or_else(|| anyhow!("there is no status"))?;
     let now = Timestamp::now();
     let rows = view::rows(status, &seen.flow, view::Order::Flow, "", now);
     print(&view::plain(status, &rows, now))

@@ -18,10 +18,7 @@ use super::{
     Seen,
     view::{self, Order, Row},
 };
-use crate::{
-    outcome::printable,
-    status::ago,
-};
+use crate::{outcome::printable, status::ago};
 
 /// How often the agent is asked.
 const EVERY: Duration = Duration::from_secs(1);
@@ -196,7 +193,10 @@ impl Screen {
         }));
         frame.render_widget(Paragraph::new(self.detail()).block(block), detail);
         let keys_text = if self.filtering {
-            format!("filter: {}_  Enter keeps it, Esc clears it", printable(&self.filter))
+            format!(
+                "filter: {}_  Enter keeps it, Esc clears it",
+                printable(&self.filter)
+            )
         } else {
             format!(
                 "q ends  arrows select  s order: {}  / filter: {}",
@@ -246,12 +246,16 @@ impl Screen {
         };
         let line = |change: &ChangeStatus| {
             let at = change.at.to_zoned(jiff::tz::TimeZone::system());
+            let times = if change.times > 1 {
+                format!(" ({} times)", change.times)
+            } else {
+                String::new()
+            };
             format!(
-                "{} {} {} ({} times)",
+                "{} {} {}{times}",
                 at.strftime("%H:%M:%S"),
                 printable(&change.state),
-                printable(&change.reason),
-                change.times
+                printable(&change.reason)
             )
         };
         let errors = report.errors.iter().rev().take(3);

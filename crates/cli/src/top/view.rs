@@ -7,7 +7,14 @@ use crate::{outcome::printable, status::ago};
 
 /// The titles of the columns.
 pub(crate) const TITLES: [&str; 8] = [
-    "COMPONENT", "TYPE", "STATE", "FOR", "EVENTS/S", "FILL", "OLDEST", "FULL IN",
+    "COMPONENT",
+    "TYPE",
+    "STATE",
+    "FOR",
+    "EVENTS/S",
+    "FILL",
+    "OLDEST",
+    "FULL IN",
 ];
 
 /// How rows are ordered.
@@ -83,7 +90,10 @@ pub(crate) fn problem_lines(status: &Status, now: Timestamp) -> Vec<(bool, Strin
         let is_error = problem.severity == "error";
         let sign = if is_error { "✖" } else { "▲" };
         let what = printable(&problem.what);
-        lines.push((is_error, format!("{sign} {what}, for {}", ago(problem.since, now))));
+        lines.push((
+            is_error,
+            format!("{sign} {what}, for {}", ago(problem.since, now)),
+        ));
         lines.push((is_error, format!("  why: {}", printable(&problem.why))));
         lines.push((is_error, format!("  do:  {}", printable(&problem.remedy))));
     }
@@ -107,9 +117,9 @@ pub(crate) fn rows(
     match order {
         Order::Flow => {}
         Order::State => placed.sort_by_key(|(_, one)| state_rank(&one.state)),
-        Order::Rate => placed.sort_by(|(_, a), (_, b)| {
-            b.events_per_second.total_cmp(&a.events_per_second)
-        }),
+        Order::Rate => {
+            placed.sort_by(|(_, a), (_, b)| b.events_per_second.total_cmp(&a.events_per_second))
+        }
         Order::Fill => placed.sort_by(|(_, a), (_, b)| fill(b).total_cmp(&fill(a))),
     }
     let is_tree = order == Order::Flow;
@@ -120,8 +130,13 @@ pub(crate) fn rows(
 }
 
 fn state_rank(state: &str) -> usize {
-    const RANKS: [&str; 6] = ["failing", "refused", "starting", "waiting", "running", "stopped"];
-    RANKS.iter().position(|known| *known == state).unwrap_or(RANKS.len())
+    const RANKS: [&str; 6] = [
+        "failing", "refused", "starting", "waiting", "running", "stopped",
+    ];
+    RANKS
+        .iter()
+        .position(|known| *known == state)
+        .unwrap_or(RANKS.len())
 }
 
 /// Each component once with its depth: a channel stands below the first source that feeds it.
@@ -184,7 +199,12 @@ fn row(one: &ComponentStatus, depth: usize, now: Timestamp) -> Row {
         name: one.name.clone(),
         state: one.state.clone(),
         cells: [
-            format!("{}{} {}", "  ".repeat(depth), one.kind, printable(&one.name)),
+            format!(
+                "{}{} {}",
+                "  ".repeat(depth),
+                one.kind,
+                printable(&one.name)
+            ),
             printable(&one.type_name),
             printable(&one.state),
             ago(one.since, now),
@@ -216,7 +236,9 @@ pub(crate) fn plain(status: &Status, rows: &[Row], now: Timestamp) -> String {
         .collect();
     let line = |cells: &[String]| {
         let cells = cells.iter().zip(&widths);
-        let cells: Vec<_> = cells.map(|(cell, &width)| format!("{cell:width$}")).collect();
+        let cells: Vec<_> = cells
+            .map(|(cell, &width)| format!("{cell:width$}"))
+            .collect();
         cells.join("  ").trim_end().to_string() + "\n"
     };
     text += &line(&TITLES.map(String::from));
@@ -255,8 +277,12 @@ mod tests {
             part.as_object_mut().unwrap().extend(more);
             part
         };
-        let source = serde_json::json!({"interceptors": [], "selector": part("s"), "channels": ["c1"]});
-        let sink = with(part("k1"), serde_json::json!({"channel": "c1", "dead_letters": null}));
+        let source =
+            serde_json::json!({"interceptors": [], "selector": part("s"), "channels": ["c1"]});
+        let sink = with(
+            part("k1"),
+            serde_json::json!({"channel": "c1", "dead_letters": null}),
+        );
         let text = serde_json::json!({"sources": [with(part("r1"), source)], "channels": [part("c1")],
             "groups": [with(part("k1"), serde_json::json!({"sinks": [sink]}))], "refused": []});
         serde_json::from_value(text).unwrap()
@@ -290,7 +316,13 @@ mod tests {
         assert_eq!(names(Order::Flow, "SINK"), ["k1"]);
         assert_eq!(names(Order::Rate, "nothing").len(), 0);
         // A component that the configuration does not know is shown, too.
-        let unknown = rows(&status, &FlowShape::default(), Order::Flow, "", Timestamp::UNIX_EPOCH);
+        let unknown = rows(
+            &status,
+            &FlowShape::default(),
+            Order::Flow,
+            "",
+            Timestamp::UNIX_EPOCH,
+        );
         assert_eq!(unknown.len(), 3);
     }
 }

@@ -62,6 +62,7 @@ fn found(components: Vec<ComponentStatus>, flow: &FlowShape) -> Vec<Problem> {
         version: String::new(),
         started: ago(1000),
         last_reload: None,
+        unreadable: None,
         problems: vec![],
         components,
     };
@@ -85,7 +86,12 @@ fn a_full_channel_is_one_problem_with_its_cause() {
     let components = vec![
         component("source", "r1", "waiting", NO_ROOM),
         channel("c1", 100),
-        component("sink", "k1", "failing", "failed to connect: Connection refused"),
+        component(
+            "sink",
+            "k1",
+            "failing",
+            "failed to connect: Connection refused",
+        ),
     ];
     let found = found(components, &flow(&["k1"]));
     assert_eq!(found.len(), 1, "{found:#?}");
@@ -95,19 +101,31 @@ fn a_full_channel_is_one_problem_with_its_cause() {
         "sink k1 is failing: failed to connect: Connection refused"
     );
     assert!(found[0].remedy.starts_with("Start the server"));
-    assert_eq!((found[0].severity.as_str(), found[0].component.as_str()), ("error", "sink k1"));
+    assert_eq!(
+        (found[0].severity.as_str(), found[0].component.as_str()),
+        ("error", "sink k1")
+    );
     assert_eq!(found[0].since, ago(300));
 }
 
 #[test]
 fn a_full_channel_without_a_failure_is_too_slow_or_has_no_sink() {
     let components = |sink: Option<ComponentStatus>| {
-        let mut all = vec![component("source", "r1", "waiting", NO_ROOM), channel("c1", 90)];
+        let mut all = vec![
+            component("source", "r1", "waiting", NO_ROOM),
+            channel("c1", 90),
+        ];
         all.extend(sink);
         all
     };
-    let slow = found(components(Some(component("sink", "k1", "running", ""))), &flow(&["k1"]));
-    assert!(slow[0].why.starts_with("sink k1 took 0 events/s lately"), "{slow:?}");
+    let slow = found(
+        components(Some(component("sink", "k1", "running", ""))),
+        &flow(&["k1"]),
+    );
+    assert!(
+        slow[0].why.starts_with("sink k1 took 0 events/s lately"),
+        "{slow:?}"
+    );
     let none = found(components(None), &flow(&[]));
     assert_eq!(none[0].why, "no sink takes from it");
     assert_eq!((slow.len(), none.len()), (1, 1));
@@ -177,7 +195,9 @@ fn a_channel_that_fills_and_one_that_nobody_empties() {
 /// Whatever the states are: nobody panics, and every failure is told.
 #[test]
 fn every_failure_is_told() {
-    let states = ["starting", "running", "waiting", "failing", "refused", "stopped"];
+    let states = [
+        "starting", "running", "waiting", "failing", "refused", "stopped",
+    ];
     for source in states {
         for store in states {
             for sink in states {
@@ -192,7 +212,10 @@ fn every_failure_is_told() {
                     let found = found(components, &flow(&["k1"]));
                     let is_down = |state| ["failing", "refused"].contains(&state);
                     let down = [source, store, sink].into_iter().any(is_down);
-                    assert!(!down || !found.is_empty(), "{source} {store} {sink} {events}");
+                    assert!(
+                        !down || !found.is_empty(),
+                        "{source} {store} {sink} {events}"
+                    );
                 }
             }
         }
