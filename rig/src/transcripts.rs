@@ -176,7 +176,7 @@ fn panic() -> Result<Transcript> {
         let board = agent.board();
         let mut last = String::new();
         for _ in 0..1000 {
-            let status = flume_monitor::status(&board, flume_monitor::Detail::Full);
+            let status = flume_monitor::status(&board);
             let sink = component(&status, "k1").cloned();
             let Some(sink) = sink else { continue };
             let line = format!("sink k1 {} {}", sink.state, sink.reason.unwrap_or_default());

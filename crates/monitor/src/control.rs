@@ -196,7 +196,7 @@ async fn converse(
         Ok(ControlRequest::Tap(request)) => {
             return tap::serve(read.into_inner().into_inner(), write, &board, &request).await;
         }
-        Ok(ControlRequest::Status) => ControlAnswer::Status(Box::new(status(&board, Detail::Full))),
+        Ok(ControlRequest::Status) => ControlAnswer::Status(Box::new(status(&board))),
         Ok(ControlRequest::Flow) => ControlAnswer::Flow(Box::new((*board.flow()).clone())),
         Ok(ControlRequest::Component { kind, name }) => {
             let report = report(&board, &kind, &name, Detail::Full);

@@ -29,6 +29,6 @@ pub use observer::Observer;
 pub use problems::Problem;
 pub use status::{
     ChangeStatus, ChannelStatus, ComponentReport, ComponentStatus, Detail, ReloadStatus, Status,
-    UnreadableStatus, report, status,
+    UnreadableStatus, report, status, status_in,
 };
 pub use tap::{TapEvent, TapLine, TapMasks, TapRequest, TapStream};

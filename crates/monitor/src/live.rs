@@ -16,7 +16,7 @@ use tokio::{
 
 use crate::{
     board::Board,
-    status::{Detail, status},
+    status::{Detail, status_in},
 };
 
 /// Readers at a time: a part of the port's connections, so that scrapers and probes always have theirs.
@@ -66,7 +66,7 @@ impl Live {
 
     /// The agent at this moment, as JSON.
     pub(crate) fn json(&self) -> String {
-        serde_json::to_string(&status(&self.board, Detail::Brief)).unwrap_or_default()
+        serde_json::to_string(&status_in(&self.board, Detail::Brief)).unwrap_or_default()
     }
 
     fn frame(&self) -> Bytes {

@@ -362,4 +362,35 @@ mod tests {
         assert_eq!(snake("EventPutSuccessCount"), "event_put_success");
         assert_eq!(snake("ChannelWriteFail"), "channel_write_fail");
     }
+
+    #[test]
+    fn texts_that_come_with_events_are_shown_when_that_is_asked_for() {
+        let agent = std::sync::Arc::new(flume_core::AgentInfo::default());
+        let board = Board::new(agent);
+        let cx = flume_core::Context::new("a1.sinks.k1", &[]);
+        cx.metrics.event_text("BucketFailure").set("/user=alice/x");
+        cx.metrics.text("KerberosPrincipal").set("flume@R");
+        board.publish(vec![ComponentEntry::new(&cx, "hdfs", EntryDetails::Other)]);
+        let report = |detail| {
+            let report = crate::status::report(&board, "sink", "k1", detail);
+            format!("{report:?}")
+        };
+        let shown = [
+            json(&board, false),
+            prometheus(&board, false),
+            report(crate::Detail::Public),
+            report(crate::Detail::Brief),
+        ];
+        for text in shown {
+            assert!(!text.contains("alice"), "{text}");
+        }
+        let shown = [
+            json(&board, true),
+            prometheus(&board, true),
+            report(crate::Detail::Full),
+        ];
+        for text in shown {
+            assert!(text.contains("alice") && text.contains("flume@R"), "{text}");
+        }
+    }
 }

@@ -165,8 +165,13 @@ pub enum Detail {
     Full,
 }
 
+/// The agent as it is now, in full.
+pub fn status(board: &Board) -> Status {
+    status_in(board, Detail::Full)
+}
+
 /// The agent as it is now.
-pub fn status(board: &Board, detail: Detail) -> Status {
+pub fn status_in(board: &Board, detail: Detail) -> Status {
     let reload = board.last_reload();
     let entries = board.entries();
     let components = entries.iter().map(|entry| component(entry, detail));

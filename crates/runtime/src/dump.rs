@@ -11,7 +11,7 @@ use std::{
     thread,
 };
 
-use flume_monitor::{Board, ComponentStatus, Detail, status};
+use flume_monitor::{Board, ComponentStatus, status};
 use tokio::{
     runtime::Handle,
     signal::unix::{SignalKind, signal},
@@ -72,7 +72,7 @@ fn dump(board: &Board) -> String {
         tasks.num_alive_tasks(),
         tasks.num_workers()
     );
-    for component in status(board, Detail::Full).components {
+    for component in status(board).components {
         describe(&component, &mut text);
     }
     text + "end of the dump; the agent goes on\n"
