@@ -12,6 +12,7 @@ mod hadoop;
 mod known;
 mod launcher;
 mod logging;
+mod loglevel;
 mod manual;
 mod options_file;
 mod outcome;

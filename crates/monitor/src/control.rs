@@ -1,6 +1,7 @@
 //! The control socket: one JSON request and one JSON answer per line, for the owner of the agent alone.
 
 use std::{
+    collections::BTreeMap,
     fs::{self, DirBuilder},
     io::{self, ErrorKind},
     os::unix::fs::{DirBuilderExt, PermissionsExt},
@@ -18,6 +19,7 @@ use tokio::{
 
 use crate::{
     board::Board,
+    log_levels,
     status::{Status, status},
     tap::{self, TapRequest},
 };
@@ -27,6 +29,8 @@ const MAX_REQUEST_BYTES: u64 = 4096;
 /// The pause after a connection could not be accepted.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const SOCKET_NAME: &str = "control.sock";
+
+pub use crate::log_levels::{LogLevels, offer_log_levels};
 
 /// What an agent can be asked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,6 +46,15 @@ pub enum ControlRequest {
     },
     /// To show events as they pass, see [`TapLine`](crate::TapLine) for the answer.
     Tap(TapRequest),
+    /// To show the levels of loggers, after setting one if a logger is named.
+    LogLevel {
+        /// The logger.
+        #[serde(default)]
+        logger: Option<String>,
+        /// Its new level; without one, what is configured.
+        #[serde(default)]
+        level: Option<String>,
+    },
 }
 
 /// What it answers.
@@ -52,6 +65,8 @@ pub enum ControlAnswer {
     Status(Box<Status>),
     /// To `Reload`: what changed, or would.
     Changed(String),
+    /// To `LogLevel`: each logger with its level.
+    LogLevels(BTreeMap<String, String>),
     /// Why not.
     Failed(String),
 }
@@ -118,6 +133,7 @@ async fn converse(
     board: Board,
     reloads: mpsc::Sender<ReloadRequest>,
 ) -> io::Result<()> {
+    let peer = stream.peer_cred().ok();
     let (read, mut write) = stream.into_split();
     let mut line = String::new();
     let mut read = BufReader::new(read.take(MAX_REQUEST_BYTES));
@@ -126,6 +142,9 @@ async fn converse(
         Err(error) => ControlAnswer::Failed(format!("not a request: {error}")),
         Ok(ControlRequest::Tap(request)) => {
             return tap::serve(read.into_inner().into_inner(), write, &board, &request).await;
+        }
+        Ok(ControlRequest::LogLevel { logger, level }) => {
+            log_levels::answer(logger.as_deref(), level.as_deref(), peer)
         }
         Ok(ControlRequest::Status) => ControlAnswer::Status(Box::new(status(&board))),
         Ok(ControlRequest::Reload { dry_run }) => {

@@ -7,6 +7,7 @@
 mod board;
 pub mod control;
 mod http;
+mod log_levels;
 mod metrics;
 mod status;
 mod tap;
