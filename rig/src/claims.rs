@@ -36,6 +36,7 @@ pub const CLAIMS: &[Claim] = &[
     claim("file-channel-kills", |report| file_channel::killed(report, &scratch()?, 100)),
     claim("rpc-beside-java", rpc::show).slice(rpc::slice),
     claim("groups", rpc::groups::show),
+    claim("rpc-bench", |report| rpc::bench::show(report, seconds(5))),
     claim("rpc-limits", rpc::limits::show).slice(rpc::limits::show),
     claim("three-tiers", |report| rpc::tiers::show(report, seconds(600)))
         .slice(|report| rpc::tiers::show(report, seconds(10))),
@@ -51,6 +52,8 @@ pub const CLAIMS: &[Claim] = &[
     claim("hdfs-namenodes", hdfs::faults::name_nodes).slice(hdfs::faults::slice),
     claim("hdfs-bench", |report| hdfs::bench::run(report, true)),
     claim("kafka", kafka::show).slice(kafka::slice),
+    claim("kafka-exactly-once", kafka::exactly_once),
+    claim("kafka-records", kafka::odd_records),
     claim("kafka-security", kafka::secured),
     claim("build", guide::cold_build),
     claim("bench", |report| bench::show(report, &bench::FULL)).slice(bench::slice),

@@ -10,7 +10,7 @@ use flume_runtime::{Flows, Options, RunError};
 use crate::{
     args::Args,
     configuration::{AgentConfiguration, Places},
-    logging,
+    jvm_properties, logging,
     outcome::{ExitCode, Failure, print},
     process::guard_memory,
     state_dir, system_properties,
@@ -44,12 +44,13 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     if let (true, Some(text)) = (options.strict, &no_monitoring) {
         return Err(Failure::Usage(text.clone()));
     }
+    let doubts = jvm_properties::apply(&args.properties)?;
     guard_memory();
-    let state_dir = state_dir::claim(args.get("state-dir"), name)?;
+    let claimed = state_dir::claim(args.get("state-dir"), name)?;
     let info = Arc::new(AgentInfo {
         name: name.into(),
         conf_dir: args.get("conf").map(Into::into),
-        state_dir,
+        state_dir: claimed.path,
         system_properties: system_properties::of_agent(&args.properties),
     });
     logging::start(&info);
@@ -70,6 +71,11 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     flume_bridge::set_java_options(java_options(args, info.state_dir.clone()));
     if let Some(text) = no_monitoring {
         tracing::error!("{text}");
+    }
+    let doubts = doubts.iter().chain(&claimed.doubts);
+    doubts.for_each(|text| tracing::warn!("{text}"));
+    for key in jvm_properties::unread(&args.properties) {
+        tracing::debug!("-D{key} has no effect but on Java components");
     }
     tracing::info!(
         "Flume {} starts agent {name}, process {}",
@@ -97,14 +103,18 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
         }
         Ok(remained) => {
             let counts: Vec<_> = remained
+                .events
                 .iter()
                 .map(|(channel, events)| format!("{channel} {events}"))
                 .collect();
-            let all: usize = remained.values().sum();
+            let all = remained.count();
             tracing::error!(
                 "stopped, {all} events remained in memory and are lost: {}",
                 counts.join(", ")
             );
+            if remained.unsaved > 0 {
+                return Ok(ExitCode::FAILURE);
+            }
         }
         Err(error @ RunError::Configuration(_)) => {
             tracing::error!("{error}");

@@ -1,11 +1,12 @@
 //! Starts the log as the command line and the directory given with `--conf` say.
 
-use std::io::{self, Write};
+use std::io::Write;
 
 use flume_core::AgentInfo;
 use flume_logging::LogSettings;
 use flume_monitor::control::{LogLevels, offer_log_levels};
-use jiff::tz::TimeZone;
+
+use crate::console;
 
 /// Starts logging. Nothing that is wrong with a log file or with its configuration keeps an agent from running.
 pub(crate) fn start(info: &AgentInfo) {
@@ -18,7 +19,7 @@ pub(crate) fn start(info: &AgentInfo) {
         // Nothing else would show on a console that the log does not go to.
         eprintln!("flume-ng: the log is as {} says", file.display());
     }
-    let levels = flume_logging::start(&plan, TimeZone::system(), console);
+    let levels = flume_logging::start(&plan, flume_java::defaults::time_zone(), console);
     std::panic::set_hook(Box::new(|panic| tracing::error!("{panic}")));
     let name = plan.file.map(|file| format!("{}: ", file.display()));
     for note in &plan.notes {
@@ -29,9 +30,9 @@ pub(crate) fn start(info: &AgentInfo) {
 
 fn console(error: bool) -> Box<dyn Write> {
     if error {
-        Box::new(io::stderr())
+        Box::new(console::writer())
     } else {
-        Box::new(io::stdout())
+        Box::new(console::output_writer())
     }
 }
 

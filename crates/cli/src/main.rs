@@ -5,10 +5,12 @@ mod args;
 mod avro_client;
 mod commands;
 mod configuration;
+mod console;
 mod describe;
 mod doctor;
 mod graph;
 mod hadoop;
+mod jvm_properties;
 mod known;
 mod launcher;
 mod logging;
@@ -53,5 +55,6 @@ fn main() -> ! {
             outcome::ExitCode::FAILURE
         }
     };
+    console::flush();
     process::exit(code)
 }

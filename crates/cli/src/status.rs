@@ -31,7 +31,7 @@ pub(crate) fn reload(args: &Args) -> Result<ExitCode, Failure> {
         },
     )? {
         ControlAnswer::Changed(changes) => print(&(changes + "\n")),
-        ControlAnswer::Failed(why) => Err(anyhow!(why).into()),
+        ControlAnswer::Partly(why) | ControlAnswer::Failed(why) => Err(anyhow!(why).into()),
         answer => Err(anyhow!("unexpected answer: {answer:?}").into()),
     }
 }

@@ -25,13 +25,16 @@ mod sink;
 mod source;
 mod state;
 mod stop;
+mod succession;
 pub mod tap;
 
 // The derive names this crate by its outside name.
 extern crate self as flume_core;
 
 pub use back_off::BackOff;
-pub use channel::{Channel, ChannelError, ChannelStats, Settled, Take, Want, extract};
+pub use channel::{
+    Channel, ChannelError, ChannelStats, EventStore, Settled, StoreRelation, Take, Want, extract,
+};
 pub use component::{AgentInfo, BuildError, Component, Context};
 pub use config::Config;
 pub use deserializer::{EventDeserializer, FileEvent, FileText, OnMalformed, Undecodable};
@@ -39,7 +42,7 @@ pub use diagnostic::{Diagnostic, Severity, Span};
 pub use event::{Event, Headers, Str, detach_small_part};
 pub use flume_derive::Config;
 pub use frame_reservation::FrameReservation;
-pub use handle::{Burying, ChannelHandle, ReplaceError};
+pub use handle::{Burying, ChannelHandle};
 pub use hold::Hold;
 pub use memory_queue::{ByteLimit, MemoryQueue, QueueLimits};
 pub use outlet::{ChannelSelector, InterceptError, Interceptor, Outlet, PutError, Route, Wiring};
@@ -51,4 +54,5 @@ pub use sink::{Cause, Delivered, EventSerializer, Kept, Rejected, Sink, SinkErro
 pub use source::{Origin, Reservation, Source, SourceContext, SourceError};
 pub use state::{State, StateHandle, with_causes};
 pub use stop::{Phase, Stop, Switch};
+pub use succession::{Rebuild, ReplaceError};
 pub use tap::{Passage, TapPoint};

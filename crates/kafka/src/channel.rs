@@ -4,8 +4,8 @@ use std::{any::Any, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use flume_core::{
-    BuildError, Channel, ChannelError, ChannelStats, Component, Config, Context, Event, Settled,
-    Take, Want, config::Ignored, metrics::Counter,
+    BuildError, Channel, ChannelError, ChannelStats, Component, Config, Context, Event, EventStore,
+    Settled, Take, Want, config::Ignored, metrics::Counter,
 };
 use parking_lot::Mutex;
 
@@ -198,6 +198,11 @@ impl Channel for KafkaChannel {
 
     fn durable(&self) -> bool {
         true
+    }
+
+    fn store(&self) -> EventStore {
+        let KafkaChannelConfig { servers, topic, .. } = &self.config;
+        EventStore::Elsewhere(format!("topic {topic} of {servers}"))
     }
 
     async fn close(&self) -> Result<(), ChannelError> {

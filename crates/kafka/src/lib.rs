@@ -27,6 +27,12 @@ mod watch;
 
 use flume_core::{Registration, Registry};
 
+/// For the fuzzer: reads a text as `sasl.jaas.config` and as a file of JAAS.
+#[doc(hidden)]
+pub fn read_jaas(text: &str) -> bool {
+    settings::is_jaas(text)
+}
+
 /// Every component in this crate.
 #[rustfmt::skip]
 pub static REGISTRY: Registry = Registry {

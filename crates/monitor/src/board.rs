@@ -276,7 +276,10 @@ impl Board {
     pub fn unready(&self) -> Vec<String> {
         let unready = |entry: &Arc<ComponentEntry>| match entry.state.get().0 {
             _ if entry.kind == MonitoredKind::Sink => None,
-            State::Running | State::Waiting { .. } | State::Stopped => None,
+            State::Running
+            | State::Waiting { .. }
+            | State::Stopped
+            | State::Ended { well: true, .. } => None,
             state => Some(format!("{} {}: {state}", entry.kind.name(), entry.name)),
         };
         self.entries().iter().filter_map(unready).collect()

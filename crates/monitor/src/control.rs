@@ -4,11 +4,13 @@ use std::{
     collections::BTreeMap,
     fs::{self, DirBuilder},
     io::{self, ErrorKind},
-    os::unix::fs::{DirBuilderExt, PermissionsExt},
+    os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
@@ -28,6 +30,8 @@ use crate::{
 const MAX_REQUEST_BYTES: u64 = 4096;
 /// The pause after a connection could not be accepted.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// The pause before the socket is tried again while another agent has it.
+const BIND_PAUSE: Duration = Duration::from_secs(3);
 const SOCKET_NAME: &str = "control.sock";
 
 pub use crate::log_levels::{LogLevels, offer_log_levels};
@@ -65,6 +69,8 @@ pub enum ControlAnswer {
     Status(Box<Status>),
     /// To `Reload`: what changed, or would.
     Changed(String),
+    /// To `Reload`: what changed, and which components keep their old settings.
+    Partly(String),
     /// To `LogLevel`: each logger with its level.
     LogLevels(BTreeMap<String, String>),
     /// Why not.
@@ -80,20 +86,68 @@ pub struct ReloadRequest {
 }
 
 /// The socket of an agent, removed with it.
-pub struct ControlSocket(PathBuf);
+pub struct ControlSocket {
+    path: PathBuf,
+    /// Device and number of the file, once it is there: another agent's is left alone.
+    bound: Arc<Mutex<Option<(u64, u64)>>>,
+}
 
 impl Drop for ControlSocket {
     fn drop(&mut self) {
-        let _ = fs::remove_file(&self.0);
+        let bound = *self.bound.lock();
+        let found = fs::metadata(&self.path).ok();
+        if bound.is_some() && bound == found.map(|found| (found.dev(), found.ino())) {
+            let _ = fs::remove_file(&self.path);
+        }
     }
 }
 
-/// Listens in the agent's state directory. An agent that already listens there keeps its socket.
+/// Listens in the agent's state directory as long as the result is kept. An agent that already listens there keeps its
+/// socket; this one listens as soon as the other has ended.
 pub async fn listen(
     state_dir: &Path,
     board: Board,
     reloads: mpsc::Sender<ReloadRequest>,
-) -> io::Result<ControlSocket> {
+) -> ControlSocket {
+    let socket = ControlSocket {
+        path: state_dir.join(SOCKET_NAME),
+        bound: Arc::default(),
+    };
+    if state_dir.as_os_str().is_empty() {
+        return socket;
+    }
+    let first = bind(state_dir).await;
+    let path = socket.path.clone();
+    if let Err(error) = &first {
+        tracing::warn!(
+            "failed to open the control socket {}: {error}; `flume-ng status` will not work; retrying every \
+             {BIND_PAUSE:?}",
+            path.display()
+        );
+    }
+    let directory = state_dir.to_path_buf();
+    let bound = socket.bound.clone();
+    tokio::spawn(async move {
+        let mut next = first;
+        let listener = loop {
+            if let Ok(listener) = next {
+                break listener;
+            }
+            sleep(BIND_PAUSE).await;
+            next = bind(&directory).await;
+            if next.is_ok() {
+                tracing::info!("opened the control socket {}", path.display());
+            }
+        };
+        *bound.lock() = fs::metadata(&path)
+            .ok()
+            .map(|found| (found.dev(), found.ino()));
+        accept(listener, board, reloads).await;
+    });
+    socket
+}
+
+async fn bind(state_dir: &Path) -> io::Result<UnixListener> {
     // Nobody else may connect, not even before the socket has its mode.
     DirBuilder::new()
         .recursive(true)
@@ -109,23 +163,24 @@ pub async fn listen(
     let _ = fs::remove_file(&path);
     let listener = UnixListener::bind(&path)?;
     fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
-    tokio::spawn(async move {
-        loop {
-            // There are no more file descriptors, say; then there will be some again.
-            let Ok((stream, _)) = listener.accept().await else {
-                sleep(ACCEPT_PAUSE).await;
-                continue;
-            };
-            let board = board.clone();
-            let reloads = reloads.clone();
-            tokio::spawn(async move {
-                if let Err(error) = converse(stream, board, reloads).await {
-                    tracing::debug!("control connection ended: {error}");
-                }
-            });
-        }
-    });
-    Ok(ControlSocket(path))
+    Ok(listener)
+}
+
+async fn accept(listener: UnixListener, board: Board, reloads: mpsc::Sender<ReloadRequest>) {
+    loop {
+        // There are no more file descriptors, say; then there will be some again.
+        let Ok((stream, _)) = listener.accept().await else {
+            sleep(ACCEPT_PAUSE).await;
+            continue;
+        };
+        let board = board.clone();
+        let reloads = reloads.clone();
+        tokio::spawn(async move {
+            if let Err(error) = converse(stream, board, reloads).await {
+                tracing::debug!("control connection ended: {error}");
+            }
+        });
+    }
 }
 
 async fn converse(

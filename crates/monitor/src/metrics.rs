@@ -123,7 +123,7 @@ fn flume_attributes(entry: &ComponentEntry) -> BTreeMap<String, String> {
             java_double(fill_percentage(stats.events, stats.capacity)),
         );
     }
-    let stopped = if state == State::Stopped {
+    let stopped = if matches!(state, State::Stopped | State::Ended { .. }) {
         millis(since)
     } else {
         0

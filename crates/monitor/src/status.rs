@@ -152,6 +152,7 @@ fn component(entry: &ComponentEntry) -> ComponentStatus {
     let mut facts = BTreeMap::new();
     for reading in entry.metrics.read() {
         match reading.value {
+            MetricValue::Text(text) if text.is_empty() => {}
             MetricValue::Text(text) => drop(facts.insert(reading.name.into(), text)),
             value => metrics.extend(numbers(reading.name, &value)),
         }

@@ -16,6 +16,7 @@
 //! | [`address`] | names and addresses as Java sees them |
 
 pub mod address;
+mod complaints;
 mod connection;
 mod dialer;
 mod filter;
@@ -25,6 +26,7 @@ pub mod intake;
 mod listener;
 pub mod tls;
 
+pub use complaints::Complaints;
 pub use connection::Connection;
 pub use dialer::{Dialer, DialerConfig};
 pub use filter::AddressFilter;

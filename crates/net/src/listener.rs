@@ -12,7 +12,7 @@ use tokio::{
 use tokio_rustls::{TlsAcceptor, TlsStream};
 
 use crate::{
-    AddressFilter, Connection,
+    AddressFilter, Complaints, Connection,
     address::to_listen_on,
     tls::{TlsError, TlsServerConfig, TlsServerSettings},
 };
@@ -50,6 +50,8 @@ pub struct ListenerSettings {
     pub tls: Option<TlsServerSettings>,
     /// Counts open connections.
     pub open_connections: Gauge,
+    /// What is said about clients.
+    pub complaints: Complaints,
 }
 
 /// A bound port.
@@ -59,6 +61,7 @@ pub struct Listener {
     filter: Arc<AddressFilter>,
     tls: Option<TlsAcceptor>,
     open_connections: Gauge,
+    complaints: Complaints,
 }
 
 /// Why a port could not be bound.
@@ -134,6 +137,7 @@ impl ListenerConfig {
             filter,
             tls: self.tls.build(cx)?,
             open_connections: cx.metrics.gauge("OpenConnectionCount"),
+            complaints: Complaints::new(cx.name.clone()),
         })
     }
 }
@@ -146,6 +150,7 @@ impl ListenerSettings {
             filter: AddressFilter::default(),
             tls: None,
             open_connections: Gauge::default(),
+            complaints: Complaints::new("listener".into()),
         }
     }
 
@@ -174,6 +179,7 @@ impl Listener {
             filter: Arc::new(settings.filter.clone()),
             tls: tls.transpose()?,
             open_connections: settings.open_connections.clone(),
+            complaints: settings.complaints.clone(),
         })
     }
 
@@ -199,7 +205,9 @@ impl Listener {
                 (stream, permit) = self.accept() => {
                     let held = self.open_connections.hold();
                     let stop = stop.clone();
-                    let admission = admit(stream, self.filter.clone(), self.tls.clone());
+                    let filter = self.filter.clone();
+                    let complaints = self.complaints.clone();
+                    let admission = admit(stream, filter, self.tls.clone(), complaints);
                     let handle = handle.clone();
                     connections.spawn(async move {
                         let _held = (permit, held);
@@ -265,6 +273,7 @@ async fn admit(
     stream: TcpStream,
     filter: Arc<AddressFilter>,
     tls: Option<TlsAcceptor>,
+    complaints: Complaints,
 ) -> Option<Connection> {
     let peer = stream.peer_addr().ok()?;
     if !filter.allows(peer.ip()).await {
@@ -281,7 +290,7 @@ async fn admit(
         Ok(Err(error)) => error.to_string(),
         Err(_) => format!("nothing for {HANDSHAKE_TIMEOUT:?}"),
     };
-    tracing::info!("the TLS handshake with {peer} failed: {reason}");
+    complaints.complain(&format!("the TLS handshake with {peer} failed: {reason}"));
     None
 }
 

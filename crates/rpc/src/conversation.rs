@@ -4,7 +4,6 @@
 use std::{
     error::Error,
     io,
-    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -14,7 +13,6 @@ use flume_core::{
     ChannelError, Event, FrameReservation, PutError, SourceContext, detach_small_part, with_causes,
 };
 use flume_wire::Framing;
-use parking_lot::Mutex;
 use tokio::{io::AsyncWriteExt, time::timeout};
 
 /// What is read without a reservation, and while nobody knows how much will come.
@@ -29,8 +27,6 @@ const MESSAGE_TIMEOUT: Duration = Duration::from_secs(600);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long a message waits for memory that other messages hold.
 const MEMORY_TIMEOUT: Duration = Duration::from_secs(60);
-/// Complaints about clients are said once in so long; the others are counted.
-const COMPLAINT_INTERVAL: Duration = Duration::from_secs(60);
 
 /// What a protocol does with a message.
 pub(crate) trait Dialogue: Send {
@@ -62,46 +58,6 @@ impl From<io::Error> for Ending {
             io::ErrorKind::InvalidData => Ending::Fault(error.to_string()),
             _ => Ending::Io(error),
         }
-    }
-}
-
-/// What a source says about its clients, at most once a minute.
-#[derive(Clone)]
-pub(crate) struct Complaints(Arc<Mutex<ComplaintLog>>);
-
-struct ComplaintLog {
-    source: Arc<str>,
-    last: Option<Instant>,
-    unsaid: u64,
-}
-
-impl Complaints {
-    /// `source` is its full name.
-    pub(crate) fn new(source: Arc<str>) -> Self {
-        Complaints(Arc::new(Mutex::new(ComplaintLog {
-            source,
-            last: None,
-            unsaid: 0,
-        })))
-    }
-
-    /// Says it, or counts it.
-    pub(crate) fn complain(&self, text: &str) {
-        let mut log = self.0.lock();
-        if log
-            .last
-            .is_some_and(|last| last.elapsed() < COMPLAINT_INTERVAL)
-        {
-            log.unsaid += 1;
-            return;
-        }
-        let more = match log.unsaid {
-            0 => String::new(),
-            unsaid => format!(" (and {unsaid} other connections were closed in the last minutes)"),
-        };
-        tracing::warn!("{}: {text}{more}", log.source);
-        log.last = Some(Instant::now());
-        log.unsaid = 0;
     }
 }
 

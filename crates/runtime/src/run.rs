@@ -16,10 +16,11 @@ use tokio::{
 };
 
 use crate::{
-    agent::{Agent, ReloadError, Remained},
+    agent::{Agent, ReloadError},
     changes::Changes,
     check::{Flows, check},
-    notify,
+    dump, notify,
+    remained::Remained,
 };
 
 /// Reload requests that may wait for their turn.
@@ -84,6 +85,7 @@ pub async fn run(
     report(&plan);
     startable(&plan, options.strict)?;
     let mut agent = Agent::new(info.clone());
+    dump::on_request(agent.board()).map_err(system("listen for signals"))?;
     let _monitoring = match &options.monitoring {
         Some(address) => Some(serve_monitoring(address.clone(), agent.board()).await),
         None => None,
@@ -94,13 +96,7 @@ pub async fn run(
         .map_err(|error| RunError::Configuration(error.to_string()))?;
     tokio::spawn(agent.board().sample());
     let (reloads, requests) = mpsc::channel(RELOAD_QUEUE);
-    let control = control::listen(&info.state_dir, agent.board(), reloads).await;
-    let _control = control.inspect_err(|error| {
-        tracing::warn!(
-            "failed to open the control socket in {}: {error}; `flume-ng status` will not work",
-            info.state_dir.display()
-        )
-    });
+    let _control = control::listen(&info.state_dir, agent.board(), reloads).await;
     notify::ready();
     notify::feed_watchdog();
     serve(
@@ -148,7 +144,7 @@ async fn serve(
             Some(request) = requests.recv() => {
                 let outcome = if request.dry_run { dry_run(agent, configuration, options.flows) } else { reload(agent, configuration, options.flows).await };
                 let answer = outcome
-                    .map_or_else(|error| ControlAnswer::Failed(error.to_string()), |changes| ControlAnswer::Changed(changes.to_string()));
+                    .map_or_else(|error| ControlAnswer::Failed(error.to_string()), |changes| if changes.failed.is_empty() { ControlAnswer::Changed(changes.to_string()) } else { ControlAnswer::Partly(changes.to_string()) });
                 let _ = request.answer.send(answer);
             }
         }

@@ -4,7 +4,7 @@ use std::{collections::VecDeque, future::pending, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use flume_core::{
-    Channel, ChannelError, ChannelStats, Delivered, Event, Sink, SinkError, Take, Want,
+    Channel, ChannelError, ChannelStats, Delivered, Event, EventStore, Sink, SinkError, Take, Want,
 };
 use parking_lot::Mutex;
 
@@ -80,6 +80,10 @@ impl Channel for Faulty<Box<dyn Channel>> {
 
     fn durable(&self) -> bool {
         self.real.durable()
+    }
+
+    fn store(&self) -> EventStore {
+        self.real.store()
     }
 
     async fn close(&self) -> Result<(), ChannelError> {

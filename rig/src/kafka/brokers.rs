@@ -230,6 +230,7 @@ impl Drop for Records {
     }
 }
 
+/// Nothing is removed by its age: the records of tests are as old as they say.
 fn properties(
     dir: &Path,
     node: usize,
@@ -277,6 +278,7 @@ fn properties(
          group.initial.rebalance.delay.ms=0\n\
          group.min.session.timeout.ms=1000\n\
          auto.create.topics.enable=false\n\
+         log.retention.ms=-1\n\
          broker.session.timeout.ms=6000\n\
          num.network.threads=2\n\
          num.io.threads=2\n\

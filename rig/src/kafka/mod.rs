@@ -4,6 +4,7 @@ pub mod brokers;
 mod bytes;
 mod groups;
 mod once;
+mod records;
 mod security;
 
 use std::{
@@ -25,8 +26,13 @@ pub fn slice(report: &mut Report) -> Result<()> {
     install_java()?;
     let brokers = Brokers::start(1, &BrokerSetup::default())?;
     bytes::show(report, &brokers)?;
-    groups::orderly(report, &brokers, 20_000)?;
-    once::show(report, &brokers, 5_000, 3)
+    groups::orderly(report, &brokers, 20_000)
+}
+
+/// Exactly once, under kills.
+pub fn exactly_once(report: &mut Report) -> Result<()> {
+    let brokers = Brokers::start(1, &BrokerSetup::default())?;
+    once::show(report, &brokers, 50_000, 10)
 }
 
 /// All of it.
@@ -36,9 +42,15 @@ pub fn show(report: &mut Report) -> Result<()> {
     bytes::show(report, &brokers)?;
     groups::orderly(report, &brokers, 200_000)?;
     groups::with_java(report, &brokers, 200_000)?;
-    once::show(report, &brokers, 100_000, 20)?;
+    records::show(report, &brokers)?;
     drop(brokers);
     groups::killed_brokers(report)
+}
+
+/// What an operator sees of records and events that cannot be delivered.
+pub fn odd_records(report: &mut Report) -> Result<()> {
+    let brokers = Brokers::start(1, &BrokerSetup::default())?;
+    records::show(report, &brokers)
 }
 
 /// Every way to log in, and a KDC that is away.

@@ -41,7 +41,10 @@ pub fn show(report: &mut Report, brokers: &Brokers, events: u64, kills: u64) -> 
         // Dropped, it is killed.
     }
     let mut last = Running::start(Maker::Ours, &text)?;
-    until("the group has caught up", || Ok(records.lag("once")? <= 0))?;
+    until("the group has caught up in both partitions", || {
+        let known = records.ask("offsets once")?.len();
+        Ok(known == 2 && records.lag("once")? <= 0)
+    })?;
     let guarantee = last.fact("SINK.k1", "DeliveryGuarantee")?;
     let promised = guarantee == "exactly once: a batch and its offsets are one transaction";
     report.row(

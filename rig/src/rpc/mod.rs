@@ -3,6 +3,7 @@
 //!
 //! Each lane therefore shows two things: that our client is understood by Java's source, and Java's sink by our source.
 
+pub mod bench;
 mod events;
 pub mod groups;
 pub mod limits;

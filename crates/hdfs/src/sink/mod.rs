@@ -170,6 +170,9 @@ impl Sink for HdfsSink {
         self.fill_in_host().await?;
         let location = fs.location();
         self.shown.opened(&location);
+        if location.starts_with("file:") && !self.config.path().contains(':') {
+            self.shown.local_by_default();
+        }
         let (journal, left) = self.open_journal(&location).await;
         let config = &self.config;
         let shared = SinkShared {

@@ -12,7 +12,7 @@ use rdkafka::{
     ClientContext, Message, Statistics, TopicPartitionList,
     config::RDKafkaLogLevel,
     consumer::{BaseConsumer, Consumer, ConsumerContext, Rebalance},
-    error::{KafkaError, KafkaResult},
+    error::{KafkaError, KafkaResult, RDKafkaErrorCode},
     message::BorrowedMessage,
 };
 use tokio::sync::oneshot;
@@ -47,6 +47,22 @@ pub(super) struct Membership {
     watch: ClientWatch,
     shared: Arc<Shared>,
     patience: Duration,
+}
+
+/// `auto.offset.reset = none` forbids to go on anywhere else.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the group has no offset, or its records are gone from the topic, and `auto.offset.reset` is `none`: set it to \
+     `earliest` or `latest`, or set the group's offsets with Kafka's tools"
+)]
+struct OffsetGone;
+
+/// A topic is gone, or access to it was taken away; the client does not say which.
+#[derive(Debug, thiserror::Error)]
+#[error("failed to read one of the topics {topics}: {error}")]
+struct TopicUnreadable {
+    topics: String,
+    error: KafkaError,
 }
 
 /// The thread's own.
@@ -124,9 +140,32 @@ impl Pump {
                     self.shared.arrived.notify_waiters();
                     return;
                 }
-                // The watch has heard of it, with the reason.
-                Some(Err(_)) => {}
+                Some(Err(error)) => self.hear(&error),
             }
+        }
+    }
+
+    /// Errors of a partition or topic come here. Those of connections come to the watch, with the reason.
+    fn hear(&self, error: &KafkaError) {
+        use RDKafkaErrorCode::{
+            AutoOffsetReset, GroupAuthorizationFailed, TopicAuthorizationFailed, UnknownTopic,
+            UnknownTopicOrPartition,
+        };
+        match error.rdkafka_error_code() {
+            Some(AutoOffsetReset) => self.shared.state.failing(&OffsetGone, POLL),
+            Some(
+                GroupAuthorizationFailed
+                | TopicAuthorizationFailed
+                | UnknownTopic
+                | UnknownTopicOrPartition,
+            ) => {
+                let topics = self.topics.join(", ");
+                let error = error.clone();
+                self.shared
+                    .state
+                    .failing(&TopicUnreadable { topics, error }, POLL);
+            }
+            _ => tracing::debug!("{}: {error}", self.shared.name),
         }
     }
 

@@ -14,7 +14,7 @@ use flume_wire::avro::ipc::{
 };
 
 use super::serve::Port;
-use crate::conversation::{BoxedError, Complaints, Dialogue, put, told};
+use crate::conversation::{BoxedError, Dialogue, put, told};
 
 /// Takes events from Avro sinks of other agents and from Flume's client SDK. A client is told OK when the channels have
 /// its events.
@@ -106,7 +106,6 @@ impl Component for AvroSource {
                 host: config.bind,
                 port: config.port,
                 is_compressed: config.compression_type.0 == SourceCompression::Deflate,
-                complaints: Complaints::new(cx.name.clone()),
             },
             max_frame_bytes: config.max_frame_bytes,
             counters: CallCounters::new(&cx.metrics),

@@ -13,7 +13,7 @@ use flume_wire::avro::ipc::{read_legacy_request, write_legacy_answer};
 use http_body_util::{BodyExt, Full};
 use tokio::time::timeout;
 
-use crate::conversation::{Complaints, put, told};
+use crate::conversation::{put, told};
 
 /// Most bytes of a call. Flume 0.9 allows bodies of 32 KiB.
 const MAX_CALL_BYTES: usize = 1 << 20;
@@ -40,7 +40,6 @@ pub(crate) struct AvroLegacySource {
     host: String,
     port: u16,
     listener: ListenerSettings,
-    complaints: Complaints,
 }
 
 impl Component for AvroLegacySource {
@@ -50,7 +49,6 @@ impl Component for AvroLegacySource {
             listener: config.listener.build(cx)?,
             host: config.host,
             port: config.port,
-            complaints: Complaints::new(cx.name.clone()),
         })
     }
 }
@@ -61,7 +59,7 @@ impl Source for AvroLegacySource {
         let listener = Listener::bind(&self.host, self.port, &self.listener).await?;
         cx.ready(listener.address());
         let source = cx.clone();
-        let complaints = self.complaints.clone();
+        let complaints = self.listener.complaints.clone();
         let answer = move |request: Request<Incoming>| {
             let source = source.clone();
             let complaints = complaints.clone();

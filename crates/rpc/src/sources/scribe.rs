@@ -12,7 +12,7 @@ use flume_wire::thrift::{
 };
 
 use super::serve::Port;
-use crate::conversation::{BoxedError, Complaints, Dialogue, put};
+use crate::conversation::{BoxedError, Dialogue, put};
 
 /// Flume's limit, which also stands in for one below 1.
 const DEFAULT_MAX_FRAME_BYTES: i64 = 16_384_000;
@@ -51,7 +51,6 @@ impl Component for ScribeSource {
                 host: "0.0.0.0".into(),
                 port: config.port,
                 is_compressed: false,
-                complaints: Complaints::new(cx.name.clone()),
             },
             max_frame_bytes: max_frame_bytes as usize,
         })

@@ -6,7 +6,7 @@ use flume_net::ListenerConfig;
 use flume_wire::thrift::{LegacyCall, LegacyFraming, write_closed};
 
 use super::serve::Port;
-use crate::conversation::{BoxedError, Complaints, Dialogue, put};
+use crate::conversation::{BoxedError, Dialogue, put};
 
 /// Takes events from agents of Flume 0.9 over Thrift. Host, timestamp, priority, nanoseconds and fields become headers.
 /// Flume 0.9 asks for no answer, so what the channels refuse is lost; it is counted as `ChannelWriteFail`.
@@ -35,7 +35,6 @@ impl Component for ThriftLegacySource {
                 host: config.host,
                 port: config.port,
                 is_compressed: false,
-                complaints: Complaints::new(cx.name.clone()),
             },
         })
     }
