@@ -1,7 +1,6 @@
 //! Clients that send numbered lines until they are told to stop, each line until it is acknowledged; and what came out.
 
 use std::{
-    collections::HashMap,
     fs,
     path::{Path, PathBuf},
     sync::{
@@ -23,7 +22,7 @@ const NUMBERS_OF_A_CLIENT: u64 = 1_000_000_000;
 /// The pause after lines that were not acknowledged.
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
 /// A client pauses so long after each portion: the machine has other work.
-const PORTION_PAUSE: Duration = Duration::from_millis(5);
+const PORTION_PAUSE: Duration = Duration::from_millis(20);
 
 /// Missing lines of a client that are shown.
 const SHOWN: usize = 3;
@@ -106,8 +105,34 @@ pub fn wait_for_all(
     }
 }
 
+/// How often each number of each client came out.
+struct Seen(Vec<Vec<u8>>);
+
+impl Seen {
+    /// The last portion of a client may have come out without an acknowledgement.
+    fn new(acknowledged: &[u64]) -> Self {
+        let clients = acknowledged.iter();
+        Seen(
+            clients
+                .map(|count| vec![0; (count + PORTION) as usize])
+                .collect(),
+        )
+    }
+
+    /// Whether anybody may have sent it.
+    fn count(&mut self, number: u64) -> bool {
+        let client = self.0.get_mut((number / NUMBERS_OF_A_CLIENT) as usize);
+        let place = (number % NUMBERS_OF_A_CLIENT) as usize;
+        let Some(times) = client.and_then(|client| client.get_mut(place)) else {
+            return false;
+        };
+        *times = times.saturating_add(1);
+        true
+    }
+}
+
 fn tally(acknowledged: &[u64], directories: &[PathBuf]) -> Result<Tally> {
-    let mut seen: HashMap<u64, u32> = HashMap::new();
+    let mut seen = Seen::new(acknowledged);
     let mut tally = Tally {
         acknowledged: acknowledged.iter().sum(),
         ..Tally::default()
@@ -115,20 +140,25 @@ fn tally(acknowledged: &[u64], directories: &[PathBuf]) -> Result<Tally> {
     for directory in directories {
         count_lines(directory, &mut seen, &mut tally.damaged)?;
     }
-    for (client, count) in (0..).zip(acknowledged) {
+    for (client, (count, times)) in (0..).zip(acknowledged.iter().zip(&seen.0)) {
         let first = client * NUMBERS_OF_A_CLIENT;
-        let lost: Vec<_> = (first..first + count)
-            .filter(|number| !seen.contains_key(number))
+        let lost: Vec<_> = (0..*count)
+            .filter(|place| times[*place as usize] == 0)
             .collect();
         tally.lost += lost.len() as u64;
-        tally.missing.extend(lost.iter().take(SHOWN));
+        tally
+            .missing
+            .extend(lost.iter().take(SHOWN).map(|place| first + place));
+        tally.duplicates += times
+            .iter()
+            .map(|times| u64::from(times.saturating_sub(1)))
+            .sum::<u64>();
     }
-    tally.duplicates = seen.values().map(|count| u64::from(count - 1)).sum();
     Ok(tally)
 }
 
 /// The last line of a file may be half written: its process was killed, or goes on writing.
-fn count_lines(directory: &Path, seen: &mut HashMap<u64, u32>, damaged: &mut u64) -> Result<()> {
+fn count_lines(directory: &Path, seen: &mut Seen, damaged: &mut u64) -> Result<()> {
     for entry in fs::read_dir(directory).with_context(|| directory.display().to_string())? {
         // A file may be renamed between the listing and the reading; the next look finds it.
         let Ok(text) = fs::read_to_string(entry?.path()) else {
@@ -136,10 +166,8 @@ fn count_lines(directory: &Path, seen: &mut HashMap<u64, u32>, damaged: &mut u64
         };
         let whole = text.rfind('\n').map_or("", |end| &text[..end]);
         for line in whole.lines() {
-            match line.parse() {
-                Ok(number) => *seen.entry(number).or_default() += 1,
-                Err(_) => *damaged += 1,
-            }
+            let is_known = line.parse().is_ok_and(|number| seen.count(number));
+            *damaged += u64::from(!is_known);
         }
     }
     Ok(())
