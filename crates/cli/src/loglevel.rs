@@ -27,7 +27,9 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
             print(&(serde_json::to_string(&levels)? + "\n"))
         }
         ControlAnswer::LogLevels(levels) => {
-            let lines = levels.iter().map(|(logger, level)| format!("{level:6}{logger}\n"));
+            let lines = levels
+                .iter()
+                .map(|(logger, level)| format!("{level:6}{logger}\n"));
             print(&lines.collect::<String>())
         }
         ControlAnswer::Failed(why) => Err(anyhow!(why).into()),

@@ -36,7 +36,11 @@ fn read(agent: &Agent, name: &str) -> String {
 fn wait_for(agent: &Agent, name: &str, text: &str) {
     let deadline = Instant::now() + Duration::from_secs(60);
     while !read(agent, name).contains(text) {
-        assert!(Instant::now() < deadline, "{name} lacks {text}: {}", read(agent, name));
+        assert!(
+            Instant::now() < deadline,
+            "{name} lacks {text}: {}",
+            read(agent, name)
+        );
         thread::sleep(Duration::from_millis(20));
     }
 }
@@ -47,7 +51,13 @@ fn a_named_file_or_directory_is_enough() {
     wait_for(&agent, "logs/x.log", "INFO  [main] (flume_ng::agent:");
     assert!(!agent.log().contains("starts agent"), "{}", agent.log());
     agent.stop().unwrap();
-    let both = start(&[], &["-Dflume.root.logger=INFO,console,LOGFILE", "-Dflume.log.dir=l"]);
+    let both = start(
+        &[],
+        &[
+            "-Dflume.root.logger=INFO,console,LOGFILE",
+            "-Dflume.log.dir=l",
+        ],
+    );
     wait_for(&both, "l/flume.log", "starts agent a1");
     assert!(both.log().contains("starts agent a1"), "{}", both.log());
     both.stop().unwrap();
@@ -56,7 +66,10 @@ fn a_named_file_or_directory_is_enough() {
 #[test]
 fn a_log_file_that_cannot_be_opened_is_named_and_ends_nothing() {
     let directory = ("logs/flume.log/in-the-way", "");
-    let agent = start(&[directory], &["-Dflume.root.logger=INFO,LOGFILE", "-Dflume.log.dir=logs"]);
+    let agent = start(
+        &[directory],
+        &["-Dflume.root.logger=INFO,LOGFILE", "-Dflume.log.dir=logs"],
+    );
     let log = agent.log();
     let named = "failed to open the log file logs/flume.log: Is a directory";
     assert!(log.contains(named), "{log}");
@@ -71,21 +84,38 @@ fn a_file_of_log4j_2_in_the_configuration_directory_counts() {
                <Console name='C' target='SYSTEM_OUT'><PatternLayout pattern='C %m%n'/></Console></Appenders><Loggers>\
                <Logger name='org.apache.flume.lifecycle' level='debug' additivity='false'><AppenderRef ref='C'/>\
                </Logger><Root level='warn'><AppenderRef ref='F'/></Root></Loggers></Configuration>";
-    let agent = start(&[("conf/log4j2.xml", xml)], &["--conf", "conf", "-Dwhere=there"]);
+    let agent = start(
+        &[("conf/log4j2.xml", xml)],
+        &["--conf", "conf", "-Dwhere=there"],
+    );
     let set = Command::new(PROGRAM)
-        .args(["loglevel", "-n", "a1", "--state-dir", "state", "org.apache.flume", "INFO"])
+        .args([
+            "loglevel",
+            "-n",
+            "a1",
+            "--state-dir",
+            "state",
+            "org.apache.flume",
+            "INFO",
+        ])
         .current_dir(agent.dir())
         .output()
         .unwrap();
     let shown = String::from_utf8_lossy(&set.stdout);
     assert!(shown.contains("INFO  org.apache.flume\n"), "{shown}{set:?}");
     assert!(shown.contains("WARN  root\n"), "{shown}");
-    wait_for(&agent, "there/a.log", "WARN|set the level of logger org.apache.flume to INFO");
+    wait_for(
+        &agent,
+        "there/a.log",
+        "WARN|set the level of logger org.apache.flume to INFO",
+    );
     assert!(!read(&agent, "there/a.log").contains("starts agent"));
     let log = agent.log();
     assert!(log.contains("the log is as conf/log4j2.xml says"), "{log}");
     assert!(log.contains("C a1.channels.c1 running"), "{log}");
-    agent.configure(&FLOW.replace("type = null", "type = logger")).unwrap();
+    agent
+        .configure(&FLOW.replace("type = null", "type = logger"))
+        .unwrap();
     agent.signal("HUP").unwrap();
     wait_for(&agent, "log", "C reloaded the configuration");
     agent.stop().unwrap();
@@ -110,7 +140,11 @@ fn levels_are_shown_set_and_reset() {
     loglevel(&["root", "debug"], 0, "DEBUG root\n");
     loglevel(&["flume_core", "OFF"], 0, "OFF   flume_core\n");
     loglevel(&["root", "default"], 0, "INFO  root\n");
-    loglevel(&["--format", "json"], 0, "{\"flume_core\":\"OFF\",\"root\":\"INFO\"}");
+    loglevel(
+        &["--format", "json"],
+        0,
+        "{\"flume_core\":\"OFF\",\"root\":\"INFO\"}",
+    );
     loglevel(&["root", "loud"], 1, "`loud` is no level");
     loglevel(&["com.example", "INFO"], 1, "is no logger of this program");
     loglevel(&["root"], 2, "write LOGGER LEVEL");

@@ -62,7 +62,9 @@ impl Cron {
 
     /// The first time of a day, behind `after` if there is one.
     fn first_time(&self, after: Option<Time>) -> Option<Time> {
-        let from = after.map_or((0, 0, -1), |time| (time.hour(), time.minute(), time.second()));
+        let from = after.map_or((0, 0, -1), |time| {
+            (time.hour(), time.minute(), time.second())
+        });
         for hour in from.0..24 {
             if !has(self.hours, hour) {
                 continue;
@@ -91,7 +93,9 @@ fn has(set: u64, value: i8) -> bool {
 /// `*`, `?`, `5`, `1-5`, `*/10`, `0/15`, `MON-FRI`, and lists of them.
 fn field(text: &str, least: u64, most: u64, names: &[&str]) -> Option<u64> {
     let value = |text: &str| {
-        let named = names.iter().position(|name| name.eq_ignore_ascii_case(text));
+        let named = names
+            .iter()
+            .position(|name| name.eq_ignore_ascii_case(text));
         let value = match named {
             Some(place) => place as u64 + least,
             None => text.parse().ok()?,
@@ -101,7 +105,10 @@ fn field(text: &str, least: u64, most: u64, names: &[&str]) -> Option<u64> {
     let mut set = 0;
     for part in text.split(',') {
         let (range, step) = match part.split_once('/') {
-            Some((range, step)) => (range, Some(step.parse::<u64>().ok().filter(|step| *step > 0)?)),
+            Some((range, step)) => (
+                range,
+                Some(step.parse::<u64>().ok().filter(|step| *step > 0)?),
+            ),
             None => (part, None),
         };
         let (first, last) = match range.split_once('-') {

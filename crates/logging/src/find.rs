@@ -88,7 +88,10 @@ impl LogSettings {
                 _ if plain.starts_with("///") => plain[2..].into(),
                 plain => PathBuf::from(plain.strip_prefix("classpath:").unwrap_or(plain)),
             };
-            let in_conf_dir = self.conf_dir.as_ref().map(|directory| directory.join(&path));
+            let in_conf_dir = self
+                .conf_dir
+                .as_ref()
+                .map(|directory| directory.join(&path));
             let places = [Some(path.clone()), in_conf_dir];
             match places.into_iter().flatten().find(|path| path.is_file()) {
                 Some(path) => files.push(path),
@@ -126,9 +129,14 @@ impl LogSettings {
             .iter()
             .any(|name| properties.contains_key(*name));
         if !names_a_file {
-            properties.entry("flume.root.logger".into()).or_insert("INFO,console".into());
+            properties
+                .entry("flume.root.logger".into())
+                .or_insert("INFO,console".into());
         }
-        let name = properties.get("flume.log.file").cloned().unwrap_or_default();
+        let name = properties
+            .get("flume.log.file")
+            .cloned()
+            .unwrap_or_default();
         if name.starts_with('/') {
             // An absolute file needs no directory.
             properties.insert("flume.log.dir".into(), String::new());
@@ -138,8 +146,10 @@ impl LogSettings {
         let mut plan = read.unwrap_or_default();
         if plan.root().appenders.is_empty() {
             // `DEBUG` alone, or an appender that Flume never had.
-            let console = BTreeMap::from([("flume.root.logger".to_string(), "INFO,console".to_string())]);
-            let fallback = log4j1::parse(log4j1::FLUME_DEFAULT.as_bytes(), &console).unwrap_or_default();
+            let console =
+                BTreeMap::from([("flume.root.logger".to_string(), "INFO,console".to_string())]);
+            let fallback =
+                log4j1::parse(log4j1::FLUME_DEFAULT.as_bytes(), &console).unwrap_or_default();
             plan.appenders = fallback.appenders;
             plan.root().appenders = vec!["console".into()];
         }

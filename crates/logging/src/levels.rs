@@ -1,10 +1,7 @@
 //! The level of each logger. A name may be a package or class of Java Flume, or a module of this program. Levels can be
 //! changed while the agent runs.
 
-use std::{
-    collections::BTreeMap,
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use arc_swap::ArcSwap;
 use tracing::level_filters::LevelFilter;
@@ -19,8 +16,14 @@ const JAVA_NAMES: &[(&str, &[&str])] = &[
     ("org.apache.flume.source.kafka", &["flume_kafka"]),
     ("org.apache.flume.sink.kafka", &["flume_kafka"]),
     ("org.apache.flume.source.taildir", &["flume_files"]),
-    ("org.apache.flume.source.SpoolDirectorySource", &["flume_files"]),
-    ("org.apache.flume.client.avro", &["flume_files", "flume_client"]),
+    (
+        "org.apache.flume.source.SpoolDirectorySource",
+        &["flume_files"],
+    ),
+    (
+        "org.apache.flume.client.avro",
+        &["flume_files", "flume_client"],
+    ),
     ("org.apache.flume.source.AvroSource", &["flume_rpc"]),
     ("org.apache.flume.source.ThriftSource", &["flume_rpc"]),
     ("org.apache.flume.sink.AvroSink", &["flume_rpc"]),
@@ -28,13 +31,41 @@ const JAVA_NAMES: &[(&str, &[&str])] = &[
     ("org.apache.flume.sink.AbstractRpcSink", &["flume_rpc"]),
     ("org.apache.flume.api", &["flume_client"]),
     ("org.apache.flume.instrumentation", &["flume_monitor"]),
-    ("org.apache.flume.lifecycle", &["flume_runtime", "flume_core::state"]),
-    ("org.apache.flume.node", &["flume_runtime", "flume_ng", "flume_origin"]),
+    (
+        "org.apache.flume.lifecycle",
+        &["flume_runtime", "flume_core::state"],
+    ),
+    (
+        "org.apache.flume.node",
+        &["flume_runtime", "flume_ng", "flume_origin"],
+    ),
     ("org.apache.flume.conf", &["flume_conf"]),
-    ("org.apache.flume.interceptor", &["flume_components::interceptors"]),
-    ("org.apache.flume.channel", &["flume_components::channels", "flume_file_channel"]),
-    ("org.apache.flume.source", &["flume_components::sources", "flume_files", "flume_rpc", "flume_kafka"]),
-    ("org.apache.flume.sink", &["flume_components::sinks", "flume_hdfs", "flume_rpc", "flume_kafka"]),
+    (
+        "org.apache.flume.interceptor",
+        &["flume_components::interceptors"],
+    ),
+    (
+        "org.apache.flume.channel",
+        &["flume_components::channels", "flume_file_channel"],
+    ),
+    (
+        "org.apache.flume.source",
+        &[
+            "flume_components::sources",
+            "flume_files",
+            "flume_rpc",
+            "flume_kafka",
+        ],
+    ),
+    (
+        "org.apache.flume.sink",
+        &[
+            "flume_components::sinks",
+            "flume_hdfs",
+            "flume_rpc",
+            "flume_kafka",
+        ],
+    ),
     ("org.apache.flume", &["flume"]),
     ("org.apache.hadoop.security", &["flume_kerberos"]),
     ("org.apache.hadoop", &["flume_hadoop", "flume_kerberos"]),
@@ -54,7 +85,8 @@ fn modules(name: &str) -> Vec<String> {
         return modules.iter().map(|module| module.to_string()).collect();
     }
     let parent_of = |(java, _): &&(&str, &[&str])| {
-        java.strip_prefix(name).is_some_and(|rest| rest.starts_with('.'))
+        java.strip_prefix(name)
+            .is_some_and(|rest| rest.starts_with('.'))
     };
     if JAVA_NAMES.iter().any(|row| parent_of(&row)) {
         // `org.apache` and `org`.
@@ -70,7 +102,9 @@ fn modules(name: &str) -> Vec<String> {
 fn covers(name: &str, module: &str) -> bool {
     match module.strip_prefix(name) {
         _ if name.is_empty() => true,
-        Some(rest) => rest.is_empty() || rest.starts_with("::") || (name == "flume" && rest.starts_with('_')),
+        Some(rest) => {
+            rest.is_empty() || rest.starts_with("::") || (name == "flume" && rest.starts_with('_'))
+        }
         None => false,
     }
 }
@@ -236,7 +270,11 @@ mod tests {
             name: name.into(),
             level: LogPlan::level(level),
             additive,
-            appenders: [appender].iter().filter(|name| !name.is_empty()).map(|name| name.to_string()).collect(),
+            appenders: [appender]
+                .iter()
+                .filter(|name| !name.is_empty())
+                .map(|name| name.to_string())
+                .collect(),
         }
     }
 
@@ -262,13 +300,25 @@ mod tests {
         assert_eq!(levels.most_verbose(), LevelFilter::DEBUG);
 
         levels.set("root", Some("trace")).unwrap();
-        levels.set("org.apache.flume.sink.hdfs.BucketWriter", Some("warn")).unwrap();
+        levels
+            .set("org.apache.flume.sink.hdfs.BucketWriter", Some("warn"))
+            .unwrap();
         assert_eq!(levels.route("hyper").level, LevelFilter::TRACE);
         assert_eq!(levels.route("flume_hdfs").level, LevelFilter::WARN);
         assert_eq!(levels.shown()["root"], "TRACE");
         levels.set("root", None).unwrap();
         assert_eq!(levels.route("hyper").level, LevelFilter::WARN);
-        assert!(levels.set("root", Some("loud")).unwrap_err().contains("is no level"));
-        assert!(levels.set("com.example.X", Some("info")).unwrap_err().contains("is no logger"));
+        assert!(
+            levels
+                .set("root", Some("loud"))
+                .unwrap_err()
+                .contains("is no level")
+        );
+        assert!(
+            levels
+                .set("com.example.X", Some("info"))
+                .unwrap_err()
+                .contains("is no logger")
+        );
     }
 }

@@ -55,7 +55,9 @@ pub fn parse(bytes: &[u8], system: &BTreeMap<String, String>) -> Result<LogPlan,
         own: &own,
         plan: LogPlan::default(),
     };
-    let root = reader.get("log4j.rootLogger").or_else(|| reader.get("log4j.rootCategory"));
+    let root = reader
+        .get("log4j.rootLogger")
+        .or_else(|| reader.get("log4j.rootCategory"));
     let root = root.ok_or("it has no `log4j.rootLogger`")?;
     let root = reader.logger("", &root);
     reader.plan.loggers.push(root);
@@ -72,7 +74,10 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn get(&self, key: &str) -> Option<String> {
-        let found = self.own.iter().find(|(known, _)| known.eq_ignore_ascii_case(key));
+        let found = self
+            .own
+            .iter()
+            .find(|(known, _)| known.eq_ignore_ascii_case(key));
         found.map(|(_, value)| self.names.resolve(value))
     }
 
@@ -83,7 +88,9 @@ impl Reader<'_> {
         let known = LogPlan::level(level);
         let inherits = level.is_empty() || level.eq_ignore_ascii_case("INHERITED");
         if known.is_none() && !inherits {
-            self.plan.notes.push(format!("`{level}` is no level; DEBUG counts, as in log4j"));
+            self.plan
+                .notes
+                .push(format!("`{level}` is no level; DEBUG counts, as in log4j"));
         }
         let fallback = (!inherits || name.is_empty()).then_some(LevelFilter::DEBUG);
         let additive = self.get(&format!("log4j.additivity.{name}"));
@@ -91,7 +98,10 @@ impl Reader<'_> {
             name: name.into(),
             level: known.or(fallback),
             additive: additive.is_none_or(|value| !value.eq_ignore_ascii_case("false")),
-            appenders: words.filter(|word| !word.is_empty()).map(String::from).collect(),
+            appenders: words
+                .filter(|word| !word.is_empty())
+                .map(String::from)
+                .collect(),
         }
     }
 
@@ -101,7 +111,9 @@ impl Reader<'_> {
             .own
             .keys()
             .filter_map(|key| {
-                let name = prefixes.iter().find_map(|prefix| key.strip_prefix(prefix))?;
+                let name = prefixes
+                    .iter()
+                    .find_map(|prefix| key.strip_prefix(prefix))?;
                 Some((name.to_string(), self.get(key)?))
             })
             .collect();
@@ -129,20 +141,25 @@ impl Reader<'_> {
 
     fn appender(&mut self, name: String) -> AppenderPlan {
         let get = |key: &str| self.get(&format!("log4j.appender.{name}.{key}"));
-        let class = self.get(&format!("log4j.appender.{name}")).unwrap_or_default();
+        let class = self
+            .get(&format!("log4j.appender.{name}"))
+            .unwrap_or_default();
         let short = class.rsplit('.').next().unwrap_or_default().to_string();
         let path = get("File").or_else(|| get("rollingPolicy.ActiveFileName"));
         let mut note = None;
         let target = match (short.as_str(), path) {
             ("ConsoleAppender", _) => AppenderTarget::Console {
-                error: get("target").is_some_and(|target| target.eq_ignore_ascii_case("System.err")),
+                error: get("target")
+                    .is_some_and(|target| target.eq_ignore_ascii_case("System.err")),
             },
             ("NullAppender", _) => AppenderTarget::Null,
             ("FileAppender" | "RollingFileAppender" | "DailyRollingFileAppender", Some(path)) => {
                 AppenderTarget::File(file(&short, path, get))
             }
             _ => {
-                note = Some(format!("`{name}`, a {class}, is not built in; it writes to the console"));
+                note = Some(format!(
+                    "`{name}`, a {class}, is not built in; it writes to the console"
+                ));
                 AppenderTarget::Console { error: true }
             }
         };

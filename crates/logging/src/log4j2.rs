@@ -28,16 +28,26 @@ pub fn parse(text: &str, system: &BTreeMap<String, String>) -> Result<LogPlan, S
         nodes_limit: MAX_NODES,
         ..ParsingOptions::default()
     };
-    let document = Document::parse_with_options(text, options).map_err(|error| error.to_string())?;
+    let document =
+        Document::parse_with_options(text, options).map_err(|error| error.to_string())?;
     let root = document.root_element();
     if !is(root, "Configuration") {
         let name = root.tag_name().name();
-        return Err(format!("its outermost element is `{name}`, not `Configuration`"));
+        return Err(format!(
+            "its outermost element is `{name}`, not `Configuration`"
+        ));
     }
     let mut own = BTreeMap::new();
-    for property in root.children().filter(|node| is(*node, "Properties")).flat_map(|node| node.children()) {
+    for property in root
+        .children()
+        .filter(|node| is(*node, "Properties"))
+        .flat_map(|node| node.children())
+    {
         if let Some(name) = property.attribute("name") {
-            let value = property.attribute("value").or(property.text()).unwrap_or_default();
+            let value = property
+                .attribute("value")
+                .or(property.text())
+                .unwrap_or_default();
             own.insert(name.to_string(), value.trim().to_string());
         }
     }
@@ -78,12 +88,16 @@ impl Reader<'_> {
 
     /// An attribute, or the element of that name, `${…}` resolved.
     fn value(&self, node: Node<'_, '_>, name: &str) -> Option<String> {
-        let attribute = node.attributes().find(|found| found.name().eq_ignore_ascii_case(name));
+        let attribute = node
+            .attributes()
+            .find(|found| found.name().eq_ignore_ascii_case(name));
         let text = match attribute {
             Some(attribute) => Some(attribute.value()),
             None => {
                 let mut children = node.children();
-                children.find(|child| is(*child, name)).and_then(|child| child.text())
+                children
+                    .find(|child| is(*child, name))
+                    .and_then(|child| child.text())
             }
         };
         text.map(|text| self.names.resolve(text.trim()))
@@ -111,23 +125,35 @@ impl Reader<'_> {
             "null" | "countingnoop" => AppenderTarget::Null,
             "async" => return self.asynchronous(node, name),
             _ => {
-                let text = format!("appenders of type `{kind}` are not built in; `{name}` writes to the console");
+                let text = format!(
+                    "appenders of type `{kind}` are not built in; `{name}` writes to the console"
+                );
                 self.plan.notes.push(text);
                 AppenderTarget::Console { error: true }
             }
         };
         let threshold = node
             .descendants()
-            .filter(|node| is(*node, "ThresholdFilter") && self.value(*node, "onMatch").as_deref() != Some("DENY"))
+            .filter(|node| {
+                is(*node, "ThresholdFilter")
+                    && self.value(*node, "onMatch").as_deref() != Some("DENY")
+            })
             .find_map(|node| self.value(node, "level"))
             .and_then(|level| LogPlan::level(&level));
         let layout = node.children().find(|child| is(*child, "PatternLayout"));
-        let pattern = layout.and_then(|layout| self.value(layout, "pattern").or_else(|| {
-            layout.text().map(|text| self.names.resolve(text.trim()))
-        }));
-        let mut other = node.children().filter(Node::is_element).map(|child| child.tag_name().name());
-        if let Some(other) = other.find(|name| name.ends_with("Layout") && *name != "PatternLayout") {
-            self.plan.notes.push(format!("the layout `{other}` is not built in; `{name}` has lines of text"));
+        let pattern = layout.and_then(|layout| {
+            self.value(layout, "pattern")
+                .or_else(|| layout.text().map(|text| self.names.resolve(text.trim())))
+        });
+        let mut other = node
+            .children()
+            .filter(Node::is_element)
+            .map(|child| child.tag_name().name());
+        if let Some(other) = other.find(|name| name.ends_with("Layout") && *name != "PatternLayout")
+        {
+            self.plan.notes.push(format!(
+                "the layout `{other}` is not built in; `{name}` has lines of text"
+            ));
         }
         let pattern = pattern.filter(|pattern| !pattern.is_empty());
         let pattern = pattern.as_deref().unwrap_or(DEFAULT_PATTERN);
@@ -142,14 +168,19 @@ impl Reader<'_> {
     /// An appender in front of others: who names it means them.
     fn asynchronous(&mut self, node: Node<'_, '_>, name: String) {
         let behind = node.children().filter(|child| is(*child, "AppenderRef"));
-        let behind: Vec<_> = behind.filter_map(|child| self.value(child, "ref")).collect();
+        let behind: Vec<_> = behind
+            .filter_map(|child| self.value(child, "ref"))
+            .collect();
         let found = behind.iter().find_map(|name| {
             let mut known = self.plan.appenders.iter();
             known.find(|appender| appender.name == *name).cloned()
         });
         match found {
             Some(appender) => self.plan.appenders.push(AppenderPlan { name, ..appender }),
-            None => self.plan.notes.push(format!("`{name}` names no appender above it")),
+            None => self
+                .plan
+                .notes
+                .push(format!("`{name}` names no appender above it")),
         }
     }
 
@@ -163,7 +194,9 @@ impl Reader<'_> {
         });
         let path = path.filter(|path| !path.is_empty() && !path.ends_with('/'));
         let Some(path) = path else {
-            self.plan.notes.push("a file appender has no `fileName`; it writes to the console".into());
+            self.plan
+                .notes
+                .push("a file appender has no `fileName`; it writes to the console".into());
             return AppenderTarget::Console { error: true };
         };
         let mut plan = FilePlan {
@@ -174,7 +207,9 @@ impl Reader<'_> {
         };
         for child in node.children().filter(Node::is_element) {
             match child.tag_name().name().to_ascii_lowercase().as_str() {
-                "policies" => child.children().for_each(|policy| self.policy(policy, &mut plan)),
+                "policies" => child
+                    .children()
+                    .for_each(|policy| self.policy(policy, &mut plan)),
                 "defaultrolloverstrategy" => self.strategy(child, &mut plan),
                 name if name.ends_with("policy") => self.policy(child, &mut plan),
                 _ => {}
@@ -196,7 +231,9 @@ impl Reader<'_> {
                 }
             }
             "timebasedtriggeringpolicy" => {
-                let interval = self.value(node, "interval").and_then(|text| text.parse().ok());
+                let interval = self
+                    .value(node, "interval")
+                    .and_then(|text| text.parse().ok());
                 plan.interval = Some(interval.unwrap_or(1));
             }
             "crontriggeringpolicy" => {
@@ -228,7 +265,9 @@ impl Reader<'_> {
             let Some(directory) = self.value(delete, "basePath") else {
                 continue;
             };
-            let depth = self.value(delete, "maxDepth").and_then(|text| text.parse().ok());
+            let depth = self
+                .value(delete, "maxDepth")
+                .and_then(|text| text.parse().ok());
             let mut cleanup = Cleanup {
                 directory: PathBuf::from(directory),
                 depth: depth.unwrap_or(1).min(MAX_DEPTH),
@@ -243,7 +282,9 @@ impl Reader<'_> {
             if conditions > 0 && has_condition(&cleanup) {
                 plan.cleanups.push(cleanup);
             } else {
-                self.plan.notes.push("a `Delete` without a condition has no effect".into());
+                self.plan
+                    .notes
+                    .push("a `Delete` without a condition has no effect".into());
             }
         }
     }
@@ -253,7 +294,8 @@ impl Reader<'_> {
         match node.tag_name().name().to_ascii_lowercase().as_str() {
             "iffilename" => {
                 let pattern = value("regex").or_else(|| value("glob").map(|glob| of_glob(&glob)));
-                cleanup.names = pattern.and_then(|pattern| regex::Regex::new(&format!("^(?:{pattern})$")).ok());
+                cleanup.names =
+                    pattern.and_then(|pattern| regex::Regex::new(&format!("^(?:{pattern})$")).ok());
             }
             "iflastmodified" => cleanup.age = value("age").and_then(|text| age(&text)),
             "ifaccumulatedfilesize" => {
@@ -274,7 +316,10 @@ impl Reader<'_> {
     fn logger(&mut self, node: Node<'_, '_>) {
         let kind = node.tag_name().name().to_ascii_lowercase();
         let level = self.value(node, "level");
-        if let Some(level) = level.as_deref().filter(|level| LogPlan::level(level).is_none()) {
+        if let Some(level) = level
+            .as_deref()
+            .filter(|level| LogPlan::level(level).is_none())
+        {
             self.plan.notes.push(format!("`{level}` is no level"));
         }
         let refs = node.children().filter(|child| is(*child, "AppenderRef"));
@@ -282,7 +327,9 @@ impl Reader<'_> {
         match kind.as_str() {
             "root" | "asyncroot" => {
                 let root = self.plan.root();
-                root.level = level.and_then(|level| LogPlan::level(&level)).or(root.level);
+                root.level = level
+                    .and_then(|level| LogPlan::level(&level))
+                    .or(root.level);
                 root.appenders = appenders;
             }
             "logger" | "asynclogger" => {
@@ -303,7 +350,10 @@ impl Reader<'_> {
 }
 
 fn has_condition(cleanup: &Cleanup) -> bool {
-    cleanup.age.is_some() || cleanup.bytes.is_some() || cleanup.count.is_some() || cleanup.names.is_some()
+    cleanup.age.is_some()
+        || cleanup.bytes.is_some()
+        || cleanup.count.is_some()
+        || cleanup.names.is_some()
 }
 
 /// A regular expression for a glob: `*` does not cross directories, `**` does.
@@ -325,6 +375,9 @@ fn of_glob(glob: &str) -> String {
     if glob.contains('{') {
         pattern
     } else {
-        pattern.replace('|', ",").replace("(?:", "\\{").replace(')', "\\}")
+        pattern
+            .replace('|', ",")
+            .replace("(?:", "\\{")
+            .replace(')', "\\}")
     }
 }

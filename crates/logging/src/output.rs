@@ -32,11 +32,23 @@ use crate::{
 pub fn start(plan: &LogPlan, zone: TimeZone, console: Console) -> Levels {
     let levels = Levels::new(&plan.loggers);
     let now = Timestamp::now().to_zoned(zone.clone());
-    let used = |name: &String| plan.loggers.iter().any(|logger| logger.appenders.contains(name));
+    let used = |name: &String| {
+        plan.loggers
+            .iter()
+            .any(|logger| logger.appenders.contains(name))
+    };
     // A file that no logger writes to is not made.
-    let appenders = plan.appenders.iter().filter(|appender| used(&appender.name));
+    let appenders = plan
+        .appenders
+        .iter()
+        .filter(|appender| used(&appender.name));
     let appenders = appenders
-        .map(|appender| (appender.name.clone(), Appender::new(appender.clone(), console, &now)))
+        .map(|appender| {
+            (
+                appender.name.clone(),
+                Appender::new(appender.clone(), console, &now),
+            )
+        })
         .collect();
     let output = Output {
         levels: levels.clone(),
@@ -98,7 +110,10 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Output {
             message: &message,
             millis: self.started.elapsed().as_millis(),
         };
-        let named = route.appenders.iter().filter_map(|name| self.appenders.get(name));
+        let named = route
+            .appenders
+            .iter()
+            .filter_map(|name| self.appenders.get(name));
         for appender in named.filter(|appender| *metadata.level() <= appender.plan.threshold) {
             let mut text = String::new();
             appender.plan.pattern.write(&line, &mut text);

@@ -16,8 +16,14 @@ const DATES: &[(&str, &str)] = &[
     ("ISO8601", "yyyy-MM-dd'T'HH:mm:ss,SSS"),
     ("ISO8601_PERIOD", "yyyy-MM-dd'T'HH:mm:ss.SSS"),
     ("ISO8601_BASIC", "yyyyMMdd'T'HHmmss,SSS"),
-    ("ISO8601_OFFSET_DATE_TIME_HHMM", "yyyy-MM-dd'T'HH:mm:ss,SSSZ"),
-    ("ISO8601_OFFSET_DATE_TIME_HHCMM", "yyyy-MM-dd'T'HH:mm:ss,SSSXXX"),
+    (
+        "ISO8601_OFFSET_DATE_TIME_HHMM",
+        "yyyy-MM-dd'T'HH:mm:ss,SSSZ",
+    ),
+    (
+        "ISO8601_OFFSET_DATE_TIME_HHCMM",
+        "yyyy-MM-dd'T'HH:mm:ss,SSSXXX",
+    ),
     ("ABSOLUTE", "HH:mm:ss,SSS"),
     ("ABSOLUTE_PERIOD", "HH:mm:ss.SSS"),
     ("COMPACT", "yyyyMMddHHmmssSSS"),
@@ -205,9 +211,20 @@ impl FieldWidth {
         let mut length = text.chars().count();
         let mut text = text;
         if let Some(most) = self.most.filter(|most| length > *most) {
-            let cut = if self.keep_beginning { most } else { length - most };
-            let at = text.char_indices().nth(cut).map_or(text.len(), |(at, _)| at);
-            text = if self.keep_beginning { &text[..at] } else { &text[at..] };
+            let cut = if self.keep_beginning {
+                most
+            } else {
+                length - most
+            };
+            let at = text
+                .char_indices()
+                .nth(cut)
+                .map_or(text.len(), |(at, _)| at);
+            text = if self.keep_beginning {
+                &text[..at]
+            } else {
+                &text[at..]
+            };
             length = most;
         }
         let blanks = self.least.saturating_sub(length);
@@ -240,7 +257,9 @@ impl<'a> LogLine<'a> {
                     "UNIX" => time.timestamp().as_second().to_string().into(),
                     "UNIX_MILLIS" => time.timestamp().as_millisecond().to_string().into(),
                     // The pattern was tried when it was read.
-                    pattern => date_format::format(pattern, &time).unwrap_or_default().into(),
+                    pattern => date_format::format(pattern, &time)
+                        .unwrap_or_default()
+                        .into(),
                 }
             }
             Field::Level => self.level.into(),
@@ -255,7 +274,10 @@ impl<'a> LogLine<'a> {
             Field::Process => std::process::id().to_string().into(),
             Field::End => "\n".into(),
             Field::Nothing => "".into(),
-            Field::Inner => inner.first().map_or(String::new(), |inner| inner.text(self)).into(),
+            Field::Inner => inner
+                .first()
+                .map_or(String::new(), |inner| inner.text(self))
+                .into(),
             Field::Equals => match inner {
                 [tested, wanted, other] => {
                     let tested = tested.text(self);
@@ -324,8 +346,14 @@ impl<'a> PatternParser<'a, '_> {
         let width = self.width();
         let mut fields = FIELDS.iter();
         let Some((name, field)) = fields.find(|(name, _)| self.rest.starts_with(name)) else {
-            let word: String = whole.chars().take_while(|c| !c.is_whitespace()).take(12).collect();
-            self.notes.push(format!("`%{word}` of a log layout is not known and stays as it is"));
+            let word: String = whole
+                .chars()
+                .take_while(|c| !c.is_whitespace())
+                .take(12)
+                .collect();
+            self.notes.push(format!(
+                "`%{word}` of a log layout is not known and stays as it is"
+            ));
             self.rest = whole;
             return self.literal("%");
         };
@@ -348,7 +376,8 @@ impl<'a> PatternParser<'a, '_> {
                 let known = ["UNIX", "UNIX_MILLIS"].contains(&first);
                 option = named.map_or(first, |(_, pattern)| pattern).into();
                 if !known && let Err(why) = date_format::format(&option, &Zoned::default()) {
-                    self.notes.push(format!("the date pattern `{first}` of a log layout: {why}"));
+                    self.notes
+                        .push(format!("the date pattern `{first}` of a log layout: {why}"));
                     option = DATES[0].1.into();
                 }
                 zone = options.get(1).and_then(|zone| TimeZone::get(zone).ok());
@@ -396,10 +425,17 @@ impl<'a> PatternParser<'a, '_> {
     }
 
     fn number(&mut self) -> Option<usize> {
-        let digits = self.rest.len() - self.rest.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+        let digits = self.rest.len()
+            - self
+                .rest
+                .trim_start_matches(|c: char| c.is_ascii_digit())
+                .len();
         let (number, rest) = self.rest.split_at(digits);
         self.rest = rest;
-        number.parse().ok().map(|number: usize| number.min(MAX_WIDTH))
+        number
+            .parse()
+            .ok()
+            .map(|number: usize| number.min(MAX_WIDTH))
     }
 
     /// What stands in the braces that follow, if any do.
@@ -454,13 +490,28 @@ mod tests {
             "%d{dd MMM yyyy HH:mm:ss,SSS} %-5p [%t] (%C.%M:%L) %equals{%x}{[]}{} - %m%n",
             "03 Feb 2026 15:04:05,678 INFO  [main] (flume_core::state.?:176)  - ready\n",
         );
-        check("%d{ISO8601} %c{1}|%logger{9}|%c{0}", "2026-02-03T15:04:05,678 state|flume_core::state|flume_core::state");
-        check("%d{HH:mm}{America/New_York} %d{UNIX_MILLIS}", "10:04 1770131045678");
+        check(
+            "%d{ISO8601} %c{1}|%logger{9}|%c{0}",
+            "2026-02-03T15:04:05,678 state|flume_core::state|flume_core::state",
+        );
+        check(
+            "%d{HH:mm}{America/New_York} %d{UNIX_MILLIS}",
+            "10:04 1770131045678",
+        );
         check("%7p|%-7p|%.2p|%.-2p|%r", "   INFO|INFO   |FO|IN|42");
-        check("%highlight{%p %m}{STYLE=x} %msg %level", "INFO ready ready INFO");
+        check(
+            "%highlight{%p %m}{STYLE=x} %msg %level",
+            "INFO ready ready INFO",
+        );
         check("%equals{%p}{INFO}{ok}", "ok");
-        check("100%% %", "100% % ! `%` of a log layout is not known and stays as it is");
-        check("%k x", "%k x ! `%k` of a log layout is not known and stays as it is");
+        check(
+            "100%% %",
+            "100% % ! `%` of a log layout is not known and stays as it is",
+        );
+        check(
+            "%k x",
+            "%k x ! `%k` of a log layout is not known and stays as it is",
+        );
         check("%m{", "ready{");
         check(
             "%d{bb}",

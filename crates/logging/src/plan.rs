@@ -136,7 +136,11 @@ impl LogPlan {
 
     /// The root logger.
     pub fn root(&mut self) -> &mut LoggerPlan {
-        if self.loggers.first().is_none_or(|first| !first.name.is_empty()) {
+        if self
+            .loggers
+            .first()
+            .is_none_or(|first| !first.name.is_empty())
+        {
             let root = LoggerPlan {
                 name: String::new(),
                 level: Some(LevelFilter::ERROR),
@@ -167,7 +171,9 @@ impl LogPlan {
 /// `100 MB`, `1GB`, `2000`: bytes.
 pub(crate) fn bytes(text: &str) -> Option<u64> {
     let text = text.trim();
-    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let end = text
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
+        .unwrap_or(text.len());
     let number: f64 = text[..end].parse().ok()?;
     let unit = match text[end..].trim().to_ascii_uppercase().as_str() {
         "" | "B" => 1.0,

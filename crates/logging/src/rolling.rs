@@ -46,7 +46,11 @@ impl RollingFile {
     /// # Errors
     /// It cannot be made or written.
     pub fn open(plan: FilePlan, now: &Zoned) -> io::Result<RollingFile> {
-        if let Some(parent) = plan.path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        if let Some(parent) = plan
+            .path
+            .parent()
+            .filter(|parent| !parent.as_os_str().is_empty())
+        {
             fs::create_dir_all(parent)?;
         }
         let file = OpenOptions::new()
@@ -116,7 +120,11 @@ impl RollingFile {
     }
 
     fn next_due(&self, now: &Zoned) -> Option<Zoned> {
-        let by_schedule = self.plan.schedule.as_ref().and_then(|schedule| schedule.next(now));
+        let by_schedule = self
+            .plan
+            .schedule
+            .as_ref()
+            .and_then(|schedule| schedule.next(now));
         let by_interval = self.plan.interval.and_then(|interval| {
             let unit = unit_of(self.plan.rolled.as_deref()?)?;
             unit.after(now, interval.max(1))
@@ -136,7 +144,10 @@ impl RollingFile {
         if let Some(parent) = target.parent() {
             fs::create_dir_all(parent)?;
         }
-        if target.extension().is_some_and(|extension| extension == "gz") {
+        if target
+            .extension()
+            .is_some_and(|extension| extension == "gz")
+        {
             compress(&self.plan.path, &target)?;
             fs::remove_file(&self.plan.path)?;
         } else {
@@ -183,11 +194,17 @@ impl Template {
             name += &rest[..percent];
             rest = &rest[percent + 1..];
             let digits = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit()).len();
-            if let Some(after) = rest.strip_prefix("d{").or_else(|| rest.strip_prefix("date{")) {
+            if let Some(after) = rest
+                .strip_prefix("d{")
+                .or_else(|| rest.strip_prefix("date{"))
+            {
                 let (date, after) = after.split_once('}').unwrap_or((after, ""));
                 name += &date_format::format(date, time).unwrap_or_default();
                 // A zone may follow.
-                rest = match after.strip_prefix('{').and_then(|zone| zone.split_once('}')) {
+                rest = match after
+                    .strip_prefix('{')
+                    .and_then(|zone| zone.split_once('}'))
+                {
                     Some((_, after)) => after,
                     None => after,
                 };
@@ -281,7 +298,12 @@ impl DateUnit {
         let date = now.date();
         let time = now.time();
         let start = match self {
-            DateUnit::Second => date.to_datetime(jiff::civil::time(time.hour(), time.minute(), time.second(), 0)),
+            DateUnit::Second => date.to_datetime(jiff::civil::time(
+                time.hour(),
+                time.minute(),
+                time.second(),
+                0,
+            )),
             DateUnit::Minute => date.at(time.hour(), time.minute(), 0, 0),
             DateUnit::Hour => date.at(time.hour(), 0, 0, 0),
             DateUnit::Day => date.at(0, 0, 0, 0),
@@ -319,9 +341,9 @@ impl Cleanup {
             let length = fs::metadata(&path).map_or(0, |found| found.len());
             bytes += length;
             count += 1;
-            let is_old = self.age.is_none_or(|age| {
-                modified.elapsed().is_ok_and(|elapsed| elapsed >= age)
-            });
+            let is_old = self
+                .age
+                .is_none_or(|age| modified.elapsed().is_ok_and(|elapsed| elapsed >= age));
             let exceeds_bytes = self.bytes.is_none_or(|most| bytes > most);
             let exceeds_count = self.count.is_none_or(|most| count > most);
             if is_old && exceeds_bytes && exceeds_count {
@@ -337,13 +359,22 @@ impl Cleanup {
         };
         for entry in entries.flatten().take(MAX_ENTRIES) {
             let path = entry.path();
-            let Ok(found) = entry.metadata() else { continue };
+            let Ok(found) = entry.metadata() else {
+                continue;
+            };
             if found.is_dir() && depth > 1 {
                 self.collect(&path, depth - 1, files);
                 continue;
             }
-            let name = path.strip_prefix(&self.directory).unwrap_or(&path).display().to_string();
-            let fits = self.names.as_ref().is_none_or(|names| names.is_match(&name));
+            let name = path
+                .strip_prefix(&self.directory)
+                .unwrap_or(&path)
+                .display()
+                .to_string();
+            let fits = self
+                .names
+                .as_ref()
+                .is_none_or(|names| names.is_match(&name));
             if let (true, true, Ok(modified)) = (found.is_file(), fits, found.modified()) {
                 files.push((path, modified));
             }

@@ -69,7 +69,11 @@ impl Names<'_> {
             Some(("sys", name)) => self.system.get(name).cloned(),
             Some(("env", name)) => env::var(name).ok(),
             Some(("main" | "ctx" | "map", _)) => None,
-            _ if self.system_first => self.system.get(name).or_else(|| self.own.get(name)).cloned(),
+            _ if self.system_first => self
+                .system
+                .get(name)
+                .or_else(|| self.own.get(name))
+                .cloned(),
             _ => self.own.get(name).cloned(),
         };
         found.or(default)
@@ -83,7 +87,9 @@ mod tests {
     #[test]
     fn names_are_resolved_and_circles_end() {
         let own = [("DIR", "/d/${sys:x}"), ("A", "${B}"), ("B", "${A}x")];
-        let own = own.map(|(name, value)| (name.to_string(), value.to_string())).into();
+        let own = own
+            .map(|(name, value)| (name.to_string(), value.to_string()))
+            .into();
         let system = BTreeMap::from([("x".to_string(), "y".to_string())]);
         let names = Names {
             own: &own,

@@ -52,7 +52,11 @@ fn shown(plan: &LogPlan) -> String {
     let mut lines = vec![];
     for logger in &plan.loggers {
         let level = logger.level.map_or("-".into(), |level| level.to_string());
-        lines.push(format!("{}={level} {}", logger.name, logger.appenders.join("+")));
+        lines.push(format!(
+            "{}={level} {}",
+            logger.name,
+            logger.appenders.join("+")
+        ));
     }
     for appender in &plan.appenders {
         lines.push(match &appender.target {
@@ -81,7 +85,9 @@ fn plan(files: &[(&str, &str)], properties: &[(&str, &str)]) -> String {
     for (name, text) in files {
         fs::write(directory.path().join(name), text).unwrap();
     }
-    let properties = properties.iter().map(|(name, value)| (name.to_string(), value.to_string()));
+    let properties = properties
+        .iter()
+        .map(|(name, value)| (name.to_string(), value.to_string()));
     let settings = LogSettings {
         properties: properties.collect::<BTreeMap<_, _>>(),
         conf_dir: Some(directory.path().into()),
@@ -97,9 +103,15 @@ fn flumes_own_file() {
                     LogFile: ./flume.log Some(\"./archive/flume.log.%d{yyyyMMdd}-%i\") Some(104857600) None true 1..20 \
                     1 cleanups";
     assert_eq!(plan(&[("log4j2.xml", SHIPPED)], &[]), expected);
-    let with_root = plan(&[("log4j2.xml", SHIPPED)], &[("flume.root.logger", "DEBUG,console")]);
+    let with_root = plan(
+        &[("log4j2.xml", SHIPPED)],
+        &[("flume.root.logger", "DEBUG,console")],
+    );
     assert!(with_root.starts_with("=debug Console\n"), "{with_root}");
-    let with_file = plan(&[("log4j2.xml", SHIPPED)], &[("flume.root.logger", "WARN,LOGFILE")]);
+    let with_file = plan(
+        &[("log4j2.xml", SHIPPED)],
+        &[("flume.root.logger", "WARN,LOGFILE")],
+    );
     assert!(with_file.starts_with("=warn LogFile\n"), "{with_file}");
 }
 
@@ -119,7 +131,10 @@ fn a_file_of_log4j_1() {
     assert_eq!(plan(&[("log4j.properties", text)], &[]), expected);
     let changed = plan(&[("log4j.properties", text)], &[("flume.log.dir", "/x")]);
     assert!(changed.contains("LOGFILE: /x/x.log"), "{changed}");
-    let socket = plan(&[("log4j.properties", text)], &[("flume.root.logger", "INFO,other")]);
+    let socket = plan(
+        &[("log4j.properties", text)],
+        &[("flume.root.logger", "INFO,other")],
+    );
     assert!(socket.contains("other: console true"), "{socket}");
 }
 
@@ -127,15 +142,25 @@ fn a_file_of_log4j_1() {
 fn without_a_file_flumes_old_defaults_count() {
     let of = |properties: &[(&str, &str)]| plan(&[], properties);
     assert_eq!(of(&[]), "=info console\nconsole: console true");
-    assert_eq!(of(&[("flume.root.logger", "DEBUG")]), "=debug console\nconsole: console true");
+    assert_eq!(
+        of(&[("flume.root.logger", "DEBUG")]),
+        "=debug console\nconsole: console true"
+    );
     let file = of(&[("flume.log.dir", "/l"), ("flume.log.file", "x.log")]);
-    let rolled = "LOGFILE: /l/x.log Some(\"/l/x.log.%i\") Some(104857600) None false 1..10 0 cleanups";
+    let rolled =
+        "LOGFILE: /l/x.log Some(\"/l/x.log.%i\") Some(104857600) None false 1..10 0 cleanups";
     assert_eq!(file, format!("=info LOGFILE\n{rolled}"));
     let absolute = of(&[("flume.log.dir", "/l"), ("flume.log.file", "/abs/x.log")]);
     assert!(absolute.contains("LOGFILE: /abs/x.log "), "{absolute}");
-    let both = of(&[("flume.root.logger", "WARN,console,DAILY"), ("flume.log.dir", "/l")]);
+    let both = of(&[
+        ("flume.root.logger", "WARN,console,DAILY"),
+        ("flume.log.dir", "/l"),
+    ]);
     assert!(both.starts_with("=warn console+DAILY\n"), "{both}");
-    assert!(both.contains("DAILY: /l/flume.log Some(\"/l/flume.log.%d{yyyy-MM-dd}\")"), "{both}");
+    assert!(
+        both.contains("DAILY: /l/flume.log Some(\"/l/flume.log.%d{yyyy-MM-dd}\")"),
+        "{both}"
+    );
 }
 
 #[test]
@@ -145,20 +170,48 @@ fn what_is_not_understood_is_told() {
         assert!(seen.contains(expected), "{seen}");
     };
     let wrap = |inner: &str| format!("<Configuration>{inner}</Configuration>");
-    check(&[("log4j2.xml", "<x/>")], &[], "! CONF/log4j2.xml: its outermost element is `x`");
+    check(
+        &[("log4j2.xml", "<x/>")],
+        &[],
+        "! CONF/log4j2.xml: its outermost element is `x`",
+    );
     check(&[("log4j2.xml", "<")], &[], "! CONF/log4j2.xml: ");
-    check(&[("log4j2.yaml", "x")], &[], "! CONF/log4j2.yaml is not read");
-    check(&[], &[("log4j2.configurationFile", "/no/such")], "there is no such file");
+    check(
+        &[("log4j2.yaml", "x")],
+        &[],
+        "! CONF/log4j2.yaml is not read",
+    );
+    check(
+        &[],
+        &[("log4j2.configurationFile", "/no/such")],
+        "there is no such file",
+    );
     let appender = "<Appenders><Kafka name='k'/></Appenders><Loggers><Root><AppenderRef ref='k'/></Root></Loggers>";
-    check(&[("log4j2.xml", &wrap(appender))], &[], "! appenders of type `Kafka` are not built in");
+    check(
+        &[("log4j2.xml", &wrap(appender))],
+        &[],
+        "! appenders of type `Kafka` are not built in",
+    );
     let missing = "<Loggers><Root level='info'><AppenderRef ref='k'/></Root></Loggers>";
-    check(&[("log4j2.xml", &wrap(missing))], &[], "! there is no appender `k`");
+    check(
+        &[("log4j2.xml", &wrap(missing))],
+        &[],
+        "! there is no appender `k`",
+    );
     let level = "<Loggers><Root level='loud'/></Loggers>";
     check(&[("log4j2.xml", &wrap(level))], &[], "! `loud` is no level");
-    check(&[("log4j.properties", "a=b\n")], &[], "it has no `log4j.rootLogger`");
+    check(
+        &[("log4j.properties", "a=b\n")],
+        &[],
+        "it has no `log4j.rootLogger`",
+    );
     let delete = "<Appenders><RollingFile name='f' fileName='x' filePattern='x.%i'><DefaultRolloverStrategy><Delete \
                   basePath='/'/></DefaultRolloverStrategy></RollingFile></Appenders>";
-    check(&[("log4j2.xml", &wrap(delete))], &[], "! a `Delete` without a condition has no effect");
+    check(
+        &[("log4j2.xml", &wrap(delete))],
+        &[],
+        "! a `Delete` without a condition has no effect",
+    );
 }
 
 fn names(directory: &Path) -> Vec<String> {
@@ -167,9 +220,18 @@ fn names(directory: &Path) -> Vec<String> {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_str().unwrap().to_string();
         if path.is_dir() {
-            names.extend(self::names(&path).into_iter().map(|inner| format!("{name}/{inner}")));
+            names.extend(
+                self::names(&path)
+                    .into_iter()
+                    .map(|inner| format!("{name}/{inner}")),
+            );
         } else {
-            names.push(format!("{name}={}", fs::read_to_string(&path).unwrap_or("(packed)".into()).trim()));
+            names.push(format!(
+                "{name}={}",
+                fs::read_to_string(&path)
+                    .unwrap_or("(packed)".into())
+                    .trim()
+            ));
         }
     }
     names.sort();
@@ -193,7 +255,11 @@ impl Rolling {
         };
         change(&mut plan, directory.path());
         let file = RollingFile::open(plan, &now).unwrap();
-        Rolling { directory, file, now }
+        Rolling {
+            directory,
+            file,
+            now,
+        }
     }
 
     fn write(&mut self, text: &str, hours: i64) {
@@ -224,7 +290,11 @@ fn a_file_rolls_by_size_with_the_newest_last_or_first() {
     let mut first = Rolling::new(|plan, directory| {
         plan.max_bytes = Some(2);
         plan.rolled = named(directory, "x.log.%i");
-        plan.numbers = Numbers { min: 1, max: 2, newest_first: true };
+        plan.numbers = Numbers {
+            min: 1,
+            max: 2,
+            newest_first: true,
+        };
     });
     for text in ["a", "b", "c", "d"] {
         first.write(text, 0);
@@ -272,8 +342,15 @@ fn full_files_are_removed_by_conditions() {
         std::thread::sleep(std::time::Duration::from_millis(15));
     }
     let left: Vec<_> = names(rolling.directory.path());
-    assert_eq!(left.iter().filter(|name| name.starts_with("old/x")).count(), 2, "{left:?}");
-    assert!(left.contains(&"old/keep=much text here".to_string()), "{left:?}");
+    assert_eq!(
+        left.iter().filter(|name| name.starts_with("old/x")).count(),
+        2,
+        "{left:?}"
+    );
+    assert!(
+        left.contains(&"old/keep=much text here".to_string()),
+        "{left:?}"
+    );
 }
 
 #[test]
