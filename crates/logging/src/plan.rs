@@ -183,7 +183,7 @@ pub(crate) fn bytes(text: &str) -> Option<u64> {
         _ => return None,
     };
     let bytes = number * unit;
-    (bytes >= 1.0 && bytes < 1e18).then_some(bytes as u64)
+    (1.0..1e18).contains(&bytes).then_some(bytes as u64)
 }
 
 /// `30d`, `P30D`, `12H`, `PT90M`: a time of log4j.

@@ -336,11 +336,9 @@ impl Cleanup {
         // The newest first, as log4j counts them.
         files.sort_by(|(_, one), (_, other)| other.cmp(one));
         let mut bytes = 0;
-        let mut count = 0;
-        for (path, modified) in files {
+        for (count, (path, modified)) in (1..).zip(files) {
             let length = fs::metadata(&path).map_or(0, |found| found.len());
             bytes += length;
-            count += 1;
             let is_old = self
                 .age
                 .is_none_or(|age| modified.elapsed().is_ok_and(|elapsed| elapsed >= age));
