@@ -123,3 +123,21 @@ pub async fn read_body(body: Incoming, limits: HttpLimits) -> Result<Bytes, Body
         Err(_) => Err(BodyError::TooSlow(limits.body_timeout)),
     }
 }
+
+/// The next bytes of a body; `None` behind the last.
+///
+/// # Errors
+/// The connection is broken, or what came is no HTTP.
+pub async fn next_part(body: &mut Incoming) -> Option<Result<Bytes, BodyError>> {
+    loop {
+        match body.frame().await? {
+            Err(error) => return Some(Err(BodyError::Broken(error.into()))),
+            Ok(frame) => {
+                // Anything else is a trailer.
+                if let Ok(part) = frame.into_data() {
+                    return Some(Ok(part));
+                }
+            }
+        }
+    }
+}
