@@ -11,6 +11,7 @@ _flume_ng() {
             'top:watch what a running agent does'
             'reload:make a running agent read its configuration again'
             'tap:show events as they pass a source, channel or sink of a running agent'
+            'loglevel:show the levels of a running agent'\''s loggers, or set one\: LOGGER LEVEL'
             'describe:explain a component, or list all; `hadoop`\: Hadoop'\''s settings in force'
             'provision:make this host an agent'\''s\: configure, install, kerberos, check'
             'doctor:look at this host, change nothing, and say what to do'
@@ -102,6 +103,12 @@ _flume_ng() {
             '--bytes[bytes of each body and header that are shown (1024)]:n: ' \
             '--at[received, accepted, put, taken or delivered; repeatable]:passage: ' \
             '--trace[mark events at a source, and show each step of them]' \
+            '--help[print this]' \
+            '*:file:_files' ;;
+        loglevel) _arguments -S \
+            '--name[the agent'\''s name in the configuration]:name: ' \
+            '--format[how the result is printed]:value:(text json)' \
+            '--state-dir[where agents keep their control sockets and journals]:directory:_files -/' \
             '--help[print this]' \
             '*:file:_files' ;;
         describe) _arguments -S \

@@ -2,7 +2,6 @@
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use anyhow::Context as _;
 use flume_bridge::JavaOptions;
 use flume_core::AgentInfo;
 use flume_monitor::{Monitoring, MonitoringAddress, TapMasks};
@@ -48,13 +47,13 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let doubts = jvm_properties::apply(&args.properties)?;
     guard_memory();
     let claimed = state_dir::claim(args.get("state-dir"), name)?;
-    logging::start(&args.properties).context("failed to open the log file")?;
     let info = Arc::new(AgentInfo {
         name: name.into(),
         conf_dir: args.get("conf").map(Into::into),
         state_dir: claimed.path,
         system_properties: system_properties::of_agent(&args.properties),
     });
+    logging::start(&info);
     if !args.jvm.is_empty() {
         tracing::info!(
             "options for a JVM, which only Java components need: {}",

@@ -3,7 +3,7 @@
 use crate::{
     agent,
     args::{Args, Flag, parse},
-    avro_client, describe, doctor, graph, launcher, manual, options_file,
+    avro_client, describe, doctor, graph, launcher, loglevel, manual, options_file,
     outcome::{ExitCode, Failure, print},
     pipeline_test, provision, status, tap, tool, top, validate,
 };
@@ -139,6 +139,7 @@ pub(crate) const COMMANDS: &[Command] = &[
         Flag { short: "", long: "trace", value: "", doc: "mark events at a source, and show each step of them" },
         HELP,
     ] },
+    Command { name: "loglevel", doc: "show the levels of a running agent's loggers, or set one: LOGGER LEVEL", run: loglevel::run, flags: &[NAME, FORMAT, STATE_DIR, HELP] },
     Command { name: "describe", doc: "explain a component, or list all; `hadoop`: Hadoop's settings in force", run: describe::run, flags: &[
         ALL,
         Flag { short: "", long: "format", value: "text|markdown", doc: "how a component's page is laid out" },

@@ -14,6 +14,7 @@ mod jvm_properties;
 mod known;
 mod launcher;
 mod logging;
+mod loglevel;
 mod manual;
 mod options_file;
 mod outcome;

@@ -66,7 +66,8 @@ pub(crate) fn reload(args: &Args) -> Result<ExitCode, Failure> {
     }
 }
 
-fn request(args: &Args, request: &ControlRequest) -> Result<ControlAnswer, Failure> {
+/// Asks the agent that the command line means.
+pub(crate) fn request(args: &Args, request: &ControlRequest) -> Result<ControlAnswer, Failure> {
     let directory = directory(args)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

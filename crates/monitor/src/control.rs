@@ -1,6 +1,7 @@
 //! The control socket: one JSON request and one JSON answer per line, for the owner of the agent alone.
 
 use std::{
+    collections::BTreeMap,
     fs::{self, DirBuilder},
     io::{self, ErrorKind},
     os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt},
@@ -21,6 +22,7 @@ use tokio::{
 use crate::{
     board::Board,
     flow::FlowShape,
+    log_levels,
     status::{ComponentReport, Detail, Status, report, status},
     tap::{self, TapRequest},
 };
@@ -32,6 +34,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// The pause before the socket is tried again while another agent has it.
 const BIND_PAUSE: Duration = Duration::from_secs(3);
 const SOCKET_NAME: &str = "control.sock";
+
+pub use crate::log_levels::{LogLevels, offer_log_levels};
 
 /// What an agent can be asked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,6 +60,15 @@ pub enum ControlRequest {
     },
     /// To show events as they pass, see [`TapLine`](crate::TapLine) for the answer.
     Tap(TapRequest),
+    /// To show the levels of loggers, after setting one if a logger is named.
+    LogLevel {
+        /// The logger.
+        #[serde(default)]
+        logger: Option<String>,
+        /// Its new level; without one, what is configured.
+        #[serde(default)]
+        level: Option<String>,
+    },
 }
 
 /// What it answers.
@@ -72,6 +85,8 @@ pub enum ControlAnswer {
     Changed(String),
     /// To `Reload`: what changed, and which components keep their old settings.
     Partly(String),
+    /// To `LogLevel`: each logger with its level.
+    LogLevels(BTreeMap<String, String>),
     /// Why not.
     Failed(String),
 }
@@ -187,6 +202,7 @@ async fn converse(
     board: Board,
     reloads: mpsc::Sender<ReloadRequest>,
 ) -> io::Result<()> {
+    let peer = stream.peer_cred().ok();
     let (read, mut write) = stream.into_split();
     let mut line = String::new();
     let mut read = BufReader::new(read.take(MAX_REQUEST_BYTES));
@@ -195,6 +211,9 @@ async fn converse(
         Err(error) => ControlAnswer::Failed(format!("not a request: {error}")),
         Ok(ControlRequest::Tap(request)) => {
             return tap::serve(read.into_inner().into_inner(), write, &board, &request).await;
+        }
+        Ok(ControlRequest::LogLevel { logger, level }) => {
+            log_levels::answer(logger.as_deref(), level.as_deref(), peer)
         }
         Ok(ControlRequest::Status) => ControlAnswer::Status(Box::new(status(&board))),
         Ok(ControlRequest::Flow) => ControlAnswer::Flow(Box::new((*board.flow()).clone())),

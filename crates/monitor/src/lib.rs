@@ -10,6 +10,7 @@ mod flow;
 mod history;
 mod http;
 mod live;
+mod log_levels;
 mod metrics;
 mod observer;
 mod problems;
