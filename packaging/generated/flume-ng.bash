@@ -3,7 +3,7 @@ _flume_ng() {
     local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]}
     COMPREPLY=()
     if [ "$COMP_CWORD" -eq 1 ]; then
-        mapfile -t COMPREPLY < <(compgen -W 'agent validate graph test status reload tap loglevel describe provision doctor tool avro-client version help' -- "$current")
+        mapfile -t COMPREPLY < <(compgen -W 'agent validate graph test status top reload tap loglevel describe provision doctor tool avro-client version help' -- "$current")
         return
     fi
     case $previous in
@@ -27,7 +27,7 @@ _flume_ng() {
         reload) mapfile -t COMPREPLY < <(compgen -W '--name --state-dir --dry-run --help' -- "$current") ;;
         tap) mapfile -t COMPREPLY < <(compgen -W '--name --state-dir --format --where --limit --rate --bytes --at --trace --help' -- "$current") ;;
         loglevel) mapfile -t COMPREPLY < <(compgen -W '--name --format --state-dir --help' -- "$current") ;;
-        describe) mapfile -t COMPREPLY < <(compgen -W '--all --conf --help' -- "$current") ;;
+        describe) mapfile -t COMPREPLY < <(compgen -W '--all --format --conf --help' -- "$current") ;;
         provision) mapfile -t COMPREPLY < <(compgen -W '--config --package --from-self --packaged --rotate --kadmin-password-stdin --local --proxy-user --dry-run --format --help' -- "$current") ;;
         doctor) mapfile -t COMPREPLY < <(compgen -W '--config --format --help' -- "$current") ;;
         tool) mapfile -t COMPREPLY < <(compgen -W '--dataDirs --eventValidator --format --conf --help' -- "$current") ;;
