@@ -1,4 +1,4 @@
-//! Standard error, written by a thread of its own: who reads it may stand still, and the agent must not.
+//! Standard error and standard output, each written by a thread of its own: who reads it may stand still, and the agent must not.
 //!
 //! Log lines wait in a bounded queue. A reader that is only slow is waited for, so that it loses nothing. After it has
 //! stood still for a while, lines are dropped without a wait and counted. The count is written when it reads again.
@@ -25,7 +25,8 @@ const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 /// How often a full queue is looked at.
 const POLL_INTERVAL: Duration = Duration::from_millis(5);
 
-static CONSOLE: LazyLock<Console> = LazyLock::new(|| Console::start(io::stderr));
+static ERROR: LazyLock<Console> = LazyLock::new(|| Console::start(io::stderr));
+static OUTPUT: LazyLock<Console> = LazyLock::new(|| Console::start(io::stdout));
 
 /// A queue of lines and the thread that writes them.
 struct Console {
@@ -44,23 +45,30 @@ struct ConsoleState {
 }
 
 /// Queues what is written through it, as one line.
-pub(crate) struct ConsoleWriter;
+pub(crate) struct ConsoleWriter(&'static LazyLock<Console>);
 
-/// For the layer that formats log lines.
+/// For log lines on standard error.
 pub(crate) fn writer() -> ConsoleWriter {
-    ConsoleWriter
+    ConsoleWriter(&ERROR)
+}
+
+/// For log lines on standard output.
+pub(crate) fn output_writer() -> ConsoleWriter {
+    ConsoleWriter(&OUTPUT)
 }
 
 /// Waits for the last lines, but not for a reader that stands still.
 pub(crate) fn flush() {
-    if let Some(console) = LazyLock::get(&CONSOLE) {
-        console.flush(FLUSH_TIMEOUT);
+    for console in [&ERROR, &OUTPUT] {
+        if let Some(console) = LazyLock::get(console) {
+            console.flush(FLUSH_TIMEOUT);
+        }
     }
 }
 
 impl Write for ConsoleWriter {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        CONSOLE.put(line.to_vec());
+        self.0.put(line.to_vec());
         Ok(line.len())
     }
 
@@ -122,7 +130,7 @@ fn write(out: &mut impl Write, queue: &Receiver<Vec<u8>>, shared: &ConsoleState)
         shared.waiting.fetch_sub(1, SeqCst);
         let lost = shared.lost.swap(0, SeqCst);
         if lost > 0 {
-            let text = "log lines are lost here: whoever reads standard error stood still";
+            let text = "log lines are lost here: whoever reads them stood still";
             let _ = writeln!(out, "{lost} {text}");
         }
     }

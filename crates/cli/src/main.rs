@@ -14,6 +14,7 @@ mod jvm_properties;
 mod known;
 mod launcher;
 mod logging;
+mod loglevel;
 mod manual;
 mod options_file;
 mod outcome;
@@ -29,6 +30,7 @@ mod status;
 mod system_properties;
 mod tap;
 mod tool;
+mod top;
 mod validate;
 
 #[global_allocator]

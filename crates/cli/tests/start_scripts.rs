@@ -187,7 +187,9 @@ fn bigtop() {
         "JAVA_OPTS=\"$JAVA_OPTS -DpropertiesImplementation=org.apache.flume.node.EnvVarResolverProperties\"\n",
     );
     let child = host.run("bigtop.sh", &[]);
-    host.prove(child, port, "data", &["starts agent agent"]);
+    host.prove(child, port, "data", &["flume-env.sh"]);
+    let log = fs::read_to_string(host.path("var/log/flume/flume.log")).unwrap();
+    assert!(log.contains("starts agent agent"), "{log}");
 }
 
 #[test]

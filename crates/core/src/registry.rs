@@ -6,8 +6,8 @@
 use std::sync::Arc;
 
 use crate::{
-    Channel, ChannelSelector, EventDeserializer, EventSerializer, Interceptor, Sink, SinkProcessor,
-    Source,
+    Channel, ChannelSelector, EventDeserializer, EventSerializer, HttpHandler, Interceptor, Sink,
+    SinkProcessor, Source,
     component::{Component, Constructor, guarded},
     config::{Config, Property},
     foreign::{ForeignHost, Hosting},
@@ -413,6 +413,8 @@ kinds! {
     serializers: serializer "serializer" dyn EventSerializer,
     /// Event deserializers.
     deserializers: deserializer "deserializer" dyn EventDeserializer,
+    /// Handlers of the `http` source.
+    http_handlers: http_handler "http handler" dyn HttpHandler,
     /// Sink processors.
     processors: processor "sink processor" dyn SinkProcessor,
 }

@@ -1,6 +1,7 @@
 //! The control socket: one JSON request and one JSON answer per line, for the owner of the agent alone.
 
 use std::{
+    collections::BTreeMap,
     fs::{self, DirBuilder},
     io::{self, ErrorKind},
     os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt},
@@ -20,7 +21,9 @@ use tokio::{
 
 use crate::{
     board::Board,
-    status::{Status, status},
+    flow::FlowShape,
+    log_levels,
+    status::{ComponentReport, Detail, Status, report, status},
     tap::{self, TapRequest},
 };
 
@@ -32,12 +35,23 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const BIND_PAUSE: Duration = Duration::from_secs(3);
 const SOCKET_NAME: &str = "control.sock";
 
+pub use crate::log_levels::{LogLevels, offer_log_levels};
+
 /// What an agent can be asked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "lowercase")]
 pub enum ControlRequest {
     /// How it is.
     Status,
+    /// What is configured.
+    Flow,
+    /// All that is remembered of a component.
+    Component {
+        /// `source`, `channel` or `sink`.
+        kind: String,
+        /// Its short name.
+        name: String,
+    },
     /// To read its configuration again.
     Reload {
         /// Only to say what would change.
@@ -46,6 +60,15 @@ pub enum ControlRequest {
     },
     /// To show events as they pass, see [`TapLine`](crate::TapLine) for the answer.
     Tap(TapRequest),
+    /// To show the levels of loggers, after setting one if a logger is named.
+    LogLevel {
+        /// The logger.
+        #[serde(default)]
+        logger: Option<String>,
+        /// Its new level; without one, what is configured.
+        #[serde(default)]
+        level: Option<String>,
+    },
 }
 
 /// What it answers.
@@ -54,10 +77,16 @@ pub enum ControlRequest {
 pub enum ControlAnswer {
     /// To `Status`.
     Status(Box<Status>),
+    /// To `Flow`.
+    Flow(Box<FlowShape>),
+    /// To `Component`.
+    Component(Box<ComponentReport>),
     /// To `Reload`: what changed, or would.
     Changed(String),
     /// To `Reload`: what changed, and which components keep their old settings.
     Partly(String),
+    /// To `LogLevel`: each logger with its level.
+    LogLevels(BTreeMap<String, String>),
     /// Why not.
     Failed(String),
 }
@@ -173,6 +202,7 @@ async fn converse(
     board: Board,
     reloads: mpsc::Sender<ReloadRequest>,
 ) -> io::Result<()> {
+    let peer = stream.peer_cred().ok();
     let (read, mut write) = stream.into_split();
     let mut line = String::new();
     let mut read = BufReader::new(read.take(MAX_REQUEST_BYTES));
@@ -182,7 +212,16 @@ async fn converse(
         Ok(ControlRequest::Tap(request)) => {
             return tap::serve(read.into_inner().into_inner(), write, &board, &request).await;
         }
+        Ok(ControlRequest::LogLevel { logger, level }) => {
+            log_levels::answer(logger.as_deref(), level.as_deref(), peer)
+        }
         Ok(ControlRequest::Status) => ControlAnswer::Status(Box::new(status(&board))),
+        Ok(ControlRequest::Flow) => ControlAnswer::Flow(Box::new((*board.flow()).clone())),
+        Ok(ControlRequest::Component { kind, name }) => {
+            let report = report(&board, &kind, &name, Detail::Full);
+            let report = report.map(|report| ControlAnswer::Component(Box::new(report)));
+            report.unwrap_or_else(|| ControlAnswer::Failed(format!("there is no {kind} {name}")))
+        }
         Ok(ControlRequest::Reload { dry_run }) => {
             let (sender, receiver) = oneshot::channel();
             let sent = reloads
