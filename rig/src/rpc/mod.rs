@@ -11,10 +11,11 @@ mod proxy;
 mod senders;
 pub mod tiers;
 
-use std::{fmt::Write, net::TcpListener, num::NonZeroUsize, process::Command, time::Duration};
+use std::{fmt::Write, num::NonZeroUsize, process::Command, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use flume_client::{ClientConfig, Event, FlumeClient};
+use flume_cluster::free_port;
 use flume_core::{Context as ComponentContext, Registry, Want};
 use flume_testkit::{parts::read, source::RunningSource};
 use tokio::task::JoinSet;
@@ -181,8 +182,6 @@ fn lanes(
     runtime.block_on(async {
         let mut sources = vec![];
         let mut ports = vec![];
-        // Held until the agent has chosen its other ports.
-        let mut held = vec![];
         let mut configuration = String::new();
         for lane in LANES {
             let text = format!(
@@ -190,9 +189,7 @@ fn lanes(
                 lane.source_properties("server.pkcs12")
             );
             let source = RunningSource::start(&REGISTRY, lane.kind, &text);
-            let held_port = TcpListener::bind(("127.0.0.1", 0))?;
-            let port = held_port.local_addr()?.port();
-            held.push(held_port);
+            let port = free_port();
             let back = source.address().await.port();
             write_lane(&mut configuration, lane, port, back)?;
             sources.push(source);
@@ -209,7 +206,6 @@ fn lanes(
             names("k")
         );
         let mut agent = Running::start_with(Maker::Java, &(heads + &configuration), environment)?;
-        drop(held);
         // All at once: while a lane is idle, its Java sink makes its pauses longer.
         let mut travels = JoinSet::new();
         for ((place, lane), source) in LANES.iter().enumerate().zip(sources) {
