@@ -16,6 +16,7 @@ mod report;
 mod rpc;
 mod transcripts;
 mod verdicts;
+mod zookeeper;
 
 use std::time::Duration;
 
