@@ -58,7 +58,13 @@ impl Server {
     /// Runs a command of ZooKeeper's own client.
     fn run(&self, arguments: &[&str]) -> Result<()> {
         let output = Command::new("java")
-            .args(["-Xmx64m", "-Dorg.slf4j.simpleLogger.defaultLogLevel=error", "-cp", &class_path()?, "org.apache.zookeeper.ZooKeeperMain"])
+            .args([
+                "-Xmx64m",
+                "-Dorg.slf4j.simpleLogger.defaultLogLevel=error",
+                "-cp",
+                &class_path()?,
+                "org.apache.zookeeper.ZooKeeperMain",
+            ])
             .args(["-server", &self.address])
             .args(arguments)
             .output()?;
@@ -97,12 +103,16 @@ fn serves(port: u16) -> bool {
         return false;
     };
     let mut answer = [0; 2];
-    let asked = stream.write_all(b"x\n").and_then(|()| stream.read_exact(&mut answer));
+    let asked = stream
+        .write_all(b"x\n")
+        .and_then(|()| stream.read_exact(&mut answer));
     asked.is_ok() && &answer == b"OK"
 }
 
 fn row(report: &mut Report, item: &str, took: Option<Duration>) {
-    let value = took.map_or("not within a minute".into(), |took| format!("after {:.1} s", took.as_secs_f64()));
+    let value = took.map_or("not within a minute".into(), |took| {
+        format!("after {:.1} s", took.as_secs_f64())
+    });
     report.row(item, value, "so", took.is_some());
 }
 
@@ -117,7 +127,15 @@ pub fn show(report: &mut Report) -> Result<()> {
     server.run(&["create", "/flume"])?;
     server.run(&["create", "/flume/a1", &flow(first)])?;
     let state = directory.path().join("state").display().to_string();
-    let arguments = ["agent", "-n", "a1", "-z", &server.address, "--state-dir", &state];
+    let arguments = [
+        "agent",
+        "-n",
+        "a1",
+        "-z",
+        &server.address,
+        "--state-dir",
+        &state,
+    ];
     let mut command = vec![program().display().to_string()];
     command.extend(arguments.map(String::from));
     let log = directory.path().join("agent.log");
@@ -125,12 +143,20 @@ pub fn show(report: &mut Report) -> Result<()> {
     agent.up()?;
     row(report, "an agent reads its node", wait(|| serves(first)));
     server.run(&["set", "/flume/a1", &flow(second)])?;
-    row(report, "a change of the node is put into force", wait(|| serves(second)));
+    row(
+        report,
+        "a change of the node is put into force",
+        wait(|| serves(second)),
+    );
 
     let status = || {
         let mut command = Command::new(program());
-        let output = command.args(["status", "-n", "a1", "--state-dir", &state]).output();
-        output.map_or(String::new(), |output| String::from_utf8_lossy(&output.stdout).into_owned())
+        let output = command
+            .args(["status", "-n", "a1", "--state-dir", &state])
+            .output();
+        output.map_or(String::new(), |output| {
+            String::from_utf8_lossy(&output.stdout).into_owned()
+        })
     };
     let is_away = || status().contains("no look at the configuration");
     server.daemon.kill();
@@ -138,26 +164,48 @@ pub fn show(report: &mut Report) -> Result<()> {
     let runs = serves(second);
     report.row("the agent runs on meanwhile", runs, "true", runs);
     server.daemon.up()?;
-    row(report, "the agent finds the server again", wait(|| !is_away()));
+    row(
+        report,
+        "the agent finds the server again",
+        wait(|| !is_away()),
+    );
     server.run(&["set", "/flume/a1", "nonsense"])?;
     let refused = || status().contains("changed nothing: the configuration cannot be read");
-    row(report, "a wrong node changes nothing, and status says so", wait(refused));
+    row(
+        report,
+        "a wrong node changes nothing, and status says so",
+        wait(refused),
+    );
     server.run(&["delete", "/flume/a1"])?;
     let missing = || status().contains("it does not exist");
-    row(report, "a node that vanishes changes nothing", wait(missing));
+    row(
+        report,
+        "a node that vanishes changes nothing",
+        wait(missing),
+    );
     let runs = serves(second);
     report.row("the agent runs on all the same", runs, "true", runs);
     server.run(&["create", "/flume/a1", &flow(third)])?;
-    row(report, "a node that is there again is put into force", wait(|| serves(third)));
+    row(
+        report,
+        "a node that is there again is put into force",
+        wait(|| serves(third)),
+    );
     agent.kill();
 
     let script = root().join("rig/java-flume/flume-ng").display().to_string();
     let arguments = [&script, "agent", "-n", "a1", "-z", &server.address];
     let command = arguments.map(String::from).to_vec();
     let log = directory.path().join("java.log");
-    let mut java = Daemon::new("java-flume", &log, command, Ready::Port(third))
-        .with_env("JAVA_FLUME", &java_dir().canonicalize()?.display().to_string());
+    let mut java = Daemon::new("java-flume", &log, command, Ready::Port(third)).with_env(
+        "JAVA_FLUME",
+        &java_dir().canonicalize()?.display().to_string(),
+    );
     java.up()?;
-    row(report, "Java Flume reads the same node", wait(|| serves(third)));
+    row(
+        report,
+        "Java Flume reads the same node",
+        wait(|| serves(third)),
+    );
     Ok(())
 }

@@ -175,4 +175,3 @@ impl RemoteDocument {
         waited.unwrap_or_else(PoisonError::into_inner).0
     }
 }
-

@@ -31,12 +31,20 @@ impl ZooKeeperNode {
     /// The path is none of ZooKeeper's.
     pub fn of_agent(servers: &str, base: &str, agent: &str) -> Result<ZooKeeperNode, String> {
         let path = format!("{}/{agent}", base.trim_end_matches('/'));
-        let is_plain = path.starts_with('/') && path.split('/').skip(1).all(|part| !part.is_empty() && part != "." && part != "..");
+        let is_plain = path.starts_with('/')
+            && path
+                .split('/')
+                .skip(1)
+                .all(|part| !part.is_empty() && part != "." && part != "..");
         if !is_plain {
-            return Err(format!("--zkBasePath {base}: a path begins with `/`, and its parts are not empty"));
+            return Err(format!(
+                "--zkBasePath {base}: a path begins with `/`, and its parts are not empty"
+            ));
         }
         if servers.is_empty() || servers.contains(char::is_whitespace) {
-            return Err(format!("--zkConnString {servers}: write HOST:PORT,HOST:PORT"));
+            return Err(format!(
+                "--zkConnString {servers}: write HOST:PORT,HOST:PORT"
+            ));
         }
         Ok(ZooKeeperNode {
             servers: servers.into(),
@@ -56,10 +64,15 @@ impl ZooKeeperNode {
 pub fn start(node: ZooKeeperNode) -> Result<RemoteDocument, String> {
     let shown = node.shown();
     RemoteDocument::start(shown, "conf-zookeeper", move |shared, asked| {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
         match runtime {
             Ok(runtime) => runtime.block_on(Watch { node, shared }.run(asked)),
-            Err(error) => shared.failed(format!("{}: failed to start a runtime: {error}", node.shown())),
+            Err(error) => shared.failed(format!(
+                "{}: failed to start a runtime: {error}",
+                node.shown()
+            )),
         }
     })
 }
@@ -175,7 +188,11 @@ mod tests {
         assert_eq!(of("h:1,h:2/x", "/flume").as_deref(), Ok("/flume/a1"));
         assert_eq!(of("h:1", "/").as_deref(), Ok("/a1"));
         assert_eq!(of("h:1", "/x/y/").as_deref(), Ok("/x/y/a1"));
-        assert!(of("h:1", "x").unwrap_err().contains("a path begins with `/`"));
+        assert!(
+            of("h:1", "x")
+                .unwrap_err()
+                .contains("a path begins with `/`")
+        );
         assert!(of("h:1", "/x//y").is_err());
         assert!(of("h:1", "/x/../y").is_err());
         assert!(of("", "/x").unwrap_err().contains("write HOST:PORT"));
