@@ -8,6 +8,7 @@ _flume_ng() {
             'graph:draw the flows of a configuration, with what is wrong with them'
             'test:run the pipeline tests of a file\: events in, events out, nothing outside is touched'
             'status:show what a running agent does'
+            'top:watch what a running agent does'
             'reload:make a running agent read its configuration again'
             'tap:show events as they pass a source, channel or sink of a running agent'
             'loglevel:show the levels of a running agent'\''s loggers, or set one\: LOGGER LEVEL'
@@ -76,6 +77,14 @@ _flume_ng() {
             '--name[the agent'\''s name in the configuration]:name: ' \
             '--format[how the result is printed]:value:(text json)' \
             '--state-dir[where agents keep their control sockets and journals]:directory:_files -/' \
+            '--watch[print it every two seconds, until Ctrl-C]' \
+            '--help[print this]' \
+            '*:file:_files' ;;
+        top) _arguments -S \
+            '--name[the agent'\''s name in the configuration]:name: ' \
+            '--state-dir[where agents keep their control sockets and journals]:directory:_files -/' \
+            '--url[ask this monitoring port instead\: http\://host\:41414]:url: ' \
+            '--once[print it once, as plain text]' \
             '--help[print this]' \
             '*:file:_files' ;;
         reload) _arguments -S \
@@ -104,6 +113,7 @@ _flume_ng() {
             '*:file:_files' ;;
         describe) _arguments -S \
             '--all[the whole reference, as Markdown]' \
+            '--format[how a component'\''s page is laid out]:value:(text markdown)' \
             '--conf[configuration directory]:directory:_files -/' \
             '--help[print this]' \
             '*:file:_files' ;;

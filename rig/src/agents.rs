@@ -196,6 +196,11 @@ impl Running {
         self.dir.path()
     }
 
+    /// Where its monitoring page is.
+    pub fn page(&self) -> String {
+        format!("http://127.0.0.1:{}/", self.monitoring)
+    }
+
     /// What it logged.
     pub fn log(&self) -> String {
         fs::read_to_string(self.dir().join("log")).unwrap_or_default()

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 
 use crate::{
-    agents::scratch, bench, bridge, deploy, file_channel, flows, guide, hdfs, kafka,
+    agents::scratch, bench, bridge, deploy, file_channel, flows, guide, hdfs, kafka, page,
     report::Report, rpc, transcripts, verdicts,
 };
 
@@ -55,6 +55,7 @@ pub const CLAIMS: &[Claim] = &[
     claim("kafka-exactly-once", kafka::exactly_once),
     claim("kafka-records", kafka::odd_records),
     claim("kafka-security", kafka::secured),
+    claim("page", page::show),
     claim("build", guide::cold_build),
     claim("bench", |report| bench::show(report, &bench::FULL)).slice(bench::slice),
 ];

@@ -4,7 +4,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use flume_bridge::JavaOptions;
 use flume_core::AgentInfo;
-use flume_monitor::{MonitoringAddress, TapMasks};
+use flume_monitor::{Monitoring, MonitoringAddress, TapMasks};
 use flume_runtime::{Flows, Options, RunError};
 
 use crate::{
@@ -188,7 +188,7 @@ fn options(args: &Args, places: &Places) -> Result<Options, Failure> {
     })
 }
 
-fn monitoring(args: &Args) -> Result<Option<MonitoringAddress>, Failure> {
+fn monitoring(args: &Args) -> Result<Option<Monitoring>, Failure> {
     if !monitoring_type(args).is_some_and(is_http) {
         return Ok(None);
     }
@@ -199,10 +199,43 @@ fn monitoring(args: &Args) -> Result<Option<MonitoringAddress>, Failure> {
     let port =
         port.map_err(|_| Failure::Usage("flume.monitoring.port takes a port number".into()))?;
     let host = args.properties.get("flume.monitoring.host");
-    Ok(Some(MonitoringAddress {
+    let address = MonitoringAddress {
         host: host.map_or("0.0.0.0", String::as_str).into(),
         port,
+    };
+    let origins = args.properties.get("flume.monitoring.origins");
+    let origins = origins.map_or("", String::as_str).split_whitespace();
+    Ok(Some(Monitoring {
+        address,
+        origins: origins.map(origin).collect::<Result<_, _>>()?,
+        settings: switch(args, "flume.monitoring.settings", true)?,
+        event_texts: switch(args, "flume.monitoring.eventTexts", false)?,
     }))
+}
+
+/// An origin as a browser names it: scheme, host and port, nothing after it.
+fn origin(text: &str) -> Result<String, Failure> {
+    let rest = ["http://", "https://"]
+        .iter()
+        .find_map(|scheme| text.strip_prefix(scheme));
+    let is_origin = |rest: &str| !rest.is_empty() && !rest.contains(['/', '*', ',', '@', '?']);
+    if rest.is_some_and(is_origin) {
+        return Ok(text.to_ascii_lowercase());
+    }
+    Err(Failure::Usage(format!(
+        "flume.monitoring.origins takes origins such as http://host:41414, separated by blanks, not `{text}`"
+    )))
+}
+
+fn switch(args: &Args, key: &str, default: bool) -> Result<bool, Failure> {
+    match args.properties.get(key).map(String::as_str) {
+        None => Ok(default),
+        Some("true") => Ok(true),
+        Some("false") => Ok(false),
+        Some(other) => Err(Failure::Usage(format!(
+            "{key} takes true or false, not `{other}`"
+        ))),
+    }
 }
 
 fn monitoring_type(args: &Args) -> Option<&str> {

@@ -5,7 +5,7 @@ use crate::{
     args::{Args, Flag, parse},
     avro_client, describe, doctor, graph, launcher, loglevel, manual, options_file,
     outcome::{ExitCode, Failure, print},
-    pipeline_test, provision, status, tap, tool, validate,
+    pipeline_test, provision, status, tap, tool, top, validate,
 };
 
 /// A command of `flume-ng`.
@@ -112,7 +112,17 @@ pub(crate) const COMMANDS: &[Command] = &[
         Flag { short: "", long: "format", value: "text|json|junit", doc: "how the result is printed" },
         CONF, HELP,
     ] },
-    Command { name: "status", doc: "show what a running agent does", run: status::run, flags: &[NAME, FORMAT, STATE_DIR, HELP] },
+    Command { name: "status", doc: "show what a running agent does", run: status::run, flags: &[
+        NAME, FORMAT, STATE_DIR,
+        Flag { short: "", long: "watch", value: "", doc: "print it every two seconds, until Ctrl-C" },
+        HELP,
+    ] },
+    Command { name: "top", doc: "watch what a running agent does", run: top::run, flags: &[
+        NAME, STATE_DIR,
+        Flag { short: "", long: "url", value: "URL", doc: "ask this monitoring port instead: http://host:41414" },
+        Flag { short: "", long: "once", value: "", doc: "print it once, as plain text" },
+        HELP,
+    ] },
     Command { name: "reload", doc: "make a running agent read its configuration again", run: status::reload, flags: &[
         NAME, STATE_DIR,
         Flag { short: "", long: "dry-run", value: "", doc: "only print what would change" },
@@ -130,7 +140,11 @@ pub(crate) const COMMANDS: &[Command] = &[
         HELP,
     ] },
     Command { name: "loglevel", doc: "show the levels of a running agent's loggers, or set one: LOGGER LEVEL", run: loglevel::run, flags: &[NAME, FORMAT, STATE_DIR, HELP] },
-    Command { name: "describe", doc: "explain a component, or list all; `hadoop`: Hadoop's settings in force", run: describe::run, flags: &[ALL, CONF, HELP] },
+    Command { name: "describe", doc: "explain a component, or list all; `hadoop`: Hadoop's settings in force", run: describe::run, flags: &[
+        ALL,
+        Flag { short: "", long: "format", value: "text|markdown", doc: "how a component's page is laid out" },
+        CONF, HELP,
+    ] },
     Command { name: "provision", doc: "make this host an agent's: configure, install, kerberos, check", run: provision::run, flags: &[
         Flag { short: "", long: "config", value: "FILE", doc: "the node configuration; without it, what was recorded, else the defaults" },
         Flag { short: "", long: "package", value: "FILE", doc: "install this .deb or .rpm" },

@@ -30,6 +30,7 @@ mod status;
 mod system_properties;
 mod tap;
 mod tool;
+mod top;
 mod validate;
 
 #[global_allocator]

@@ -21,8 +21,9 @@ use tokio::{
 
 use crate::{
     board::Board,
+    flow::FlowShape,
     log_levels,
-    status::{Status, status},
+    status::{ComponentReport, Detail, Status, report, status},
     tap::{self, TapRequest},
 };
 
@@ -42,6 +43,15 @@ pub use crate::log_levels::{LogLevels, offer_log_levels};
 pub enum ControlRequest {
     /// How it is.
     Status,
+    /// What is configured.
+    Flow,
+    /// All that is remembered of a component.
+    Component {
+        /// `source`, `channel` or `sink`.
+        kind: String,
+        /// Its short name.
+        name: String,
+    },
     /// To read its configuration again.
     Reload {
         /// Only to say what would change.
@@ -67,6 +77,10 @@ pub enum ControlRequest {
 pub enum ControlAnswer {
     /// To `Status`.
     Status(Box<Status>),
+    /// To `Flow`.
+    Flow(Box<FlowShape>),
+    /// To `Component`.
+    Component(Box<ComponentReport>),
     /// To `Reload`: what changed, or would.
     Changed(String),
     /// To `Reload`: what changed, and which components keep their old settings.
@@ -202,6 +216,12 @@ async fn converse(
             log_levels::answer(logger.as_deref(), level.as_deref(), peer)
         }
         Ok(ControlRequest::Status) => ControlAnswer::Status(Box::new(status(&board))),
+        Ok(ControlRequest::Flow) => ControlAnswer::Flow(Box::new((*board.flow()).clone())),
+        Ok(ControlRequest::Component { kind, name }) => {
+            let report = report(&board, &kind, &name, Detail::Full);
+            let report = report.map(|report| ControlAnswer::Component(Box::new(report)));
+            report.unwrap_or_else(|| ControlAnswer::Failed(format!("there is no {kind} {name}")))
+        }
         Ok(ControlRequest::Reload { dry_run }) => {
             let (sender, receiver) = oneshot::channel();
             let sent = reloads

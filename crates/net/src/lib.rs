@@ -24,6 +24,7 @@ pub mod http;
 pub mod http_client;
 pub mod intake;
 mod listener;
+mod pace;
 pub mod tls;
 
 pub use complaints::Complaints;

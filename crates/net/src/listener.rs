@@ -58,6 +58,7 @@ pub struct ListenerSettings {
 pub struct Listener {
     listener: TcpListener,
     room: Arc<Semaphore>,
+    max_connections: usize,
     filter: Arc<AddressFilter>,
     tls: Option<TlsAcceptor>,
     open_connections: Gauge,
@@ -176,6 +177,7 @@ impl Listener {
         Ok(Listener {
             listener,
             room: Arc::new(Semaphore::new(settings.max_connections)),
+            max_connections: settings.max_connections,
             filter: Arc::new(settings.filter.clone()),
             tls: tls.transpose()?,
             open_connections: settings.open_connections.clone(),
@@ -186,6 +188,11 @@ impl Listener {
     /// Where it listens.
     pub fn address(&self) -> Option<SocketAddr> {
         self.listener.local_addr().ok()
+    }
+
+    /// Most connections at a time.
+    pub fn max_connections(&self) -> usize {
+        self.max_connections
     }
 
     /// Runs `handle` for each connection, in a task of its own, until a stop is requested. Then nobody is accepted

@@ -8,8 +8,8 @@ use flume_monitor::{Board, ComponentEntry, EntryDetails};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::{
-    changes::Changes, channels::RunningChannel, remained::Remained, sinks::RunningGroup,
-    sources::RunningSource,
+    changes::Changes, channels::RunningChannel, remained::Remained, shape::shape,
+    sinks::RunningGroup, sources::RunningSource,
 };
 
 /// How long a component may take to finish the step it is in.
@@ -362,6 +362,7 @@ impl Agent {
             .collect();
         entries.extend(retiring);
         self.board.publish(entries);
+        self.board.show_flow(shape(plan));
     }
 
     /// Closes what has drained since it left the configuration, and shows it no longer. To be called now and then.

@@ -8,6 +8,7 @@ mod dump;
 mod notify;
 mod remained;
 mod run;
+mod shape;
 mod sinks;
 mod sources;
 

@@ -5,7 +5,7 @@ use std::{io, sync::Arc, time::Duration};
 use flume_conf::Plan;
 use flume_core::{AgentInfo, Severity};
 use flume_monitor::{
-    ControlAnswer, MonitoringAddress,
+    ControlAnswer, Monitoring,
     control::{self, ReloadRequest},
     serve as serve_monitoring,
 };
@@ -46,8 +46,8 @@ pub struct Options {
     pub drain_timeout: Duration,
     /// How often the configuration is looked at; never, if unset.
     pub poll_interval: Option<Duration>,
-    /// Where monitoring listens.
-    pub monitoring: Option<MonitoringAddress>,
+    /// How it is monitored.
+    pub monitoring: Option<Monitoring>,
     /// A configuration with any error does not start.
     pub strict: bool,
     /// Whether flows start that cannot run as a whole.
@@ -87,7 +87,7 @@ pub async fn run(
     let mut agent = Agent::new(info.clone());
     dump::on_request(agent.board()).map_err(system("listen for signals"))?;
     let _monitoring = match &options.monitoring {
-        Some(address) => Some(serve_monitoring(address.clone(), agent.board()).await),
+        Some(monitoring) => Some(serve_monitoring(monitoring.clone(), agent.board()).await),
         None => None,
     };
     agent

@@ -57,7 +57,7 @@ async fn what_the_drain_time_does_not_allow_is_counted() {
             .board()
             .entries()
             .iter()
-            .any(|entry| entry.rate() >= 0.0)
+            .any(|entry| entry.rates().out >= 0.0)
             .then_some(())
     })
     .await;

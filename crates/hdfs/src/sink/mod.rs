@@ -101,7 +101,7 @@ impl Component for HdfsSink {
             Box::pin(async move { connect(seeker.seek().await?, call_limit) })
         });
         let failing = cx.metrics.gauge("BucketsFailing");
-        let failure = cx.metrics.text("BucketFailure");
+        let failure = cx.metrics.event_text("BucketFailure");
         Ok(HdfsSink {
             config,
             cx: cx.clone(),
