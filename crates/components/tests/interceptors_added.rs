@@ -106,7 +106,11 @@ fn wrong_grok_patterns_are_errors_of_the_configuration() {
         ("match = %{NONE:a}", "match: ", "set `patterns.NONE`"),
         ("match = %{WORD}", "match: ", "give a part a header"),
         ("match = %{WORD:a", "match: ", "`}` is missing"),
-        ("match = %{WORD:}", "match: ", "the name of the header is empty"),
+        (
+            "match = %{WORD:}",
+            "match: ",
+            "the name of the header is empty",
+        ),
         ("match = %{WORD:a:date}", "match: ", "the known types"),
         ("match = (%{WORD:a}", "match: ", "written out it reads"),
         (
@@ -167,7 +171,11 @@ fn equal_headers_are_kept_or_dropped_together() {
     assert!((800..1200).contains(&kept.len()), "{}", kept.len());
     assert_eq!(kept.last().unwrap().body, "bare", "no header: kept");
     assert_eq!(kept, batch());
-    let first: Vec<_> = kept.iter().take(4).map(|e| &**e.headers.get("id").unwrap()).collect();
+    let first: Vec<_> = kept
+        .iter()
+        .take(4)
+        .map(|e| &**e.headers.get("id").unwrap())
+        .collect();
     assert_eq!(first, SAMPLED_IDS, "agents of all versions agree");
 }
 

@@ -102,7 +102,9 @@ fn search(pattern: &str, known: &Library<'_>, cx: &Context) -> Result<GrokSearch
     let (regex, names) = compile(pattern, known)?;
     if names.is_empty() {
         let remedy = "give a part a header: `%{NAME:header}`";
-        return Err(format!("no part has a header, so nothing is extracted; {remedy}"));
+        return Err(format!(
+            "no part has a header, so nothing is extracted; {remedy}"
+        ));
     }
     let headers = names.into_iter().enumerate().filter_map(|(place, name)| {
         let group = regex.group(&format!("{GROUP}{place}"))?;
@@ -124,7 +126,10 @@ fn compile(pattern: &str, known: &Library<'_>) -> Result<(JavaRegex, Vec<String>
     };
     expansion.expand(pattern)?;
     let regex = JavaRegex::new(&expansion.text).map_err(|wrong| {
-        format!("{wrong}; with its patterns written out it reads `{}`", expansion.text)
+        format!(
+            "{wrong}; with its patterns written out it reads `{}`",
+            expansion.text
+        )
     })?;
     Ok((regex, expansion.headers))
 }
@@ -180,15 +185,21 @@ impl<'a> Expansion<'a> {
             return Err(format!("`%{{{reference}}}`: the known types are {known}"));
         }
         if header == Some("") {
-            return Err(format!("`%{{{reference}}}`: the name of the header is empty"));
+            return Err(format!(
+                "`%{{{reference}}}`: the name of the header is empty"
+            ));
         }
         let Some(pattern) = self.known.get(name) else {
             let remedy = format!("set `patterns.{name}`, or name one of the known patterns");
-            return Err(format!("`%{{{reference}}}`: there is no pattern `{name}`; {remedy}"));
+            return Err(format!(
+                "`%{{{reference}}}`: there is no pattern `{name}`; {remedy}"
+            ));
         };
         if self.within.contains(&name) || self.within.len() >= MAX_DEPTH {
             let way = self.within.join(", ");
-            return Err(format!("the pattern `{name}` contains itself by way of {way}"));
+            return Err(format!(
+                "the pattern `{name}` contains itself by way of {way}"
+            ));
         }
         match header {
             Some(header) => self.begin_group(header),
@@ -254,8 +265,7 @@ impl Interceptor for GrokInterceptor {
 
     fn may_set(&self, name: &str) -> bool {
         let mut headers = self.searches.iter().flat_map(|search| &search.headers);
-        headers.any(|(_, header)| &**header == name)
-            || self.failure_header.as_deref() == Some(name)
+        headers.any(|(_, header)| &**header == name) || self.failure_header.as_deref() == Some(name)
     }
 }
 
@@ -283,7 +293,11 @@ mod tests {
             ("NUMBER", "1|-1.5|.5|3.", "x|1e"),
             ("UUID", "123e4567-e89b-12d3-A456-426614174000", "123e4567"),
             ("IPV4", "0.0.0.0|255.1.20.199", "256.1.1.1|1.2.3"),
-            ("IPV6", "::1|fe80::1%eth0|2001:db8:0:0:0:0:2:1|::|::ffff:10.0.0.1", "1:2|x::"),
+            (
+                "IPV6",
+                "::1|fe80::1%eth0|2001:db8:0:0:0:0:2:1|::|::ffff:10.0.0.1",
+                "1:2|x::",
+            ),
             ("IPORHOST", "10.0.0.1|a|a-b.example.com|::1", "-a"),
             ("MAC", "00:1A:2b:3c:4d:5e|001a.2b3c.4d5e", "00:1A"),
             ("EMAILADDRESS", "a.b+c@example.com", "a@|@b"),

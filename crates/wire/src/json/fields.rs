@@ -150,7 +150,9 @@ impl Node {
     /// Of an object with the same key twice the last counts, and nothing of the first.
     fn forget(&self, values: &mut [Option<String>]) {
         self.ends.iter().for_each(|&end| values[end] = None);
-        self.children.values().for_each(|child| child.forget(values));
+        self.children
+            .values()
+            .for_each(|child| child.forget(values));
     }
 }
 
@@ -238,7 +240,15 @@ mod tests {
     fn what_is_not_json_is_an_error_whatever_is_asked() {
         let paths = FieldPaths::new([FieldPath::parse("/a").unwrap()]);
         let deep = "[".repeat(1 << 20);
-        for text in ["", "x", "{\"a\":1", "{\"a\":1} 2", "{'a':1}", "\u{feff}{}", &deep] {
+        for text in [
+            "",
+            "x",
+            "{\"a\":1",
+            "{\"a\":1} 2",
+            "{'a':1}",
+            "\u{feff}{}",
+            &deep,
+        ] {
             assert!(paths.values(text.as_bytes()).is_err(), "{text:.20}");
         }
         assert!(paths.values(b"{\"a\":\"\xff\"}").is_err());
@@ -248,7 +258,9 @@ mod tests {
 
     #[test]
     fn wrong_paths() {
-        for text in ["", "a", "/a~2", "$a", "$.", "$.a..b", "$[x]", "$['a]", "$.*", "$[-1]", "$[0"] {
+        for text in [
+            "", "a", "/a~2", "$a", "$.", "$.a..b", "$[x]", "$['a]", "$.*", "$[-1]", "$[0",
+        ] {
             assert!(FieldPath::parse(text).is_err(), "{text}");
         }
         assert!(FieldPath::parse(&"/a".repeat(65)).is_err());
