@@ -48,6 +48,7 @@ const SCENES: &[Scene] = &[
         scheme: "dark",
         ..scene("dark", full, "What to do")
     },
+    scene("Kerberos", kerberos, "Check the keytab"),
     // From the problem's button into the graph, one node on, and into the panel.
     Scene {
         steps: &[
@@ -88,6 +89,14 @@ fn full() -> String {
      a1.channels.c1.type = memory\na1.channels.c1.capacity = 1000\na1.sinks.k1.type = avro\n\
      a1.sinks.k1.hostname = localhost\na1.sinks.k1.port = 9\na1.sinks.k1.channel = c1\n"
         .into()
+}
+
+/// The keytab is no keytab.
+fn kerberos() -> String {
+    let sink = "hdfs\na1.sinks.k1.hdfs.path = hdfs://localhost:9/flume\n\
+                a1.sinks.k1.hdfs.kerberosPrincipal = flume/host@EXAMPLE.COM\n\
+                a1.sinks.k1.hdfs.kerberosKeytab = @DIR@/flume.conf\n";
+    well().replace("null\n", sink)
 }
 
 fn many() -> String {

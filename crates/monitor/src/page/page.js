@@ -58,10 +58,10 @@ function says(component) {
   const held = component.channel;
   if (["failing", "refused", "stuck"].includes(now)) return [`${now === "stuck" ? "waits" : now}: ${component.reason || ""}`, true];
   if (held) {
-    let text = `${count(held.events + held.in_flight)} of ${count(held.capacity)}`;
-    if (held.oldest && held.events) text += ` · ${since(held.oldest)} old`;
-    if (held.seconds_to_full && held.seconds_to_full < 86400) text += ` · full in ${span(held.seconds_to_full)}`;
-    return [text, now === "full"];
+    const times = [];
+    if (held.oldest && held.events) times.push(`oldest ${since(held.oldest)}`);
+    if (held.seconds_to_full && held.seconds_to_full < 86400) times.push(`full in ${span(held.seconds_to_full)}`);
+    return [`${count(held.events + held.in_flight)} of ${count(held.capacity)}`, now === "full", times];
   }
   if (now === "waiting") return [`${component.reason.startsWith("standing") ? "stands by" : "idle"} for ${since(component.since)}`, false];
   return [`${now} · ${rate(component.events_per_second)}`, false];
@@ -259,18 +259,20 @@ function refresh(node) {
   // The nodes that are drawn keep the agent, whose components are new every second.
   if (!node.element || !node.part) return;
   const component = node.agent.components.get(node.kind + " " + node.name);
-  const [text, bad] = says(component);
+  const [text, bad, times] = says(component);
   const now = standing(component);
   if (node.meter !== undefined) {
     node.element.className = now;
     node.line.className = bad ? "why" : "dim";
-    node.line.textContent = text + (component && component.channel ? ` · in ${rate(component.put_per_second || 0)}, out ${rate(component.events_per_second)}` : "");
+    node.line.textContent = [text, ...(times || [])].join(" · ") + (component && component.channel ? ` · in ${rate(component.put_per_second || 0)}, out ${rate(component.events_per_second)}` : "");
     if (node.meter && component) node.meter.value = fill(component);
     return;
   }
   node.element.setAttribute("class", "node " + now);
   node.line.setAttribute("class", bad ? "why" : "dim");
-  node.line.textContent = cut(text, 29);
+  // A small node has one line: what comes last is what presses.
+  node.line.textContent = cut(node.more || !times ? text : [text, ...times.slice(-1)].join(" · "), 29);
+  if (node.more) node.more.textContent = (times || []).join(" · ");
   if (node.level && component) node.level.setAttribute("width", ((WIDE - 20) * fill(component)).toFixed(1));
   if (node.shown !== now) {
     node.shown = now;
