@@ -82,7 +82,7 @@ struct Production {
     lines: usize,
 }
 
-const QUIET: &str = "type = exec\ncommand = sleep 600";
+const QUIET: &str = "type = exec\ncommand = sleep 600\nbatchSize = 1";
 const NETCAT: &str = "type = netcat\nbind = 127.0.0.1\nport = 0\nack-every-event = false";
 const ANSWERING: &str = "type = netcat\nbind = 127.0.0.1\nport = 0";
 const MEMORY: &str = "type = memory";
