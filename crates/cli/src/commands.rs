@@ -74,14 +74,19 @@ pub(crate) const COMMANDS: &[Command] = &[
         Flag { short: "", long: "drain-timeout", value: "SECONDS", doc: "how long sinks may deliver what channels in memory hold when the agent stops (10)" },
         HELP,
     ] },
-    Command { name: "validate", doc: "check a configuration", run: validate::run, flags: &[CONF_FILE, NAME, FORMAT, CONF, HELP] },
+    Command { name: "validate", doc: "check a configuration", run: validate::run, flags: &[
+        CONF_FILE, NAME,
+        Flag { short: "", long: "format", value: "text|json|sarif", doc: "how the result is printed" },
+        Flag { short: "", long: "effective", value: "", doc: "print what Java Flume would keep of the configuration, and why it drops the rest" },
+        CONF, HELP,
+    ] },
     Command { name: "status", doc: "show what a running agent does", run: status::run, flags: &[NAME, FORMAT, STATE_DIR, HELP] },
     Command { name: "reload", doc: "make a running agent read its configuration again", run: status::reload, flags: &[
         NAME, STATE_DIR,
         Flag { short: "", long: "dry-run", value: "", doc: "only print what would change" },
         HELP,
     ] },
-    Command { name: "describe", doc: "explain a component, or list all; `hadoop`: Hadoop's settings in force", run: describe::run, flags: &[ALL, CONF, HELP] },
+    Command { name: "describe", doc: "explain a component or a diagnostic, or list all; `hadoop`: Hadoop's settings in force", run: describe::run, flags: &[ALL, CONF, HELP] },
     Command { name: "provision", doc: "make this host an agent's: configure, install, kerberos, check", run: provision::run, flags: &[
         Flag { short: "", long: "config", value: "FILE", doc: "the node configuration; without it, what was recorded, else the defaults" },
         Flag { short: "", long: "package", value: "FILE", doc: "install this .deb or .rpm" },

@@ -3,6 +3,7 @@
 mod agent;
 mod args;
 mod avro_client;
+mod codes;
 mod commands;
 mod configuration;
 mod describe;
@@ -16,6 +17,7 @@ mod process;
 mod provision;
 mod registry;
 mod report;
+mod sarif;
 mod state_dir;
 mod status;
 mod system_properties;

@@ -3,6 +3,7 @@
 
 mod back_off;
 mod channel;
+mod codes;
 pub mod component;
 pub mod config;
 mod deserializer;
@@ -30,6 +31,7 @@ extern crate self as flume_core;
 
 pub use back_off::BackOff;
 pub use channel::{Channel, ChannelError, ChannelStats, Settled, Take, Want, extract};
+pub use codes::{Code, CodePage};
 pub use component::{AgentInfo, BuildError, Component, Context};
 pub use config::Config;
 pub use deserializer::{EventDeserializer, FileEvent, FileText, OnMalformed, Undecodable};

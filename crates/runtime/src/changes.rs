@@ -3,7 +3,7 @@
 use std::fmt;
 
 use flume_conf::Plan;
-use flume_core::{Context, Severity, component::short_name};
+use flume_core::{Context, component::short_name};
 
 use crate::{
     agent::{Agent, ReloadError},
@@ -46,7 +46,7 @@ impl Changes {
         let mut errors = plan
             .diagnostics
             .iter()
-            .filter(|found| found.severity == Severity::Error);
+            .filter(|found| found.is_error());
         if let (false, Some(first)) = (first_start, errors.next()) {
             return Err(ReloadError::Invalid {
                 errors: errors.count() + 1,

@@ -189,7 +189,7 @@ fn dry_run(
 
 fn report(plan: &Plan) {
     for found in &plan.diagnostics {
-        match found.severity {
+        match found.severity() {
             Severity::Error => tracing::error!("{found}"),
             Severity::Warning => tracing::warn!("{found}"),
             Severity::Note => tracing::info!("{found}"),
@@ -207,7 +207,7 @@ fn startable(plan: &Plan, strict: bool) -> Result<(), RunError> {
     let errors = plan
         .diagnostics
         .iter()
-        .filter(|found| found.severity == Severity::Error)
+        .filter(|found| found.is_error())
         .count();
     if strict && (errors > 0 || !refused.is_empty()) {
         let text = format!(
