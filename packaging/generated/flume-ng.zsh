@@ -5,9 +5,14 @@ _flume_ng() {
         local -a commands=(
             'agent:run an agent'
             'validate:check a configuration'
+            'graph:draw the flows of a configuration, with what is wrong with them'
+            'test:run the pipeline tests of a file\: events in, events out, nothing outside is touched'
             'status:show what a running agent does'
+            'top:watch what a running agent does'
             'reload:make a running agent read its configuration again'
-            'describe:explain a component, or list all; `hadoop`\: Hadoop'\''s settings in force'
+            'tap:show events as they pass a source, channel or sink of a running agent'
+            'loglevel:show the levels of a running agent'\''s loggers, or set one\: LOGGER LEVEL'
+            'describe:explain a component or a diagnostic, or list all; `hadoop`\: Hadoop'\''s settings in force'
             'provision:make this host an agent'\''s\: configure, install, kerberos, check'
             'doctor:look at this host, change nothing, and say what to do'
             'tool:look into a file channel, or repair it'
@@ -25,10 +30,18 @@ _flume_ng() {
         agent) _arguments -S \
             '--name[the agent'\''s name in the configuration]:name: ' \
             '--conf-file[configuration file; of several, later ones win]:file:_files' \
+            '--conf-uri[configuration by file\:, http\: or https\:; files given by --conf-file then count no longer]:uri: ' \
             '--conf[configuration directory]:directory:_files -/' \
+            '--conf-user[user for the web server that has the configuration]:user: ' \
+            '--conf-password[the user'\''s password]:password: ' \
             '--state-dir[where agents keep their control sockets and journals]:directory:_files -/' \
             '--no-reload-conf[do not watch the configuration; SIGHUP still reloads it]' \
-            '--poll-interval[how often the configuration is looked at (30)]:seconds: ' \
+            '--poll-interval[how often the configuration is looked at (30; with a web server 300)]:seconds: ' \
+            '--backup-directory[keep the last configuration there, for a start that cannot read it]:directory:_files -/' \
+            '--dryrun[print what would run, and end]' \
+            '--auth-provider[a Java class of Flume'\''s, which cannot be loaded]:class: ' \
+            '--conf-provider[a Java class of Flume'\''s, which cannot be loaded]:class: ' \
+            '--verify-host[accepted; certificates of web servers are always checked]' \
             '--lenient[start also what is left of a flow, as Java Flume does]' \
             '--strict[do not start with any error in the configuration]' \
             '--drain-timeout[how long sinks may deliver what channels in memory hold when the agent stops (10)]:seconds: ' \
@@ -36,8 +49,28 @@ _flume_ng() {
             '*:file:_files' ;;
         validate) _arguments -S \
             '--conf-file[configuration file; of several, later ones win]:file:_files' \
+            '--conf-uri[configuration by file\:, http\: or https\:; files given by --conf-file then count no longer]:uri: ' \
             '--name[the agent'\''s name in the configuration]:name: ' \
-            '--format[how the result is printed]:value:(text json)' \
+            '--format[how the result is printed; html\: one page with a drawing and the files]:value:(text json html sarif)' \
+            '--effective[print what Java Flume would keep of the configuration, and why it drops the rest]' \
+            '--conf[configuration directory]:directory:_files -/' \
+            '--conf-user[user for the web server that has the configuration]:user: ' \
+            '--conf-password[the user'\''s password]:password: ' \
+            '--help[print this]' \
+            '*:file:_files' ;;
+        graph) _arguments -S \
+            '--conf-file[configuration file; of several, later ones win]:file:_files' \
+            '--conf-uri[configuration by file\:, http\: or https\:; files given by --conf-file then count no longer]:uri: ' \
+            '--name[the agent'\''s name in the configuration]:name: ' \
+            '--format[the language of the drawing (mermaid)]:value:(mermaid dot svg)' \
+            '--conf[configuration directory]:directory:_files -/' \
+            '--conf-user[user for the web server that has the configuration]:user: ' \
+            '--conf-password[the user'\''s password]:password: ' \
+            '--help[print this]' \
+            '*:file:_files' ;;
+        test) _arguments -S \
+            '--coverage[list the routes that no test took]' \
+            '--format[how the result is printed]:value:(text json junit)' \
             '--conf[configuration directory]:directory:_files -/' \
             '--help[print this]' \
             '*:file:_files' ;;
@@ -45,6 +78,14 @@ _flume_ng() {
             '--name[the agent'\''s name in the configuration]:name: ' \
             '--format[how the result is printed]:value:(text json)' \
             '--state-dir[where agents keep their control sockets and journals]:directory:_files -/' \
+            '--watch[print it every two seconds, until Ctrl-C]' \
+            '--help[print this]' \
+            '*:file:_files' ;;
+        top) _arguments -S \
+            '--name[the agent'\''s name in the configuration]:name: ' \
+            '--state-dir[where agents keep their control sockets and journals]:directory:_files -/' \
+            '--url[ask this monitoring port instead\: http\://host\:41414]:url: ' \
+            '--once[print it once, as plain text]' \
             '--help[print this]' \
             '*:file:_files' ;;
         reload) _arguments -S \
@@ -53,8 +94,27 @@ _flume_ng() {
             '--dry-run[only print what would change]' \
             '--help[print this]' \
             '*:file:_files' ;;
+        tap) _arguments -S \
+            '--name[the agent'\''s name in the configuration]:name: ' \
+            '--state-dir[where agents keep their control sockets and journals]:directory:_files -/' \
+            '--format[how events are printed]:value:(text hex json)' \
+            '--where[only events with this header; repeatable]:header=value: ' \
+            '--limit[end after so many events]:n: ' \
+            '--rate[most events in a second; the others are counted (100/s)]:n/s: ' \
+            '--bytes[bytes of each body and header that are shown (1024)]:n: ' \
+            '--at[received, accepted, put, taken or delivered; repeatable]:passage: ' \
+            '--trace[mark events at a source, and show each step of them]' \
+            '--help[print this]' \
+            '*:file:_files' ;;
+        loglevel) _arguments -S \
+            '--name[the agent'\''s name in the configuration]:name: ' \
+            '--format[how the result is printed]:value:(text json)' \
+            '--state-dir[where agents keep their control sockets and journals]:directory:_files -/' \
+            '--help[print this]' \
+            '*:file:_files' ;;
         describe) _arguments -S \
             '--all[the whole reference, as Markdown]' \
+            '--format[how a component'\''s page is laid out]:value:(text markdown)' \
             '--conf[configuration directory]:directory:_files -/' \
             '--help[print this]' \
             '*:file:_files' ;;

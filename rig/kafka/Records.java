@@ -43,6 +43,11 @@ class Records {
             case "topic" -> admin.createTopics(List.of(
                     new NewTopic(words[1], Integer.parseInt(words[2]), Short.parseShort(words[3])))).all().get();
             case "put" -> put(words);
+            case "delete" -> admin.deleteTopics(List.of(words[1])).all().get();
+            // truncate TOPIC PARTITION OFFSET: as retention does it.
+            case "truncate" -> admin.deleteRecords(Map.of(
+                    new TopicPartition(words[1], Integer.parseInt(words[2])),
+                    RecordsToDelete.beforeOffset(Long.parseLong(words[3])))).all().get();
             case "fill" -> fill(words[1], Integer.parseInt(words[2]), Integer.parseInt(words[3]));
             case "dump" -> dump(words[1]);
             case "offsets" -> offsets(words[1]);

@@ -12,7 +12,8 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long one wait may take: a JVM on a busy machine needs most of a minute to start.
+const PATIENCE: Duration = Duration::from_secs(90);
 
 /// Whose program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +27,9 @@ pub enum Maker {
 /// A running agent `a1`, killed when dropped.
 pub struct Running {
     child: Child,
+    maker: Maker,
+    environment: Vec<(String, String)>,
+    arguments: Vec<String>,
     dir: tempfile::TempDir,
     monitoring: u16,
     /// The port that `@PORT@` in its configuration stands for.
@@ -107,7 +111,7 @@ impl Running {
         configuration: &str,
         files: impl FnOnce(&Path) -> std::io::Result<()>,
     ) -> Result<Running> {
-        Running::launch(maker, configuration, files, &[])
+        Running::launch(maker, configuration, files, &[], &[])
     }
 
     /// The same with variables in its environment; `HADOOP_CONF_DIR` and `KRB5_CONFIG` reach Java Flume, too.
@@ -116,7 +120,17 @@ impl Running {
         configuration: &str,
         environment: &[(String, String)],
     ) -> Result<Running> {
-        Running::launch(maker, configuration, |_| Ok(()), environment)
+        Running::launch(maker, configuration, |_| Ok(()), environment, &[])
+    }
+
+    /// The same with more arguments.
+    pub fn start_as(
+        maker: Maker,
+        configuration: &str,
+        environment: &[(String, String)],
+        arguments: &[String],
+    ) -> Result<Running> {
+        Running::launch(maker, configuration, |_| Ok(()), environment, arguments)
     }
 
     fn launch(
@@ -124,6 +138,7 @@ impl Running {
         configuration: &str,
         files: impl FnOnce(&Path) -> std::io::Result<()>,
         environment: &[(String, String)],
+        arguments: &[String],
     ) -> Result<Running> {
         let dir = tempfile::tempdir_in(scratch()?)?;
         fs::create_dir(dir.path().join("files"))?;
@@ -135,36 +150,13 @@ impl Running {
             .replace("@ROOT@", &root().display().to_string())
             .replace("@DIR@", &dir.path().display().to_string());
         fs::write(dir.path().join("flume.conf"), text)?;
-        let log = fs::File::create(dir.path().join("log"))?;
-        let mut command = match maker {
-            Maker::Ours => Command::new(program()),
-            Maker::Java => Command::new(root().join("rig/java-flume/flume-ng")),
-        };
-        command.args(["agent", "--name", "a1", "--conf-file", "flume.conf"]);
-        match maker {
-            Maker::Ours => {
-                command.args(["--state-dir", "state", "-Dflume.root.logger=WARN,console"])
-            }
-            Maker::Java => command.env("JAVA_FLUME", java_dir().canonicalize()?),
-        };
-        if let Some((_, krb5)) = environment.iter().find(|(name, _)| name == "KRB5_CONFIG") {
-            command.arg(format!("-Djava.security.krb5.conf={krb5}"));
-        }
-        command.envs(environment.iter().map(|(name, value)| (name, value)));
-        command
-            .arg("-Dflume.monitoring.type=http")
-            .arg(format!("-Dflume.monitoring.port={monitoring}"));
-        command
-            .current_dir(dir.path())
-            .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log);
         let started = Instant::now();
-        let child = command
-            .spawn()
-            .with_context(|| format!("failed to start {maker:?}"))?;
+        let child = spawn(maker, dir.path(), monitoring, environment, arguments)?;
         Ok(Running {
             child,
+            maker,
+            environment: environment.to_vec(),
+            arguments: arguments.to_vec(),
             dir,
             monitoring,
             port,
@@ -172,9 +164,41 @@ impl Running {
         })
     }
 
+    /// SIGKILL, and a new start on what it left.
+    pub fn kill_and_restart(&mut self) -> Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        self.started = Instant::now();
+        let dir = self.dir.path();
+        self.child = spawn(
+            self.maker,
+            dir,
+            self.monitoring,
+            &self.environment,
+            &self.arguments,
+        )?;
+        Ok(())
+    }
+
+    /// Sends a signal: `STOP`, `CONT`.
+    pub fn signal(&self, signal: &str) -> Result<()> {
+        let pid = self.child.id().to_string();
+        let status = Command::new("kill")
+            .arg(format!("-{signal}"))
+            .arg(pid)
+            .status()?;
+        ensure!(status.success(), "kill -{signal}: {status}");
+        Ok(())
+    }
+
     /// Its directory.
     pub fn dir(&self) -> &Path {
         self.dir.path()
+    }
+
+    /// Where its monitoring page is.
+    pub fn page(&self) -> String {
+        format!("http://127.0.0.1:{}/", self.monitoring)
     }
 
     /// What it logged.
@@ -184,11 +208,12 @@ impl Running {
 
     /// Waits until its source's port is open: the time since it was started.
     pub fn wait_for_port(&mut self) -> Result<Duration> {
+        let begun = Instant::now();
         loop {
             if TcpStream::connect(("127.0.0.1", self.port)).is_ok() {
                 return Ok(self.started.elapsed());
             }
-            self.alive("its port")?;
+            self.alive("its port", begun)?;
             std::thread::sleep(Duration::from_millis(1));
         }
     }
@@ -198,12 +223,13 @@ impl Running {
         self.started.elapsed()
     }
 
-    fn alive(&mut self, what: &str) -> Result<()> {
+    /// Fails if the process has ended, or if the wait that began at `begun` takes too long.
+    fn alive(&mut self, what: &str, begun: Instant) -> Result<()> {
         if let Some(status) = self.child.try_wait()? {
             bail!("the agent ended with {status}:\n{}", self.log());
         }
         ensure!(
-            self.started.elapsed() < PATIENCE,
+            begun.elapsed() < PATIENCE,
             "waited in vain for {what}:\n{}",
             self.log()
         );
@@ -212,6 +238,7 @@ impl Running {
 
     /// An attribute of `/metrics`: `("CHANNEL.c1", "EventTakeSuccessCount")`.
     pub fn metric(&mut self, component: &str, attribute: &str) -> Result<u64> {
+        let begun = Instant::now();
         loop {
             if let Ok(metrics) = get(self.monitoring, "/metrics") {
                 let metrics: Value =
@@ -220,15 +247,32 @@ impl Running {
                     return Ok(value.parse()?);
                 }
             }
-            self.alive("/metrics")?;
+            self.alive("/metrics", begun)?;
             std::thread::sleep(Duration::from_millis(20));
         }
     }
 
+    /// A text among the attributes of `/metrics`.
+    pub fn fact(&mut self, component: &str, attribute: &str) -> Result<String> {
+        let metrics: Value = serde_json::from_str(&get(self.monitoring, "/metrics")?)?;
+        let text = metrics[component][attribute].as_str();
+        Ok(text.with_context(|| format!("no {attribute}"))?.into())
+    }
+
+    /// The lines that `status` shows of a component.
+    pub fn status(&self) -> Result<String> {
+        let output = Command::new(program())
+            .args(["status", "--state-dir", "state"])
+            .current_dir(self.dir())
+            .output()?;
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
     /// Waits until an attribute of `/metrics` has reached `count`.
     pub fn wait_for_count(&mut self, component: &str, attribute: &str, count: u64) -> Result<()> {
+        let begun = Instant::now();
         while self.metric(component, attribute)? < count {
-            self.alive(attribute)?;
+            self.alive(attribute, begun)?;
             std::thread::sleep(Duration::from_millis(20));
         }
         Ok(())
@@ -239,15 +283,21 @@ impl Running {
         Command::new("kill")
             .arg(self.child.id().to_string())
             .status()?;
+        let begun = Instant::now();
         while self.child.try_wait()?.is_none() {
             ensure!(
-                self.started.elapsed() < 2 * PATIENCE,
+                begun.elapsed() < PATIENCE,
                 "it does not stop:\n{}",
                 self.log()
             );
             std::thread::sleep(Duration::from_millis(10));
         }
         Ok(())
+    }
+
+    /// Its resident memory.
+    pub fn resident_mib(&self) -> Result<f64> {
+        resident_mib(self.child.id())
     }
 
     /// What its process has used.
@@ -273,6 +323,44 @@ impl Running {
             peak_mib: kib / 1024.0,
         })
     }
+}
+
+fn spawn(
+    maker: Maker,
+    dir: &Path,
+    monitoring: u16,
+    environment: &[(String, String)],
+    arguments: &[String],
+) -> Result<Child> {
+    let log = fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(dir.join("log"))?;
+    let mut command = match maker {
+        Maker::Ours => Command::new(program()),
+        Maker::Java => Command::new(root().join("rig/java-flume/flume-ng")),
+    };
+    command.args(["agent", "--name", "a1", "--conf-file", "flume.conf"]);
+    match maker {
+        Maker::Ours => command.args(["--state-dir", "state", "-Dflume.root.logger=WARN,console"]),
+        Maker::Java => command.env("JAVA_FLUME", java_dir().canonicalize()?),
+    };
+    if let Some((_, krb5)) = environment.iter().find(|(name, _)| name == "KRB5_CONFIG") {
+        command.arg(format!("-Djava.security.krb5.conf={krb5}"));
+    }
+    command.args(arguments);
+    command.envs(environment.iter().map(|(name, value)| (name, value)));
+    command
+        .arg("-Dflume.monitoring.type=http")
+        .arg(format!("-Dflume.monitoring.port={monitoring}"));
+    command
+        .current_dir(dir)
+        .stdin(Stdio::null())
+        .stdout(log.try_clone()?)
+        .stderr(log);
+    command
+        .spawn()
+        .with_context(|| format!("failed to start {maker:?}"))
 }
 
 impl Drop for Running {

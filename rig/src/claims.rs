@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 
 use crate::{
-    agents::scratch, bench, bridge, deploy, file_channel, flows, guide, hdfs, kafka,
+    agents::scratch, bench, bridge, deploy, file_channel, flows, guide, hdfs, kafka, page,
     report::Report, rpc, transcripts, verdicts,
 };
 
@@ -34,7 +34,12 @@ pub const CLAIMS: &[Claim] = &[
     claim("file-channel", |report| file_channel::show(report, &scratch()?))
         .slice(|report| file_channel::slice(report, &scratch()?)),
     claim("file-channel-kills", |report| file_channel::killed(report, &scratch()?, 100)),
-    claim("rpc-beside-java", rpc::show),
+    claim("rpc-beside-java", rpc::show).slice(rpc::slice),
+    claim("groups", rpc::groups::show),
+    claim("rpc-bench", |report| rpc::bench::show(report, seconds(5))),
+    claim("rpc-limits", rpc::limits::show).slice(rpc::limits::show),
+    claim("three-tiers", |report| rpc::tiers::show(report, seconds(600)))
+        .slice(|report| rpc::tiers::show(report, seconds(10))),
     claim("deploy", |report| deploy::show(report, &[])).slice(deploy::slice),
     claim("deploy-host", |report| deploy::show(report, &["host"])),
     claim("deploy-packages", |report| deploy::show(report, &["packages"])),
@@ -46,7 +51,11 @@ pub const CLAIMS: &[Claim] = &[
     claim("hdfs-datanodes", hdfs::faults::data_nodes),
     claim("hdfs-namenodes", hdfs::faults::name_nodes).slice(hdfs::faults::slice),
     claim("hdfs-bench", |report| hdfs::bench::run(report, true)),
-    claim("kafka", kafka::show),
+    claim("kafka", kafka::show).slice(kafka::slice),
+    claim("kafka-exactly-once", kafka::exactly_once),
+    claim("kafka-records", kafka::odd_records),
+    claim("kafka-security", kafka::secured),
+    claim("page", page::show),
     claim("build", guide::cold_build),
     claim("bench", |report| bench::show(report, &bench::FULL)).slice(bench::slice),
 ];

@@ -12,6 +12,7 @@ mod guide;
 mod hdfs;
 mod kafka;
 mod netcat;
+mod page;
 mod report;
 mod rpc;
 mod transcripts;

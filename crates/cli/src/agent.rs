@@ -2,17 +2,16 @@
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use anyhow::Context as _;
 use flume_bridge::JavaOptions;
 use flume_core::AgentInfo;
-use flume_monitor::MonitoringAddress;
+use flume_monitor::{Monitoring, MonitoringAddress, TapMasks};
 use flume_runtime::{Flows, Options, RunError};
 
 use crate::{
     args::Args,
-    configuration::{AgentSurroundings, Files},
-    logging,
-    outcome::{ExitCode, Failure},
+    configuration::{AgentConfiguration, Places},
+    jvm_properties, logging,
+    outcome::{ExitCode, Failure, print},
     process::guard_memory,
     state_dir, system_properties,
 };
@@ -27,27 +26,56 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let name = args
         .get("name")
         .ok_or_else(|| Failure::Usage("an agent needs --name".into()))?;
-    let files = args.all("conf-file");
-    if files.is_empty() {
-        return Err(Failure::Usage("an agent needs --conf-file".into()));
+    if args.has("dryrun") {
+        let program = std::env::current_exe()?;
+        return print(&format!(
+            "{} agent {}\n",
+            program.display(),
+            args.shown_without("dryrun")
+        ));
     }
-    let options = options(args)?;
+    let places = Places::of(args)?;
+    if places.is_empty() {
+        let text = "an agent needs --conf-file, --conf-uri or --zkConnString";
+        return Err(Failure::Usage(text.into()));
+    }
+    let options = options(args, &places)?;
     let no_monitoring = unsupported_monitoring(args);
     if let (true, Some(text)) = (options.strict, &no_monitoring) {
         return Err(Failure::Usage(text.clone()));
     }
+    let doubts = jvm_properties::apply(&args.properties)?;
     guard_memory();
-    let state_dir = state_dir::claim(args.get("state-dir"), name)?;
-    logging::start(&args.properties).context("failed to open the log file")?;
+    let claimed = state_dir::claim(args.get("state-dir"), name)?;
     let info = Arc::new(AgentInfo {
         name: name.into(),
         conf_dir: args.get("conf").map(Into::into),
-        state_dir,
+        state_dir: claimed.path,
         system_properties: system_properties::of_agent(&args.properties),
     });
+    logging::start(&info);
+    if !args.jvm.is_empty() {
+        tracing::info!(
+            "options for a JVM, which only Java components need: {}",
+            args.jvm.join(" ")
+        );
+    }
+    if args
+        .properties
+        .get("flume.tap")
+        .is_none_or(|value| value != "false")
+    {
+        // A mask that cannot be read must not be found out by the first who taps.
+        TapMasks::of(&info).map_err(Failure::Usage)?;
+    }
     flume_bridge::set_java_options(java_options(args, info.state_dir.clone()));
     if let Some(text) = no_monitoring {
         tracing::error!("{text}");
+    }
+    let doubts = doubts.iter().chain(&claimed.doubts);
+    doubts.for_each(|text| tracing::warn!("{text}"));
+    for key in jvm_properties::unread(&args.properties) {
+        tracing::debug!("-D{key} has no effect but on Java components");
     }
     tracing::info!(
         "Flume {} starts agent {name}, process {}",
@@ -62,12 +90,10 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
         .thread_name("flume")
         .enable_all()
         .build()?;
-    let surroundings = AgentSurroundings {
-        properties: info.system_properties.clone(),
-        conf_dir: info.conf_dir.clone(),
-    };
-    let paths = files.iter().map(Into::into).collect();
-    let configuration = Box::new(Files::new(paths, name, surroundings));
+    let backup = args.get("backup-directory");
+    let configuration =
+        AgentConfiguration::new(places, info.clone(), options.poll_interval, backup);
+    let configuration = Box::new(configuration.map_err(Failure::Usage)?);
     let outcome = runtime.block_on(flume_runtime::run(info, configuration, &options));
     // A sink that does not come back must not keep the process.
     runtime.shutdown_background();
@@ -77,14 +103,18 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
         }
         Ok(remained) => {
             let counts: Vec<_> = remained
+                .events
                 .iter()
                 .map(|(channel, events)| format!("{channel} {events}"))
                 .collect();
-            let all: usize = remained.values().sum();
+            let all = remained.count();
             tracing::error!(
                 "stopped, {all} events remained in memory and are lost: {}",
                 counts.join(", ")
             );
+            if remained.unsaved > 0 {
+                return Ok(ExitCode::FAILURE);
+            }
         }
         Err(error @ RunError::Configuration(_)) => {
             tracing::error!("{error}");
@@ -103,13 +133,16 @@ fn java_options(args: &Args, state_dir: PathBuf) -> JavaOptions {
     let mut options = JavaOptions {
         conf: args.get("conf").map(Into::into),
         properties: args.properties.clone(),
+        class_path: std::env::var_os("FLUME_CLASSPATH").filter(|path| !path.is_empty()),
         state_dir,
         ..JavaOptions::default()
     };
     let mut words = args.jvm.iter();
     while let Some(word) = words.next() {
         match word.as_str() {
-            "-C" | "--classpath" => options.class_path = words.next().map(Into::into),
+            "-C" | "--classpath" | "-cp" | "-classpath" | "--class-path" => {
+                options.class_path = words.next().map(Into::into)
+            }
             "--plugins-path" => options.plugins = words.next().map(Into::into),
             _ => options.options.push(word.clone()),
         }
@@ -117,7 +150,7 @@ fn java_options(args: &Args, state_dir: PathBuf) -> JavaOptions {
     options
 }
 
-fn options(args: &Args) -> Result<Options, Failure> {
+fn options(args: &Args, places: &Places) -> Result<Options, Failure> {
     let seconds = |option: &str, default: u64| match args.get(option) {
         None => Ok(Duration::from_secs(default)),
         Some(text) => text.parse().map(Duration::from_secs).map_err(|_| {
@@ -134,13 +167,13 @@ fn options(args: &Args) -> Result<Options, Failure> {
     let poll_interval = if never {
         None
     } else {
-        Some(seconds("poll-interval", 30)?)
+        Some(seconds("poll-interval", 0)?)
     };
     Ok(Options {
         drain_timeout: seconds("drain-timeout", 10)?,
         poll_interval: poll_interval.map(|every| {
             if every.is_zero() {
-                Duration::from_secs(30)
+                places.default_interval()
             } else {
                 every
             }
@@ -155,7 +188,7 @@ fn options(args: &Args) -> Result<Options, Failure> {
     })
 }
 
-fn monitoring(args: &Args) -> Result<Option<MonitoringAddress>, Failure> {
+fn monitoring(args: &Args) -> Result<Option<Monitoring>, Failure> {
     if !monitoring_type(args).is_some_and(is_http) {
         return Ok(None);
     }
@@ -166,10 +199,43 @@ fn monitoring(args: &Args) -> Result<Option<MonitoringAddress>, Failure> {
     let port =
         port.map_err(|_| Failure::Usage("flume.monitoring.port takes a port number".into()))?;
     let host = args.properties.get("flume.monitoring.host");
-    Ok(Some(MonitoringAddress {
+    let address = MonitoringAddress {
         host: host.map_or("0.0.0.0", String::as_str).into(),
         port,
+    };
+    let origins = args.properties.get("flume.monitoring.origins");
+    let origins = origins.map_or("", String::as_str).split_whitespace();
+    Ok(Some(Monitoring {
+        address,
+        origins: origins.map(origin).collect::<Result<_, _>>()?,
+        settings: switch(args, "flume.monitoring.settings", true)?,
+        event_texts: switch(args, "flume.monitoring.eventTexts", false)?,
     }))
+}
+
+/// An origin as a browser names it: scheme, host and port, nothing after it.
+fn origin(text: &str) -> Result<String, Failure> {
+    let rest = ["http://", "https://"]
+        .iter()
+        .find_map(|scheme| text.strip_prefix(scheme));
+    let is_origin = |rest: &str| !rest.is_empty() && !rest.contains(['/', '*', ',', '@', '?']);
+    if rest.is_some_and(is_origin) {
+        return Ok(text.to_ascii_lowercase());
+    }
+    Err(Failure::Usage(format!(
+        "flume.monitoring.origins takes origins such as http://host:41414, separated by blanks, not `{text}`"
+    )))
+}
+
+fn switch(args: &Args, key: &str, default: bool) -> Result<bool, Failure> {
+    match args.properties.get(key).map(String::as_str) {
+        None => Ok(default),
+        Some("true") => Ok(true),
+        Some("false") => Ok(false),
+        Some(other) => Err(Failure::Usage(format!(
+            "{key} takes true or false, not `{other}`"
+        ))),
+    }
 }
 
 fn monitoring_type(args: &Args) -> Option<&str> {

@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 use crate::{
     args::Args,
     outcome::{ExitCode, Failure, print},
+    progress::Progress,
 };
 
 /// Flume's batch size without `--rpcProps`.
@@ -53,10 +54,12 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
         headers,
         checkpoint,
         sent: 0,
+        progress: Progress::new("sent"),
     };
     let outcome = runtime.block_on(sender.send_all(args));
     sender.checkpoint.write()?;
     let sent = sender.sent;
+    drop(sender);
     outcome.with_context(|| format!("{sent} lines were sent before"))?;
     print(&format!("{sent} lines sent\n"))
 }
@@ -167,6 +170,7 @@ struct LineSender {
     headers: Headers,
     checkpoint: Checkpoint,
     sent: u64,
+    progress: Progress,
 }
 
 impl LineSender {
@@ -244,6 +248,7 @@ impl LineSender {
             if !events.is_empty() {
                 self.client.append_batch(&events).await?;
                 self.sent += events.len() as u64;
+                self.progress.count(self.sent, "lines");
                 self.checkpoint.advance(bytes)?;
             }
             if is_last {

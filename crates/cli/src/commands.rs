@@ -3,9 +3,9 @@
 use crate::{
     agent,
     args::{Args, Flag, parse},
-    avro_client, describe, doctor, manual,
+    avro_client, describe, doctor, graph, launcher, loglevel, manual, options_file,
     outcome::{ExitCode, Failure, print},
-    provision, status, tool, validate,
+    pipeline_test, provision, status, tap, tool, top, validate,
 };
 
 /// A command of `flume-ng`.
@@ -37,6 +37,24 @@ const CONF: Flag = Flag {
     value: "DIR",
     doc: "configuration directory",
 };
+const CONF_URI: Flag = Flag {
+    short: "u",
+    long: "conf-uri",
+    value: "URI",
+    doc: "configuration by file:, http: or https:; files given by --conf-file then count no longer",
+};
+const CONF_USER: Flag = Flag {
+    short: "user",
+    long: "conf-user",
+    value: "USER",
+    doc: "user for the web server that has the configuration",
+};
+const CONF_PASSWORD: Flag = Flag {
+    short: "pwd",
+    long: "conf-password",
+    value: "PASSWORD",
+    doc: "the user's password",
+};
 const FORMAT: Flag = Flag {
     short: "",
     long: "format",
@@ -66,27 +84,68 @@ const HELP: Flag = Flag {
 #[rustfmt::skip]
 pub(crate) const COMMANDS: &[Command] = &[
     Command { name: "agent", doc: "run an agent", run: agent::run, flags: &[
-        NAME, CONF_FILE, CONF, STATE_DIR,
+        NAME, CONF_FILE, CONF_URI, CONF, CONF_USER, CONF_PASSWORD, STATE_DIR,
         Flag { short: "", long: "no-reload-conf", value: "", doc: "do not watch the configuration; SIGHUP still reloads it" },
-        Flag { short: "i", long: "poll-interval", value: "SECONDS", doc: "how often the configuration is looked at (30)" },
+        Flag { short: "i", long: "poll-interval", value: "SECONDS", doc: "how often the configuration is looked at (30; with a web server 300)" },
+        Flag { short: "b", long: "backup-directory", value: "DIR", doc: "keep the last configuration there, for a start that cannot read it" },
+        Flag { short: "d", long: "dryrun", value: "", doc: "print what would run, and end" },
+        Flag { short: "a", long: "auth-provider", value: "CLASS", doc: "a Java class of Flume's, which cannot be loaded" },
+        Flag { short: "prov", long: "conf-provider", value: "CLASS", doc: "a Java class of Flume's, which cannot be loaded" },
+        Flag { short: "", long: "verify-host", value: "", doc: "accepted; certificates of web servers are always checked" },
         Flag { short: "", long: "lenient", value: "", doc: "start also what is left of a flow, as Java Flume does" },
         Flag { short: "", long: "strict", value: "", doc: "do not start with any error in the configuration" },
         Flag { short: "", long: "drain-timeout", value: "SECONDS", doc: "how long sinks may deliver what channels in memory hold when the agent stops (10)" },
         HELP,
     ] },
     Command { name: "validate", doc: "check a configuration", run: validate::run, flags: &[
-        CONF_FILE, NAME,
-        Flag { short: "", long: "format", value: "text|json|sarif", doc: "how the result is printed" },
+        CONF_FILE, CONF_URI, NAME,
+        Flag { short: "", long: "format", value: "text|json|html|sarif", doc: "how the result is printed; html: one page with a drawing and the files" },
         Flag { short: "", long: "effective", value: "", doc: "print what Java Flume would keep of the configuration, and why it drops the rest" },
+        CONF, CONF_USER, CONF_PASSWORD, HELP,
+    ] },
+    Command { name: "graph", doc: "draw the flows of a configuration, with what is wrong with them", run: graph::run, flags: &[
+        CONF_FILE, CONF_URI, NAME,
+        Flag { short: "", long: "format", value: "mermaid|dot|svg", doc: "the language of the drawing (mermaid)" },
+        CONF, CONF_USER, CONF_PASSWORD, HELP,
+    ] },
+    Command { name: "test", doc: "run the pipeline tests of a file: events in, events out, nothing outside is touched", run: pipeline_test::run, flags: &[
+        Flag { short: "", long: "coverage", value: "", doc: "list the routes that no test took" },
+        Flag { short: "", long: "format", value: "text|json|junit", doc: "how the result is printed" },
         CONF, HELP,
     ] },
-    Command { name: "status", doc: "show what a running agent does", run: status::run, flags: &[NAME, FORMAT, STATE_DIR, HELP] },
+    Command { name: "status", doc: "show what a running agent does", run: status::run, flags: &[
+        NAME, FORMAT, STATE_DIR,
+        Flag { short: "", long: "watch", value: "", doc: "print it every two seconds, until Ctrl-C" },
+        HELP,
+    ] },
+    Command { name: "top", doc: "watch what a running agent does", run: top::run, flags: &[
+        NAME, STATE_DIR,
+        Flag { short: "", long: "url", value: "URL", doc: "ask this monitoring port instead: http://host:41414" },
+        Flag { short: "", long: "once", value: "", doc: "print it once, as plain text" },
+        HELP,
+    ] },
     Command { name: "reload", doc: "make a running agent read its configuration again", run: status::reload, flags: &[
         NAME, STATE_DIR,
         Flag { short: "", long: "dry-run", value: "", doc: "only print what would change" },
         HELP,
     ] },
-    Command { name: "describe", doc: "explain a component or a diagnostic, or list all; `hadoop`: Hadoop's settings in force", run: describe::run, flags: &[ALL, CONF, HELP] },
+    Command { name: "tap", doc: "show events as they pass a source, channel or sink of a running agent", run: tap::run, flags: &[
+        NAME, STATE_DIR,
+        Flag { short: "", long: "format", value: "text|hex|json", doc: "how events are printed" },
+        Flag { short: "", long: "where", value: "HEADER=VALUE", doc: "only events with this header; repeatable" },
+        Flag { short: "", long: "limit", value: "N", doc: "end after so many events" },
+        Flag { short: "", long: "rate", value: "N/s", doc: "most events in a second; the others are counted (100/s)" },
+        Flag { short: "", long: "bytes", value: "N", doc: "bytes of each body and header that are shown (1024)" },
+        Flag { short: "", long: "at", value: "PASSAGE", doc: "received, accepted, put, taken or delivered; repeatable" },
+        Flag { short: "", long: "trace", value: "", doc: "mark events at a source, and show each step of them" },
+        HELP,
+    ] },
+    Command { name: "loglevel", doc: "show the levels of a running agent's loggers, or set one: LOGGER LEVEL", run: loglevel::run, flags: &[NAME, FORMAT, STATE_DIR, HELP] },
+    Command { name: "describe", doc: "explain a component or a diagnostic, or list all; `hadoop`: Hadoop's settings in force", run: describe::run, flags: &[
+        ALL,
+        Flag { short: "", long: "format", value: "text|markdown", doc: "how a component's page is laid out" },
+        CONF, HELP,
+    ] },
     Command { name: "provision", doc: "make this host an agent's: configure, install, kerberos, check", run: provision::run, flags: &[
         Flag { short: "", long: "config", value: "FILE", doc: "the node configuration; without it, what was recorded, else the defaults" },
         Flag { short: "", long: "package", value: "FILE", doc: "install this .deb or .rpm" },
@@ -131,7 +190,10 @@ pub(crate) fn run(arguments: &[String]) -> ExitCode {
     let name = match name.as_str() {
         "--help" | "-h" => "help",
         "--version" => "version",
-        "node" => "agent",
+        "node" => {
+            eprintln!("flume-ng: `node` is an old name of `agent`");
+            "agent"
+        }
         name => name,
     };
     let outcome = match COMMANDS.iter().find(|command| command.name == name) {
@@ -146,14 +208,16 @@ pub(crate) fn run(arguments: &[String]) -> ExitCode {
                 usage()
             )))
         }
-        Some(command) => match parse(rest, command.flags) {
-            Ok(args) if args.has("help") => print(&command_usage(command)),
-            Ok(args) => (command.run)(&args),
-            Err(error) => Err(Failure::Usage(format!(
-                "{error}\n\n{}",
-                command_usage(command)
-            ))),
-        },
+        Some(command) => {
+            match parse(rest, command.flags).and_then(|args| complete(command, args)) {
+                Ok(args) if args.has("help") => print(&command_usage(command)),
+                Ok(args) => (command.run)(&args),
+                Err(error) => Err(Failure::Usage(format!(
+                    "{error}\n\n{}",
+                    command_usage(command)
+                ))),
+            }
+        }
     };
     match outcome {
         Ok(code) => code,
@@ -166,6 +230,15 @@ pub(crate) fn run(arguments: &[String]) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Adds what the environment and `flume.opts` say.
+fn complete(command: &Command, mut args: Args) -> Result<Args, String> {
+    args.or_from(launcher::java_options());
+    if command.name == "agent" && !args.has("help") {
+        args.or_from(options_file::read(args.get("conf"), command.flags)?);
+    }
+    Ok(args)
 }
 
 fn usage() -> String {

@@ -1,73 +1,270 @@
-//! The configuration files of a running agent.
+//! Where an agent's configuration comes from: files, web servers, and a copy of the last one that could be read.
 
 use std::{
     collections::BTreeMap,
+    fs,
     path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
 };
 
 use flume_conf::{Document, Plan};
-use flume_host::watch::FileWatch;
-use flume_origin::lookups::ProcessLookups;
+use flume_core::{AgentInfo, Context, secrets::masked};
+use flume_host::{replace::replace, watch::FileWatch};
+use flume_origin::{
+    lookups::ProcessLookups,
+    place::Place,
+    web::{BasicLogin, WebDocument},
+};
 use flume_runtime::Configuration;
 
-use crate::registry::REGISTRY;
+use crate::{args::Args, outcome::Failure, registry::REGISTRY};
 
-/// Files, read in order; later keys win.
-pub(crate) struct Files {
-    paths: Vec<PathBuf>,
-    /// The files, and those that lookups read.
-    watch: FileWatch,
-    agent: String,
-    surroundings: AgentSurroundings,
+/// How often files are looked at.
+const FILE_INTERVAL: Duration = Duration::from_secs(30);
+/// How often web servers are asked, and files beside them looked at, as in Flume.
+const WEB_INTERVAL: Duration = Duration::from_secs(300);
+
+/// A part of a configuration.
+enum Part {
+    File(PathBuf),
+    Web(WebDocument),
 }
 
-/// What lookups can find besides the environment.
-pub(crate) struct AgentSurroundings {
-    /// Java's system properties that are set.
-    pub(crate) properties: BTreeMap<String, String>,
-    /// The directory given with `--conf`.
-    pub(crate) conf_dir: Option<PathBuf>,
-}
-
-impl AgentSurroundings {
-    /// Resolves the lookups of a document. The answer has the files that were read for that.
-    pub(crate) fn resolve(&self, document: &mut Document) -> Result<Vec<PathBuf>, String> {
-        let conf_dir = self.conf_dir.as_deref().map(Path::new);
-        let lookups = ProcessLookups::new(&self.properties, conf_dir)?;
-        document.resolve(&lookups);
-        Ok(lookups.files())
+impl Part {
+    fn name(&self) -> String {
+        match self {
+            Part::File(path) => path.display().to_string(),
+            Part::Web(document) => document.uri().into(),
+        }
     }
-}
 
-impl Files {
-    pub(crate) fn new(paths: Vec<PathBuf>, agent: &str, surroundings: AgentSurroundings) -> Self {
-        Files {
-            watch: FileWatch::new(paths.clone()),
-            paths,
-            agent: agent.into(),
-            surroundings,
+    fn read(&mut self) -> Result<Vec<u8>, String> {
+        match self {
+            Part::File(path) => fs::read(&*path)
+                .map_err(|error| format!("{} cannot be read: {error}", path.display())),
+            Part::Web(document) => document.read(),
         }
     }
 }
 
-impl Configuration for Files {
+/// The configuration of one agent: parts, read in order; later keys win.
+pub(crate) struct AgentConfiguration {
+    parts: Vec<Part>,
+    /// The files, and those that lookups read.
+    watch: FileWatch,
+    agent: Arc<AgentInfo>,
+    /// Where the last configuration that could be read is kept.
+    backup: Option<PathBuf>,
+    was_read: bool,
+}
+
+/// What the command line says about the places of a configuration.
+pub(crate) struct Places {
+    places: Vec<Place>,
+    login: Option<BasicLogin>,
+}
+
+impl Places {
+    /// As in Flume: if a URI is given, files count no longer.
+    pub(crate) fn of(args: &Args) -> Result<Places, Failure> {
+        for option in ["auth-provider", "conf-provider"] {
+            if args.has(option) {
+                return Err(Failure::Usage(format!(
+                    "--{option} names a Java class, which cannot be loaded here (Flume 1.11 fails with it, too); use \
+                     --conf-file, --conf-uri or --zkConnString"
+                )));
+            }
+        }
+        let conf_dir = args.get("conf").map(Path::new);
+        let uris = args.all("conf-uri").iter();
+        let of_uris: Result<Vec<_>, _> = uris.map(|uri| Place::of_uri(uri, conf_dir)).collect();
+        let mut places = of_uris.map_err(Failure::Usage)?;
+        if places.is_empty() {
+            let files = args.all("conf-file").iter();
+            places = files.map(|file| Place::File(file.into())).collect();
+        }
+        let login = match (args.get("conf-user"), args.get("conf-password")) {
+            (Some(user), Some(password)) => Some(BasicLogin {
+                user: user.into(),
+                password: password.into(),
+            }),
+            (None, None) => None,
+            _ => {
+                let text = "--conf-user and --conf-password belong together";
+                return Err(Failure::Usage(text.into()));
+            }
+        };
+        Ok(Places { places, login })
+    }
+
+    /// Whether none is given.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.places.is_empty()
+    }
+
+    /// More files.
+    pub(crate) fn add_files(&mut self, files: &[String]) {
+        let files = files.iter().map(|file| Place::File(file.into()));
+        self.places.extend(files);
+    }
+
+    /// How often a change is looked for when nobody says how often.
+    pub(crate) fn default_interval(&self) -> Duration {
+        let is_web = |place: &Place| matches!(place, Place::Http(_));
+        if self.places.iter().any(is_web) {
+            WEB_INTERVAL
+        } else {
+            FILE_INTERVAL
+        }
+    }
+
+    fn open(self, agent: &Arc<AgentInfo>, interval: Option<Duration>) -> Result<Vec<Part>, String> {
+        let login = self.login;
+        let open = |place| match place {
+            Place::File(path) => Ok(Part::File(path)),
+            Place::Http(uri) => {
+                let cx = Context::of_agent(&agent.name, vec![], agent.clone());
+                WebDocument::start(&uri, login.as_ref(), interval, cx).map(Part::Web)
+            }
+        };
+        self.places.into_iter().map(open).collect()
+    }
+
+    /// Reads everything once, and resolves its lookups.
+    pub(crate) fn read_once(self, agent: &Arc<AgentInfo>) -> Result<Document, String> {
+        let mut document = Document::default();
+        for mut part in self.open(agent, None)? {
+            let bytes = part.read()?;
+            document.add(&part.name(), &bytes);
+        }
+        resolve(
+            &mut document,
+            &agent.system_properties,
+            agent.conf_dir.as_deref(),
+        )?;
+        Ok(document)
+    }
+}
+
+/// Resolves the lookups of a document. The answer has the files that were read for that.
+pub(crate) fn resolve(
+    document: &mut Document,
+    properties: &BTreeMap<String, String>,
+    conf_dir: Option<&Path>,
+) -> Result<Vec<PathBuf>, String> {
+    let lookups = ProcessLookups::new(properties, conf_dir)?;
+    document.resolve(&lookups);
+    Ok(lookups.files())
+}
+
+impl AgentConfiguration {
+    /// Nothing is read yet. `interval` is how often web servers are asked; never, if it is `None`.
+    pub(crate) fn new(
+        places: Places,
+        agent: Arc<AgentInfo>,
+        interval: Option<Duration>,
+        backup: Option<&str>,
+    ) -> Result<Self, String> {
+        let parts = places.open(&agent, interval)?;
+        let files = parts.iter().filter_map(|part| match part {
+            Part::File(path) => Some(path.clone()),
+            Part::Web(_) => None,
+        });
+        let watch = FileWatch::new(files);
+        let backup = backup
+            .map(|directory| Path::new(directory).join(format!(".{}.properties", agent.name)));
+        Ok(AgentConfiguration {
+            parts,
+            watch,
+            agent,
+            backup,
+            was_read: false,
+        })
+    }
+
+    fn read_parts(&mut self) -> Result<Vec<(String, Vec<u8>)>, String> {
+        let read = |part: &mut Part| Ok((part.name(), part.read()?));
+        self.parts.iter_mut().map(read).collect()
+    }
+
+    /// The parts; at the start the copy of the last ones, if one of them cannot be read.
+    fn read_or_restore(&mut self) -> Result<Vec<(String, Vec<u8>)>, String> {
+        let problem = match self.read_parts() {
+            Ok(parts) => return Ok(parts),
+            Err(problem) => problem,
+        };
+        let Some(backup) = self.backup.as_ref().filter(|_| !self.was_read) else {
+            return Err(problem);
+        };
+        let name = backup.display().to_string();
+        match fs::read(backup) {
+            Ok(bytes) => {
+                tracing::error!("{problem}; running what {name} has, the last configuration read");
+                Ok(vec![(name, bytes)])
+            }
+            Err(error) => Err(format!("{problem}; {name} cannot be read, either: {error}")),
+        }
+    }
+
+    /// Keeps a copy. Lookups stay as they are written, so no secret of theirs gets onto the disk.
+    fn keep(&self, parts: &[(String, Vec<u8>)]) {
+        let Some(backup) = &self.backup else { return };
+        let mut text = vec![];
+        for (name, bytes) in parts {
+            text.extend_from_slice(format!("# {}\n", name.replace('\n', " ")).as_bytes());
+            text.extend_from_slice(bytes);
+            text.push(b'\n');
+        }
+        if let Some(directory) = backup.parent() {
+            // Whether it is there shows below.
+            let _ = fs::create_dir_all(directory);
+        }
+        if let Err(error) = replace(backup, &text, 0o600) {
+            tracing::error!(
+                "failed to keep a copy of the configuration in {}: {error}",
+                backup.display()
+            );
+        }
+    }
+}
+
+impl Configuration for AgentConfiguration {
     fn changed(&mut self) -> bool {
-        self.watch.changed()
+        let web = |part: &Part| matches!(part, Part::Web(document) if document.changed());
+        self.watch.changed() || self.parts.iter().any(web)
+    }
+
+    fn problem(&self) -> Option<String> {
+        self.parts.iter().find_map(|part| match part {
+            Part::File(path) => fs::metadata(path)
+                .err()
+                .map(|error| format!("{} cannot be read: {error}", path.display())),
+            Part::Web(document) => document.problem(),
+        })
     }
 
     fn read(&mut self) -> Result<Plan, String> {
         self.watch.look();
-        let mut document = Document::read(&self.paths)?;
-        let looked_up = self.surroundings.resolve(&mut document)?;
+        let parts = self.read_or_restore()?;
+        let mut document = Document::default();
+        for (name, bytes) in &parts {
+            document.add(name, bytes);
+        }
+        let properties = &self.agent.system_properties;
+        let looked_up = resolve(&mut document, properties, self.agent.conf_dir.as_deref())?;
         self.watch.also(looked_up);
         let agents = document.agents();
-        if !agents.contains(&self.agent) {
-            return Err(format!(
-                "there is no agent `{}`, the configuration has: {}",
-                self.agent,
+        let name = &self.agent.name;
+        if !agents.contains(name) {
+            return Err(masked(&format!(
+                "there is no agent `{name}`, the configuration has: {}",
                 agents.join(", ")
-            ));
+            ))
+            .into_owned());
         }
-        Ok(document.plan(&self.agent, &REGISTRY))
+        self.was_read = true;
+        self.keep(&parts);
+        Ok(document.plan(name, &REGISTRY))
     }
 }

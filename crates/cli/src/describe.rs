@@ -3,6 +3,7 @@
 use flume_conf::{FRAMES, Frame};
 use flume_core::{
     Registry,
+    config::Property,
     props::{did_you_mean, reference},
     registry::{DescribedRow, Known, Presence},
 };
@@ -24,8 +25,65 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
         None => print(&list()),
         Some("hadoop") => hadoop::describe(args),
         Some("diagnostics") => print(&codes::index()),
-        Some(name) => print(&describe(name)?),
+        Some(name) => print(&describe(name, style(args)?)?),
     }
+}
+
+/// How a page is laid out.
+type Style = fn(&str, &str, &str, &[Property]) -> String;
+
+fn style(args: &Args) -> Result<Style, Failure> {
+    match args.get("format") {
+        None | Some("text") => Ok(text_page),
+        Some("markdown") => Ok(reference),
+        Some(other) => {
+            let text = format!("--format takes text or markdown, not `{other}`");
+            Err(Failure::Usage(text))
+        }
+    }
+}
+
+/// Columns of a page for a terminal.
+const PAGE_COLUMNS: usize = 80;
+
+/// A page for a terminal: each property with its type and default on a line, and its description below.
+fn text_page(title: &str, class: &str, doc: &str, properties: &[Property]) -> String {
+    let mut text = format!("{title}\n{}", wrapped(doc, 2));
+    if !class.is_empty() {
+        text += &format!("  Java class: {class}\n");
+    }
+    for row in properties {
+        let default = match &row.default {
+            Some(default) if default.is_empty() => "default: empty".into(),
+            Some(default) => format!("default {default}"),
+            None if row.required => "required".into(),
+            None => String::new(),
+        };
+        let line = format!("  {:28} {:14} {default}", row.key, row.ty);
+        text += &format!("\n{}\n{}", line.trim_end(), wrapped(row.doc, 6));
+    }
+    text
+}
+
+/// A text in lines of at most [`PAGE_COLUMNS`], without the marks of Markdown.
+fn wrapped(text: &str, indent: usize) -> String {
+    let mut lines = String::new();
+    let mut line = String::new();
+    for word in text.replace('`', "").split_whitespace() {
+        let columns = indent + line.chars().count() + 1 + word.chars().count();
+        if !line.is_empty() && columns > PAGE_COLUMNS {
+            lines += &format!("{:indent$}{line}\n", "");
+            line.clear();
+        }
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line += word;
+    }
+    if !line.is_empty() {
+        lines += &format!("{:indent$}{line}\n", "");
+    }
+    lines
 }
 
 /// Every component on one line, and what of Flume runs elsewhere or not at all.
@@ -74,7 +132,7 @@ fn hosts_of(elsewhere: &[(&Known, Presence)]) -> Vec<Presence> {
     hosts
 }
 
-fn describe(name: &str) -> Result<String, Failure> {
+fn describe(name: &str, style: Style) -> Result<String, Failure> {
     if let Some(code) = codes::find(name) {
         return Ok(codes::page(code));
     }
@@ -83,11 +141,11 @@ fn describe(name: &str) -> Result<String, Failure> {
     let frames = FRAMES
         .iter()
         .filter(|frame| is(frame.owner))
-        .map(frame_page);
+        .map(|frame| frame_page(frame, style));
     let components = rows
         .iter()
         .filter(|row| is(row.title()) || is(row.class))
-        .map(page);
+        .map(|row| page(row, style));
     let found: Vec<_> = frames.chain(components).collect();
     if !found.is_empty() {
         return Ok(found.join("\n"));
@@ -123,21 +181,23 @@ fn manual() -> String {
         text += &format!("\n## {}s\n", capitalized(kind));
         let frames = FRAMES.iter().filter(|frame| frame.kind == *kind);
         let components = rows.iter().filter(|row| row.kind == *kind);
-        for page in frames.map(frame_page).chain(components.map(page)) {
+        let frames = frames.map(|frame| frame_page(frame, reference));
+        let components = components.map(|row| page(row, reference));
+        for page in frames.chain(components) {
             text += &format!("\n{page}");
         }
     }
     text
 }
 
-fn page(row: &DescribedRow) -> String {
+fn page(row: &DescribedRow, style: Style) -> String {
     let class = if row.name.is_empty() { "" } else { row.class };
-    reference(row.title(), class, row.doc, &row.properties)
+    style(row.title(), class, row.doc, &row.properties)
 }
 
-fn frame_page(frame: &Frame) -> String {
+fn frame_page(frame: &Frame, style: Style) -> String {
     let title = format!("Every {}", frame.owner);
-    reference(&title, "", frame.doc, &(frame.properties)())
+    style(&title, "", frame.doc, &(frame.properties)())
 }
 
 fn capitalized(word: &str) -> String {
@@ -162,6 +222,23 @@ mod tests {
                 row.title(),
                 row.class,
                 row.kind
+            );
+        }
+    }
+
+    #[test]
+    fn pages_for_a_terminal_fit_it() {
+        for row in REGISTRY.described() {
+            let page = page(&row, text_page);
+            let long = page.lines().find(|line| {
+                let is_text = line.starts_with("      ");
+                is_text && line.chars().count() > PAGE_COLUMNS && line.trim().contains(' ')
+            });
+            assert_eq!(long, None);
+            assert!(
+                row.properties
+                    .iter()
+                    .all(|property| page.contains(property.key))
             );
         }
     }

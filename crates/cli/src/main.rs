@@ -6,22 +6,33 @@ mod avro_client;
 mod codes;
 mod commands;
 mod configuration;
+mod console;
 mod describe;
 mod doctor;
+mod graph;
 mod hadoop;
+mod jvm_properties;
 mod known;
+mod launcher;
 mod logging;
+mod loglevel;
 mod manual;
+mod options_file;
 mod outcome;
+mod pipeline_test;
 mod process;
+mod progress;
 mod provision;
 mod registry;
 mod report;
+mod report_page;
 mod sarif;
 mod state_dir;
 mod status;
 mod system_properties;
+mod tap;
 mod tool;
+mod top;
 mod validate;
 
 #[global_allocator]
@@ -34,12 +45,19 @@ fn main() -> ! {
                 .skip(1)
                 .map(|word| word.to_string_lossy().into_owned());
             let arguments: Vec<String> = arguments.collect();
-            commands::run(&arguments)
+            match launcher::source_environment(&arguments) {
+                Ok(()) => commands::run(&arguments),
+                Err(error) => {
+                    eprintln!("flume-ng: {error}");
+                    outcome::ExitCode::WRONG
+                }
+            }
         }
         Err(error) => {
             eprintln!("flume-ng: {error}");
             outcome::ExitCode::FAILURE
         }
     };
+    console::flush();
     process::exit(code)
 }

@@ -63,7 +63,8 @@ pub(crate) fn have(name: &str, value: &str) -> io::Result<()> {
     Err(failed(this_program()?.env(name, value).exec()))
 }
 
-fn this_program() -> io::Result<Command> {
+/// This program again, with its arguments.
+pub(crate) fn this_program() -> io::Result<Command> {
     let mut arguments = env::args_os();
     let mut again = Command::new(env::current_exe()?);
     if let Some(name) = arguments.next() {
@@ -83,7 +84,12 @@ fn pipe_with(password: OsString) -> io::Result<Stdio> {
     Ok(reader.into())
 }
 
-fn failed(error: io::Error) -> io::Error {
+/// Becomes that program. It comes back only with an error.
+pub(crate) fn begin_anew(mut program: Command) -> io::Error {
+    program.exec()
+}
+
+pub(crate) fn failed(error: io::Error) -> io::Error {
     io::Error::new(
         error.kind(),
         format!("failed to begin anew with another environment: {error}"),

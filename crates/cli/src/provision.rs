@@ -1,6 +1,10 @@
 //! `flume-ng provision`: from a bare host to a checked service.
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    io::{self, IsTerminal},
+    path::PathBuf,
+};
 
 use anyhow::{Context as _, anyhow};
 use flume_conf::Document;
@@ -59,7 +63,12 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
             .map(|taken| taken.step);
         let taken = match failed {
             Some(failed) => Taken::not_tried(step, failed),
-            None => take(step, &site),
+            None => {
+                announce(&format!("{} ...", step.name));
+                let taken = take(step, &site);
+                announce("");
+                taken
+            }
         };
         if !json {
             print(&masked(&text(&taken)))?;
@@ -117,6 +126,13 @@ fn with_password(around: Surroundings, on_stdin: bool) -> Result<Surroundings, F
         password: Some(password).filter(|password| !password.0.is_empty()),
         ..around
     })
+}
+
+/// What is going on, on a terminal: a step may take minutes. Nothing: it is over.
+fn announce(doing: &str) {
+    if io::stderr().is_terminal() {
+        eprint!("\r\x1b[K{doing}");
+    }
 }
 
 fn steps(names: &[String]) -> Result<Vec<&'static Step>, Failure> {

@@ -11,25 +11,76 @@ use crate::outcome::Failure;
 const PACKAGED: &str = "/var/lib/flume";
 const MODE: u32 = 0o750;
 
+/// What an agent has got.
+#[derive(Debug, Default)]
+pub(crate) struct Claimed {
+    /// The directory; empty if there is none.
+    pub(crate) path: PathBuf,
+    /// Why it is not in the usual place, to be logged.
+    pub(crate) doubts: Vec<String>,
+}
+
 /// The directory of an agent that is about to run, made if need be: below `--state-dir`, else systemd's, else the
-/// package's if it is this user's, else one in the user's home, else one in `/tmp` with the user's number.
+/// package's if it is this user's, else one in the user's home, else one in `/tmp` with the user's number. An agent for
+/// which no directory was named runs without one if it has to, as under Flume: on a read-only disk, say.
 ///
 /// # Errors
-/// It is not this user's, or somebody else may write to it or to the way to it.
-pub(crate) fn claim(given: Option<&str>, agent: &str) -> Result<PathBuf, Failure> {
-    let base = named(given).unwrap_or_else(|| own_base(Path::new(PACKAGED)));
-    let path = absolute(&base.join(agent));
-    open_or_make(&path)
-        .map_err(|error| error.to_string())
-        .and_then(|directory| check(&directory))
-        .map_err(|why| {
+/// A directory was named, and it is not this user's, or somebody else may write to it or to the way to it.
+pub(crate) fn claim(given: Option<&str>, agent: &str) -> Result<Claimed, Failure> {
+    if let Some(base) = named(given) {
+        let path = claim_in(&base, agent).map_err(|why| {
             Failure::Usage(format!(
-                "the agent's state cannot be kept in {}: {why}; run the agent as the user that owns it, as \
-                 `systemctl start flume-agent@{agent}` does, or name another directory with --state-dir",
-                path.display()
+                "the agent's state cannot be kept in {why}; run the agent as the user that owns it, as \
+                 `systemctl start flume-agent@{agent}` does, or name another directory with --state-dir"
             ))
         })?;
-    Ok(path)
+        return Ok(Claimed {
+            path,
+            doubts: vec![],
+        });
+    }
+    let usual = own_base(Path::new(PACKAGED));
+    let mut bases = vec![usual.clone()];
+    bases.extend([home(), Some(temporary())].into_iter().flatten());
+    bases.dedup();
+    Ok(claim_one_of(&bases, agent))
+}
+
+/// The first directory that can be had.
+fn claim_one_of(bases: &[PathBuf], agent: &str) -> Claimed {
+    let mut claimed = Claimed::default();
+    for base in bases {
+        match claim_in(base, agent) {
+            Ok(path) => {
+                claimed.path = path;
+                break;
+            }
+            Err(why) => claimed
+                .doubts
+                .push(format!("the agent's state cannot be kept in {why}")),
+        }
+    }
+    if let Some(last) = claimed.doubts.last_mut() {
+        *last += &if claimed.path.as_os_str().is_empty() {
+            "; `flume-ng status` and `flume-ng reload` will not work, and sinks keep no journal; name a directory with \
+             --state-dir"
+                .into()
+        } else {
+            format!("; it is kept in {}", claimed.path.display())
+        };
+    }
+    claimed
+}
+
+fn claim_in(base: &Path, agent: &str) -> Result<PathBuf, String> {
+    let path = absolute(&base.join(agent));
+    let claimed = open_or_make(&path)
+        .map_err(|error| error.to_string())
+        .and_then(|directory| check(&directory));
+    match claimed {
+        Ok(()) => Ok(path),
+        Err(why) => Err(format!("{}: {why}", path.display())),
+    }
 }
 
 fn open_or_make(path: &Path) -> Result<SafeDirectory, DirectoryError> {
@@ -98,8 +149,8 @@ fn own_base(packaged: &Path) -> PathBuf {
 }
 
 fn home() -> Option<PathBuf> {
-    let home = std::env::var_os("HOME").filter(|home| !home.is_empty())?;
-    Some(PathBuf::from(home).join(".flume/state"))
+    let home = flume_host::home::directory().filter(|home| !home.as_os_str().is_empty())?;
+    Some(home.join(".flume/state"))
 }
 
 fn temporary() -> PathBuf {
@@ -129,12 +180,33 @@ mod tests {
             Some(&base.path().join("x/../y").display().to_string()),
             "a1",
         )
-        .unwrap();
+        .unwrap()
+        .path;
         assert_eq!(path, base.path().join("y/a1"));
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, MODE);
         assert_eq!(
-            claim(Some(&base.path().join("y").display().to_string()), "a1").unwrap(),
+            claim(Some(&base.path().join("y").display().to_string()), "a1")
+                .unwrap()
+                .path,
             path
+        );
+    }
+
+    #[test]
+    fn without_a_usual_place_an_agent_takes_another_one_or_none() {
+        let base = tempfile::tempdir().unwrap();
+        fs::write(base.path().join("file"), "").unwrap();
+        let bad = base.path().join("file/home");
+        let good = base.path().join("temporary");
+        let claimed = claim_one_of(&[bad.clone(), good.clone()], "a1");
+        assert_eq!(claimed.path, good.join("a1"));
+        assert!(claimed.doubts[0].ends_with(&format!("it is kept in {}", claimed.path.display())));
+        let claimed = claim_one_of(&[bad], "a1");
+        assert_eq!(claimed.path, PathBuf::new());
+        assert!(
+            claimed.doubts[0].contains("--state-dir"),
+            "{:?}",
+            claimed.doubts
         );
     }
 

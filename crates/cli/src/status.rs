@@ -1,6 +1,6 @@
 //! `flume-ng status` and `flume-ng reload`: ask a running agent.
 
-use std::path::PathBuf;
+use std::{io::Write as _, path::PathBuf, time::Duration};
 
 use anyhow::{Context as _, anyhow};
 use flume_monitor::{ComponentStatus, ControlAnswer, ControlRequest, Status, ask};
@@ -8,16 +8,46 @@ use jiff::Timestamp;
 
 use crate::{
     args::Args,
-    outcome::{ExitCode, Failure, print},
+    outcome::{ExitCode, Failure, print, printable},
     state_dir,
 };
+
+/// From print to print of `--watch`.
+const WATCH_EVERY: Duration = Duration::from_secs(2);
 
 /// Prints the state of every component.
 pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let json = args.wants_json()?;
+    if args.has("watch") {
+        return watch(args, json);
+    }
+    print(&report(args, json)?)
+}
+
+/// Prints it again and again, until nobody reads. An agent that is starting anew is waited for.
+fn watch(args: &Args, json: bool) -> Result<ExitCode, Failure> {
+    let mut out = std::io::stdout();
+    let clears = !json && std::io::IsTerminal::is_terminal(&out);
+    loop {
+        let text = match report(args, json) {
+            Ok(text) => text,
+            Err(Failure::Runtime(error)) => format!("flume-ng: {error:#}\n"),
+            Err(usage) => return Err(usage),
+        };
+        // Home, and clear what follows.
+        let clear = if clears { "\u{1b}[H\u{1b}[2J" } else { "" };
+        let written = out.write_all(format!("{clear}{text}").as_bytes());
+        if written.and_then(|()| out.flush()).is_err() {
+            return Ok(ExitCode::SUCCESS);
+        }
+        std::thread::sleep(WATCH_EVERY);
+    }
+}
+
+fn report(args: &Args, json: bool) -> Result<String, Failure> {
     match request(args, &ControlRequest::Status)? {
-        ControlAnswer::Status(status) if json => print(&(serde_json::to_string(&status)? + "\n")),
-        ControlAnswer::Status(status) => print(&render(&status, Timestamp::now())),
+        ControlAnswer::Status(status) if json => Ok(serde_json::to_string(&status)? + "\n"),
+        ControlAnswer::Status(status) => Ok(render(&status, Timestamp::now())),
         answer => Err(anyhow!("unexpected answer: {answer:?}").into()),
     }
 }
@@ -31,12 +61,13 @@ pub(crate) fn reload(args: &Args) -> Result<ExitCode, Failure> {
         },
     )? {
         ControlAnswer::Changed(changes) => print(&(changes + "\n")),
-        ControlAnswer::Failed(why) => Err(anyhow!(why).into()),
+        ControlAnswer::Partly(why) | ControlAnswer::Failed(why) => Err(anyhow!(why).into()),
         answer => Err(anyhow!("unexpected answer: {answer:?}").into()),
     }
 }
 
-fn request(args: &Args, request: &ControlRequest) -> Result<ControlAnswer, Failure> {
+/// Asks the agent that the command line means.
+pub(crate) fn request(args: &Args, request: &ControlRequest) -> Result<ControlAnswer, Failure> {
     let directory = directory(args)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -46,7 +77,7 @@ fn request(args: &Args, request: &ControlRequest) -> Result<ControlAnswer, Failu
 }
 
 /// The named agent's, or that of the only one there is.
-fn directory(args: &Args) -> Result<PathBuf, Failure> {
+pub(crate) fn directory(args: &Args) -> Result<PathBuf, Failure> {
     if let Some(name) = args.get("name") {
         return Ok(state_dir::of_running(args.get("state-dir"), name));
     }
@@ -91,7 +122,28 @@ fn render(status: &Status, now: Timestamp) -> String {
         let outcome = reload.error.as_deref().map_or("succeeded".into(), |error| {
             format!("changed nothing: {error}")
         });
-        text += &format!("last reload {} ago {outcome}\n", ago(reload.at, now));
+        text += &format!(
+            "last reload {} ago {}\n",
+            ago(reload.at, now),
+            printable(&outcome)
+        );
+    }
+    for problem in &status.problems {
+        text += &format!(
+            "{}: {}, for {}\n        why: {}\n        do: {}\n",
+            problem.severity,
+            printable(&problem.what),
+            ago(problem.since, now),
+            printable(&problem.why),
+            printable(&problem.remedy)
+        );
+    }
+    if let Some(unreadable) = &status.unreadable {
+        let since = ago(unreadable.since, now);
+        text += &format!(
+            "no look at the configuration for {since}: {}\n",
+            unreadable.error
+        );
     }
     for component in &status.components {
         text += &line(component, now);
@@ -126,19 +178,19 @@ fn line(component: &ComponentStatus, now: Timestamp) -> String {
         }
     }
     if let Some(reason) = &component.reason {
-        text += &format!("\n        {reason}");
+        text += &format!("\n        {}", printable(reason));
     }
     if let (Some(attempts), Some(next)) = (component.attempts, component.next_try) {
         text += &format!(" (attempt {attempts}, next in {})", ago(now, next));
     }
     for (name, fact) in &component.facts {
-        text += &format!("\n        {name}: {fact}");
+        text += &format!("\n        {name}: {}", printable(fact));
     }
     text + "\n"
 }
 
 /// Whole seconds, minutes, hours or days between two moments.
-fn ago(since: Timestamp, until: Timestamp) -> String {
+pub(crate) fn ago(since: Timestamp, until: Timestamp) -> String {
     let seconds = until.as_second().saturating_sub(since.as_second()).max(0);
     match seconds {
         0..=119 => format!("{seconds} s"),

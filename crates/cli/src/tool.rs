@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 use crate::{
     args::Args,
     outcome::{ExitCode, Failure, print},
+    progress::{Extent, Progress},
     registry::REGISTRY,
 };
 
@@ -53,7 +54,16 @@ fn inspect(args: &Args, directories: &[PathBuf]) -> Result<ExitCode, Failure> {
 }
 
 fn verify(args: &Args, directories: &[PathBuf]) -> Result<ExitCode, Failure> {
-    report(args, &Outside::read(directories, keys(args)?)?.verify()?)
+    let outside = with_progress(Outside::read(directories, keys(args)?)?);
+    report(args, &outside.verify()?)
+}
+
+fn with_progress(outside: Outside) -> Outside {
+    let progress = Progress::new("verified");
+    outside.telling(move |done, total| {
+        let total = Some(total);
+        progress.bytes(Extent { done, total });
+    })
 }
 
 /// Flume's tool: on directories that no agent uses.
@@ -84,7 +94,7 @@ fn repair(args: &Args) -> Result<ExitCode, Failure> {
         .collect::<Result<Vec<_>, _>>()?;
     report(
         args,
-        &Outside::read(&directories, keys(args)?)?.quarantine()?,
+        &with_progress(Outside::read(&directories, keys(args)?)?).quarantine()?,
     )
 }
 

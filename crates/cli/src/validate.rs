@@ -8,36 +8,46 @@ use flume_runtime::{Flows, check};
 
 use crate::{
     args::Args,
-    configuration::AgentSurroundings,
+    configuration::Places,
     outcome::{ExitCode, Failure, print},
     registry::REGISTRY,
-    report, sarif, system_properties,
+    report, report_page, sarif, system_properties,
 };
 
 /// Runs the command: exit code 0 if every flow runs, else 2.
 pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
-    let files: Vec<PathBuf> = args
-        .all("conf-file")
-        .iter()
-        .chain(&args.rest)
-        .map(PathBuf::from)
-        .collect();
-    if files.is_empty() {
-        return Err(Failure::Usage("which file? -f FILE".into()));
-    }
     let format = args.get("format").unwrap_or("text");
-    if !["text", "json", "sarif"].contains(&format) {
-        let text = format!("--format takes text, json or sarif, not `{format}`");
+    if !["text", "json", "html", "sarif"].contains(&format) {
+        let text = format!("--format takes text, json, html or sarif, not `{format}`");
         return Err(Failure::Usage(text));
     }
-    let mut document = Document::read(&files).map_err(Failure::Usage)?;
-    let surroundings = AgentSurroundings {
-        properties: system_properties::of_agent(&args.properties),
-        conf_dir: args.get("conf").map(PathBuf::from),
-    };
-    surroundings
-        .resolve(&mut document)
-        .map_err(Failure::Usage)?;
+    let (document, agents) = read(args)?;
+    let judged = judge(&document, &agents, args);
+    if args.has("effective") {
+        return print(&effective(&document, &judged));
+    }
+    print(&match format {
+        "html" => report_page::html(&document, &judged),
+        "json" => report::json(&judged) + "\n",
+        "sarif" => sarif::log(&judged.diagnostics) + "\n",
+        _ => text(&document, &judged),
+    })?;
+    Ok(if judged.runs_whole() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::WRONG
+    })
+}
+
+/// The files that the command line names, and the agents in them that are meant.
+pub(crate) fn read(args: &Args) -> Result<(Document, Vec<String>), Failure> {
+    let mut places = Places::of(args)?;
+    places.add_files(&args.rest);
+    if places.is_empty() {
+        return Err(Failure::Usage("which file? -f FILE".into()));
+    }
+    let info = Arc::new(info_of("", args));
+    let document = places.read_once(&info).map_err(Failure::Usage)?;
     let all = document.agents();
     let agents = match args.get("name") {
         None if all.is_empty() => {
@@ -53,20 +63,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
             return Err(Failure::Usage(text));
         }
     };
-    let judged = judge(&document, &agents, args);
-    if args.has("effective") {
-        return print(&effective(&document, &judged));
-    }
-    print(&match format {
-        "json" => report::json(&judged) + "\n",
-        "sarif" => sarif::log(&judged.diagnostics) + "\n",
-        _ => text(&document, &judged),
-    })?;
-    Ok(if judged.runs_whole() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::WRONG
-    })
+    Ok((document, agents))
 }
 
 /// What is to be said about some agents of a configuration.
@@ -80,7 +77,7 @@ pub(crate) struct Judged {
 
 impl Judged {
     /// Whether nothing is wrong and every component runs.
-    fn runs_whole(&self) -> bool {
+    pub(crate) fn runs_whole(&self) -> bool {
         let is_error = |found: &Diagnostic| found.is_error();
         let stands_still = |verdict: &Verdict| verdict.reason.is_some();
         !self.diagnostics.iter().any(is_error)
@@ -96,12 +93,7 @@ pub(crate) fn judge(document: &Document, agents: &[String], args: &Args) -> Judg
     let mut judged = Judged::default();
     let found = &mut judged.diagnostics;
     for agent in agents {
-        let info = Arc::new(AgentInfo {
-            name: agent.clone(),
-            conf_dir: args.get("conf").map(PathBuf::from),
-            system_properties: system_properties::of_agent(&args.properties),
-            ..AgentInfo::default()
-        });
+        let info = Arc::new(info_of(agent, args));
         let plan = check(document.plan(agent, &REGISTRY), &info, Flows::Whole);
         judged.agents.push((agent.clone(), plan.verdicts()));
         found.extend(plan.diagnostics);
@@ -115,6 +107,15 @@ pub(crate) fn judge(document: &Document, agents: &[String], args: &Args) -> Judg
     });
     found.dedup();
     judged
+}
+
+fn info_of(agent: &str, args: &Args) -> AgentInfo {
+    AgentInfo {
+        name: agent.into(),
+        conf_dir: args.get("conf").map(PathBuf::from),
+        system_properties: system_properties::of_agent(&args.properties),
+        ..AgentInfo::default()
+    }
 }
 
 fn text(document: &Document, judged: &Judged) -> String {

@@ -32,6 +32,7 @@ mod avro;
 mod client;
 mod config;
 mod error;
+mod exchange;
 mod hosts;
 mod peer;
 mod thrift;

@@ -272,8 +272,8 @@ impl PeerClient {
 impl PeerConnection {
     fn stream(&mut self) -> &mut BoxedStream {
         match self {
-            PeerConnection::Avro(connection) => &mut connection.stream,
-            PeerConnection::Thrift(connection) => &mut connection.stream,
+            PeerConnection::Avro(connection) => &mut connection.exchange.stream,
+            PeerConnection::Thrift(connection) => &mut connection.exchange.stream,
         }
     }
 

@@ -1,6 +1,7 @@
 //! The components that need nothing beyond the standard library and tokio.
 
 mod channels;
+mod http_handlers;
 mod interceptors;
 mod processors;
 mod selectors;
@@ -19,6 +20,7 @@ pub static REGISTRY: Registry = Registry {
     interceptors: interceptors::INTERCEPTORS,
     selectors: selectors::SELECTORS,
     serializers: serializers::SERIALIZERS,
+    http_handlers: http_handlers::HTTP_HANDLERS,
     processors: processors::PROCESSORS,
     ..Registry::EMPTY
 };

@@ -246,7 +246,7 @@ async fn a_channel_is_not_replaced_while_a_put_waits_for_long() {
     let put = tokio::spawn(async move { waiting.put(events("b")).await });
     tokio::task::yield_now().await;
     assert!(matches!(
-        handle.replace(with("")).await,
+        handle.replace(with(""), &|| unreachable!()).await,
         Err(ReplaceError::Busy)
     ));
     assert_eq!(start.elapsed().as_secs(), 5);
@@ -258,7 +258,7 @@ async fn a_channel_is_not_replaced_while_a_put_waits_for_long() {
         .await
         .unwrap();
     put.await.unwrap().unwrap();
-    handle.replace(with("")).await.unwrap();
+    handle.replace(with(""), &|| unreachable!()).await.unwrap();
     assert_eq!((handle.stats().events, handle.stats().capacity), (1, 100));
 }
 

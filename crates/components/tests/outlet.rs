@@ -90,6 +90,59 @@ async fn regroups_when_the_route_depends_on_the_event() {
     assert_eq!(words(&stored(&channels[1]).await), "b d");
 }
 
+/// Takes the bodies of even length, which are long, to c1 and the others to c2.
+struct ByParity;
+
+impl ChannelSelector for ByParity {
+    fn route(&self, event: &Event) -> Route<'_> {
+        let required: &[usize] = if event.body.len().is_multiple_of(2) {
+            &[0]
+        } else {
+            &[1]
+        };
+        Route {
+            required,
+            optional: &[],
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_small_event_does_not_keep_the_buffer_of_its_batch() {
+    let channels = [memory(9), memory(9)];
+    let (out, _) = outlet(Box::new(ByParity), &channels);
+    let filter = |cx: &Context| {
+        build::<dyn Interceptor>(
+            &REGISTRY,
+            "regex_filter",
+            "regex = ^xx\nexcludeEvents = true",
+            cx,
+        )
+    };
+    let buffer = bytes::Bytes::from(vec![b'x'; 1 << 20]);
+    let batch = |buffer: &bytes::Bytes| {
+        vec![
+            Event::from(buffer.slice(..1 << 19)),
+            Event::from(buffer.slice(1 << 19..(1 << 19) + 1)),
+        ]
+    };
+    out.put(batch(&buffer)).await.unwrap();
+    assert_eq!(stored(&channels[0]).await.len(), 1);
+    assert_eq!(channels[1].stats().events, 1);
+    assert!(buffer.is_unique(), "the event in c2 is a copy");
+    // The interceptor drops the large event.
+    let cx = Context::new("a1.sources.r1", &["c1"]);
+    let wiring = Wiring {
+        interceptors: vec![filter(&cx)],
+        selector: build(&REGISTRY, "replicating", "", &cx),
+        channels: vec![channels[0].clone()],
+    };
+    out.rewire(wiring).await;
+    out.put(batch(&buffer)).await.unwrap();
+    assert_eq!(words(&stored(&channels[0]).await), "x");
+    assert!(buffer.is_unique());
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_new_wiring_needs_no_new_outlet() {
     let channels = [memory(9), memory(9)];

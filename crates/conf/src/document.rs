@@ -1,6 +1,11 @@
 //! Configuration files, read in order, and the agents in them.
 
-use std::{collections::BTreeMap, fs, path::PathBuf, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::PathBuf,
+    sync::Arc,
+};
 
 use flume_core::{Code, Diagnostic, Registry, props::Setting};
 
@@ -22,6 +27,8 @@ pub struct Document {
     diagnostics: Vec<Diagnostic>,
     /// By the key whose value cannot be resolved.
     unresolved: BTreeMap<String, Diagnostic>,
+    /// Keys that values refer to: these have an effect although they belong to no agent.
+    referenced: BTreeSet<String>,
 }
 
 impl Document {
@@ -81,6 +88,7 @@ impl Document {
         let mut resolved = lookup::resolve(&mut self.settings, lookups);
         self.diagnostics.append(&mut resolved.diagnostics);
         self.unresolved = resolved.errors;
+        self.referenced = resolved.referenced;
     }
 
     /// All settings, by key.
@@ -101,11 +109,20 @@ impl Document {
         agents
     }
 
+    /// The settings whose keys begin so, in the order of their keys: the rest of the key, and the setting.
+    pub fn below<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = (&'a str, &'a Setting)> {
+        let from = self.settings.range(prefix.to_string()..);
+        from.map_while(move |(key, setting)| Some((key.strip_prefix(prefix)?, setting)))
+    }
+
     /// What `agent` is to run, and everything that is wrong with it and with the files as such.
     pub fn plan(&self, agent: &str, registry: &Registry) -> Plan {
         let mut plan = Graph::of(agent, &self.settings, &self.unresolved).plan(registry);
         plan.diagnostics.extend(self.diagnostics.iter().cloned());
-        let nameless = self.settings.iter().filter(|(key, _)| belongs_to_none(key));
+        let nameless = self
+            .settings
+            .iter()
+            .filter(|(key, _)| belongs_to_none(key) && !self.referenced.contains(*key));
         plan.diagnostics
             .extend(nameless.map(|(key, setting)| {
                 let is_comment = key.starts_with("//") || key.starts_with("--");

@@ -6,7 +6,7 @@
 //!
 //! Nothing here does I/O: [`Lookups`] answers what a name stands for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use flume_core::{
     Code, Diagnostic, Span,
@@ -82,6 +82,7 @@ pub(crate) fn resolve(settings: &mut BTreeMap<String, Setting>, lookups: &dyn Lo
         filters: BTreeMap::new(),
         cache: BTreeMap::new(),
         diagnostics: vec![],
+        referenced: BTreeSet::new(),
     };
     resolver.make_filters();
     let mut resolved = Resolved::default();
@@ -100,6 +101,7 @@ pub(crate) fn resolve(settings: &mut BTreeMap<String, Setting>, lookups: &dyn Lo
         }
     }
     resolved.diagnostics = resolver.diagnostics;
+    resolved.referenced = resolver.referenced;
     resolved
 }
 
@@ -110,6 +112,8 @@ pub(crate) struct Resolved {
     pub(crate) errors: BTreeMap<String, Diagnostic>,
     /// About config filters.
     pub(crate) diagnostics: Vec<Diagnostic>,
+    /// Keys that values refer to.
+    pub(crate) referenced: BTreeSet<String>,
 }
 
 /// The filters of one agent, by name; `None` for one that cannot be used, which was reported.
@@ -123,6 +127,7 @@ struct Resolver<'a> {
     /// What filters answered, by agent, filter and key: a program is run once for each.
     cache: BTreeMap<(String, String, String), Result<String, NotFound>>,
     diagnostics: Vec<Diagnostic>,
+    referenced: BTreeSet<String>,
 }
 
 /// The value that is being resolved.
@@ -359,7 +364,7 @@ impl Resolver<'_> {
     }
 
     /// A lookup, else the key of that name, else what has no prefix.
-    fn look_up(&self, name: &str) -> Result<LookedUp, NotFound> {
+    fn look_up(&mut self, name: &str) -> Result<LookedUp, NotFound> {
         let mut missing = None;
         let mut key = name;
         if let Some((prefix, rest)) = name.split_once(':') {
@@ -370,6 +375,7 @@ impl Resolver<'_> {
             key = rest;
         }
         if let Some(setting) = self.written.get(key) {
+            self.referenced.insert(key.into());
             let secret = secrets::is_secret_name(key);
             let text = setting.text.clone();
             return Ok(LookedUp { text, secret });

@@ -71,12 +71,10 @@ impl Graph {
         let all_connected = connected.into_iter().all(|connected| connected);
         for (name, (full, home)) in homes {
             if all_connected && !planner.used.contains(&name) {
-                planner.report(
-                    Code::ChannelUnused,
-                    &home,
-                    &full,
-                    "is used by no source and no sink",
-                );
+                let text = "is used by no source and no sink, so it is not opened";
+                planner.report(Code::ChannelUnused, &home, &full, text);
+                // As in Flume: it could take the directory of one that is used.
+                planner.plan.channels.retain(|channel| channel.section.name != full);
             }
         }
         // A channel that is used but not listed is told where it is used.

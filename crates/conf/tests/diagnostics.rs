@@ -123,7 +123,7 @@ fn a_mistake_in_a_name_is_traced() {
     check_diagnostic(
         &base.replace("k1.channel = c11", "k1.channel = disk"),
         &[
-            "warning a1.channels.c11: is used by no source and no sink",
+            "warning a1.channels.c11: is used by no source and no sink, so it is not opened",
             "error a1.sinks.k1.channel: there is no channel `disk` (channels are c11, c1)",
         ],
     );

@@ -11,25 +11,18 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use arc_swap::{ArcSwap, ArcSwapOption};
+use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use tokio::{
-    sync::{RwLock, RwLockWriteGuard},
+    sync::{RwLock, RwLockReadGuard, watch},
     time::timeout,
 };
 
 use crate::{
-    BuildError, Channel, ChannelError, ChannelStats, Context, Event, StateHandle, Take, Want,
+    Channel, ChannelError, ChannelStats, Context, Event, EventStore, Passage, StateHandle, Take,
+    Want,
     metrics::{Counter, Metrics},
 };
-
-/// Somebody who looks at the events that pass a channel. Called on the threads that move the events: be quick.
-pub trait ChannelTap: Send + Sync {
-    /// These events were put.
-    fn put(&self, events: &[Event]);
-    /// A sink has these events now; it may yet return them.
-    fn taken(&self, events: &[Event]);
-}
 
 /// A named channel with its counters. Cheap to clone; a reload can put another channel in its place.
 #[derive(Clone)]
@@ -39,12 +32,13 @@ struct Seat {
     cx: Context,
     /// Held for reading by every put, for writing while the events move to a successor.
     gate: RwLock<()>,
+    /// Whether the channel is still to be opened: puts wait for that.
+    unopened: watch::Sender<bool>,
+    /// Whether the configuration no longer has it: its sinks drain it to the end.
+    leaving: AtomicBool,
     channel: ArcSwap<Box<dyn Channel>>,
     /// The channels of sinks that may put dead letters here.
     buriers: Mutex<Vec<Arc<Burier>>>,
-    /// Looked at before `tap`, so that nobody pays for a tap that is not there.
-    tapped: AtomicBool,
-    tap: ArcSwapOption<Box<dyn ChannelTap>>,
     counters: ChannelCounters,
 }
 
@@ -67,37 +61,8 @@ pub struct Burying {
     burier: Arc<Burier>,
 }
 
-/// Why a channel keeps its place.
-#[derive(Debug, thiserror::Error)]
-pub enum ReplaceError {
-    /// Fewer events fit into the successor than there are.
-    #[error("the channel holds {held} events, and its successor has room for {capacity}")]
-    TooSmall {
-        /// Events to move.
-        held: usize,
-        /// Events that fit.
-        capacity: usize,
-    },
-    /// A sink has taken events that it may yet return.
-    #[error("{in_flight} of its events are with a sink that does not stop")]
-    InFlight {
-        /// How many.
-        in_flight: usize,
-    },
-    /// A put waits for room, and may do so for long.
-    #[error("a put has been waiting for room for more than {MAX_PUT_WAIT:?}")]
-    Busy,
-    /// The successor cannot be built.
-    #[error(transparent)]
-    Build(#[from] BuildError),
-    /// A channel failed while the events moved.
-    #[error(transparent)]
-    Channel(#[from] ChannelError),
-}
-
-/// How long a change of channel waits for the puts under way: longer than the usual keep-alive, and not so long that
-/// an agent which reloads seems to hang.
-const MAX_PUT_WAIT: Duration = Duration::from_secs(5);
+/// How long a put waits for a channel that is being opened or changed.
+const MAX_GATE_WAIT: Duration = Duration::from_secs(10);
 
 impl ChannelHandle {
     /// `cx` is the channel's own.
@@ -112,10 +77,10 @@ impl ChannelHandle {
         ChannelHandle(Arc::new(Seat {
             cx,
             gate: RwLock::new(()),
+            unopened: watch::Sender::new(false),
+            leaving: AtomicBool::new(false),
             channel,
             buriers: Mutex::default(),
-            tapped: AtomicBool::new(false),
-            tap: ArcSwapOption::empty(),
             counters,
         }))
     }
@@ -178,40 +143,105 @@ impl ChannelHandle {
         })
     }
 
+    /// See [`Channel::store`].
+    pub fn store(&self) -> EventStore {
+        self.0.channel.load().store()
+    }
+
+    /// Events that it holds, with those that sinks have.
+    pub fn held_events(&self) -> usize {
+        let stats = self.stats();
+        stats.events + stats.in_flight
+    }
+
+    /// From now on puts wait until [`open`](Self::open) has succeeded.
+    pub fn await_open(&self) {
+        self.0.unopened.send_replace(true);
+    }
+
+    /// Whether nobody has to wait for it to open.
+    pub fn is_open(&self) -> bool {
+        !*self.0.unopened.borrow()
+    }
+
+    /// The configuration has it no longer, so that its sinks drain it to the end before they stop; or, if not, a stop
+    /// leaves in a durable channel what is there.
+    pub fn set_leaving(&self, leaving: bool) {
+        self.0.leaving.store(leaving, Release);
+    }
+
+    /// Whether its sinks drain it to the end before they stop.
+    pub fn is_drained_at_stop(&self) -> bool {
+        !self.durable() || self.0.leaving.load(Acquire)
+    }
+
     /// See [`Channel::open`].
     pub async fn open(&self) -> Result<(), ChannelError> {
-        self.0.channel.load_full().open().await
+        self.0.channel.load_full().open().await?;
+        self.0.unopened.send_replace(false);
+        Ok(())
     }
 
     /// See [`Channel::close`].
     pub async fn close(&self) -> Result<(), ChannelError> {
-        self.0.channel.load_full().close().await
+        let closed = self.0.channel.load_full().close().await;
+        self.0.unopened.send_replace(false);
+        closed
     }
 
-    /// Shows every event that passes from now on to `tap`, instead of to the tap before; `None` shows them to nobody.
-    pub fn set_tap(&self, tap: Option<Box<dyn ChannelTap>>) {
-        self.0.tapped.store(tap.is_some(), Release);
-        self.0.tap.store(tap.map(Arc::new));
+    /// The channel that has the seat now.
+    pub(crate) fn channel(&self) -> Arc<Box<dyn Channel>> {
+        self.0.channel.load_full()
     }
 
-    fn tap(&self) -> Option<Arc<Box<dyn ChannelTap>>> {
-        if !self.0.tapped.load(Acquire) {
-            return None;
+    /// Gives the seat to another channel; the one before is returned.
+    pub(crate) fn swap(&self, channel: Arc<Box<dyn Channel>>) -> Arc<Box<dyn Channel>> {
+        self.0.channel.swap(channel)
+    }
+
+    /// Held for reading by every put.
+    pub(crate) fn gate(&self) -> &RwLock<()> {
+        &self.0.gate
+    }
+
+    /// The gate of a channel that may be used. Waits while it is opened or changed.
+    async fn enter(&self, wanted: usize) -> Result<RwLockReadGuard<'_, ()>, ChannelError> {
+        if let Ok(open) = self.0.gate.try_read()
+            && self.is_open()
+        {
+            return Ok(open);
         }
-        self.0.tap.load_full()
+        let mut unopened = self.0.unopened.subscribe();
+        let entered = async {
+            loop {
+                let open = self.0.gate.read().await;
+                if self.is_open() {
+                    return open;
+                }
+                drop(open);
+                // The sender lives as long as the seat.
+                let _ = unopened.wait_for(|unopened| !unopened).await;
+            }
+        };
+        let entered = timeout(MAX_GATE_WAIT, entered).await;
+        entered.map_err(|_| {
+            if self.is_open() {
+                ChannelError::Full { wanted }
+            } else {
+                ChannelError::Closed
+            }
+        })
     }
 
     /// See [`Channel::put`].
     pub async fn put(&self, batch: Vec<Event>) -> Result<(), ChannelError> {
         let events = batch.len();
         self.0.counters.put_attempts.add(events);
-        let tapped = self.tap().map(|tap| (tap, batch.clone()));
-        let _open = self.0.gate.read().await;
+        let picked = self.0.cx.taps.pick(Passage::Put, &batch);
+        let _open = self.enter(events).await?;
         self.0.channel.load().put(batch).await?;
         self.0.counters.put_successes.add(events);
-        if let Some((tap, batch)) = tapped {
-            tap.put(&batch);
-        }
+        picked.show();
         Ok(())
     }
 
@@ -223,11 +253,7 @@ impl ChannelHandle {
             .counters
             .take_attempts
             .add(take.events().len().max(1));
-        if let Some(tap) = self.tap()
-            && !take.events().is_empty()
-        {
-            tap.taken(take.events());
-        }
+        self.0.cx.taps.pick(Passage::Taken, take.events()).show();
         Ok(take)
     }
 
@@ -236,76 +262,15 @@ impl ChannelHandle {
         self.0.counters.take_successes.add(events);
     }
 
-    /// Opens `successor`, moves all events into it, in order, and puts it in this one's place. Puts wait meanwhile. So
-    /// nothing is lost when a channel in memory becomes one on disk. On an error everything is as before; events that
-    /// a durable successor took by then are on its disk, too.
-    pub async fn replace(&self, successor: Box<dyn Channel>) -> Result<(), ReplaceError> {
-        let _closed = self.0.stop_puts().await?;
-        let old = self.0.channel.load_full();
-        let in_flight = old.stats().in_flight;
-        if in_flight > 0 {
-            return Err(ReplaceError::InFlight { in_flight });
-        }
-        successor.open().await?;
-        if let Err(error) = move_events(&**old, &*successor).await {
-            let _ = successor.close().await;
-            return Err(error);
-        }
-        self.0.channel.store(Arc::new(successor));
-        old.close().await?;
-        Ok(())
-    }
-
-    /// Closes this channel and puts `successor` in its place, not yet open: for channels that keep their
-    /// events elsewhere. Puts wait meanwhile; no sink may hold a take. On an error this channel stays open.
-    pub async fn succeed(&self, successor: Box<dyn Channel>) -> Result<(), ReplaceError> {
-        let _closed = self.0.stop_puts().await?;
-        let old = self.0.channel.load_full();
-        old.save().await?;
-        let in_flight = old.volatile_events();
-        if in_flight > 0 {
-            return Err(ReplaceError::InFlight { in_flight });
-        }
-        old.close().await?;
-        self.0.channel.store(Arc::new(successor));
-        Ok(())
-    }
-
     /// When the oldest event that can be taken was put.
     pub fn oldest(&self) -> Option<SystemTime> {
         self.stats().oldest
     }
 }
 
-/// Moves all events from one channel to another, in order.
-async fn move_events(from: &dyn Channel, to: &dyn Channel) -> Result<(), ReplaceError> {
-    let room = to.stats();
-    let held = from.stats().events;
-    let capacity = room.capacity.saturating_sub(room.events + room.in_flight);
-    if held > capacity {
-        return Err(ReplaceError::TooSmall { held, capacity });
-    }
-    // One take, so that a failure returns everything in order.
-    let take = from.take(Want::events(usize::MAX), Duration::ZERO).await?;
-    let batch_events = room.transaction_capacity.clamp(1, 1000);
-    for batch in take.events().chunks(batch_events) {
-        to.put(batch.to_vec()).await?;
-    }
-    Ok(take.commit().await?)
-}
-
 impl Drop for Burying {
     fn drop(&mut self) {
         let mut buriers = self.grave.0.buriers.lock();
         buriers.retain(|other| !Arc::ptr_eq(other, &self.burier));
-    }
-}
-
-impl Seat {
-    /// Until the guard is dropped no put begins; none is under way.
-    async fn stop_puts(&self) -> Result<RwLockWriteGuard<'_, ()>, ReplaceError> {
-        timeout(MAX_PUT_WAIT, self.gate.write())
-            .await
-            .map_err(|_| ReplaceError::Busy)
     }
 }

@@ -10,8 +10,10 @@ mod deserializer;
 pub mod diagnostic;
 mod event;
 pub mod foreign;
+mod frame_reservation;
 mod handle;
 mod hold;
+mod http_handler;
 mod memory_queue;
 pub mod metrics;
 mod outlet;
@@ -25,21 +27,27 @@ mod sink;
 mod source;
 mod state;
 mod stop;
+mod succession;
+pub mod tap;
 
 // The derive names this crate by its outside name.
 extern crate self as flume_core;
 
 pub use back_off::BackOff;
-pub use channel::{Channel, ChannelError, ChannelStats, Settled, Take, Want, extract};
+pub use channel::{
+    Channel, ChannelError, ChannelStats, EventStore, Settled, StoreRelation, Take, Want, extract,
+};
 pub use codes::{Code, CodePage};
 pub use component::{AgentInfo, BuildError, Component, Context};
 pub use config::Config;
 pub use deserializer::{EventDeserializer, FileEvent, FileText, OnMalformed, Undecodable};
 pub use diagnostic::{Diagnostic, Severity, Span};
-pub use event::{Event, Headers, Str};
+pub use event::{Event, Headers, Str, detach_small_part};
 pub use flume_derive::Config;
-pub use handle::{Burying, ChannelHandle, ChannelTap, ReplaceError};
+pub use frame_reservation::FrameReservation;
+pub use handle::{Burying, ChannelHandle};
 pub use hold::Hold;
+pub use http_handler::{HandlerError, HttpHandler, HttpMessage};
 pub use memory_queue::{ByteLimit, MemoryQueue, QueueLimits};
 pub use outlet::{ChannelSelector, InterceptError, Interceptor, Outlet, PutError, Route, Wiring};
 pub use registry::{Registration, Registry};
@@ -48,5 +56,7 @@ pub use rotation::{Rotation, RotationOrder};
 pub use runner::{RunnerConfig, SinkProcessor, SinkRunner, SinkStep, run_sinks};
 pub use sink::{Cause, Delivered, EventSerializer, Kept, Rejected, Sink, SinkError};
 pub use source::{Origin, Reservation, Source, SourceContext, SourceError};
-pub use state::{State, StateHandle, with_causes};
+pub use state::{State, StateChange, StateHandle, with_causes};
 pub use stop::{Phase, Stop, Switch};
+pub use succession::{Rebuild, ReplaceError};
+pub use tap::{Passage, TapPoint};

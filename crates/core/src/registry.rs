@@ -6,8 +6,8 @@
 use std::sync::Arc;
 
 use crate::{
-    Channel, ChannelSelector, Code, EventDeserializer, EventSerializer, Interceptor, Sink, SinkProcessor,
-    Source,
+    Channel, ChannelSelector, Code, EventDeserializer, EventSerializer, HttpHandler, Interceptor, Sink,
+    SinkProcessor, Source,
     component::{Component, Constructor, guarded},
     config::{Config, Property},
     foreign::{ForeignHost, Hosting},
@@ -423,6 +423,8 @@ kinds! {
     serializers: serializer "serializer" dyn EventSerializer,
     /// Event deserializers.
     deserializers: deserializer "deserializer" dyn EventDeserializer,
+    /// Handlers of the `http` source.
+    http_handlers: http_handler "http handler" dyn HttpHandler,
     /// Sink processors.
     processors: processor "sink processor" dyn SinkProcessor,
 }

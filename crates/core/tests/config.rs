@@ -6,7 +6,8 @@ use flume_core::{
     BuildError, Component, Config, Context, Event, EventSerializer, InterceptError, Interceptor,
     Registration, Registry, Span,
     config::{
-        Chain, Choice, Ignored, Millis, Names, Nested, OrDefault, Prefix, Scalar, Seconds, Secret,
+        Chain, Choice, Ignored, Millis, Names, Nested, OrDefault, Prefix, Property, Scalar,
+        Seconds, Secret,
     },
     props::{Props, Section, Setting, reference},
     registry::Known,
@@ -255,6 +256,30 @@ fn what_is_only_doubtful_is_taken() {
         (7, 7, false)
     );
     assert_eq!(sample.names.texts().collect::<Vec<_>>(), ["a", "b"]);
+}
+
+#[test]
+fn an_old_name_counts_unless_the_present_one_is_set() {
+    let read = |text: &str| {
+        let settings = text.split_whitespace().map(|pair| {
+            let (key, value) = pair.split_once('=').unwrap();
+            let setting = Setting {
+                text: value.into(),
+                ..Setting::default()
+            };
+            (key.to_string(), setting)
+        });
+        let section = Section {
+            settings: settings.collect(),
+            ..Section::default()
+        };
+        let mut props = Props::new(&Registry::EMPTY, section);
+        props.rename("enableSSL", "ssl");
+        let row = Property::new::<String>("ssl", &[], "", None);
+        (props.text(&row).unwrap(), props.diagnostics.len())
+    };
+    assert_eq!(read("enableSSL=true"), ("true".into(), 1));
+    assert_eq!(read("enableSSL=true ssl=false"), ("false".into(), 0));
 }
 
 #[test]

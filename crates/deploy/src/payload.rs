@@ -44,6 +44,8 @@ const fn configuration(name: &'static str, text: &'static str) -> Payload {
 #[rustfmt::skip]
 pub(crate) const PAYLOAD: &[Payload] = &[
     Payload { path: PROGRAM, mode: 0o755, content: Content::Program },
+    // Where Flume's launcher was, for scripts that run it by a shell.
+    Payload { path: "/usr/lib/flume/bin/flume-ng", mode: 0o755, content: Content::Text(include_str!("../../../packaging/bin/flume-ng")) },
     configuration("flume.conf", include_str!("../../../packaging/conf/flume.conf")),
     configuration("flume-env.sh", include_str!("../../../packaging/conf/flume-env.sh")),
     text("/usr/lib/systemd/system/flume-agent@.service", include_str!("../../../packaging/systemd/flume-agent@.service")),

@@ -11,7 +11,7 @@ use bytes::Buf;
 
 use crate::{
     disk::Disk,
-    format::{VERSION, decode_ranges, encode_ranges},
+    format::{BLOCK, VERSION, decode_ranges, encode_ranges},
     segment::{Position, named, try_again},
 };
 
@@ -65,6 +65,31 @@ pub struct Contents {
     pub length: u64,
     /// Number of that group.
     pub last_group: u64,
+}
+
+impl Contents {
+    /// A segment whose first event will have this number.
+    pub(crate) fn none(id: u64, first: u64) -> Self {
+        Contents {
+            id,
+            first,
+            end: first,
+            length: BLOCK,
+            ..Contents::default()
+        }
+    }
+
+    /// Adds events with these numbers, which are above all in it.
+    pub(crate) fn add(&mut self, numbers: Range<u64>) {
+        if numbers.is_empty() {
+            return;
+        }
+        if self.end <= self.first {
+            self.first = numbers.start;
+        }
+        self.end = numbers.end;
+        self.live += numbers.end - numbers.start;
+    }
 }
 
 impl Checkpoint {

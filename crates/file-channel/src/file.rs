@@ -10,8 +10,8 @@ use std::{
 
 use async_trait::async_trait;
 use flume_core::{
-    BuildError, Channel, ChannelError, ChannelStats, Component, Config, Context, Event, Room,
-    Settled, StateHandle, Take, Want,
+    BuildError, Channel, ChannelError, ChannelStats, Component, Config, Context, Event, EventStore,
+    Room, Settled, StateHandle, Take, Want,
     config::{Ignored, Millis, OrDefault, Seconds},
     metrics::{Gauge, Metrics},
 };
@@ -247,8 +247,7 @@ impl Plan {
 
 /// `~` is the home directory.
 fn at_home(path: &str) -> PathBuf {
-    let home = || std::env::var_os("HOME").map(PathBuf::from);
-    match path.strip_prefix("~/").zip(home()) {
+    match path.strip_prefix("~/").zip(flume_host::home::directory()) {
         Some((rest, home)) => home.join(rest),
         None => Path::new(path).into(),
     }
@@ -362,6 +361,14 @@ impl Channel for FileChannel {
         true
     }
 
+    fn store(&self) -> EventStore {
+        let layout = &self.plan.layout;
+        EventStore::Directories {
+            data: layout.data_dirs.iter().map(|path| real(path)).collect(),
+            checkpoint: real(&layout.checkpoint_dir),
+        }
+    }
+
     async fn close(&self) -> Result<(), ChannelError> {
         let Some(engine) = self.engine.write().take() else {
             return Ok(());
@@ -370,6 +377,21 @@ impl Channel for FileChannel {
         tokio::task::spawn_blocking(move || engine.close())
             .await
             .map_err(storage)
+    }
+}
+
+/// The path without symbolic links, as far as it is there.
+fn real(path: &Path) -> PathBuf {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.into());
+    let known = path
+        .ancestors()
+        .find_map(|part| Some((part, part.canonicalize().ok()?)));
+    let Some((part, real)) = known else {
+        return path;
+    };
+    match path.strip_prefix(part) {
+        Ok(rest) if !rest.as_os_str().is_empty() => real.join(rest),
+        _ => real,
     }
 }
 

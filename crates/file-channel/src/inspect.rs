@@ -132,6 +132,8 @@ pub struct Outside {
     checkpoint: Option<Checkpoint>,
     report: recovery::Recovered,
     files: usize,
+    /// Told how many bytes of all that hold events were read.
+    progress: Option<Box<dyn Fn(u64, u64)>>,
 }
 
 impl Outside {
@@ -210,6 +212,7 @@ impl Outside {
             checkpoint,
             report,
             files,
+            progress: None,
         })
     }
 
@@ -267,11 +270,30 @@ impl Outside {
         Ok(None)
     }
 
+    /// Tells `progress` the bytes that were read and those that there are, again and again, while everything is read.
+    #[must_use]
+    pub fn telling(self, progress: impl Fn(u64, u64) + 'static) -> Self {
+        Outside {
+            progress: Some(Box::new(progress)),
+            ..self
+        }
+    }
+
+    /// The segments that hold events, each with the bytes that are read before it.
+    fn occupied(&self) -> impl Iterator<Item = (u64, &Kept)> {
+        let occupied = self.log.kept.values().filter(|kept| kept.contents.live > 0);
+        occupied.scan(0, |before, kept| {
+            let start = *before;
+            *before += kept.contents.length;
+            Some((start, kept))
+        })
+    }
+
     /// Reads every frame of the segments that hold events.
     pub fn verify(&self) -> Result<Verified, InspectError> {
         let mut verified = Verified::default();
-        for kept in self.log.kept.values().filter(|kept| kept.contents.live > 0) {
-            self.verify_segment(kept, &mut verified, &mut |_, _, _| ())?;
+        for (before, kept) in self.occupied() {
+            self.verify_segment(before, kept, &mut verified, &mut |_, _, _| ())?;
         }
         Ok(verified)
     }
@@ -281,17 +303,23 @@ impl Outside {
     pub fn quarantine(&self) -> Result<Verified, InspectError> {
         let mut verified = Verified::default();
         let quarantine = Quarantine::new(Arc::new(RealDisk));
-        for kept in self.log.kept.values().filter(|kept| kept.contents.live > 0) {
+        for (before, kept) in self.occupied() {
             let directory = kept.segment.path.parent().unwrap_or(Path::new("."));
-            self.verify_segment(kept, &mut verified, &mut |position, reason, bytes| {
-                quarantine.keep(directory, position, reason, bytes);
-            })?;
+            self.verify_segment(
+                before,
+                kept,
+                &mut verified,
+                &mut |position, reason, bytes| {
+                    quarantine.keep(directory, position, reason, bytes);
+                },
+            )?;
         }
         Ok(verified)
     }
 
     fn verify_segment(
         &self,
+        before: u64,
         kept: &Kept,
         verified: &mut Verified,
         aside: &mut dyn FnMut(Position, Reason, &[u8]),
@@ -300,8 +328,12 @@ impl Outside {
             Some(keys) => cipher(Some(keys), &kept.segment.header)?,
             None => None,
         };
+        let total = self.occupied().map(|(_, kept)| kept.contents.length).sum();
         let mut walk = self.walk(kept)?;
         while let Some(found) = walk.advance()? {
+            if let (Some(progress), Found::Frame(_, body)) = (&self.progress, &found) {
+                progress(before + body.start, total);
+            }
             let (range, events, reason, why) = match found {
                 Found::Group(_) => continue,
                 Found::Damage(range) => (

@@ -18,6 +18,8 @@ pub mod inspect;
 pub mod lock;
 pub mod log;
 pub mod pool;
+#[cfg(test)]
+mod promises;
 pub mod quarantine;
 mod queue;
 pub mod ranges;

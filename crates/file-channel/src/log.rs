@@ -1,18 +1,21 @@
 //! The log as its one writer sees it. **Group k + 1 is never written before the sync of group k returned Ok**, because
 //! both happen in [`Log::append`]; after a failure the segment has ended.
 
+mod group;
+
 use std::{collections::BTreeMap, io, ops::Range, path::Path, sync::Arc, time::Instant};
 
 use flume_core::metrics::Histogram;
 
+pub use self::group::{Acks, AppendError, Appended, Batch, MAX_ACK_GROUP_BYTES, MAX_ACK_RANGES};
+use self::group::{ack_frame_bytes, encode_group, frame_bytes};
+#[cfg(test)]
+use crate::promises::{Broken, breaks};
 use crate::{
     checkpoint::{Checkpoint, Contents},
     disk::{Disk, DiskFile},
-    encryption::{FrameCipher, FramePlace, Keys},
-    format::{
-        BLOCK, FRAME_HEADER, FrameHeader, FrameKind, GROUP_HEADER, GroupHeader, KEY_CHECK_BYTES,
-        SALT_BYTES, SegmentHeader, encode_ranges, padded,
-    },
+    encryption::{FrameCipher, Keys},
+    format::{BLOCK, GROUP_HEADER, KEY_CHECK_BYTES, SALT_BYTES, SegmentHeader, padded},
     now_ms,
     pool::{Blank, Need, Pool, ack_reserve, is_full},
     ranges::Ranges,
@@ -23,93 +26,6 @@ use crate::{
 pub const MAX_GROUP_BYTES: u64 = 8 << 20;
 /// A group holds no more frames.
 const MAX_GROUP_FRAMES: usize = 4096;
-/// An ack holds no more ranges, so that it fits into what is reserved for it.
-pub const MAX_ACK_RANGES: usize = 1024;
-/// The longest group of a single ack.
-pub const MAX_ACK_GROUP_BYTES: u64 =
-    padded((GROUP_HEADER + FRAME_HEADER + 16 * MAX_ACK_RANGES) as u64 + SEAL_BYTES);
-/// What sealing adds to a body.
-const SEAL_BYTES: u64 = crate::encryption::TAG_BYTES as u64;
-
-/// A put as it goes to disk.
-#[derive(Debug, Default)]
-pub struct Batch {
-    /// Its events, encoded.
-    pub body: Vec<u8>,
-    /// CRC32C of `body`.
-    pub crc: u32,
-    /// How many events.
-    pub count: u32,
-    /// Bytes of their bodies and headers.
-    pub bytes: u64,
-    /// When they were put, in milliseconds since 1970.
-    pub time_ms: u64,
-}
-
-/// Consumed sequence numbers that are not on disk yet.
-#[derive(Debug, Default)]
-pub struct Acks {
-    /// The numbers.
-    pub ranges: Ranges,
-    /// Bytes of their events.
-    pub bytes: u64,
-}
-
-/// What was made durable.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Appended {
-    /// So many of the batches, from the first.
-    pub batches: usize,
-    /// Sequence number of the first event; the others follow without gaps.
-    pub first: u64,
-    /// Where the group begins.
-    pub start: Position,
-    /// Where it ends.
-    pub end: Position,
-    /// Whether the acks are in it.
-    pub acks: bool,
-}
-
-/// Why nothing was made durable.
-#[derive(Debug, thiserror::Error)]
-pub enum AppendError {
-    /// There is no room for another segment; nothing was written.
-    #[error("there is no room on disk")]
-    NoRoom,
-    /// Writing or syncing failed: nobody knows what is on disk.
-    #[error("failed to write the log")]
-    Io(#[from] io::Error),
-}
-
-/// Which promise a test breaks on purpose, to see that it notices.
-#[cfg(test)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Broken {
-    /// A group is written before the one before it was synced.
-    WriteAhead,
-    /// Batches can be taken before they were synced.
-    EarlyTake,
-    /// Sequence numbers begin anew after an open.
-    SequenceReuse,
-}
-
-#[cfg(test)]
-thread_local! {
-    static BROKEN: std::cell::Cell<Option<Broken>> = const { std::cell::Cell::new(None) };
-}
-
-/// From now on this thread breaks a promise, or none.
-#[cfg(test)]
-pub(crate) fn break_promise(broken: Option<Broken>) {
-    BROKEN.set(broken);
-}
-
-/// Whether this thread breaks that promise.
-#[cfg(test)]
-pub(crate) fn breaks(broken: Broken) -> bool {
-    BROKEN.get() == Some(broken)
-}
-
 /// The log.
 pub struct Log {
     pub(crate) disk: Arc<dyn Disk>,
@@ -533,31 +449,6 @@ impl Log {
     }
 }
 
-impl Contents {
-    /// A segment whose first event will have this number.
-    pub(crate) fn none(id: u64, first: u64) -> Self {
-        Contents {
-            id,
-            first,
-            end: first,
-            length: BLOCK,
-            ..Contents::default()
-        }
-    }
-
-    /// Adds events with these numbers, which are above all in it.
-    pub(crate) fn add(&mut self, numbers: Range<u64>) {
-        if numbers.is_empty() {
-            return;
-        }
-        if self.end <= self.first {
-            self.first = numbers.start;
-        }
-        self.end = numbers.end;
-        self.live += numbers.end - numbers.start;
-    }
-}
-
 /// What seals and opens the frames of a segment; none when they are not sealed.
 pub(crate) fn cipher(
     keys: Option<&Keys>,
@@ -578,93 +469,6 @@ pub(crate) fn cipher(
     keys.cipher(&header.key_alias, &header.salt, check)
         .map(Some)
         .map_err(|error| io::Error::other(format!("segment {}: {error}", header.id)))
-}
-
-fn frame_bytes(batch: &Batch) -> u64 {
-    (FRAME_HEADER + batch.body.len()) as u64 + SEAL_BYTES
-}
-
-fn ack_frame_bytes(acks: &Acks) -> u64 {
-    FRAME_HEADER as u64 + 16 * acks.ranges.len() as u64 + SEAL_BYTES
-}
-
-fn encode_group(
-    current: &Current,
-    number: u64,
-    first: u64,
-    batches: &[&Batch],
-    acks: Option<&Acks>,
-    out: &mut Vec<u8>,
-) -> io::Result<()> {
-    let seed = current.segment.header.seed();
-    out.clear();
-    out.resize(GROUP_HEADER, 0);
-    let mut header = FrameHeader {
-        kind: FrameKind::Put,
-        sealed: current.cipher.is_some(),
-        group: number,
-        index: 0,
-        body_crc: 0,
-        length: 0,
-        count: 0,
-        first,
-        bytes: 0,
-        time_ms: 0,
-    };
-    let mut frame = |header: &mut FrameHeader, body: &[u8], crc: Option<u32>| {
-        let sealed = current
-            .cipher
-            .as_ref()
-            .map(|cipher| seal(cipher, header, body))
-            .transpose()?;
-        let body = sealed.as_deref().unwrap_or(body);
-        let crc = if sealed.is_some() { None } else { crc };
-        header.body_crc = crc.unwrap_or_else(|| crc32c::crc32c(body));
-        header.length = u32::try_from(body.len()).map_err(io::Error::other)?;
-        header.encode(seed, out);
-        out.extend_from_slice(body);
-        header.index += 1;
-        io::Result::Ok(())
-    };
-    for batch in batches {
-        (header.count, header.bytes, header.time_ms) = (batch.count, batch.bytes, batch.time_ms);
-        frame(&mut header, &batch.body, Some(batch.crc))?;
-        header.first += u64::from(batch.count);
-    }
-    if let Some(acks) = acks {
-        let mut body = vec![];
-        let count = encode_ranges(acks.ranges.iter(), &mut body);
-        (header.kind, header.count, header.first) = (FrameKind::Ack, count, 0);
-        (header.bytes, header.time_ms) = (acks.bytes, now_ms());
-        frame(&mut header, &body, None)?;
-    }
-    let frames = header.index;
-    let length = padded(out.len() as u64);
-    out.resize(length as usize, 0);
-    let block = u32::try_from(current.at / BLOCK).map_err(io::Error::other)?;
-    let mut head = Vec::with_capacity(GROUP_HEADER);
-    GroupHeader {
-        number,
-        length,
-        frames,
-        block,
-    }
-    .encode(seed, &mut head);
-    out[..GROUP_HEADER].copy_from_slice(&head);
-    Ok(())
-}
-
-fn seal(cipher: &FrameCipher, header: &FrameHeader, body: &[u8]) -> io::Result<Vec<u8>> {
-    let mut sealed = body.to_vec();
-    let place = FramePlace {
-        group: header.group,
-        frame: header.index,
-    };
-    let tag = cipher
-        .seal(place, &header.fields().0, &mut sealed)
-        .map_err(io::Error::other)?;
-    sealed.extend_from_slice(&tag);
-    Ok(sealed)
 }
 
 /// Fills with random bytes.

@@ -1,88 +1,27 @@
 //! Opening a store: the newest checkpoint, then the headers of groups and frames behind it. Only the last group may be
 //! torn; what is damaged before it is corruption.
 
-use std::{
-    collections::BTreeMap,
-    io,
-    ops::Range,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+mod files;
+mod outcome;
+
+use std::{collections::BTreeMap, io, ops::Range, path::Path, sync::Arc};
 
 use flume_core::metrics::Histogram;
 
+pub(crate) use self::files::refuse_java;
+use self::files::{Files, channel_id};
+pub(crate) use self::outcome::{OpenError, Recovered};
 use crate::{
     checkpoint::{Checkpoint, Contents},
     disk::Disk,
     encryption::Keys,
     format::{BLOCK, FrameHeader, FrameKind, decode_ranges},
     frame::open_body,
-    log::{Kept, Log, cipher, random},
+    log::{Kept, Log, cipher},
     pool::{Layout, Pool},
     quarantine::Reason,
-    segment::{self, FileKind, Found, HEADER_AHEAD, Position, Segment, Walk},
+    segment::{Found, HEADER_AHEAD, Position, Segment, Walk},
 };
-
-/// Why a store cannot be opened.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum OpenError {
-    /// The directory holds what another program needs.
-    #[error(
-        "{path} belongs to a file channel of Java Flume, whose directories cannot be taken over yet; \
-         drain it with Java Flume, or set another directory"
-    )]
-    Java {
-        /// One of its files.
-        path: PathBuf,
-    },
-    /// Segments of several channels.
-    #[error(
-        "{path} belongs to another channel than the rest; every channel needs directories of its own"
-    )]
-    Foreign {
-        /// The segment that does not belong.
-        path: PathBuf,
-    },
-    /// A segment that holds events is not there.
-    #[error(
-        "segment {id}, which held {events} events at the last checkpoint, is in none of the dataDirs; bring its directory back, \
-         or remove channel-0.checkpoint and channel-1.checkpoint from {checkpoint_dir} to go on without it"
-    )]
-    Missing {
-        /// Which.
-        id: u64,
-        /// What would be lost.
-        events: u64,
-        /// Where the checkpoints are.
-        checkpoint_dir: PathBuf,
-    },
-    /// A segment that is there twice.
-    #[error("{path} and {other} are copies of one segment; remove the one that is not in use")]
-    Double {
-        /// One.
-        path: PathBuf,
-        /// The other.
-        other: PathBuf,
-    },
-    /// The disk failed.
-    #[error("failed to read the store")]
-    Io(#[from] io::Error),
-}
-
-/// What recovery did.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Recovered {
-    /// Segments that were read behind the checkpoint.
-    pub(crate) segments: usize,
-    /// Groups found in them.
-    pub(crate) groups: u64,
-    /// Frames and ranges of the torn last group.
-    pub(crate) discarded: usize,
-    /// Frames and ranges that were damaged before it.
-    pub(crate) corrupt: usize,
-    /// Events that were lost with them, as far as known.
-    pub(crate) lost: u64,
-}
 
 /// Reads a store.
 pub(crate) fn open(
@@ -138,123 +77,6 @@ pub(crate) fn open(
     recovery.check_keys()?;
     recovery.write_again(last, range)?;
     recovery.finish(&files, &checkpoints)
-}
-
-/// What the data directories hold.
-#[derive(Default)]
-struct Files {
-    segments: BTreeMap<u64, Segment>,
-    /// Never used, and of full length.
-    blank: Vec<PathBuf>,
-    /// Neither used nor usable.
-    useless: Vec<PathBuf>,
-    /// Something is in it, but its header is unreadable.
-    headless: Vec<PathBuf>,
-    next_number: u64,
-}
-
-impl Files {
-    fn find(disk: &dyn Disk, layout: &Layout) -> Result<Self, OpenError> {
-        let mut files = Files::default();
-        for directory in &layout.data_dirs {
-            let mut reads = false;
-            let mut failure = None;
-            for (path, length) in disk.list(directory)? {
-                let Some(number) = segment::number(&path) else {
-                    continue;
-                };
-                files.next_number = files.next_number.max(number + 1);
-                match segment::read_header(disk, &path)? {
-                    FileKind::Segment(header) => {
-                        let segment = Segment {
-                            header,
-                            path: path.clone(),
-                            length,
-                        };
-                        if let Some(other) = files.segments.insert(segment.header.id, segment) {
-                            return Err(OpenError::Double {
-                                path,
-                                other: other.path,
-                            });
-                        }
-                    }
-                    FileKind::Blank if length == layout.segment_bytes => files.blank.push(path),
-                    FileKind::Blank | FileKind::Begun => files.useless.push(path),
-                    FileKind::Headless(error) => {
-                        failure = failure.or(error);
-                        files.headless.push(path);
-                        continue;
-                    }
-                }
-                reads = true;
-            }
-            // A disk of which nothing can be read is not damaged but gone.
-            if let Some(failure) = failure.filter(|_| !reads) {
-                return Err(failure.into());
-            }
-        }
-        Ok(files)
-    }
-}
-
-fn channel_id(files: &Files, checkpoint: Option<&Checkpoint>) -> Result<[u8; 16], OpenError> {
-    let newest = files.segments.values().next_back();
-    let known = checkpoint
-        .map(|it| it.channel)
-        .or(newest.map(|segment| segment.header.channel));
-    let Some(channel) = known else {
-        let mut fresh = [0; 16];
-        random(&mut fresh)?;
-        return Ok(fresh);
-    };
-    match files
-        .segments
-        .values()
-        .find(|segment| segment.header.channel != channel)
-    {
-        Some(segment) => Err(OpenError::Foreign {
-            path: segment.path.clone(),
-        }),
-        None => Ok(channel),
-    }
-}
-
-/// Java Flume's files are not touched; nor is anything made beside them.
-pub(crate) fn refuse_java(disk: &dyn Disk, layout: &Layout) -> Result<(), OpenError> {
-    let is_log = |name: &str| {
-        let number = name
-            .strip_prefix("log-")
-            .map(|rest| rest.trim_end_matches(".meta"));
-        number.is_some_and(|number| {
-            !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
-        })
-    };
-    let is_checkpoint = |name: &str| {
-        [
-            "checkpoint",
-            "checkpoint.meta",
-            "inflighttakes",
-            "inflightputs",
-        ]
-        .contains(&name)
-    };
-    let directories = layout.data_dirs.iter().chain([&layout.checkpoint_dir]);
-    for directory in directories {
-        let files = match disk.list(directory) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            files => files?,
-        };
-        for (path, _) in files {
-            let name = path
-                .file_name()
-                .and_then(|name| name.to_str())
-                .unwrap_or_default();
-            if is_log(name) || (directory == &layout.checkpoint_dir && is_checkpoint(name)) {
-                return Err(OpenError::Java { path });
-            }
-        }
-    }
-    Ok(())
 }
 
 struct Recovery {
@@ -605,7 +427,7 @@ impl Recovery {
         let log = &mut self.log;
         log.judged_group = log.last_good_group;
         #[cfg(test)]
-        if crate::log::breaks(crate::log::Broken::SequenceReuse) {
+        if crate::promises::breaks(crate::promises::Broken::SequenceReuse) {
             log.next_sequence = 1;
         }
         for directory in &log.pool.layout().data_dirs {

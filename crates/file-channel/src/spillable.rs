@@ -16,7 +16,7 @@ use std::{
 use async_trait::async_trait;
 use flume_core::{
     BuildError, ByteLimit, Channel, ChannelError, ChannelStats, Component, Config, Context, Event,
-    MemoryQueue, QueueLimits, Room, Settled, Stock, Take, TakeProgress, Want,
+    EventStore, MemoryQueue, QueueLimits, Room, Settled, Stock, Take, TakeProgress, Want,
     config::{Ignored, OrDefault, Seconds},
 };
 use parking_lot::Mutex;
@@ -96,6 +96,8 @@ struct SharedSpill {
 #[derive(Default)]
 struct DepartureOrder {
     runs: VecDeque<DepartureRun>,
+    /// Whether the disk is there. Before that nothing is accepted: a stop could not save it.
+    open: bool,
     closed: bool,
 }
 
@@ -203,10 +205,14 @@ impl Component for SpillableChannel {
 
 impl SpillableChannel {
     pub(crate) fn new(parts: SpillParts) -> Self {
+        let order = DepartureOrder {
+            open: parts.disk.is_none(),
+            ..DepartureOrder::default()
+        };
         SpillableChannel(Arc::new(SharedSpill {
             parts,
             spilling: AtomicBool::new(false),
-            order: Mutex::default(),
+            order: Mutex::new(order),
             stock: Stock::default(),
         }))
     }
@@ -219,6 +225,7 @@ impl Channel for SpillableChannel {
             return Ok(());
         };
         disk.open().await?;
+        self.0.order.lock().open = true;
         self.0.put_back(DepartureRun {
             part: SpillPart::Disk,
             events: disk.stats().events,
@@ -303,6 +310,11 @@ impl Channel for SpillableChannel {
         self.0.parts.disk.is_some()
     }
 
+    fn store(&self) -> EventStore {
+        let disk = self.0.parts.disk.as_ref();
+        disk.map_or(EventStore::Memory, |disk| disk.store())
+    }
+
     /// A sink that does not come back keeps what it took from memory; and once the channel is closed, nothing moves to
     /// disk any more.
     fn volatile_events(&self) -> usize {
@@ -336,6 +348,9 @@ impl SharedSpill {
     /// Puts the batch into memory, or gives it back if there is no room and there is a disk.
     async fn put_into_memory(&self, batch: Vec<Event>) -> Result<Option<Vec<Event>>, ChannelError> {
         let spills = self.parts.disk.is_some();
+        if !self.order.lock().open {
+            return Err(ChannelError::Closed);
+        }
         let Some((memory, capacity)) = &self.parts.memory else {
             return Ok(Some(batch));
         };

@@ -243,7 +243,7 @@ impl Writer {
             replies.push(reply);
         }
         #[cfg(test)]
-        if crate::log::breaks(crate::log::Broken::EarlyTake) {
+        if crate::promises::breaks(crate::promises::Broken::EarlyTake) {
             runs.clear();
         }
         self.queue.publish(appended, runs, || {
@@ -288,7 +288,7 @@ impl Writer {
     /// Breaks the promise that nothing can be taken before its sync.
     #[cfg(test)]
     fn publish_early(&self) {
-        if crate::log::breaks(crate::log::Broken::EarlyTake) {
+        if crate::promises::breaks(crate::promises::Broken::EarlyTake) {
             let mut first = self.log.next_sequence;
             let end = self.log.end();
             let appended = Appended {

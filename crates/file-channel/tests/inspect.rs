@@ -85,7 +85,17 @@ async fn inspect_works_beside_the_channel_and_changes_nothing() {
         360
     );
     assert!(contents.segments.len() > 1, "{:?}", contents.segments);
-    let read = outside(dir.path()).verify().expect("verified");
+    let told = std::rc::Rc::new(std::cell::RefCell::new(vec![]));
+    let telling = told.clone();
+    let outside_telling =
+        outside(dir.path()).telling(move |done, total| telling.borrow_mut().push((done, total)));
+    let read = outside_telling.verify().expect("verified");
+    let told = told.take();
+    assert!(
+        told.is_sorted() && told.iter().all(|(done, total)| done < total),
+        "{told:?}"
+    );
+    assert!(!told.is_empty());
     assert!(read.events >= 360 && read.damage.is_empty(), "{read:?}");
     channel.close().await.expect("closed");
     let before = files(dir.path());

@@ -198,7 +198,7 @@ async fn events_move_from_memory_to_disk_with_a_new_type() {
             };
             let successor = build::<dyn Channel>(registry(new), new, text, &cx);
             handle
-                .replace(successor)
+                .replace(successor, &|| unreachable!("the successor opens"))
                 .await
                 .expect("room in the successor");
             let mut seen = vec![];

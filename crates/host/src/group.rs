@@ -91,8 +91,8 @@ impl CommandGroup {
         self.child.wait().await
     }
 
-    /// Ends the command if it still runs, and says how it ended. With `all`, what it left running in the background is
-    /// killed, too.
+    /// Ends the command if it still runs, and says how it ended. With `all`, what it left running in its group is killed,
+    /// too; [`Leftovers`](crate::leftovers::Leftovers) finds the rest later.
     ///
     /// # Errors
     /// It does not even end when it is killed.

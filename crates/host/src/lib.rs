@@ -12,6 +12,8 @@
 //! | [`environment`] | the environment that a child gets |
 //! | [`child`] | runs a program to its end, with a time limit |
 //! | [`group`] | a command that runs beside the agent, with everything it started |
+//! | [`home`] | the home directory of the user |
+//! | [`leftovers`] | what commands left running in the background |
 //! | [`interrupt`] | whether somebody asked this process to stop |
 //! | [`mod@replace`] | writes a file whole or not at all |
 //! | [`lock`] | one process at a time |
@@ -24,7 +26,9 @@ pub mod clock;
 pub mod directory;
 pub mod environment;
 pub mod group;
+pub mod home;
 pub mod interrupt;
+pub mod leftovers;
 pub mod limited;
 pub mod lock;
 pub mod names;

@@ -20,6 +20,8 @@ struct FileFacts {
     modified: Option<SystemTime>,
     length: u64,
     identity: (u64, u64),
+    /// When the file was last changed in any way. Unlike the time of its content nobody can set it.
+    changed: (i64, i64),
 }
 
 impl FileWatch {
@@ -63,6 +65,7 @@ fn facts_of(path: &Path) -> Option<FileFacts> {
         modified: found.modified().ok(),
         length: found.len(),
         identity: (found.dev(), found.ino()),
+        changed: (found.ctime(), found.ctime_nsec()),
     })
 }
 
@@ -87,6 +90,13 @@ mod tests {
         fs::write(&fresh, "longer").unwrap();
         fs::rename(&fresh, &path).unwrap();
         assert!(watch.changed(), "same length, another file");
+        watch.look();
+        let time = fs::metadata(&path).unwrap().modified().unwrap();
+        let file = fs::OpenOptions::new().write(true).open(&path).unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        std::io::Write::write_all(&mut &file, b"LONGER").unwrap();
+        file.set_modified(time).unwrap();
+        assert!(watch.changed(), "same length, same time, other content");
         watch.look();
         fs::remove_file(&path).unwrap();
         assert!(!watch.changed());

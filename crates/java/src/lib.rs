@@ -4,4 +4,7 @@
 pub mod charset;
 pub mod date_format;
 pub mod date_pattern;
+pub mod defaults;
+pub mod locale;
 pub mod regex;
+pub mod zone;

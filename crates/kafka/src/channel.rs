@@ -1,11 +1,11 @@
 //! `org.apache.flume.channel.kafka.KafkaChannel`: a topic as a channel, shared by all agents of a group.
 
-use std::{sync::Arc, time::Duration};
+use std::{any::Any, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use flume_core::{
-    BuildError, Channel, ChannelError, ChannelStats, Component, Config, Context, Event, Settled,
-    Take, Want, config::Ignored, metrics::Counter,
+    BuildError, Channel, ChannelError, ChannelStats, Component, Config, Context, Event, EventStore,
+    Settled, Take, Want, config::Ignored, metrics::Counter,
 };
 use parking_lot::Mutex;
 
@@ -16,6 +16,7 @@ use crate::{
     publisher::{OutgoingRecord, Publisher, Undelivered},
     record::{self, KEY_HEADER},
     settings::{ConsumerSettings, ProducerSettings, SecurityError},
+    transaction::{AT_LEAST_ONCE, TransactionError, TransactionalPublisher, guarantee},
 };
 
 /// Keeps events in a topic of Kafka. A put returns when every replica in sync has them; a take is committed in the
@@ -54,7 +55,9 @@ pub(crate) struct KafkaChannelConfig {
     /// Properties of Kafka's consumer. `group.id` is `flume` and `auto.offset.reset` is `earliest` if unset.
     #[prop("kafka.consumer")]
     consumer: ConsumerSettings,
-    /// Properties of Kafka's producer. `acks` is `all` if unset, and the producer idempotent.
+    /// Properties of Kafka's producer. `acks` is `all` if unset, and the producer idempotent. With `transactional.id` a put
+    /// is one transaction, so readers of committed records see nothing of a put that failed. Host and component are
+    /// appended to the id.
     #[prop("kafka.producer")]
     producer: ProducerSettings,
     /// Former name of `kafka.consumer.group.id`, which wins.
@@ -81,6 +84,8 @@ pub(crate) struct KafkaChannel {
     cx: Context,
     /// There from the opening to the end.
     publisher: Mutex<Option<Arc<Publisher>>>,
+    /// Used in the place of `publisher` if there is a transactional id: one put at a time.
+    transactions: Transactions,
     /// There from the first take to the end: a channel without a sink must not own partitions.
     intake: tokio::sync::Mutex<Option<Arc<Intake>>>,
     /// The same, for those who only look.
@@ -88,6 +93,8 @@ pub(crate) struct KafkaChannel {
     wait_millis: Counter,
     rollbacks: Counter,
 }
+
+type Transactions = Arc<tokio::sync::Mutex<Option<TransactionalPublisher>>>;
 
 /// An open batch of the topic.
 struct KafkaTake {
@@ -105,6 +112,7 @@ impl Component for KafkaChannel {
             form: RecordForm::new(config.flume_format, &Default::default(), None),
             cx: cx.clone(),
             publisher: Mutex::default(),
+            transactions: Transactions::default(),
             intake: tokio::sync::Mutex::default(),
             seen: Mutex::default(),
             wait_millis: cx.metrics.counter("KafkaEventGetTimer"),
@@ -133,11 +141,15 @@ impl Channel for KafkaChannel {
             .await
             .map_err(storage)?;
         *self.publisher.lock() = Some(Arc::new(self.make_publisher()?));
+        guarantee(&self.cx.metrics).set(AT_LEAST_ONCE);
         Ok(())
     }
 
     async fn put(&self, batch: Vec<Event>) -> Result<(), ChannelError> {
-        let undelivered = self.publish(&batch).await?;
+        let undelivered = match self.config.producer.0.ours("transactional.id") {
+            Some(id) => self.put_in_transaction(id, &batch).await?,
+            None => self.publish(&*self.working_publisher()?, &batch).await?,
+        };
         let Some(first) = undelivered.first() else {
             return Ok(());
         };
@@ -188,10 +200,16 @@ impl Channel for KafkaChannel {
         true
     }
 
+    fn store(&self) -> EventStore {
+        let KafkaChannelConfig { servers, topic, .. } = &self.config;
+        EventStore::Elsewhere(format!("topic {topic} of {servers}"))
+    }
+
     async fn close(&self) -> Result<(), ChannelError> {
         let publisher = self.publisher.lock().take();
         // Its thread ends within a poll.
-        let _ = tokio::task::spawn_blocking(move || drop(publisher)).await;
+        let transactions = self.transactions.lock().await.take();
+        let _ = tokio::task::spawn_blocking(move || drop((publisher, transactions))).await;
         self.leave().await;
         Ok(())
     }
@@ -214,8 +232,11 @@ impl KafkaChannel {
     }
 
     /// Sends all and waits for all acknowledgements; a partition that is none fails the batch before anything is sent.
-    async fn publish(&self, batch: &[Event]) -> Result<Vec<Undelivered>, ChannelError> {
-        let publisher = self.working_publisher()?;
+    async fn publish(
+        &self,
+        publisher: &Publisher,
+        batch: &[Event],
+    ) -> Result<Vec<Undelivered>, ChannelError> {
         let partitions: Result<Vec<_>, _> =
             batch.iter().map(|event| self.placement.of(event)).collect();
         let partitions = partitions.map_err(storage)?;
@@ -231,6 +252,40 @@ impl KafkaChannel {
             sending.add(index, record).await.map_err(storage)?;
         }
         Ok(sending.finish().await)
+    }
+
+    /// The same in a transaction, which becomes visible as a whole. A put that is given up leaves the transaction open;
+    /// the next one ends it without its records.
+    async fn put_in_transaction(
+        &self,
+        id: &str,
+        batch: &[Event],
+    ) -> Result<Vec<Undelivered>, ChannelError> {
+        // Says that the channel is open.
+        self.working_publisher()?;
+        let mut turn = self.transactions.clone().lock_owned().await;
+        if turn.as_ref().is_none_or(|made| made.publisher.is_broken()) {
+            let settings = &self.config.producer.0;
+            let config = settings
+                .producer(&self.config.servers, &self.cx)
+                .map_err(storage)?;
+            let (id, cx, max_block) = (id.to_string(), self.cx.clone(), settings.max_block());
+            let made =
+                blocking(move || TransactionalPublisher::new(&config, &id, max_block, &cx)).await;
+            *turn = Some(made.map_err(storage)?);
+        }
+        let mut turn = step(turn, TransactionalPublisher::begin).await?;
+        let undelivered = match &*turn {
+            Some(made) => self.publish(&made.publisher, batch).await?,
+            None => vec![],
+        };
+        if undelivered.is_empty() {
+            step(turn, TransactionalPublisher::commit).await?;
+        } else {
+            turn = step(turn, TransactionalPublisher::abort).await?;
+            drop(turn);
+        }
+        Ok(undelivered)
     }
 
     fn working_publisher(&self) -> Result<Arc<Publisher>, ChannelError> {
@@ -289,8 +344,14 @@ impl KafkaChannel {
             "earliest"
         };
         let dead_letters = settings.dead_letters(&config.servers, &self.cx)?;
+        let mut consumer = settings.consumer(&config.servers, group, reset, &self.cx)?;
+        // What transactions of puts have given up must not be read.
+        let transactional = config.producer.0.ours("transactional.id").is_some();
+        if transactional && settings.native("isolation.level").is_none() {
+            consumer.set("isolation.level", "read_committed");
+        }
         Ok(Subscription {
-            config: settings.consumer(&config.servers, group, reset, &self.cx)?,
+            config: consumer,
             topics: Topics::Named(vec![config.topic.clone()]),
             decode: decoder(config.flume_format),
             disposal: Disposal::new(config.bad_records.clone(), dead_letters, &self.cx),
@@ -315,6 +376,11 @@ impl Take for KafkaTake {
         })
     }
 
+    /// The batch, for Kafka's sink.
+    fn joint(&mut self) -> Option<&mut dyn Any> {
+        Some(&mut self.batch)
+    }
+
     fn split_off(&mut self, indices: &[usize]) -> Box<dyn Take> {
         let batch = self.batch.as_mut().map(|batch| batch.split_off(indices));
         Box::new(KafkaTake {
@@ -330,6 +396,30 @@ impl Drop for KafkaTake {
             self.rollbacks.add(1);
         }
     }
+}
+
+type Turn = tokio::sync::OwnedMutexGuard<Option<TransactionalPublisher>>;
+
+/// A step of a transaction, which blocks, on a thread that may. A producer that failed is not used again.
+async fn step(
+    mut turn: Turn,
+    act: fn(&mut TransactionalPublisher) -> Result<(), TransactionError>,
+) -> Result<Turn, ChannelError> {
+    let acted = blocking(move || {
+        let outcome = turn.as_mut().map_or(Ok(()), act);
+        if outcome.is_err() {
+            *turn = None;
+        }
+        outcome.map(|()| turn)
+    });
+    acted.await.map_err(storage)
+}
+
+async fn blocking<T: Send + 'static>(
+    act: impl FnOnce() -> Result<T, TransactionError> + Send + 'static,
+) -> Result<T, Box<dyn std::error::Error + Send + Sync>> {
+    let joined = tokio::task::spawn_blocking(act).await?;
+    Ok(joined?)
 }
 
 /// The event of a record. Its key, if it has one, is the header `key`.

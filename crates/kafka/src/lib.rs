@@ -6,6 +6,7 @@
 //! | `settings` | `kafka.consumer.*` and `kafka.producer.*` of Java's clients, for librdkafka |
 //! | `intake` | reading as a member of a group: what the source and the channel's takes share |
 //! | `publisher`, `outgoing` | writing and waiting for acknowledgements: what the sink and the channel's puts share |
+//! | `transaction` | writing in transactions, with the offsets of what was read if it came from Kafka |
 //! | `record` | from a record's value and key to an event |
 //! | `watch` | what a client says about itself, as state and metrics |
 //!
@@ -21,9 +22,16 @@ mod record;
 mod settings;
 mod sink;
 mod source;
+mod transaction;
 mod watch;
 
 use flume_core::{Registration, Registry};
+
+/// For the fuzzer: reads a text as `sasl.jaas.config` and as a file of JAAS.
+#[doc(hidden)]
+pub fn read_jaas(text: &str) -> bool {
+    settings::is_jaas(text)
+}
 
 /// Every component in this crate.
 #[rustfmt::skip]

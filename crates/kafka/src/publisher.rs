@@ -42,7 +42,7 @@ pub(crate) struct OutgoingRecord<'a> {
 
 /// A producer with its thread.
 pub(crate) struct Publisher {
-    producer: ThreadedProducer<Reports>,
+    pub(crate) producer: ThreadedProducer<Reports>,
     /// How long records may wait for room in the queue.
     max_block: Duration,
 }
@@ -66,7 +66,7 @@ pub(crate) struct Undelivered {
 }
 
 /// What receives the delivery reports.
-struct Reports {
+pub(crate) struct Reports {
     watch: ClientWatch,
     metrics: PublisherMetrics,
 }
@@ -182,10 +182,11 @@ impl Sending<'_> {
                 Err(KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull))
             }
             Err((error, sent)) => {
-                self.publisher
-                    .producer
-                    .context()
-                    .undelivered(&error, *sent.delivery_opaque);
+                self.publisher.producer.context().undelivered(
+                    &error,
+                    record.topic,
+                    *sent.delivery_opaque,
+                );
                 Ok(())
             }
         }
@@ -232,7 +233,7 @@ impl Outstanding {
 }
 
 impl Reports {
-    fn undelivered(&self, error: &KafkaError, receipt: Receipt) {
+    fn undelivered(&self, error: &KafkaError, topic: &str, receipt: Receipt) {
         let code = error.rdkafka_error_code();
         let text = code.map_or_else(|| error.to_string(), |code| code.to_string());
         self.metrics.failures.add(1);
@@ -240,7 +241,7 @@ impl Reports {
         receipt.outstanding.end(Some(Undelivered {
             index: receipt.index,
             code,
-            text,
+            text: format!("topic {topic}: {text}"),
         }));
     }
 }
@@ -255,8 +256,7 @@ impl ProducerContext for Reports {
                 receipt.outstanding.end(None);
             }
             Err((error, message)) => {
-                tracing::debug!("{}: {error}", message.topic());
-                self.undelivered(error, *receipt);
+                self.undelivered(error, message.topic(), *receipt);
             }
         }
     }

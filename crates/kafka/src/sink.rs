@@ -1,13 +1,13 @@
 //! `org.apache.flume.sink.kafka.KafkaSink`: writes events into topics.
 
-use std::num::NonZeroUsize;
+use std::{collections::BTreeSet, num::NonZeroUsize};
 
 use async_trait::async_trait;
 use flume_core::{
     BuildError, Cause, Component, Config, Context, Delivered, Event, Origin, Rejected, Sink,
-    SinkError, Want,
+    SinkError, Take, Want,
     config::{Ignored, Prefix},
-    metrics::Counter,
+    metrics::{Counter, Text},
 };
 use rdkafka::{
     error::{KafkaError, RDKafkaErrorCode},
@@ -16,10 +16,12 @@ use rdkafka::{
 
 use crate::{
     bad_records::{BadRecords, ERROR_HEADER, ORIGIN_HEADER},
+    intake::IntakeBatch,
     outgoing::{Placement, RecordForm, TopicTemplate},
     publisher::{OutgoingRecord, Publisher, Undelivered},
     settings::ProducerSettings,
     source::brokers,
+    transaction::{AT_LEAST_ONCE, TransactionError, TransactionalPublisher, guarantee},
 };
 
 /// Writes events into topics of Kafka. A batch is committed when the brokers have acknowledged all of it: every replica
@@ -66,6 +68,9 @@ pub(crate) struct KafkaSinkConfig {
     #[prop("badRecords", default = "stop")]
     bad_records: BadRecords,
     /// Properties of Kafka's producer. `acks` is `all` if unset, and the producer idempotent; in Flume 1.11 it was 1.
+    /// With `transactional.id` a batch is one transaction; if the channel is a Kafka channel on the same cluster, with
+    /// `kafka.consumer.isolation.level = read_committed`, its offsets go into it, and events arrive exactly once. Host
+    /// and component are appended to the id.
     #[prop("kafka.producer")]
     producer: ProducerSettings,
     /// Former name of `kafka.producer.acks`, which wins.
@@ -85,6 +90,9 @@ pub(crate) struct KafkaSink {
     form: RecordForm,
     placement: Placement,
     publisher: Option<Publisher>,
+    /// In the place of `publisher` if there is a transactional id.
+    transactions: Option<TransactionalPublisher>,
+    guarantee: Text,
     cx: Context,
     dropped: Counter,
     dead_letters: Counter,
@@ -114,6 +122,8 @@ impl Component for KafkaSink {
             form,
             placement,
             publisher: None,
+            transactions: None,
+            guarantee: guarantee(&cx.metrics),
             cx: cx.clone(),
             dropped: cx.metrics.counter("KafkaBadRecordDropCount"),
             dead_letters: cx.metrics.counter("KafkaDeadLetterCount"),
@@ -168,30 +178,28 @@ impl Sink for KafkaSink {
                 "{name}: with acks={acks} a broker that fails loses acknowledged events"
             ),
         }
-        let publisher = Publisher::new(&config, settings.max_block(), &self.cx);
-        self.publisher = Some(publisher.map_err(SinkError::at("set up the producer"))?);
+        let max_block = settings.max_block();
+        if let Some(id) = settings.ours("transactional.id") {
+            self.transactions = None;
+            let made = TransactionalPublisher::new(&config, id, max_block, &self.cx);
+            self.transactions = Some(made.map_err(SinkError::at("begin with transactions"))?);
+            self.guarantee.set("not known before the first batch");
+        } else {
+            let publisher = Publisher::new(&config, max_block, &self.cx);
+            self.publisher = Some(publisher.map_err(SinkError::at("set up the producer"))?);
+            self.guarantee.set(AT_LEAST_ONCE);
+        }
         Ok(())
     }
 
     async fn deliver(&mut self, batch: &[Event]) -> Result<Delivered, SinkError> {
-        if self.publisher.as_ref().is_none_or(Publisher::is_broken) {
+        if self.publisher().is_none_or(Publisher::is_broken) {
             self.open().await?;
         }
-        let mut rejected = vec![];
-        let undelivered = self
-            .send(batch, &mut rejected)
-            .await
-            .map_err(SinkError::at("send a batch"))?;
-        for record in undelivered {
-            match verdict(record.code) {
-                Some(cause) => rejected.push(Rejected {
-                    index: record.index,
-                    cause,
-                    reason: record.text,
-                }),
-                None => return Err(SinkError::new("deliver a batch", NotAcknowledged(record))),
-            }
+        if self.transactions.is_some() {
+            return self.deliver_in_transaction(batch).await;
         }
+        let rejected = self.send_and_judge(batch, &BTreeSet::new()).await?;
         let rejected = self.dispose(batch, rejected).await?;
         Ok(Delivered {
             rejected,
@@ -199,8 +207,45 @@ impl Sink for KafkaSink {
         })
     }
 
+    async fn commit(&mut self, mut take: Box<dyn Take>) -> Result<(), SinkError> {
+        let Some(transactions) = &mut self.transactions else {
+            return take.commit().await.map_err(SinkError::at("commit a batch"));
+        };
+        let batch = take.joint().and_then(|joint| joint.downcast_mut());
+        let batch = batch.and_then(Option::<IntakeBatch>::take);
+        let committed = match batch {
+            Some(batch) => match same_cluster(transactions, &batch) {
+                Ok(true) => {
+                    self.guarantee.set(exactly_once(&batch));
+                    transactions.commit_with(batch)
+                }
+                Ok(false) => {
+                    self.guarantee.set(format!(
+                        "{AT_LEAST_ONCE}; the channel is on another cluster"
+                    ));
+                    // Back to its take, which commits it below.
+                    if let Some(place) = take.joint().and_then(|joint| joint.downcast_mut()) {
+                        *place = Some(batch);
+                    }
+                    transactions.commit()
+                }
+                Err(error) => Err(error),
+            },
+            None => {
+                self.guarantee
+                    .set(format!("{AT_LEAST_ONCE}; the channel is no Kafka channel"));
+                transactions.commit()
+            }
+        };
+        match committed {
+            Ok(()) => take.commit().await.map_err(SinkError::at("commit a batch")),
+            Err(error) => Err(self.transaction_failed("commit a transaction", error)),
+        }
+    }
+
     async fn close(&mut self) -> Result<(), SinkError> {
         self.publisher = None;
+        self.transactions = None;
         Ok(())
     }
 }
@@ -222,21 +267,114 @@ fn verdict(code: Option<RDKafkaErrorCode>) -> Option<Cause> {
     }
 }
 
+/// Whether the offsets of a batch can go into a transaction of this producer.
+fn same_cluster(
+    transactions: &TransactionalPublisher,
+    batch: &IntakeBatch,
+) -> Result<bool, TransactionError> {
+    let from = batch.cluster().map_err(TransactionError::Joint)?;
+    Ok(transactions.cluster().is_some_and(|to| to == from))
+}
+
+fn exactly_once(batch: &IntakeBatch) -> String {
+    let how = "exactly once: a batch and its offsets are one transaction";
+    if batch.reads_committed() {
+        how.into()
+    } else {
+        format!(
+            "{how}; a crash may still repeat a batch, because the channel lacks \
+             kafka.consumer.isolation.level = read_committed"
+        )
+    }
+}
+
 impl KafkaSink {
+    fn publisher(&self) -> Option<&Publisher> {
+        match &self.transactions {
+            Some(transactions) => Some(&transactions.publisher),
+            None => self.publisher.as_ref(),
+        }
+    }
+
+    /// A producer that cannot go on is made anew with the next batch.
+    fn transaction_failed(&mut self, doing: &str, error: TransactionError) -> SinkError {
+        self.transactions = None;
+        SinkError::new(doing, error)
+    }
+
+    /// Leaves the transaction open for [`Sink::commit`]. A record that the brokers refuse spoils the transaction, so the
+    /// rest is sent once more in another.
+    async fn deliver_in_transaction(&mut self, batch: &[Event]) -> Result<Delivered, SinkError> {
+        let mut bad = BTreeSet::new();
+        let mut rejected = vec![];
+        loop {
+            if let Some(transactions) = &mut self.transactions
+                && let Err(error) = transactions.begin()
+            {
+                return Err(self.transaction_failed("begin a transaction", error));
+            }
+            let found = self.send_and_judge(batch, &bad).await?;
+            if found.is_empty() {
+                break;
+            }
+            bad.extend(found.iter().map(|event| event.index));
+            rejected.extend(found);
+        }
+        // A record that is kept would hold back the offsets behind it, so the batch is kept as a whole.
+        let kept = self.dispose(batch, rejected).await?;
+        match kept.into_iter().next() {
+            None => Ok(Delivered::default()),
+            Some(first) => {
+                let text = format!(
+                    "event {} of the batch: {}; a transaction is all or nothing: set `badRecords` to `drop` or \
+                     `topic:NAME` to go on without such events",
+                    first.index, first.reason
+                );
+                Err(SinkError::new("deliver a batch", text))
+            }
+        }
+    }
+
+    /// Sends all but the events in `without`, waits for all reports, and returns what is rejected.
+    async fn send_and_judge(
+        &mut self,
+        batch: &[Event],
+        without: &BTreeSet<usize>,
+    ) -> Result<Vec<Rejected>, SinkError> {
+        let mut rejected = vec![];
+        let undelivered = self
+            .send(batch, without, &mut rejected)
+            .await
+            .map_err(SinkError::at("send a batch"))?;
+        for record in undelivered {
+            match verdict(record.code) {
+                Some(cause) => rejected.push(Rejected {
+                    index: record.index,
+                    cause,
+                    reason: record.text,
+                }),
+                None => return Err(SinkError::new("deliver a batch", NotAcknowledged(record))),
+            }
+        }
+        Ok(rejected)
+    }
+
     /// Sends the batch and waits for all reports. Events that make no record are rejected; returned is what the brokers
     /// do not have.
     async fn send(
-        &mut self,
+        &self,
         batch: &[Event],
+        without: &BTreeSet<usize>,
         rejected: &mut Vec<Rejected>,
     ) -> Result<Vec<Undelivered>, KafkaError> {
-        let Some(publisher) = &self.publisher else {
+        let Some(publisher) = self.publisher() else {
             return Ok(vec![]);
         };
         let sending = publisher.begin();
         let mut value = vec![];
         let mut expanded = String::new();
-        for (index, event) in batch.iter().enumerate() {
+        let wanted = batch.iter().enumerate();
+        for (index, event) in wanted.filter(|(index, _)| !without.contains(index)) {
             let partition = match self.placement.of(event) {
                 Ok(partition) => partition,
                 Err(reason) => {
@@ -278,7 +416,7 @@ impl KafkaSink {
         let Some(first) = bad.first() else {
             return Ok(kept);
         };
-        match (&self.config.bad_records, &self.publisher) {
+        match (&self.config.bad_records, self.publisher()) {
             (BadRecords::Drop, _) => {
                 tracing::warn!(
                     "{}: {} events are dropped, the first: {}",

@@ -25,6 +25,7 @@ use crate::{
     intake::{Decode, Intake, IntakeError, Subscription, Topics},
     record::{self, KEY_HEADER},
     settings::{ConsumerSettings, SecurityError},
+    transaction::guarantee,
 };
 
 /// How often a source without events looks whether it is to stop.
@@ -151,6 +152,8 @@ impl Source for KafkaSource {
             .map_err(SourceError::at("secure the consumer"))?;
         let intake = Intake::open(subscription, &self.cx).await.map_err(failed)?;
         cx.ready(None);
+        guarantee(&self.cx.metrics)
+            .set("at least once: offsets are committed after the channels have the events");
         let outcome = self.feed(&intake, cx).await.map_err(failed);
         intake.close().await;
         outcome

@@ -31,6 +31,8 @@ pub(crate) struct ClientWatch {
     /// Whether no broker could be reached.
     down: AtomicBool,
     errors: Counter,
+    /// Jumps to where `auto.offset.reset` says, because the offset that was wanted does not exist.
+    offset_resets: Counter,
     causes: Causes,
     lag: Gauge,
     lag_by_partition: Text,
@@ -55,6 +57,7 @@ impl ClientWatch {
             complaint: Mutex::default(),
             down: AtomicBool::new(false),
             errors: metrics.counter("KafkaClientErrorCount"),
+            offset_resets: metrics.counter("KafkaOffsetResetCount"),
             causes: Causes::new(metrics.text("KafkaClientErrors")),
             lag: metrics.gauge("KafkaLag"),
             lag_by_partition: metrics.text("KafkaLagByPartition"),
@@ -88,6 +91,11 @@ impl ClientContext for ClientWatch {
         let text = message.split_once("]: ").map_or(message, |(_, text)| text);
         match level {
             RDKafkaLogLevel::Info | RDKafkaLogLevel::Debug => tracing::debug!("{facility} {text}"),
+            // Records that nobody has read are gone, or the group has no offset: an operator has to know.
+            _ if facility == "OFFSET" => {
+                self.offset_resets.add(1);
+                tracing::warn!("{text}");
+            }
             _ => {
                 *self.complaint.lock() = text.into();
                 tracing::debug!("{facility} {text}");

@@ -1,13 +1,16 @@
 //! The control socket: one JSON request and one JSON answer per line, for the owner of the agent alone.
 
 use std::{
+    collections::BTreeMap,
     fs::{self, DirBuilder},
     io::{self, ErrorKind},
-    os::unix::fs::{DirBuilderExt, PermissionsExt},
+    os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
@@ -18,14 +21,21 @@ use tokio::{
 
 use crate::{
     board::Board,
-    status::{Status, status},
+    flow::FlowShape,
+    log_levels,
+    status::{ComponentReport, Detail, Status, report, status},
+    tap::{self, TapRequest},
 };
 
 /// A longer request is not one of ours.
 const MAX_REQUEST_BYTES: u64 = 4096;
 /// The pause after a connection could not be accepted.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// The pause before the socket is tried again while another agent has it.
+const BIND_PAUSE: Duration = Duration::from_secs(3);
 const SOCKET_NAME: &str = "control.sock";
+
+pub use crate::log_levels::{LogLevels, offer_log_levels};
 
 /// What an agent can be asked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,11 +43,31 @@ const SOCKET_NAME: &str = "control.sock";
 pub enum ControlRequest {
     /// How it is.
     Status,
+    /// What is configured.
+    Flow,
+    /// All that is remembered of a component.
+    Component {
+        /// `source`, `channel` or `sink`.
+        kind: String,
+        /// Its short name.
+        name: String,
+    },
     /// To read its configuration again.
     Reload {
         /// Only to say what would change.
         #[serde(default)]
         dry_run: bool,
+    },
+    /// To show events as they pass, see [`TapLine`](crate::TapLine) for the answer.
+    Tap(TapRequest),
+    /// To show the levels of loggers, after setting one if a logger is named.
+    LogLevel {
+        /// The logger.
+        #[serde(default)]
+        logger: Option<String>,
+        /// Its new level; without one, what is configured.
+        #[serde(default)]
+        level: Option<String>,
     },
 }
 
@@ -47,8 +77,16 @@ pub enum ControlRequest {
 pub enum ControlAnswer {
     /// To `Status`.
     Status(Box<Status>),
+    /// To `Flow`.
+    Flow(Box<FlowShape>),
+    /// To `Component`.
+    Component(Box<ComponentReport>),
     /// To `Reload`: what changed, or would.
     Changed(String),
+    /// To `Reload`: what changed, and which components keep their old settings.
+    Partly(String),
+    /// To `LogLevel`: each logger with its level.
+    LogLevels(BTreeMap<String, String>),
     /// Why not.
     Failed(String),
 }
@@ -62,20 +100,68 @@ pub struct ReloadRequest {
 }
 
 /// The socket of an agent, removed with it.
-pub struct ControlSocket(PathBuf);
+pub struct ControlSocket {
+    path: PathBuf,
+    /// Device and number of the file, once it is there: another agent's is left alone.
+    bound: Arc<Mutex<Option<(u64, u64)>>>,
+}
 
 impl Drop for ControlSocket {
     fn drop(&mut self) {
-        let _ = fs::remove_file(&self.0);
+        let bound = *self.bound.lock();
+        let found = fs::metadata(&self.path).ok();
+        if bound.is_some() && bound == found.map(|found| (found.dev(), found.ino())) {
+            let _ = fs::remove_file(&self.path);
+        }
     }
 }
 
-/// Listens in the agent's state directory. An agent that already listens there keeps its socket.
+/// Listens in the agent's state directory as long as the result is kept. An agent that already listens there keeps its
+/// socket; this one listens as soon as the other has ended.
 pub async fn listen(
     state_dir: &Path,
     board: Board,
     reloads: mpsc::Sender<ReloadRequest>,
-) -> io::Result<ControlSocket> {
+) -> ControlSocket {
+    let socket = ControlSocket {
+        path: state_dir.join(SOCKET_NAME),
+        bound: Arc::default(),
+    };
+    if state_dir.as_os_str().is_empty() {
+        return socket;
+    }
+    let first = bind(state_dir).await;
+    let path = socket.path.clone();
+    if let Err(error) = &first {
+        tracing::warn!(
+            "failed to open the control socket {}: {error}; `flume-ng status` will not work; retrying every \
+             {BIND_PAUSE:?}",
+            path.display()
+        );
+    }
+    let directory = state_dir.to_path_buf();
+    let bound = socket.bound.clone();
+    tokio::spawn(async move {
+        let mut next = first;
+        let listener = loop {
+            if let Ok(listener) = next {
+                break listener;
+            }
+            sleep(BIND_PAUSE).await;
+            next = bind(&directory).await;
+            if next.is_ok() {
+                tracing::info!("opened the control socket {}", path.display());
+            }
+        };
+        *bound.lock() = fs::metadata(&path)
+            .ok()
+            .map(|found| (found.dev(), found.ino()));
+        accept(listener, board, reloads).await;
+    });
+    socket
+}
+
+async fn bind(state_dir: &Path) -> io::Result<UnixListener> {
     // Nobody else may connect, not even before the socket has its mode.
     DirBuilder::new()
         .recursive(true)
@@ -91,23 +177,24 @@ pub async fn listen(
     let _ = fs::remove_file(&path);
     let listener = UnixListener::bind(&path)?;
     fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
-    tokio::spawn(async move {
-        loop {
-            // There are no more file descriptors, say; then there will be some again.
-            let Ok((stream, _)) = listener.accept().await else {
-                sleep(ACCEPT_PAUSE).await;
-                continue;
-            };
-            let board = board.clone();
-            let reloads = reloads.clone();
-            tokio::spawn(async move {
-                if let Err(error) = converse(stream, board, reloads).await {
-                    tracing::debug!("control connection ended: {error}");
-                }
-            });
-        }
-    });
-    Ok(ControlSocket(path))
+    Ok(listener)
+}
+
+async fn accept(listener: UnixListener, board: Board, reloads: mpsc::Sender<ReloadRequest>) {
+    loop {
+        // There are no more file descriptors, say; then there will be some again.
+        let Ok((stream, _)) = listener.accept().await else {
+            sleep(ACCEPT_PAUSE).await;
+            continue;
+        };
+        let board = board.clone();
+        let reloads = reloads.clone();
+        tokio::spawn(async move {
+            if let Err(error) = converse(stream, board, reloads).await {
+                tracing::debug!("control connection ended: {error}");
+            }
+        });
+    }
 }
 
 async fn converse(
@@ -115,14 +202,26 @@ async fn converse(
     board: Board,
     reloads: mpsc::Sender<ReloadRequest>,
 ) -> io::Result<()> {
+    let peer = stream.peer_cred().ok();
     let (read, mut write) = stream.into_split();
     let mut line = String::new();
-    BufReader::new(read.take(MAX_REQUEST_BYTES))
-        .read_line(&mut line)
-        .await?;
+    let mut read = BufReader::new(read.take(MAX_REQUEST_BYTES));
+    read.read_line(&mut line).await?;
     let answer = match serde_json::from_str(&line) {
         Err(error) => ControlAnswer::Failed(format!("not a request: {error}")),
+        Ok(ControlRequest::Tap(request)) => {
+            return tap::serve(read.into_inner().into_inner(), write, &board, &request).await;
+        }
+        Ok(ControlRequest::LogLevel { logger, level }) => {
+            log_levels::answer(logger.as_deref(), level.as_deref(), peer)
+        }
         Ok(ControlRequest::Status) => ControlAnswer::Status(Box::new(status(&board))),
+        Ok(ControlRequest::Flow) => ControlAnswer::Flow(Box::new((*board.flow()).clone())),
+        Ok(ControlRequest::Component { kind, name }) => {
+            let report = report(&board, &kind, &name, Detail::Full);
+            let report = report.map(|report| ControlAnswer::Component(Box::new(report)));
+            report.unwrap_or_else(|| ControlAnswer::Failed(format!("there is no {kind} {name}")))
+        }
         Ok(ControlRequest::Reload { dry_run }) => {
             let (sender, receiver) = oneshot::channel();
             let sent = reloads
@@ -141,12 +240,17 @@ async fn converse(
         .await
 }
 
-/// Asks the agent whose state directory this is.
-pub async fn ask(state_dir: &Path, request: &ControlRequest) -> io::Result<ControlAnswer> {
+pub(crate) async fn connect(state_dir: &Path, request: &ControlRequest) -> io::Result<UnixStream> {
     let mut stream = UnixStream::connect(state_dir.join(SOCKET_NAME)).await?;
     stream
         .write_all((serde_json::to_string(request)? + "\n").as_bytes())
         .await?;
+    Ok(stream)
+}
+
+/// Asks the agent whose state directory this is.
+pub async fn ask(state_dir: &Path, request: &ControlRequest) -> io::Result<ControlAnswer> {
+    let mut stream = connect(state_dir, request).await?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await?;
     Ok(serde_json::from_str(&answer)?)

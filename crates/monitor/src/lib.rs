@@ -1,17 +1,35 @@
 //! What an agent shows of itself, and what it can be asked while it runs.
 //!
 //! The [`Board`] holds one entry per component; everything else reads it: [`status()`], the numbers as [`json`] and
-//! [`prometheus`], the port ([`serve`]) and the control socket ([`control`]). Whoever runs the components publishes the
+//! [`prometheus`], the port ([`serve`]) with its page and the control socket ([`control`]). Whoever runs the components publishes the
 //! entries. How an agent is started, reloaded and stopped does not belong here: a request to reload is only handed on.
 
 mod board;
 pub mod control;
+mod flow;
+mod history;
 mod http;
+mod live;
+mod log_levels;
 mod metrics;
+mod observer;
+mod problems;
+mod remedies;
 mod status;
+mod tap;
 
-pub use board::{Board, ComponentEntry, EntryDetails, MonitoredKind, ReloadOutcome};
+pub use board::{
+    Board, ComponentEntry, ConfigurationHealth, EntryDetails, MonitoredKind, Rates, ReloadOutcome,
+};
 pub use control::{ControlAnswer, ControlRequest, ask};
-pub use http::{MonitoringAddress, serve};
+pub use flow::{FlowShape, GroupShape, PartShape, RefusedShape, SinkShape, SourceShape};
+pub use history::{HISTORY_BYTES, History, Sample, Series};
+pub use http::{Monitoring, MonitoringAddress, serve};
 pub use metrics::{json, prometheus};
-pub use status::{ChannelStatus, ComponentStatus, ReloadStatus, Status, status};
+pub use observer::Observer;
+pub use problems::Problem;
+pub use status::{
+    ChangeStatus, ChannelStatus, ComponentReport, ComponentStatus, Detail, ReloadStatus, Status,
+    UnreadableStatus, report, status, status_in,
+};
+pub use tap::{TapEvent, TapLine, TapMasks, TapRequest, TapStream};

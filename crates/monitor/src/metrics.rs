@@ -57,11 +57,12 @@ fn attributes(kind: MonitoredKind) -> &'static [&'static str] {
 }
 
 /// Flume's `/metrics`: `{"CHANNEL.c1": {"ChannelSize": "0", …}}`, every value a string.
-pub fn json(board: &Board) -> String {
+/// `event_texts`: also texts that may have something in them that came with an event.
+pub fn json(board: &Board, event_texts: bool) -> String {
     let entries = board.entries();
     let shown = entries.iter().map(|entry| {
         let kind = entry.kind.name().to_uppercase();
-        let attributes = flume_attributes(entry)
+        let attributes = flume_attributes(entry, event_texts)
             .into_iter()
             .map(|(name, value)| (name, Value::String(value)));
         let attributes = attributes.chain([("Type".to_string(), Value::String(kind.clone()))]);
@@ -70,10 +71,35 @@ pub fn json(board: &Board) -> String {
             Value::Object(attributes.collect()),
         )
     });
-    Value::Object(shown.collect::<Map<_, _>>()).to_string()
+    let mut shown: Map<_, _> = shown.collect();
+    shown.insert(
+        format!("AGENT.{}", board.agent().name),
+        Value::Object(agent_attributes(board)),
+    );
+    Value::Object(shown).to_string()
 }
 
-fn flume_attributes(entry: &ComponentEntry) -> BTreeMap<String, String> {
+/// What Flume does not have: how the configuration is.
+fn agent_attributes(board: &Board) -> Map<String, Value> {
+    let configuration = board.configuration();
+    let is_good = !configuration.last_failed && configuration.unreadable.is_none();
+    let attributes = [
+        ("Type", "AGENT".to_string()),
+        ("StartTime", millis(board.started()).to_string()),
+        ("ConfigurationGood", u8::from(is_good).to_string()),
+        ("ReloadCount", configuration.reloads.to_string()),
+        (
+            "ReloadFailedCount",
+            configuration.failed_reloads.to_string(),
+        ),
+    ];
+    let attributes = attributes.into_iter();
+    attributes
+        .map(|(name, value)| (name.into(), value.into()))
+        .collect()
+}
+
+fn flume_attributes(entry: &ComponentEntry, event_texts: bool) -> BTreeMap<String, String> {
     let mut shown: BTreeMap<String, String> = attributes(entry.kind)
         .iter()
         .map(|name| (name.to_string(), "0".into()))
@@ -81,6 +107,9 @@ fn flume_attributes(entry: &ComponentEntry) -> BTreeMap<String, String> {
     for reading in entry.metrics.read() {
         match &reading.value {
             MetricValue::Text(text) => drop(shown.insert(reading.name.into(), text.clone())),
+            MetricValue::EventText(text) if event_texts => {
+                shown.insert(reading.name.into(), text.clone());
+            }
             value => shown.extend(
                 numbers(reading.name, value)
                     .into_iter()
@@ -98,7 +127,7 @@ fn flume_attributes(entry: &ComponentEntry) -> BTreeMap<String, String> {
             java_double(fill_percentage(stats.events, stats.capacity)),
         );
     }
-    let stopped = if state == State::Stopped {
+    let stopped = if matches!(state, State::Stopped | State::Ended { .. }) {
         millis(since)
     } else {
         0
@@ -121,7 +150,7 @@ pub(crate) fn numbers(name: &str, value: &MetricValue) -> Vec<(String, u64)> {
             (format!("{name}Count"), *count),
             (format!("{name}Millis"), sum.as_millis() as u64),
         ],
-        MetricValue::Text(_) => vec![],
+        MetricValue::Text(_) | MetricValue::EventText(_) => vec![],
     }
 }
 
@@ -148,8 +177,12 @@ fn millis(time: SystemTime) -> u128 {
 }
 
 /// Prometheus' text format, version 0.0.4: `flume_sink_event_drain_success_total{agent="a1",component="k1"} 7`.
-pub fn prometheus(board: &Board) -> String {
-    let mut exposition = Exposition::default();
+/// `event_texts`: see [`json`].
+pub fn prometheus(board: &Board, event_texts: bool) -> String {
+    let mut exposition = Exposition {
+        event_texts,
+        ..Exposition::default()
+    };
     for entry in board.entries().iter() {
         let labels = format!(
             "agent=\"{}\",component=\"{}\"",
@@ -161,17 +194,24 @@ pub fn prometheus(board: &Board) -> String {
             exposition.channel(&handle.stats(), &labels);
         }
         exposition.state(entry, &labels);
+        let failures = "flume_component_failures_total".to_string();
+        let labels = format!("{labels},kind=\"{}\"", entry.kind.name());
+        exposition.counter(failures, &labels, entry.state.failures());
     }
+    exposition.configuration(board);
     exposition.text()
 }
 
 /// The lines of each family: Prometheus wants them together, under one line with their type.
 #[derive(Default)]
-struct Exposition(BTreeMap<String, (&'static str, Vec<String>)>);
+struct Exposition {
+    families: BTreeMap<String, (&'static str, Vec<String>)>,
+    event_texts: bool,
+}
 
 impl Exposition {
     fn add(&mut self, family: String, kind: &'static str, line: String) {
-        let (_, lines) = self.0.entry(family).or_insert((kind, vec![]));
+        let (_, lines) = self.families.entry(family).or_insert((kind, vec![]));
         lines.push(line);
     }
 
@@ -202,7 +242,8 @@ impl Exposition {
                 MetricValue::Count(number) | MetricValue::Level(number) => {
                     self.gauge(family, labels, number);
                 }
-                MetricValue::Text(text) => {
+                MetricValue::EventText(_) if !self.event_texts => {}
+                MetricValue::Text(text) | MetricValue::EventText(text) => {
                     let labels = format!("{labels},text=\"{}\"", escape(&text));
                     self.gauge(family + "_info", &labels, 1);
                 }
@@ -239,9 +280,23 @@ impl Exposition {
         }
     }
 
+    /// Whether the last reload worked, and whether the configuration can be looked at.
+    fn configuration(&mut self, board: &Board) {
+        let labels = format!("agent=\"{}\"", escape(&board.agent().name));
+        let configuration = board.configuration();
+        let family = |name: &str| format!("flume_configuration_{name}");
+        let worked = u8::from(!configuration.last_failed);
+        self.gauge(family("last_reload_successful"), &labels, worked);
+        let readable = u8::from(configuration.unreadable.is_none());
+        self.gauge(family("readable"), &labels, readable);
+        self.counter(family("reloads_total"), &labels, configuration.reloads);
+        let failed = configuration.failed_reloads;
+        self.counter(family("failed_reloads_total"), &labels, failed);
+    }
+
     fn text(self) -> String {
         let mut text = String::new();
-        for (family, (kind, lines)) in self.0 {
+        for (family, (kind, lines)) in self.families {
             let _ = writeln!(text, "# TYPE {family} {kind}\n{}", lines.join("\n"));
         }
         text
@@ -306,5 +361,36 @@ mod tests {
     fn names_as_prometheus_wants_them() {
         assert_eq!(snake("EventPutSuccessCount"), "event_put_success");
         assert_eq!(snake("ChannelWriteFail"), "channel_write_fail");
+    }
+
+    #[test]
+    fn texts_that_come_with_events_are_shown_when_that_is_asked_for() {
+        let agent = std::sync::Arc::new(flume_core::AgentInfo::default());
+        let board = Board::new(agent);
+        let cx = flume_core::Context::new("a1.sinks.k1", &[]);
+        cx.metrics.event_text("BucketFailure").set("/user=alice/x");
+        cx.metrics.text("KerberosPrincipal").set("flume@R");
+        board.publish(vec![ComponentEntry::new(&cx, "hdfs", EntryDetails::Other)]);
+        let report = |detail| {
+            let report = crate::status::report(&board, "sink", "k1", detail);
+            format!("{report:?}")
+        };
+        let shown = [
+            json(&board, false),
+            prometheus(&board, false),
+            report(crate::Detail::Public),
+            report(crate::Detail::Brief),
+        ];
+        for text in shown {
+            assert!(!text.contains("alice"), "{text}");
+        }
+        let shown = [
+            json(&board, true),
+            prometheus(&board, true),
+            report(crate::Detail::Full),
+        ];
+        for text in shown {
+            assert!(text.contains("alice") && text.contains("flume@R"), "{text}");
+        }
     }
 }

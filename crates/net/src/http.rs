@@ -3,7 +3,14 @@
 //! A client that says nothing, or says it slowly, costs one of the listener's connections and a buffer of limited size,
 //! and only for a limited time. What a request means is up to the caller.
 
-use std::{convert::Infallible, error::Error, pin::pin, time::Duration};
+use std::{
+    convert::Infallible,
+    error::Error,
+    pin::{Pin, pin},
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use flume_core::Stop;
@@ -13,11 +20,18 @@ pub use hyper::{
     body::{Body, Incoming},
     header,
 };
-use hyper::{server::conn::http1, service::service_fn};
+use hyper::{
+    body::{Frame, SizeHint},
+    server::conn::http1,
+    service::service_fn,
+};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::time::timeout;
 
-use crate::{Connection, Listener};
+use crate::{
+    Connection, Listener,
+    pace::{Busy, Crowd, Pace, Watched},
+};
 
 /// What clients of a server may do.
 #[derive(Clone, Copy, Debug)]
@@ -30,6 +44,11 @@ pub struct HttpLimits {
     pub body_timeout: Duration,
     /// Most bytes of a body.
     pub max_body_bytes: usize,
+    /// How long a client may take to read an answer, or a part of one that is sent in parts.
+    pub write_timeout: Duration,
+    /// Whether a new connection may take the place of the one whose client has kept the server waiting for longest,
+    /// when there are as many as the listener allows. Then clients that do nothing keep nobody out.
+    pub make_room: bool,
 }
 
 /// Least bytes that the server can be told to keep for a header.
@@ -42,6 +61,8 @@ impl Default for HttpLimits {
             max_header_bytes: 16 << 10,
             body_timeout: Duration::from_secs(30),
             max_body_bytes: 64 << 20,
+            write_timeout: Duration::from_secs(30),
+            make_room: false,
         }
     }
 }
@@ -69,8 +90,27 @@ where
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
     let stopping = stop.clone();
-    let handle =
-        move |connection| serve_connection(connection, stopping.clone(), limits, answer.clone());
+    let crowd = limits
+        .make_room
+        .then(|| Crowd::new(listener.max_connections()));
+    let handle = move |connection| {
+        let pace = Arc::new(Pace::default());
+        let member = crowd.as_ref().map(|crowd| crowd.join(&pace));
+        let served = serve_connection(
+            connection,
+            stopping.clone(),
+            limits,
+            answer.clone(),
+            pace.clone(),
+        );
+        async move {
+            let _member = member;
+            tokio::select! {
+                () = served => {}
+                () = pace.asked_to_leave() => tracing::debug!("an HTTP connection made room for another"),
+            }
+        }
+    };
     listener.serve(stop, handle).await;
 }
 
@@ -79,6 +119,7 @@ async fn serve_connection<H, F, B>(
     stop: Stop,
     limits: HttpLimits,
     answer: H,
+    pace: Arc<Pace>,
 ) where
     H: Fn(Request<Incoming>) -> F + Send + 'static,
     F: Future<Output = Response<B>> + Send + 'static,
@@ -86,15 +127,24 @@ async fn serve_connection<H, F, B>(
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
     let peer = connection.peer();
+    let watched = Watched::new(connection, pace.clone(), limits.write_timeout);
     let service = service_fn(move |request| {
+        let busy = pace.busy();
         let answered = answer(request);
-        async move { Ok::<_, Infallible>(answered.await) }
+        async move {
+            let answered = answered.await;
+            let answered = answered.map(|body| AnswerBody {
+                body: Box::pin(body),
+                _busy: busy,
+            });
+            Ok::<_, Infallible>(answered)
+        }
     });
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.header_timeout)
         .max_buf_size(limits.max_header_bytes.max(MIN_HEADER_BYTES))
-        .serve_connection(TokioIo::new(connection), service);
+        .serve_connection(TokioIo::new(watched), service);
     let mut served = pin!(served);
     let outcome = tokio::select! {
         outcome = &mut served => outcome,
@@ -105,6 +155,32 @@ async fn serve_connection<H, F, B>(
     };
     if let Err(error) = outcome {
         tracing::debug!("the HTTP connection from {peer} is broken: {error}");
+    }
+}
+
+/// The body of an answer; the client is being served as long as it lives.
+struct AnswerBody<B> {
+    body: Pin<Box<B>>,
+    _busy: Busy,
+}
+
+impl<B: Body> Body for AnswerBody<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        self.body.as_mut().poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 
@@ -121,5 +197,23 @@ pub async fn read_body(body: Incoming, limits: HttpLimits) -> Result<Bytes, Body
         }
         Ok(Err(error)) => Err(BodyError::Broken(error)),
         Err(_) => Err(BodyError::TooSlow(limits.body_timeout)),
+    }
+}
+
+/// The next bytes of a body; `None` behind the last.
+///
+/// # Errors
+/// The connection is broken, or what came is no HTTP.
+pub async fn next_part(body: &mut Incoming) -> Option<Result<Bytes, BodyError>> {
+    loop {
+        match body.frame().await? {
+            Err(error) => return Some(Err(BodyError::Broken(error.into()))),
+            Ok(frame) => {
+                // Anything else is a trailer.
+                if let Ok(part) = frame.into_data() {
+                    return Some(Ok(part));
+                }
+            }
+        }
     }
 }

@@ -11,18 +11,23 @@
 //! | [`Connection`] | one connection, with or without TLS |
 //! | [`intake`] | from a connection into the channels: reads on while the last put is being stored |
 //! | [`http`] | an HTTP server with its limits |
+//! | [`http_client`] | fetches a document over HTTP |
 //! | [`tls`] | Flume's TLS properties, key stores, protocols and cipher suites |
 //! | [`address`] | names and addresses as Java sees them |
 
 pub mod address;
+mod complaints;
 mod connection;
 mod dialer;
 mod filter;
 pub mod http;
+pub mod http_client;
 pub mod intake;
 mod listener;
+mod pace;
 pub mod tls;
 
+pub use complaints::Complaints;
 pub use connection::Connection;
 pub use dialer::{Dialer, DialerConfig};
 pub use filter::AddressFilter;

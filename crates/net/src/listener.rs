@@ -12,7 +12,7 @@ use tokio::{
 use tokio_rustls::{TlsAcceptor, TlsStream};
 
 use crate::{
-    AddressFilter, Connection,
+    AddressFilter, Complaints, Connection,
     address::to_listen_on,
     tls::{TlsError, TlsServerConfig, TlsServerSettings},
 };
@@ -50,15 +50,19 @@ pub struct ListenerSettings {
     pub tls: Option<TlsServerSettings>,
     /// Counts open connections.
     pub open_connections: Gauge,
+    /// What is said about clients.
+    pub complaints: Complaints,
 }
 
 /// A bound port.
 pub struct Listener {
     listener: TcpListener,
     room: Arc<Semaphore>,
+    max_connections: usize,
     filter: Arc<AddressFilter>,
     tls: Option<TlsAcceptor>,
     open_connections: Gauge,
+    complaints: Complaints,
 }
 
 /// Why a port could not be bound.
@@ -134,6 +138,7 @@ impl ListenerConfig {
             filter,
             tls: self.tls.build(cx)?,
             open_connections: cx.metrics.gauge("OpenConnectionCount"),
+            complaints: Complaints::new(cx.name.clone()),
         })
     }
 }
@@ -146,6 +151,7 @@ impl ListenerSettings {
             filter: AddressFilter::default(),
             tls: None,
             open_connections: Gauge::default(),
+            complaints: Complaints::new("listener".into()),
         }
     }
 
@@ -171,15 +177,22 @@ impl Listener {
         Ok(Listener {
             listener,
             room: Arc::new(Semaphore::new(settings.max_connections)),
+            max_connections: settings.max_connections,
             filter: Arc::new(settings.filter.clone()),
             tls: tls.transpose()?,
             open_connections: settings.open_connections.clone(),
+            complaints: settings.complaints.clone(),
         })
     }
 
     /// Where it listens.
     pub fn address(&self) -> Option<SocketAddr> {
         self.listener.local_addr().ok()
+    }
+
+    /// Most connections at a time.
+    pub fn max_connections(&self) -> usize {
+        self.max_connections
     }
 
     /// Runs `handle` for each connection, in a task of its own, until a stop is requested. Then nobody is accepted
@@ -199,7 +212,9 @@ impl Listener {
                 (stream, permit) = self.accept() => {
                     let held = self.open_connections.hold();
                     let stop = stop.clone();
-                    let admission = admit(stream, self.filter.clone(), self.tls.clone());
+                    let filter = self.filter.clone();
+                    let complaints = self.complaints.clone();
+                    let admission = admit(stream, filter, self.tls.clone(), complaints);
                     let handle = handle.clone();
                     connections.spawn(async move {
                         let _held = (permit, held);
@@ -265,6 +280,7 @@ async fn admit(
     stream: TcpStream,
     filter: Arc<AddressFilter>,
     tls: Option<TlsAcceptor>,
+    complaints: Complaints,
 ) -> Option<Connection> {
     let peer = stream.peer_addr().ok()?;
     if !filter.allows(peer.ip()).await {
@@ -274,12 +290,14 @@ async fn admit(
     let Some(acceptor) = tls else {
         return Connection::plain(stream).ok();
     };
-    let reason = match timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
+    // In a box: a plain connection, which may idle for days, does not pay for what a handshake needs.
+    let handshake = Box::pin(acceptor.accept(stream));
+    let reason = match timeout(HANDSHAKE_TIMEOUT, handshake).await {
         Ok(Ok(stream)) => return Connection::tls(TlsStream::Server(stream)).ok(),
         Ok(Err(error)) => error.to_string(),
         Err(_) => format!("nothing for {HANDSHAKE_TIMEOUT:?}"),
     };
-    tracing::info!("the TLS handshake with {peer} failed: {reason}");
+    complaints.complain(&format!("the TLS handshake with {peer} failed: {reason}"));
     None
 }
 

@@ -27,6 +27,14 @@ struct EchoServer {
 
 impl EchoServer {
     async fn start(limits: HttpLimits) -> EchoServer {
+        EchoServer::start_with(limits, move |request| answer(request, limits)).await
+    }
+
+    async fn start_with<H, F>(limits: HttpLimits, answer: H) -> EchoServer
+    where
+        H: Fn(Request<Incoming>) -> F + Clone + Send + 'static,
+        F: Future<Output = Response<Full<Bytes>>> + Send + 'static,
+    {
         let settings = ListenerSettings::plain(MAX_CONNECTIONS);
         let open_connections = settings.open_connections.clone();
         let listener = Listener::bind("127.0.0.1", 0, &settings)
@@ -34,7 +42,6 @@ impl EchoServer {
             .expect("bound");
         let port = listener.address().expect("an address").port();
         let (switch, stop) = Stop::new();
-        let answer = move |request: Request<Incoming>| answer(request, limits);
         let task = tokio::spawn(async move { serve(listener, &stop, limits, answer).await });
         EchoServer {
             port,
@@ -60,6 +67,11 @@ impl EchoServer {
         String::from_utf8_lossy(&received).into_owned()
     }
 
+    /// Without a wait for clients that do not read.
+    async fn stop_now(self) {
+        self.task.abort();
+    }
+
     async fn stop(self) {
         self.switch.turn(Phase::Halt);
         within(self.task).await.expect("no panic");
@@ -83,6 +95,8 @@ const LIMITS: HttpLimits = HttpLimits {
     max_header_bytes: 8192,
     body_timeout: Duration::from_millis(200),
     max_body_bytes: 100,
+    write_timeout: Duration::from_millis(200),
+    make_room: false,
 };
 
 const REQUEST: &str = "POST / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n";
@@ -155,4 +169,61 @@ async fn a_stop_closes_idle_connections() {
     server.stop().await;
     let mut rest = vec![];
     within(idle.read_to_end(&mut rest)).await.expect("closed");
+}
+
+const LAST_REQUEST: &str = "GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
+
+/// A client that asks for much and reads nothing loses its connection; one that does nothing makes room for others.
+#[tokio::test]
+async fn clients_that_do_not_read_keep_nobody_out() {
+    let limits = HttpLimits {
+        header_timeout: Duration::from_secs(60),
+        write_timeout: Duration::from_secs(60),
+        make_room: true,
+        ..LIMITS
+    };
+    let server = start_large(limits).await;
+    let mut idle = vec![];
+    for number in 0..3 * MAX_CONNECTIONS {
+        let mut stream = server.connect().await;
+        // Half of them say nothing at all.
+        if number % 2 == 0 {
+            let request = "GET / HTTP/1.1\r\nHost: h\r\n\r\n";
+            let _ = stream.write_all(request.as_bytes()).await;
+        }
+        idle.push(stream);
+        let answer = server.exchange(LAST_REQUEST.as_bytes()).await;
+        assert!(answer.starts_with("HTTP/1.1 200"), "{number}: {answer:.80}");
+        assert!(server.open_connections.get() <= MAX_CONNECTIONS as u64);
+    }
+    server.stop_now().await;
+}
+
+#[tokio::test]
+async fn an_answer_that_is_not_read_has_its_time() {
+    let limits = HttpLimits {
+        header_timeout: Duration::from_secs(60),
+        ..LIMITS
+    };
+    let server = start_large(limits).await;
+    let mut stuck = vec![];
+    for _ in 0..MAX_CONNECTIONS {
+        let mut stream = server.connect().await;
+        let request = "GET / HTTP/1.1\r\nHost: h\r\n\r\n";
+        stream.write_all(request.as_bytes()).await.expect("sent");
+        stuck.push(stream);
+    }
+    let answer = server.exchange(LAST_REQUEST.as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer:.80}");
+    server.stop_now().await;
+}
+
+/// More than the buffers of a connection take.
+const LARGE_BYTES: usize = 16 << 20;
+
+async fn start_large(limits: HttpLimits) -> EchoServer {
+    EchoServer::start_with(limits, |_| async {
+        Response::new(Full::new(Bytes::from(vec![b'x'; LARGE_BYTES])))
+    })
+    .await
 }

@@ -4,8 +4,12 @@
 //! |---|---|
 //! | [`properties`] | the system properties that a JVM would have |
 //! | [`lookups`] | `${env:…}`, `${sys:…}`, `${file:…}` and the others |
+//! | [`place`] | what `--conf-file` and `--conf-uri` name |
+//! | [`web`] | a configuration on a web server |
 //! | [`filters`] | config filters: secrets from the environment, a program, or Hadoop's credential store |
 
 pub mod filters;
 pub mod lookups;
+pub mod place;
 pub mod properties;
+pub mod web;

@@ -4,15 +4,15 @@
 use std::{
     error::Error,
     io,
-    sync::Arc,
     time::{Duration, Instant},
 };
 
 use bytes::BytesMut;
 use flume_client::transport::{BoxedStream, read_more};
-use flume_core::{ChannelError, Event, PutError, Reservation, SourceContext, with_causes};
+use flume_core::{
+    ChannelError, Event, FrameReservation, PutError, SourceContext, detach_small_part, with_causes,
+};
 use flume_wire::Framing;
-use parking_lot::Mutex;
 use tokio::{io::AsyncWriteExt, time::timeout};
 
 /// What is read without a reservation, and while nobody knows how much will come.
@@ -27,8 +27,6 @@ const MESSAGE_TIMEOUT: Duration = Duration::from_secs(600);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long a message waits for memory that other messages hold.
 const MEMORY_TIMEOUT: Duration = Duration::from_secs(60);
-/// Complaints about clients are said once in so long; the others are counted.
-const COMPLAINT_INTERVAL: Duration = Duration::from_secs(60);
 
 /// What a protocol does with a message.
 pub(crate) trait Dialogue: Send {
@@ -63,46 +61,6 @@ impl From<io::Error> for Ending {
     }
 }
 
-/// What a source says about its clients, at most once a minute.
-#[derive(Clone)]
-pub(crate) struct Complaints(Arc<Mutex<ComplaintLog>>);
-
-struct ComplaintLog {
-    source: Arc<str>,
-    last: Option<Instant>,
-    unsaid: u64,
-}
-
-impl Complaints {
-    /// `source` is its full name.
-    pub(crate) fn new(source: Arc<str>) -> Self {
-        Complaints(Arc::new(Mutex::new(ComplaintLog {
-            source,
-            last: None,
-            unsaid: 0,
-        })))
-    }
-
-    /// Says it, or counts it.
-    pub(crate) fn complain(&self, text: &str) {
-        let mut log = self.0.lock();
-        if log
-            .last
-            .is_some_and(|last| last.elapsed() < COMPLAINT_INTERVAL)
-        {
-            log.unsaid += 1;
-            return;
-        }
-        let more = match log.unsaid {
-            0 => String::new(),
-            unsaid => format!(" (and {unsaid} other connections were closed in the last minutes)"),
-        };
-        tracing::warn!("{}: {text}{more}", log.source);
-        log.last = Some(Instant::now());
-        log.unsaid = 0;
-    }
-}
-
 /// Serves a client until it closes, breaks a rule, or the source stops. A put that is under way then is finished and
 /// answered.
 pub(crate) async fn converse<D: Dialogue>(
@@ -111,7 +69,7 @@ pub(crate) async fn converse<D: Dialogue>(
     dialogue: &mut D,
     cx: &SourceContext,
 ) -> Result<(), Ending> {
-    let mut inbox = Inbox::default();
+    let mut inbox = Inbox::new(cx);
     let mut out = vec![];
     let mut is_first = true;
     while !cx.stop.is_requested() {
@@ -125,7 +83,7 @@ pub(crate) async fn converse<D: Dialogue>(
             let read = tokio::select! {
                 biased;
                 () = cx.stop.requested() => return Ok(()),
-                read = inbox.read(stream, known, cx) => read?,
+                read = inbox.read(stream, known) => read?,
             };
             if read == 0 {
                 return Ok(());
@@ -133,7 +91,8 @@ pub(crate) async fn converse<D: Dialogue>(
             continue;
         };
         is_first = false;
-        let outcome = dialogue.answer(frame, &mut out).await;
+        // In a box: ten thousand idle connections do not pay for what a put needs.
+        let outcome = Box::pin(dialogue.answer(frame, &mut out)).await;
         inbox.message_done();
         send(stream, &mut out).await?;
         outcome.map_err(|error| Ending::Fault(error.to_string()))?;
@@ -157,23 +116,24 @@ async fn send(stream: &mut BoxedStream, out: &mut Vec<u8>) -> Result<(), Ending>
 }
 
 /// What has come and is not understood yet, within the source's budget of memory.
-#[derive(Default)]
 struct Inbox {
     received: BytesMut,
     /// When the message under way began to come.
     began: Option<Instant>,
-    reserved: Vec<Reservation>,
-    reserved_bytes: usize,
+    reserved: FrameReservation,
 }
 
 impl Inbox {
+    fn new(cx: &SourceContext) -> Self {
+        Inbox {
+            received: BytesMut::new(),
+            began: None,
+            reserved: cx.frame_reservation(),
+        }
+    }
+
     /// Reads on; 0 when the client has closed. `known` are the bytes of the message under way, as far as is known.
-    async fn read(
-        &mut self,
-        stream: &mut BoxedStream,
-        known: usize,
-        cx: &SourceContext,
-    ) -> Result<usize, Ending> {
+    async fn read(&mut self, stream: &mut BoxedStream, known: usize) -> Result<usize, Ending> {
         if self.received.is_empty() {
             // Between messages a client may be silent as long as it likes.
             self.message_done();
@@ -190,7 +150,7 @@ impl Inbox {
         let here = self.received.len();
         let missing = known.saturating_sub(here).max(FIRST_READ_BYTES);
         let room = missing.min(here.max(MAX_READ_BYTES));
-        self.reserve(here + room, cx).await?;
+        self.reserve(here + room).await?;
         let read = timeout(STALL_TIMEOUT, read_more(stream, &mut self.received, room)).await;
         let stalled = |_| Ending::Fault(format!("a message stopped coming for {STALL_TIMEOUT:?}"));
         let read = read.map_err(stalled)??;
@@ -200,26 +160,21 @@ impl Inbox {
         Ok(read)
     }
 
-    async fn reserve(&mut self, bytes: usize, cx: &SourceContext) -> Result<(), Ending> {
-        if bytes <= self.reserved_bytes.max(FIRST_READ_BYTES) {
+    async fn reserve(&mut self, bytes: usize) -> Result<(), Ending> {
+        if bytes <= FIRST_READ_BYTES {
             return Ok(());
         }
-        let more = bytes - self.reserved_bytes;
-        let reservation = timeout(MEMORY_TIMEOUT, cx.reserve(more)).await;
-        let exhausted = |_| {
+        let reserved = timeout(MEMORY_TIMEOUT, self.reserved.grow_to(bytes)).await;
+        reserved.map_err(|_| {
             let text = format!("no memory became free for a message within {MEMORY_TIMEOUT:?}");
             Ending::Fault(text)
-        };
-        self.reserved.push(reservation.map_err(exhausted)?);
-        self.reserved_bytes = bytes;
-        Ok(())
+        })
     }
 
     /// A message was answered, so its events belong to a channel.
     fn message_done(&mut self) {
         self.began = None;
-        self.reserved.clear();
-        self.reserved_bytes = 0;
+        self.reserved.release();
     }
 }
 
@@ -242,8 +197,14 @@ fn recognize(first: &[u8]) -> Option<&'static str> {
     }
 }
 
-/// Puts a batch; what came of it is the state of the source.
-pub(crate) async fn put(cx: &SourceContext, events: Vec<Event>) -> Result<(), PutError> {
+/// Puts a batch; what came of it is the state of the source. `frame_bytes` has the frame that the events are slices of,
+/// with all that a client may have put beside them.
+pub(crate) async fn put(
+    cx: &SourceContext,
+    mut events: Vec<Event>,
+    frame_bytes: usize,
+) -> Result<(), PutError> {
+    detach_small_part(&mut events, frame_bytes);
     let outcome = cx.out.put(events).await;
     match &outcome {
         Ok(()) => cx.state.running(),

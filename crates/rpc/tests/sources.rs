@@ -311,6 +311,107 @@ async fn flume_0_9_over_thrift_is_taken() {
     assert_eq!(events[1].headers.get("host").unwrap(), "me");
 }
 
+/// A request of Flume 0.9 with an event `body`, as it was captured.
+const LEGACY_CALL: &str = "0000004684f26a5a74af5726d8bc68105669c9960084f26a5a74af5726d8bc68105669c9960200000c617070656e649693d89fee470608626f6479c6010c6d79686f737402026b02760000000000";
+
+fn unhex(text: &str) -> Vec<u8> {
+    let digits = text.as_bytes().chunks(2);
+    digits
+        .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap())
+        .collect()
+}
+
+/// The status line and the body of the answer to a request whose body comes in two pieces.
+async fn post(address: SocketAddr, method: &str, length: usize, body: &[u8]) -> (String, Vec<u8>) {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let head = format!(
+        "{method} /any HTTP/1.1\r\nHost: h\r\nContent-Type: avro/binary\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n"
+    );
+    let (first, second) = body.split_at(body.len() / 2);
+    stream
+        .write_all(&[head.as_bytes(), first].concat())
+        .await
+        .unwrap();
+    tokio::task::yield_now().await;
+    let _ = stream.write_all(second).await;
+    let mut answer = vec![];
+    let _ = within(stream.read_to_end(&mut answer)).await;
+    let end = answer
+        .windows(4)
+        .position(|four| four == b"\r\n\r\n")
+        .unwrap();
+    let text = String::from_utf8_lossy(&answer[..end]);
+    let status = text.lines().next().unwrap_or_default().to_string();
+    (status, answer[end + 4..].to_vec())
+}
+
+#[tokio::test]
+async fn flume_0_9_over_avro_is_taken() {
+    let name = "org.apache.flume.source.avroLegacy.AvroLegacySource";
+    let channel = "capacity = 1\ntransactionCapacity = 1\nkeep-alive = 0";
+    let text = "host = 127.0.0.1\nport = 0";
+    let source = RunningSource::with_channel(&REGISTRY, name, text, channel);
+    let address = source.address().await;
+    let call = unhex(LEGACY_CALL);
+    let (status, answer) = post(address, "POST", call.len(), &call).await;
+    assert!(status.contains("200"), "{status}");
+    assert_eq!(
+        answer,
+        unhex("00000004000000000000000100000000010000000000")
+    );
+    // The channel is full: the answer is an error, and the agent may send the event again.
+    let (status, answer) = post(address, "POST", call.len(), &call).await;
+    assert!(
+        status.contains("200") && answer.len() > 30,
+        "{status} {answer:?}"
+    );
+    let events = source.take(1).await;
+    assert_eq!(events[0].body, "body");
+    assert_eq!(events[0].headers.get("host").unwrap(), "myhost");
+    assert_eq!(events[0].headers.get("k").unwrap(), "v");
+    post(address, "POST", call.len(), &call).await;
+    source.take(1).await;
+    for (method, length, body, expected) in [
+        ("GET", 0, &b""[..], "405"),
+        ("POST", 7, b"no call", "400"),
+        ("POST", 2 << 20, &vec![0; 2 << 20], "413"),
+    ] {
+        let (status, _) = post(address, method, length, body).await;
+        assert!(status.contains(expected), "{status}");
+    }
+    assert_eq!(source.channel.stats().events, 0);
+    within(source.stop()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_call_larger_than_the_memory_of_its_source_is_taken() {
+    let source = start("avro", "maxFrameBytes = 200000000");
+    let mut client = FlumeClient::peer(avro(source.address().await));
+    // The budget of a source is 64 MiB.
+    let event = Event::from(vec![7; 80 << 20]);
+    within(client.append(&event)).await.unwrap();
+    assert!(source.take(1).await[0] == event);
+}
+
+#[tokio::test]
+async fn an_event_keeps_nothing_of_what_came_beside_it() {
+    let source = start("avro", "");
+    let mut stream = TcpStream::connect(source.address().await).await.unwrap();
+    // A handshake, `append` with an event `x`, and a mebibyte behind it that means nothing.
+    let mut message =
+        unhex("86aadae2c45474c0fe93ffd0f2350a650086aadae2c45474c0fe93ffd0f2350a65020000");
+    message.extend(b"\x0cappend\x00\x02x");
+    message.resize(message.len() + (1 << 20), 0);
+    let mut frame = unhex("0000000100000001");
+    frame.extend((message.len() as u32).to_be_bytes());
+    frame.extend(message);
+    stream.write_all(&frame).await.unwrap();
+    let event = source.take(1).await.remove(0);
+    assert_eq!(event, Event::from("x"));
+    let body = event.body.try_into_mut().expect("nobody else holds it");
+    assert!(body.capacity() < 100, "{}", body.capacity());
+}
+
 #[tokio::test]
 async fn a_client_goes_to_the_next_peer_and_stays_there() {
     let first = start("avro", "");

@@ -3,12 +3,13 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use flume_conf::Plan;
-use flume_core::{AgentInfo, BuildError, Context, Phase, component::short_name};
+use flume_core::{AgentInfo, BuildError, Context, EventStore, Phase, component::short_name};
 use flume_monitor::{Board, ComponentEntry, EntryDetails};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::{
-    changes::Changes, channels::RunningChannel, sinks::RunningGroup, sources::RunningSource,
+    changes::Changes, channels::RunningChannel, remained::Remained, shape::shape,
+    sinks::RunningGroup, sources::RunningSource,
 };
 
 /// How long a component may take to finish the step it is in.
@@ -22,11 +23,10 @@ pub struct Agent {
     pub(crate) sources: BTreeMap<String, RunningSource>,
     /// Groups whose channel left the configuration: they deliver what it still holds, then both end.
     retiring: Vec<(RunningGroup, Vec<RunningChannel>)>,
+    /// What channels that left the configuration have lost.
+    lost: Remained,
     board: Board,
 }
-
-/// Events that a stop leaves in channels that are not durable, by channel.
-pub type Remained = BTreeMap<String, usize>;
 
 /// Why a reload changes nothing.
 #[derive(Debug, thiserror::Error)]
@@ -71,6 +71,7 @@ impl Agent {
             groups,
             sources,
             retiring: vec![],
+            lost: Remained::new(),
             board,
         }
     }
@@ -84,16 +85,7 @@ impl Agent {
     /// A plan that is wrong or would lose events is refused before anything changes.
     pub async fn apply(&mut self, plan: &Plan) -> Result<Changes, ReloadError> {
         let mut changes = Changes::between(self, plan)?;
-        for name in &changes.channels.started {
-            let planned = plan
-                .channels
-                .iter()
-                .find(|channel| short_name(&channel.section.name) == name);
-            let Some(planned) = planned else { continue };
-            let channel = RunningChannel::start(planned, &self.info)
-                .map_err(failed(&planned.section.name))?;
-            self.channels.insert(name.clone(), channel);
-        }
+        let waiting = self.add_channels(plan, &changes)?;
         self.stop_sources(
             changes
                 .sources
@@ -106,10 +98,95 @@ impl Agent {
         self.stop_groups(&changes).await;
         self.replace_channels(plan, &mut changes).await;
         self.remove_channels(&changes).await;
+        self.open_in_place_of_others(&waiting).await;
         self.start_groups(plan)?;
         self.start_sources(plan)?;
         self.publish(plan);
         Ok(changes)
+    }
+
+    /// Adds the new channels and begins to open them. Those that use directories of a channel that is to change or to go
+    /// are returned: they open after that. Puts into them wait.
+    fn add_channels(&mut self, plan: &Plan, changes: &Changes) -> Result<Vec<String>, ReloadError> {
+        let mut new = vec![];
+        for planned in &plan.channels {
+            let name = short_name(&planned.section.name);
+            if changes
+                .channels
+                .started
+                .iter()
+                .any(|started| started == name)
+            {
+                let channel = RunningChannel::new(planned, &self.info)
+                    .map_err(failed(&planned.section.name))?;
+                new.push((name.to_string(), channel));
+            }
+        }
+        let retired = self.retiring.iter().flat_map(|(_, channels)| channels);
+        let in_use: Vec<EventStore> = self
+            .channels
+            .values()
+            .chain(retired)
+            .map(|channel| channel.handle.store())
+            .collect();
+        let mut waiting = vec![];
+        for (name, mut channel) in new {
+            let store = channel.handle.store();
+            if in_use.iter().any(|other| store.shares_directory(other)) {
+                waiting.push(name.clone());
+            } else {
+                channel.begin_to_open();
+            }
+            self.channels.insert(name, channel);
+        }
+        Ok(waiting)
+    }
+
+    /// Opens new channels whose directories another channel has had. One that still drains there ends: its events are
+    /// the new channel's.
+    async fn open_in_place_of_others(&mut self, names: &[String]) {
+        for name in names {
+            let Some(store) = self
+                .channels
+                .get(name)
+                .map(|channel| channel.handle.store())
+            else {
+                continue;
+            };
+            let (ending, going_on) =
+                std::mem::take(&mut self.retiring)
+                    .into_iter()
+                    .partition(|(_, channels)| {
+                        let mut stores = channels.iter().map(|channel| channel.handle.store());
+                        stores.any(|other| store.shares_directory(&other))
+                    });
+            self.retiring = going_on;
+            self.halt_groups(ending).await;
+            if let Some(channel) = self.channels.get_mut(name) {
+                channel.begin_to_open();
+            }
+        }
+    }
+
+    /// Ends groups within the grace period, and closes the channels that go with them.
+    async fn halt_groups(&mut self, halting: Vec<(RunningGroup, Vec<RunningChannel>)>) {
+        halting
+            .iter()
+            .for_each(|(group, _)| group.request(Phase::Halt));
+        let end = Instant::now() + GRACE;
+        for (mut group, left) in halting {
+            let _ = timeout_at(end, group.finished()).await;
+            self.close_left(left).await;
+        }
+    }
+
+    /// Closes channels that the configuration no longer has.
+    async fn close_left(&mut self, channels: Vec<RunningChannel>) {
+        let lost = close_all(channels).await;
+        for (channel, events) in &lost.events {
+            tracing::error!("{events} events of channel {channel} are lost: it is closed");
+        }
+        self.lost.merge(lost);
     }
 
     async fn stop_sources(&mut self, names: impl Iterator<Item = &String>) {
@@ -156,22 +233,28 @@ impl Agent {
                 continue;
             };
             let left: Vec<_> = (changes.channels.stopped.iter())
-                .filter(|channel| group.channels.contains(channel))
+                .filter(|channel| group.drains.contains(channel))
                 .filter_map(|channel| self.channels.remove(channel))
                 .collect();
-            if left.iter().any(|channel| channel.volatile_events() > 0) {
+            let taken_over = |channel: &RunningChannel| {
+                let name = short_name(channel.handle.name());
+                changes.taken_over.iter().any(|other| other == name)
+            };
+            let drains = |channel: &&RunningChannel| {
+                let handle = &channel.handle;
+                handle.held_events() > 0 && handle.store().is_local() && !taken_over(channel)
+            };
+            if left.iter().any(|channel| drains(&channel)) {
+                for channel in left.iter().filter(drains) {
+                    channel.handle.set_leaving(true);
+                }
                 group.request(Phase::Drain);
                 self.retiring.push((group, left));
             } else {
-                group.request(Phase::Halt);
                 halting.push((group, left));
             }
         }
-        let end = Instant::now() + GRACE;
-        for (mut group, left) in halting {
-            let _ = timeout_at(end, group.finished()).await;
-            close_all(left).await;
-        }
+        self.halt_groups(halting).await;
     }
 
     async fn replace_channels(&mut self, plan: &Plan, changes: &mut Changes) {
@@ -189,7 +272,11 @@ impl Agent {
                 continue;
             };
             if let Err(error) = channel.replace(planned, &self.info).await {
-                let text = format!("{} keeps its settings: {error}", planned.section.name);
+                let text = format!(
+                    "{} keeps its settings: {}",
+                    planned.section.name,
+                    flume_core::with_causes(&error)
+                );
                 tracing::error!("{text}");
                 changes.failed.push(text);
             }
@@ -203,7 +290,7 @@ impl Agent {
             .iter()
             .filter_map(|name| self.channels.remove(name))
             .collect();
-        close_all(removed).await;
+        self.close_left(removed).await;
     }
 
     fn start_groups(&mut self, plan: &Plan) -> Result<(), ReloadError> {
@@ -275,6 +362,7 @@ impl Agent {
             .collect();
         entries.extend(retiring);
         self.board.publish(entries);
+        self.board.show_flow(shape(plan));
     }
 
     /// Closes what has drained since it left the configuration, and shows it no longer. To be called now and then.
@@ -288,7 +376,7 @@ impl Agent {
                 channels
                     .iter()
                     .for_each(|channel| self.board.withdraw(&channel.entry));
-                close_all(channels).await;
+                self.close_left(channels).await;
             } else {
                 self.retiring.push((group, channels));
             }
@@ -303,8 +391,10 @@ impl Agent {
         let mut groups: Vec<_> = std::mem::take(&mut self.groups).into_values().collect();
         for (group, left) in std::mem::take(&mut self.retiring) {
             groups.push(group);
+            left.iter().for_each(say_what_stays);
             channels.extend(left);
         }
+        let mut remained = std::mem::take(&mut self.lost);
         groups.iter().for_each(|group| group.request(Phase::Drain));
         let deadline = Instant::now() + drain;
         let all_finished = async {
@@ -314,7 +404,10 @@ impl Agent {
         };
         tokio::pin!(hurry);
         let hurried = tokio::select! {
-            () = all_finished => return close_all(channels).await,
+            () = all_finished => {
+                remained.merge(close_all(channels).await);
+                return remained;
+            }
             () = sleep_until(deadline) => false,
             () = &mut hurry => true,
         };
@@ -337,7 +430,8 @@ impl Agent {
             () = all_closed => {}
             () = in_a_hurry => {}
         }
-        close_all(channels).await
+        remained.merge(close_all(channels).await);
+        remained
     }
 }
 
@@ -350,14 +444,27 @@ async fn stop_all(sources: Vec<RunningSource>) {
     }
 }
 
+/// A channel that left the configuration is not drained any longer. What a durable one holds stays where it is.
+fn say_what_stays(channel: &RunningChannel) {
+    let handle = &channel.handle;
+    handle.set_leaving(false);
+    let held = handle.held_events();
+    if handle.durable() && held > 0 {
+        tracing::warn!(
+            "{held} events stay in {} of {}, which the configuration no longer has; \
+             add the channel again to deliver them",
+            handle.store(),
+            handle.name()
+        );
+    }
+}
+
 async fn close_all(channels: Vec<RunningChannel>) -> Remained {
     let mut remained = Remained::new();
     for channel in channels {
-        let name = short_name(channel.handle.name()).to_string();
-        match channel.close().await {
-            0 => {}
-            events => drop(remained.insert(name, events)),
-        }
+        let handle = channel.handle.clone();
+        let lost = channel.close().await;
+        remained.add(short_name(handle.name()), lost, handle.durable());
     }
     remained
 }

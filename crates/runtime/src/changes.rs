@@ -3,12 +3,11 @@
 use std::fmt;
 
 use flume_conf::Plan;
-use flume_core::{Context, component::short_name};
+use flume_core::{Context, StoreRelation, component::short_name};
 
 use crate::{
     agent::{Agent, ReloadError},
-    channels::{self, RunningChannel},
-    sinks,
+    channels, sinks,
     sources::frame_values,
 };
 
@@ -21,6 +20,8 @@ pub struct Changes {
     pub groups: Names,
     /// Of sources; `rewired` keep their connections.
     pub sources: Names,
+    /// Channels that go, and whose directories with all events another channel has from now on.
+    pub taken_over: Vec<String>,
     /// What could not be changed after all, and why; known once it was tried.
     pub failed: Vec<String>,
 }
@@ -91,50 +92,69 @@ impl Changes {
         Ok(changes)
     }
 
-    /// A channel that is not durable may neither shrink below what it holds nor vanish with events that
-    /// no sink of the old configuration could deliver.
-    fn refuse_losses(&self, agent: &Agent, plan: &Plan) -> Result<(), ReloadError> {
-        let held = |name: &str| {
-            agent
-                .channels
-                .get(name)
-                .map_or(0, RunningChannel::volatile_events)
-        };
+    /// A channel may neither shrink below what it holds nor vanish with events that no sink of the old configuration
+    /// could deliver. One whose directories another channel takes over loses none.
+    fn refuse_losses(&mut self, agent: &Agent, plan: &Plan) -> Result<(), ReloadError> {
         let refuse = |name: &str, reason: String| {
             let channel = format!("{}.channels.{name}", agent.info.name);
             Err(ReloadError::Channel { channel, reason })
         };
+        let mut taken_over = vec![];
         for planned in &plan.channels {
             let name = short_name(&planned.section.name);
             let cx = Context::of_agent(&planned.section.name, vec![], agent.info.clone());
-            let capacity =
-                (planned.build)(&cx).map_or(usize::MAX, |channel| channel.stats().capacity);
-            if self
+            let Ok(built) = (planned.build)(&cx) else {
+                continue;
+            };
+            let is = |names: &[String]| names.iter().any(|other| other == name);
+            if is(&self.channels.started) {
+                taken_over.push(built.store());
+            }
+            let Some(running) = agent
                 .channels
-                .restarted
-                .iter()
-                .any(|changed| changed == name)
-                && held(name) > capacity
-            {
-                return refuse(
-                    name,
-                    format!(
-                        "holds {} events, more than the new capacity {capacity}",
-                        held(name)
-                    ),
-                );
+                .get(name)
+                .filter(|_| is(&self.channels.restarted))
+            else {
+                continue;
+            };
+            let store = running.handle.store();
+            let held = running.handle.held_events();
+            let capacity = built.stats().capacity;
+            let moves = store.is_local() && store.relation(&built.store()) == StoreRelation::Apart;
+            if moves && held > capacity {
+                let text = format!("holds {held} events, more than the new capacity {capacity}");
+                return refuse(name, text);
             }
         }
         for name in &self.channels.stopped {
+            let Some(running) = agent.channels.get(name) else {
+                continue;
+            };
+            let store = running.handle.store();
+            let relations = taken_over.iter().map(|other| store.relation(other));
+            let overlap: Vec<_> = relations
+                .filter(|relation| *relation != StoreRelation::Apart)
+                .collect();
+            if overlap.contains(&StoreRelation::Same) {
+                self.taken_over.push(name.clone());
+                continue;
+            }
+            let held = running.handle.held_events();
+            if held == 0 || !store.is_local() {
+                continue;
+            }
+            if !overlap.is_empty() {
+                let text = format!(
+                    "holds {held} events in directories of which another channel takes only some"
+                );
+                return refuse(name, text);
+            }
             let drained = agent
                 .groups
                 .values()
-                .any(|group| group.channels.contains(name));
-            if held(name) > 0 && !drained {
-                return refuse(
-                    name,
-                    format!("holds {} events that no sink would take", held(name)),
-                );
+                .any(|group| group.drains.contains(name));
+            if !drained {
+                return refuse(name, format!("holds {held} events that no sink would take"));
             }
         }
         Ok(())

@@ -3,12 +3,28 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use flume_conf::ChannelPlan;
-use flume_core::{AgentInfo, BuildError, Channel, ChannelHandle, Context, ReplaceError};
+use flume_core::{
+    AgentInfo, BuildError, Channel, ChannelError, ChannelHandle, Context, ReplaceError,
+    StateHandle,
+    component::{Constructor, short_name},
+};
 use flume_monitor::{ComponentEntry, EntryDetails};
-use tokio::{sync::watch, task::JoinHandle, time::sleep};
+use tokio::{
+    sync::watch,
+    task::JoinHandle,
+    time::{Instant, timeout},
+};
 
 /// The pause before a channel that failed to open is opened again, as Flume's supervisor has it.
 const REOPEN_PAUSE: Duration = Duration::from_secs(3);
+/// How long an attempt to open a channel may go on once nobody needs it.
+const OPEN_GRACE: Duration = Duration::from_secs(10);
+
+/// A wait for a channel is shown after this time: most channels open at once.
+const SHOW_AFTER: Duration = Duration::from_secs(1);
+
+/// How often a channel that takes long to open says so.
+const OPENING_INTERVAL: Duration = Duration::from_secs(10);
 
 /// A channel of the running agent.
 pub(crate) struct RunningChannel {
@@ -16,36 +32,68 @@ pub(crate) struct RunningChannel {
     pub(crate) values: BTreeMap<String, String>,
     pub(crate) handle: ChannelHandle,
     pub(crate) entry: Arc<ComponentEntry>,
+    build: Constructor<dyn Channel>,
     opened: watch::Sender<bool>,
-    opener: JoinHandle<()>,
+    /// The task that opens it; told to end by the sender.
+    opener: Option<(watch::Sender<bool>, JoinHandle<()>)>,
 }
 
 /// Says when a channel may be used. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct Opened(watch::Receiver<bool>);
+pub(crate) struct Opened {
+    channel: ChannelHandle,
+    open: watch::Receiver<bool>,
+}
 
 impl Opened {
-    /// Waits until it is open.
-    pub(crate) async fn wait(&mut self) {
-        let _ = self.0.wait_for(|open| *open).await;
+    /// Waits until it is open. If that takes a while, the states of those who wait say so.
+    pub(crate) async fn wait<'a>(&mut self, waiting: impl Iterator<Item = &'a StateHandle>) {
+        let mut is_open = std::pin::pin!(self.open.wait_for(|open| *open));
+        if timeout(SHOW_AFTER, &mut is_open).await.is_ok() {
+            return;
+        }
+        let name = short_name(self.channel.name());
+        for state in waiting {
+            state.waiting(&format!("channel {name} is not open yet"));
+        }
+        let _ = is_open.await;
     }
 }
 
 impl RunningChannel {
-    pub(crate) fn start(plan: &ChannelPlan, agent: &Arc<AgentInfo>) -> Result<Self, BuildError> {
+    /// A channel that puts wait for: [`begin_to_open`](Self::begin_to_open) comes next.
+    pub(crate) fn new(plan: &ChannelPlan, agent: &Arc<AgentInfo>) -> Result<Self, BuildError> {
         let cx = Context::of_agent(&plan.section.name, vec![], agent.clone());
         let handle = ChannelHandle::new((plan.build)(&cx)?, cx.clone());
+        handle.await_open();
         let type_name = plan.section.type_name();
         let entry = ComponentEntry::new(&cx, type_name, EntryDetails::Channel(handle.clone()));
-        let opened = watch::Sender::new(false);
-        let opener = tokio::spawn(open(handle.clone(), opened.clone()));
         Ok(RunningChannel {
             values: values(plan),
             handle,
             entry,
-            opened,
-            opener,
+            build: plan.build.clone(),
+            opened: watch::Sender::new(false),
+            opener: None,
         })
+    }
+
+    /// Opens it, again and again while that fails.
+    pub(crate) fn begin_to_open(&mut self) {
+        let (end, ended) = watch::channel(false);
+        let task = tokio::spawn(open(self.handle.clone(), self.opened.clone(), ended));
+        self.opener = Some((end, task));
+    }
+
+    /// Waits until nobody tries to open it.
+    async fn end_opener(&mut self) {
+        let Some((end, mut task)) = self.opener.take() else {
+            return;
+        };
+        end.send_replace(true);
+        if timeout(OPEN_GRACE, &mut task).await.is_err() {
+            task.abort();
+        }
     }
 
     /// Puts a channel of changed settings in its place. Its sinks have been stopped.
@@ -56,52 +104,45 @@ impl RunningChannel {
     ) -> Result<(), ReplaceError> {
         let cx = Context {
             metrics: self.entry.metrics.clone(),
+            taps: self.entry.taps.clone(),
             state: self.handle.state().clone(),
             ..Context::of_agent(&plan.section.name, vec![], agent.clone())
         };
         let successor = (plan.build)(&cx)?;
-        if self.handle.durable() {
-            self.succeed(successor).await?;
+        self.end_opener().await;
+        let replaced = if *self.opened.borrow() {
+            let rebuild = || (self.build)(&cx);
+            self.handle.replace(successor, &rebuild).await
         } else {
-            self.handle.replace(successor).await?;
+            self.handle.reseat(successor).await
+        };
+        if !self.handle.is_open() {
+            self.opened.send_replace(false);
+            self.begin_to_open();
         }
+        replaced?;
         self.values = values(plan);
+        self.build = plan.build.clone();
+        let details = EntryDetails::Channel(self.handle.clone());
+        self.entry = ComponentEntry::new(&cx, plan.section.type_name(), details);
         Ok(())
     }
 
-    /// Closes the channel and opens its successor in its seat. If that cannot be, the channel goes on.
-    async fn succeed(&mut self, successor: Box<dyn Channel>) -> Result<(), ReplaceError> {
-        let was_open = *self.opened.borrow();
-        if !was_open {
-            self.opener.abort();
-        }
-        let succeeded = self.handle.succeed(successor).await;
-        if succeeded.is_ok() {
-            self.opened.send_replace(false);
-        }
-        if succeeded.is_ok() || !was_open {
-            self.opener = tokio::spawn(open(self.handle.clone(), self.opened.clone()));
-        }
-        succeeded
-    }
-
     pub(crate) fn opened(&self) -> Opened {
-        Opened(self.opened.subscribe())
-    }
-
-    /// Events that would be lost with it.
-    pub(crate) fn volatile_events(&self) -> usize {
-        self.handle.volatile_events()
+        Opened {
+            channel: self.handle.clone(),
+            open: self.opened.subscribe(),
+        }
     }
 
     /// Closes it; what it holds and is not durable is lost, and told.
-    pub(crate) async fn close(self) -> usize {
-        self.opener.abort();
+    pub(crate) async fn close(mut self) -> usize {
+        self.end_opener().await;
         if let Err(error) = self.handle.close().await {
             tracing::error!("{} failed to close: {error}", self.handle.name());
         }
         // After the close, which may have moved events to disk, or failed to.
-        let lost = self.volatile_events();
+        let lost = self.handle.volatile_events();
         self.handle.state().stopped();
         lost
     }
@@ -119,11 +160,32 @@ pub(crate) fn owned(values: BTreeMap<&str, &str>) -> BTreeMap<String, String> {
         .collect()
 }
 
-async fn open(handle: ChannelHandle, opened: watch::Sender<bool>) {
-    while let Err(error) = handle.open().await {
+async fn open(handle: ChannelHandle, opened: watch::Sender<bool>, mut end: watch::Receiver<bool>) {
+    while let Err(error) = open_telling(&handle).await {
         handle.state().failing(&error, REOPEN_PAUSE);
-        sleep(REOPEN_PAUSE).await;
+        let pause = timeout(REOPEN_PAUSE, end.wait_for(|end| *end));
+        if pause.await.is_ok() {
+            return;
+        }
     }
     handle.state().running();
     opened.send_replace(true);
+}
+
+/// Opens the channel. While that takes long, the log says what its sources and sinks wait for.
+async fn open_telling(handle: &ChannelHandle) -> Result<(), ChannelError> {
+    let began = Instant::now();
+    let mut opening = std::pin::pin!(handle.open());
+    loop {
+        match timeout(OPENING_INTERVAL, &mut opening).await {
+            Ok(outcome) => return outcome,
+            Err(_) => {
+                let seconds = began.elapsed().as_secs();
+                tracing::info!(
+                    "{} has been opening for {seconds} s; its sources and sinks wait for it",
+                    handle.name()
+                );
+            }
+        }
+    }
 }

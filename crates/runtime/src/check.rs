@@ -1,11 +1,14 @@
 //! Builds every component once and throws it away: what a plan cannot run shows before anything runs.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use flume_conf::{GroupPlan, Plan, Refused, SourcePlan};
 use flume_core::{
-    AgentInfo, BuildError, ChannelStats, Code, Context, Diagnostic, Interceptor, Sink, Source,
-    component::short_name, props::Section,
+    AgentInfo, BuildError, ChannelStats, Code, Context, Diagnostic, EventStore, Interceptor,
+    Sink, Source, component::short_name, props::Section,
 };
 
 /// Moves what cannot be built from the plan's components to `refused`, with a diagnostic each. No I/O.
@@ -13,15 +16,22 @@ pub fn check(mut plan: Plan, agent: &Arc<AgentInfo>, flows: Flows) -> Plan {
     let mut check = Check {
         agent: agent.clone(),
         channels: HashMap::new(),
+        stores: vec![],
         feeders: vec![],
         diagnostics: vec![],
         refused: vec![],
     };
+    let used = used_channels(&plan);
     plan.channels.retain(|channel| {
         let cx = check.context(&channel.section, vec![]);
-        let built = (channel.build)(&cx).map(|channel| channel.stats());
-        let stats = built.map_err(|error| check.refuse(&channel.section, &error));
         let short = short_name(&channel.section.name).to_string();
+        let built = (channel.build)(&cx).and_then(|built| {
+            if used.contains(&short) {
+                check.own_directories(&short, built.store())?;
+            }
+            Ok(built.stats())
+        });
+        let stats = built.map_err(|error| check.refuse(&channel.section, &error));
         stats
             .map(|stats| check.channels.insert(short, stats))
             .is_ok()
@@ -38,6 +48,20 @@ pub fn check(mut plan: Plan, agent: &Arc<AgentInfo>, flows: Flows) -> Plan {
     plan
 }
 
+/// Short names of the channels that a source or a sink names.
+fn used_channels(plan: &Plan) -> HashSet<String> {
+    let fed = plan
+        .sources
+        .iter()
+        .flat_map(|source| source.frame.channels.texts());
+    let sinks = plan.groups.iter().flat_map(|group| &group.sinks);
+    let drained = sinks.flat_map(|sink| {
+        let dead_letters = sink.runner.dead_letter_channel.as_deref();
+        std::iter::once(sink.channel.as_str()).chain(dead_letters)
+    });
+    fed.chain(drained).map(String::from).collect()
+}
+
 /// Which flows an agent starts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Flows {
@@ -52,6 +76,8 @@ struct Check {
     agent: Arc<AgentInfo>,
     /// What the channels that can be built hold, by short name.
     channels: HashMap<String, ChannelStats>,
+    /// Where the used channels keep their events, by short name.
+    stores: Vec<(String, EventStore)>,
     feeders: Vec<Feeder>,
     diagnostics: Vec<Diagnostic>,
     refused: Vec<Refused>,
@@ -78,6 +104,28 @@ impl Feeder {
 impl Check {
     fn context(&self, section: &Section, peers: Vec<String>) -> Context {
         Context::of_agent(&section.name, peers, self.agent.clone())
+    }
+
+    /// Two channels in one directory would wait for each other.
+    fn own_directories(&mut self, name: &str, store: EventStore) -> Result<(), BuildError> {
+        let taken = self.stores.iter().find_map(|(other, used)| {
+            let both = store
+                .directories()
+                .find(|own| used.directories().any(|it| it == *own))?;
+            Some((other, both))
+        });
+        if let Some((other, both)) = taken {
+            let is_data =
+                matches!(&store, EventStore::Directories { data, .. } if data.contains(both));
+            let key = if is_data { "dataDirs" } else { "checkpointDir" };
+            let text = format!(
+                "channel {other} has the directory {}, too; give each channel a checkpointDir and dataDirs of its own",
+                both.display()
+            );
+            return Err(BuildError::at(key, text));
+        }
+        self.stores.push((name.into(), store));
+        Ok(())
     }
 
     fn source(&mut self, source: &mut SourcePlan) -> bool {
@@ -257,7 +305,7 @@ impl Check {
 }
 
 /// What a source's frame leads through.
-pub(crate) fn wire(frame: &flume_conf::SourceFrame, cx: &Context) -> Result<Wires, BuildError> {
+pub fn wire(frame: &flume_conf::SourceFrame, cx: &Context) -> Result<Wires, BuildError> {
     let interceptors = frame.interceptors.create("interceptors", cx)?;
     let selector = frame
         .selector
@@ -267,7 +315,7 @@ pub(crate) fn wire(frame: &flume_conf::SourceFrame, cx: &Context) -> Result<Wire
 }
 
 /// Interceptors and selector of a source.
-pub(crate) type Wires = (
+pub type Wires = (
     Vec<Box<dyn flume_core::Interceptor>>,
     Box<dyn flume_core::ChannelSelector>,
 );

@@ -4,12 +4,16 @@ mod agent;
 mod changes;
 mod channels;
 mod check;
+mod dump;
 mod notify;
+mod remained;
 mod run;
+mod shape;
 mod sinks;
 mod sources;
 
-pub use agent::{Agent, ReloadError, Remained};
+pub use agent::{Agent, ReloadError};
 pub use changes::{Changes, Names};
-pub use check::{Flows, check};
+pub use check::{Flows, Wires, check, wire};
+pub use remained::Remained;
 pub use run::{Configuration, Options, RunError, run};

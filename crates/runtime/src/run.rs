@@ -5,7 +5,7 @@ use std::{io, sync::Arc, time::Duration};
 use flume_conf::Plan;
 use flume_core::{AgentInfo, Severity};
 use flume_monitor::{
-    ControlAnswer, MonitoringAddress,
+    ControlAnswer, Monitoring,
     control::{self, ReloadRequest},
     serve as serve_monitoring,
 };
@@ -16,10 +16,11 @@ use tokio::{
 };
 
 use crate::{
-    agent::{Agent, ReloadError, Remained},
+    agent::{Agent, ReloadError},
     changes::Changes,
     check::{Flows, check},
-    notify,
+    dump, notify,
+    remained::Remained,
 };
 
 /// Reload requests that may wait for their turn.
@@ -31,6 +32,10 @@ const HOUSEKEEPING: Duration = Duration::from_secs(1);
 pub trait Configuration: Send {
     /// Whether it may have changed since it was last read.
     fn changed(&mut self) -> bool;
+    /// Why it cannot be looked at now; what runs is not touched by that.
+    fn problem(&self) -> Option<String> {
+        None
+    }
     /// Reads and parses it; an error when that is not possible at all.
     fn read(&mut self) -> Result<Plan, String>;
 }
@@ -41,8 +46,8 @@ pub struct Options {
     pub drain_timeout: Duration,
     /// How often the configuration is looked at; never, if unset.
     pub poll_interval: Option<Duration>,
-    /// Where monitoring listens.
-    pub monitoring: Option<MonitoringAddress>,
+    /// How it is monitored.
+    pub monitoring: Option<Monitoring>,
     /// A configuration with any error does not start.
     pub strict: bool,
     /// Whether flows start that cannot run as a whole.
@@ -80,8 +85,9 @@ pub async fn run(
     report(&plan);
     startable(&plan, options.strict)?;
     let mut agent = Agent::new(info.clone());
+    dump::on_request(agent.board()).map_err(system("listen for signals"))?;
     let _monitoring = match &options.monitoring {
-        Some(address) => Some(serve_monitoring(address.clone(), agent.board()).await),
+        Some(monitoring) => Some(serve_monitoring(monitoring.clone(), agent.board()).await),
         None => None,
     };
     agent
@@ -90,13 +96,7 @@ pub async fn run(
         .map_err(|error| RunError::Configuration(error.to_string()))?;
     tokio::spawn(agent.board().sample());
     let (reloads, requests) = mpsc::channel(RELOAD_QUEUE);
-    let control = control::listen(&info.state_dir, agent.board(), reloads).await;
-    let _control = control.inspect_err(|error| {
-        tracing::warn!(
-            "failed to open the control socket in {}: {error}; `flume-ng status` will not work",
-            info.state_dir.display()
-        )
-    });
+    let _control = control::listen(&info.state_dir, agent.board(), reloads).await;
     notify::ready();
     notify::feed_watchdog();
     serve(
@@ -135,6 +135,7 @@ async fn serve(
                 Asked::Reload => drop(reload(agent, configuration, options.flows).await),
             },
             _ = poll.tick(), if options.poll_interval.is_some() => {
+                watch_problem(agent, configuration.problem());
                 if configuration.changed() {
                     drop(reload(agent, configuration, options.flows).await);
                 }
@@ -143,10 +144,22 @@ async fn serve(
             Some(request) = requests.recv() => {
                 let outcome = if request.dry_run { dry_run(agent, configuration, options.flows) } else { reload(agent, configuration, options.flows).await };
                 let answer = outcome
-                    .map_or_else(|error| ControlAnswer::Failed(error.to_string()), |changes| ControlAnswer::Changed(changes.to_string()));
+                    .map_or_else(|error| ControlAnswer::Failed(error.to_string()), |changes| if changes.failed.is_empty() { ControlAnswer::Changed(changes.to_string()) } else { ControlAnswer::Partly(changes.to_string()) });
                 let _ = request.answer.send(answer);
             }
         }
+    }
+}
+
+/// Shows why the configuration cannot be looked at, and logs it once.
+fn watch_problem(agent: &Agent, problem: Option<String>) {
+    let before = agent.board().set_unreadable(problem.clone());
+    match problem {
+        Some(problem) if before.as_ref() != Some(&problem) => {
+            tracing::error!("failed to look for a new configuration: {problem}; the agent runs on");
+        }
+        None if before.is_some() => tracing::info!("the configuration can be read again"),
+        _ => {}
     }
 }
 

@@ -36,8 +36,8 @@ pub(crate) type GroupValues = Vec<(String, BTreeMap<String, String>)>;
 pub(crate) struct RunningGroup {
     /// Its settings, to compare with.
     pub(crate) values: GroupValues,
-    /// Short names of the channels it takes from or buries in.
-    pub(crate) channels: Vec<String>,
+    /// Short names of the channels it takes from.
+    pub(crate) drains: Vec<String>,
     pub(crate) entries: Vec<Arc<ComponentEntry>>,
     switch: Switch,
     done: oneshot::Receiver<()>,
@@ -128,7 +128,7 @@ impl RunningGroup {
             .map_err(|error| BuildError::at("", format!("no thread could be started: {error}")))?;
         Ok(RunningGroup {
             values: values(plan),
-            channels: channels(plan),
+            drains: plan.sinks.iter().map(|sink| sink.channel.clone()).collect(),
             entries,
             switch,
             done,
@@ -185,8 +185,9 @@ pub(crate) fn channels(plan: &GroupPlan) -> Vec<String> {
 impl Blueprint {
     async fn wait_for(&self, mut opened: Vec<Opened>) {
         for channel in &mut opened {
+            let states = self.sinks.iter().map(|sink| &sink.cx.state);
             tokio::select! {
-                () = channel.wait() => {}
+                () = channel.wait(states) => {}
                 () = self.stop.requested() => return,
             }
         }

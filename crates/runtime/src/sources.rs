@@ -129,7 +129,7 @@ async fn supervise(
 ) {
     for channel in &mut opened {
         tokio::select! {
-            () = channel.wait() => {}
+            () = channel.wait(std::iter::once(&cx.state)) => {}
             () = source_cx.stop.requested() => return,
         }
     }
@@ -146,8 +146,10 @@ async fn supervise(
         };
         source = instance;
         let Err(error) = outcome else {
-            // It has done all it had to do: exec without restart, a stress test with an end.
-            cx.state.stopped();
+            // It has done all it had to do, or it says how it ended: exec without restart, a stress test with an end.
+            if !matches!(cx.state.get().0, State::Ended { .. }) {
+                cx.state.stopped();
+            }
             return source_cx.stop.requested().await;
         };
         if source_cx.stop.is_requested() {

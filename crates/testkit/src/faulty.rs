@@ -4,7 +4,7 @@ use std::{collections::VecDeque, future::pending, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use flume_core::{
-    Channel, ChannelError, ChannelStats, Delivered, Event, Sink, SinkError, Take, Want,
+    Channel, ChannelError, ChannelStats, Delivered, Event, EventStore, Sink, SinkError, Take, Want,
 };
 use parking_lot::Mutex;
 
@@ -82,6 +82,10 @@ impl Channel for Faulty<Box<dyn Channel>> {
         self.real.durable()
     }
 
+    fn store(&self) -> EventStore {
+        self.real.store()
+    }
+
     async fn close(&self) -> Result<(), ChannelError> {
         self.real.close().await
     }
@@ -109,6 +113,10 @@ impl Sink for Faulty<Box<dyn Sink>> {
         } else {
             Ok(delivered)
         }
+    }
+
+    async fn commit(&mut self, take: Box<dyn Take>) -> Result<(), SinkError> {
+        self.real.commit(take).await
     }
 
     async fn tick(&mut self) -> Result<(), SinkError> {

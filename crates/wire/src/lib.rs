@@ -3,6 +3,7 @@
 pub mod avro;
 pub mod document;
 mod framing;
+pub mod json;
 pub mod legacy;
 pub mod syslog;
 pub mod thrift;

@@ -31,10 +31,12 @@ struct Node {
 /// How brokers are set up.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct BrokerSetup<'a> {
-    /// Listeners beside PLAINTEXT, by their security protocols.
+    /// Listeners beside PLAINTEXT, by their security protocols, or as `NAME=PROTOCOL`.
     pub listeners: &'a [&'a str],
     /// Lines for the configuration of each broker.
     pub more: &'a str,
+    /// More arguments of the program that prepares the disks.
+    pub format: &'a [String],
     /// Variables and properties of the broker's Java.
     pub java: &'a [String],
 }
@@ -114,6 +116,7 @@ impl Brokers {
                     "-c",
                 ])
                 .arg(&file)
+                .args(setup.format)
                 .output()?;
             ensure!(
                 output.status.success(),
@@ -227,6 +230,7 @@ impl Drop for Records {
     }
 }
 
+/// Nothing is removed by its age: the records of tests are as old as they say.
 fn properties(
     dir: &Path,
     node: usize,
@@ -237,7 +241,9 @@ fn properties(
 ) -> String {
     let replicas = count.min(3);
     let in_sync = if replicas < 2 { 1 } else { 2 };
-    let names = std::iter::once("PLAINTEXT").chain(setup.listeners.iter().copied());
+    let specs = std::iter::once("PLAINTEXT").chain(setup.listeners.iter().copied());
+    let pairs = specs.map(|spec| spec.split_once('=').unwrap_or((spec, spec)));
+    let names = pairs.clone().map(|(name, _)| name);
     let listeners: Vec<_> = names
         .clone()
         .zip(ports)
@@ -245,7 +251,9 @@ fn properties(
         .collect();
     let listeners = listeners.join(",");
     let controller = ports.last().unwrap_or(&0);
-    let map: Vec<_> = names.map(|name| format!("{name}:{name}")).collect();
+    let map: Vec<_> = pairs
+        .map(|(name, protocol)| format!("{name}:{protocol}"))
+        .collect();
     let map = map.join(",");
     let data = dir.join(format!("data{node}"));
     let data = data.display();
@@ -270,6 +278,7 @@ fn properties(
          group.initial.rebalance.delay.ms=0\n\
          group.min.session.timeout.ms=1000\n\
          auto.create.topics.enable=false\n\
+         log.retention.ms=-1\n\
          broker.session.timeout.ms=6000\n\
          num.network.threads=2\n\
          num.io.threads=2\n\

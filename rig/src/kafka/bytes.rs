@@ -1,6 +1,6 @@
 //! The same records through both agents: what is written is the same.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
 use flume_wire::avro::DatumReader;
 
@@ -59,8 +59,17 @@ pub fn show(report: &mut Report, brokers: &Brokers) -> Result<()> {
             .replace("@GROUP@", &format!("{maker:?}-{to}"))
             .replace("@MORE@", more);
         let mut agent = Running::start(maker, &text)?;
-        until("all records came through", || {
+        let came = until("all records came through", || {
             Ok(agent.metric("SINK.k1", "EventDrainSuccessCount")? >= RECORDS.len() as u64)
+        });
+        came.with_context(|| {
+            let drained = agent.metric("SINK.k1", "EventDrainSuccessCount");
+            let received = agent.metric("SOURCE.r1", "EventReceivedCount");
+            format!(
+                "{maker:?} into {to}: received {received:?}, drained {drained:?}\n{}\n{}",
+                agent.status().unwrap_or_default(),
+                agent.log()
+            )
         })?;
         agent.stop()?;
         let mut dump = records.ask(&format!("dump {to}"))?;

@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use super::{
     brokers::{BrokerSetup, Brokers, Records},
-    lost_and_repeated, numbers, until,
+    lost_and_repeated, numbers, numbers_in, until,
 };
 use crate::{
     agents::{Maker, Running},
@@ -173,15 +173,7 @@ pub fn killed_brokers(report: &mut Report) -> Result<()> {
         Ok(agent.metric("SINK.k1", "EventDrainSuccessCount")? >= EVENTS)
     })?;
     agent.stop()?;
-    let mut seen = vec![];
-    for line in records.ask("dump replicated")? {
-        let hex = line.split(' ').nth(3).unwrap_or_default().to_string();
-        let text: Vec<u8> = (0..hex.len())
-            .step_by(2)
-            .map(|at| u8::from_str_radix(&hex[at..at + 2], 16))
-            .collect::<Result<_, _>>()?;
-        seen.push(String::from_utf8(text)?.parse()?);
-    }
+    let seen = numbers_in(&records.ask("dump replicated")?)?;
     let (lost, repeated) = lost_and_repeated(&seen, EVENTS);
     report.row("three brokers killed in turn: lost", lost, "0", lost == 0);
     report.row(

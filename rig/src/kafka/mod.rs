@@ -3,6 +3,9 @@
 pub mod brokers;
 mod bytes;
 mod groups;
+mod once;
+mod records;
+mod security;
 
 use std::{
     fs,
@@ -18,19 +21,41 @@ use brokers::{BrokerSetup, Brokers};
 /// A wait that takes longer has failed.
 const PATIENCE: Duration = Duration::from_secs(90);
 
-/// What one broker shows within two minutes.
+/// What one broker shows within a minute and a half.
 pub fn slice(report: &mut Report) -> Result<()> {
     install_java()?;
     let brokers = Brokers::start(1, &BrokerSetup::default())?;
     bytes::show(report, &brokers)?;
-    groups::orderly(report, &brokers, 20_000)?;
-    groups::with_java(report, &brokers, 20_000)
+    groups::orderly(report, &brokers, 20_000)
+}
+
+/// Exactly once, under kills.
+pub fn exactly_once(report: &mut Report) -> Result<()> {
+    let brokers = Brokers::start(1, &BrokerSetup::default())?;
+    once::show(report, &brokers, 50_000, 10)
 }
 
 /// All of it.
 pub fn show(report: &mut Report) -> Result<()> {
-    slice(report)?;
+    install_java()?;
+    let brokers = Brokers::start(1, &BrokerSetup::default())?;
+    bytes::show(report, &brokers)?;
+    groups::orderly(report, &brokers, 200_000)?;
+    groups::with_java(report, &brokers, 200_000)?;
+    records::show(report, &brokers)?;
+    drop(brokers);
     groups::killed_brokers(report)
+}
+
+/// What an operator sees of records and events that cannot be delivered.
+pub fn odd_records(report: &mut Report) -> Result<()> {
+    let brokers = Brokers::start(1, &BrokerSetup::default())?;
+    records::show(report, &brokers)
+}
+
+/// Every way to log in, and a KDC that is away.
+pub fn secured(report: &mut Report) -> Result<()> {
+    security::show(report)
 }
 
 /// Waits until it is so.
@@ -60,6 +85,20 @@ fn numbers(dir: &Path) -> Result<Vec<u64>> {
         }
     }
     Ok(numbers)
+}
+
+/// The numbers in the values of a dump.
+fn numbers_in(dump: &[String]) -> Result<Vec<u64>> {
+    let number = |line: &String| {
+        let hex = line.split(' ').nth(3).unwrap_or_default();
+        let byte = |at: usize| u8::from_str_radix(&hex[at..at + 2], 16);
+        let text: Vec<u8> = (0..hex.len())
+            .step_by(2)
+            .map(byte)
+            .collect::<Result<_, _>>()?;
+        Ok(String::from_utf8(text)?.parse()?)
+    };
+    dump.iter().map(number).collect()
 }
 
 /// How many of the numbers below `end` are missing, and how many come again.

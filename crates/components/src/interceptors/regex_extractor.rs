@@ -5,8 +5,7 @@ use flume_core::{
     config::{Names, Prefix},
     metrics::Counter,
 };
-use flume_java::{date_pattern::DatePattern, regex::JavaRegex};
-use jiff::tz::TimeZone;
+use flume_java::{date_pattern::DatePattern, defaults, regex::JavaRegex};
 
 use super::search::{RegexSearch, text};
 
@@ -103,7 +102,7 @@ fn extracted_header(name: &str, settings: &Prefix<String>) -> Result<ExtractedHe
         None
     } else if kind == MILLIS {
         let pattern = setting("pattern").ok_or_else(|| missing("pattern"))?;
-        let date = DatePattern::new(pattern, TimeZone::system());
+        let date = DatePattern::new(pattern, defaults::time_zone());
         Some(date.map_err(|text| wrong("pattern", text))?)
     } else {
         return Err(wrong(

@@ -239,7 +239,11 @@ impl FileRollSink {
                 }
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => continue,
                 Err(error) => {
-                    return Err(SinkError::at(format!("create {}", path.display()))(error));
+                    // Without the file's name: it has another number at each attempt, and the same reason.
+                    let directory = self.config.directory.display();
+                    return Err(SinkError::at(format!("create a file in {directory}"))(
+                        error,
+                    ));
                 }
             }
         }

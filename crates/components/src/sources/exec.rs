@@ -1,6 +1,6 @@
 //! `exec`: the lines a command writes.
 
-use std::num::NonZeroUsize;
+use std::{num::NonZeroUsize, process::ExitStatus};
 
 use async_trait::async_trait;
 use flume_core::{
@@ -10,10 +10,12 @@ use flume_core::{
 use flume_host::{
     environment::Environment,
     group::{CommandGroup, END_TIMEOUT},
+    leftovers::Leftovers,
 };
+use futures_util::future::{FusedFuture, FutureExt};
 use tokio::{
     io::{AsyncRead, AsyncReadExt},
-    time::{Instant, sleep_until},
+    time::{Instant, sleep_until, timeout},
 };
 
 use super::java_lines::JavaLines;
@@ -60,6 +62,8 @@ pub(super) struct ExecSource {
     config: ExecConfig,
     name: String,
     hold: Hold,
+    /// What commands left running in the background. It ends with the source.
+    left: Leftovers,
 }
 
 impl Component for ExecSource {
@@ -72,6 +76,7 @@ impl Component for ExecSource {
             config,
             name: cx.name.to_string(),
             hold: Hold::new(&cx.metrics),
+            left: Leftovers::default(),
         })
     }
 }
@@ -85,13 +90,15 @@ impl Source for ExecSource {
                 return Ok(());
             }
             if !self.config.restart {
-                tracing::info!("{}: the command ended with {ended}", self.name);
+                cx.state
+                    .ended(&format!("the command ended with {ended}"), ended.success());
                 return Ok(());
             }
             let throttle = self.config.restart_throttle.0;
-            cx.state.waiting(&format!(
-                "the command ended with {ended}; starting it again in {throttle:?}"
-            ));
+            let reason =
+                format!("the command ended with {ended}; starting it again in {throttle:?}");
+            tracing::info!("{}: {reason}", self.name);
+            cx.state.waiting(&reason);
             cx.stop.sleep(throttle).await;
             if cx.stop.is_requested() {
                 return Ok(());
@@ -110,8 +117,8 @@ impl Source for ExecSource {
 
 impl ExecSource {
     /// Runs the command once; says how it ended.
-    async fn run_command(&self, cx: &SourceContext) -> Result<String, SourceError> {
-        let mut running = start(&self.config)?;
+    async fn run_command(&self, cx: &SourceContext) -> Result<ExitStatus, SourceError> {
+        let mut running = start(&self.config, &self.left)?;
         cx.ready(None);
         let stderr = running.stderr();
         let logging = log_lines(
@@ -119,16 +126,28 @@ impl ExecSource {
             self.config.log_stderr.then(|| self.name.clone()),
             self.config.charset,
         );
-        tokio::select! {
-            biased;
-            outcome = self.pump(cx, &mut running) => outcome?,
-            // The command may close its standard error and go on.
-            never = async { logging.await; std::future::pending().await } => never,
-        }
-        let ended = running.end(cx.stop.is_requested()).await;
-        ended
-            .map(|status| status.to_string())
-            .map_err(SourceError::at("end the command"))
+        let mut logging = std::pin::pin!(logging.fuse());
+        let pumped = {
+            let mut pump = std::pin::pin!(self.pump(cx, &mut running));
+            loop {
+                tokio::select! {
+                    biased;
+                    outcome = &mut pump => break outcome,
+                    // The command may close its standard error and go on.
+                    () = &mut logging, if !logging.is_terminated() => {}
+                }
+            }
+        };
+        // The last words of a command often come with its end. Something in the background may keep the stream open.
+        let last_words = timeout(END_TIMEOUT, async {
+            if !logging.is_terminated() {
+                logging.await;
+            }
+        });
+        let end = running.end(cx.stop.is_requested());
+        let (_, ended) = tokio::join!(last_words, end);
+        let status = ended.map_err(SourceError::at("end the command"))?;
+        pumped.map(|()| status)
     }
 
     /// Reads until the command closes its output, and for a little while after a stop was requested.
@@ -228,7 +247,7 @@ impl<'a> Batch<'a> {
 
 /// Starts the command. Its input stays open and empty, as under Flume: some commands end with their input. It gets the
 /// agent's environment without passwords and other secrets.
-fn start(config: &ExecConfig) -> Result<CommandGroup, SourceError> {
+fn start(config: &ExecConfig, left: &Leftovers) -> Result<CommandGroup, SourceError> {
     let mut words: Vec<&str> = match &config.shell {
         Some(shell) => shell.split_whitespace().collect(),
         None => config.command.split_whitespace().collect(),
@@ -236,7 +255,7 @@ fn start(config: &ExecConfig) -> Result<CommandGroup, SourceError> {
     if config.shell.is_some() {
         words.push(&config.command);
     }
-    let environment = Environment::without(is_secret_name);
+    let environment = left.mark(Environment::without(is_secret_name));
     CommandGroup::start(words[0], &words[1..], &environment)
         .map_err(SourceError::at(format!("start `{}`", words[0])))
 }
@@ -250,6 +269,11 @@ async fn log_lines(stream: Option<impl AsyncRead + Unpin>, name: Option<String>,
         if let Some(name) = &name {
             lines.feed(&received, read == 0);
             while let Some(line) = lines.next() {
+                tracing::info!("{name} stderr: {line}");
+            }
+            if read == 0
+                && let Some(line) = lines.rest()
+            {
                 tracing::info!("{name} stderr: {line}");
             }
         }

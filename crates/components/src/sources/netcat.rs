@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use bytes::BytesMut;
 use flume_core::{
     BuildError, ChannelError, Component, Config, Context, Event, Hold, PutError, Source,
-    SourceContext, SourceError, with_causes,
+    SourceContext, SourceError, metrics::Counter, with_causes,
 };
 use flume_java::charset::Charset;
 use flume_net::{
@@ -47,6 +47,7 @@ pub(super) struct NetcatSource {
     config: NetcatConfig,
     listener: ListenerSettings,
     hold: Hold,
+    failures: Counter,
 }
 
 impl Component for NetcatSource {
@@ -56,6 +57,7 @@ impl Component for NetcatSource {
             listener: config.listener.build(cx)?,
             config,
             hold: Hold::new(&cx.metrics),
+            failures: cx.metrics.counter("EventReadFail"),
         })
     }
 }
@@ -67,9 +69,10 @@ impl Source for NetcatSource {
         cx.ready(listener.address());
         let config = self.config.clone();
         let hold = self.hold.clone();
+        let failures = self.failures.clone();
         let source = cx.clone();
         let serve = move |connection| {
-            let conversation = LineConversation::new(&config);
+            let conversation = LineConversation::new(&config, failures.clone());
             converse(connection, source.clone(), hold.clone(), conversation)
         };
         listener.serve(&cx.stop, serve).await;
@@ -88,16 +91,19 @@ struct LineConversation {
     max_line_length: usize,
     /// Of the answers; a byte order mark is written once.
     charset: Charset,
+    /// Connections that end because of what they sent.
+    failures: Counter,
 }
 
 impl LineConversation {
-    fn new(config: &NetcatConfig) -> Self {
+    fn new(config: &NetcatConfig, failures: Counter) -> Self {
         let max_line_length = config.max_line_length.get();
         LineConversation {
             lines: Lines::new(config.encoding, max_line_length),
             is_answered: config.ack_every_event,
             max_line_length,
             charset: config.encoding,
+            failures,
         }
     }
 
@@ -124,7 +130,8 @@ impl Conversation for LineConversation {
         let Err(broken) = self.lines.settle() else {
             return true;
         };
-        // Flume closes without a word after bytes that are no text.
+        self.failures.add(1);
+        // Flume closes without a word to the client after bytes that are no text.
         if broken == BrokenText::TooLong {
             let max = self.max_line_length;
             tracing::warn!(
@@ -134,6 +141,11 @@ impl Conversation for LineConversation {
                 "FAILED: Event exceeds the maximum length ({max} chars, including newline)\n"
             );
             self.answer(&text, answers);
+        } else {
+            tracing::warn!(
+                "a client sent bytes that are no text in the source's encoding; its connection is closed, and what \
+                 follows them is not read; set `encoding` to what clients send"
+            );
         }
         false
     }

@@ -162,7 +162,7 @@ impl<P: MessageParser> SyslogConversation<P> {
         SyslogConversation {
             stream: SyslogStream::new(dialect, max_message_bytes),
             parser,
-            zone: TimeZone::system(),
+            zone: flume_java::defaults::time_zone(),
             headers,
             max_batch: usize::MAX,
         }

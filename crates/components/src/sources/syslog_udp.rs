@@ -55,7 +55,7 @@ impl Source for SyslogUdpSource {
     async fn run(&mut self, cx: &SourceContext) -> Result<(), SourceError> {
         let socket = bind_udp(&self.config.host, self.config.port).await?;
         cx.ready(socket.local_addr().ok());
-        let zone = TimeZone::system();
+        let zone = flume_java::defaults::time_zone();
         let mut buffer = vec![0; MAX_DATAGRAM_BYTES];
         loop {
             tokio::select! {

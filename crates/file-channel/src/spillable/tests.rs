@@ -32,14 +32,16 @@ fn channel(memory: usize, disk: usize) -> SpillableChannel {
         memory + disk
     );
     let cx = Context::new("a1.channels.c1", &[]);
-    SpillableChannel::new(SpillParts {
+    let channel = SpillableChannel::new(SpillParts {
         memory: (memory > 0).then_some((queue, memory)),
         disk: (disk > 0).then(|| build(&flume_components::REGISTRY, "memory", &properties, &cx)),
         disk_events: disk,
         transaction: 8,
         patience: 3 * SECOND,
         calm: memory.div_ceil(2),
-    })
+    });
+    channel.0.order.lock().open = true;
+    channel
 }
 
 fn runs(channel: &SpillableChannel) -> String {
@@ -262,6 +264,7 @@ async fn a_take_ends_although_the_disk_cannot_be_read() {
         patience: Duration::ZERO,
         calm: 1,
     });
+    channel.0.order.lock().open = true;
     channel.put(events("a")).await.expect("stored");
     let take = tokio::time::timeout(9 * SECOND, channel.take(Want::events(1), 3 * SECOND)).await;
     assert!(take.expect("in time").expect("a take").events().is_empty());

@@ -8,7 +8,7 @@ use super::{
     oracle::Oracle,
     world::{Shape, World},
 };
-use crate::log::{Broken, break_promise};
+use crate::promises::{Broken, break_promise};
 
 /// Steps of a workload before and after a crash.
 const STEPS: u64 = 20;

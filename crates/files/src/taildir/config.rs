@@ -112,8 +112,8 @@ impl TaildirConfig {
     /// Where positions are saved.
     pub(super) fn positions(&self) -> PathBuf {
         self.position_file.clone().unwrap_or_else(|| {
-            let home = std::env::var_os("HOME").unwrap_or_else(|| "/".into());
-            PathBuf::from(home).join(".flume/taildir_position.json")
+            let home = flume_host::home::directory().unwrap_or_else(|| "/".into());
+            home.join(".flume/taildir_position.json")
         })
     }
 }

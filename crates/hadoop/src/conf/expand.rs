@@ -1,7 +1,7 @@
 //! `${key}`, `${user.name}`, `${env.NAME}`, `${env.NAME:-else}` within a value, by the rules of Hadoop's
 //! `Configuration`: twenty replacements at most, and what is unknown stays as it is.
 
-use std::env;
+use std::{collections::BTreeMap, env, sync::OnceLock};
 
 use flume_kerberos::user_name;
 
@@ -44,7 +44,18 @@ fn find(value: &str) -> Option<(usize, usize)> {
     })
 }
 
+/// What `-Dkey=value` set: it wins over everything else, as in Hadoop.
+static SYSTEM_PROPERTIES: OnceLock<BTreeMap<String, String>> = OnceLock::new();
+
+/// Sets the system properties of this process, once.
+pub fn set_system_properties(properties: BTreeMap<String, String>) {
+    let _ = SYSTEM_PROPERTIES.set(properties);
+}
+
 fn variable(name: &str) -> Option<String> {
+    if let Some(value) = SYSTEM_PROPERTIES.get().and_then(|all| all.get(name)) {
+        return Some(value.clone());
+    }
     if let Some(name) = name.strip_prefix("env.").filter(|name| !name.is_empty()) {
         return environment(name, |name| env::var(name).ok());
     }

@@ -19,6 +19,7 @@ use std::{
     sync::Arc,
 };
 
+pub use expand::set_system_properties;
 pub use known::{KNOWN_KEYS, KnownKey};
 pub use settings::{ClientSettings, Protection};
 pub use target::{NameNode, Target};

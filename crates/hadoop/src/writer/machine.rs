@@ -17,6 +17,8 @@
 //! 6. After `give_up` nothing is sent.
 //! 7. `complete` names the length that was written.
 
+mod blocks;
+
 use std::{collections::VecDeque, time::Duration};
 
 use prost::{
@@ -25,22 +27,20 @@ use prost::{
 };
 
 use super::{
-    BlockCall, CallAnswer, CallFailure, Effect, OutgoingPacket, PipelineNode, SetUpRequest,
-    WriteFailure, WriteSettings, packets::PacketQueue, recovery::NodeProbe,
+    BlockCall, CallAnswer, CallFailure, Effect, OutgoingPacket, PipelineNode, WriteFailure,
+    WriteSettings, packets::PacketQueue, recovery::NodeProbe,
 };
 use crate::{
     fs::FsErrorKind,
-    namenode::messages::{ExtendedBlock, LocatedBlock, Token},
+    namenode::messages::{ExtendedBlock, Token},
     xfer::{
         cut_delimited,
-        messages::{HEARTBEAT_SEQNO, MAX_ACK_BYTES, OUT_OF_BAND_SEQNO, PipelineAck, stage, status},
+        messages::{HEARTBEAT_SEQNO, MAX_ACK_BYTES, OUT_OF_BAND_SEQNO, PipelineAck, status},
     },
 };
 
 /// A DataNode gives a silent connection up after 60 s; it never has to.
 const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(15);
-/// New blocks that are tried before the file is given up.
-const MAX_ALLOCATIONS: u32 = 6;
 /// The NameNode waits for a DataNode's report before it closes a file; it is asked again after this, then twice that.
 const FIRST_COMPLETE_PAUSE: Duration = Duration::from_millis(5);
 const MAX_COMPLETE_PAUSE: Duration = Duration::from_secs(1);
@@ -433,24 +433,6 @@ impl FileMachine {
         self.resolve();
     }
 
-    fn stream(&mut self) {
-        let everything = !self.tickets.is_empty() || self.closing.is_some();
-        self.bytes.pack(&self.settings, everything);
-        let full = self.bytes.packed == self.settings.block_bytes;
-        let idle = self.bytes.queued == 0;
-        if self.tickets.iter().any(|ticket| ticket.sync) && (full || idle) {
-            let next = self.block_start + self.bytes.packed;
-            if self.synced < next && !self.bytes.ended {
-                self.bytes.ask_for_sync();
-            }
-        }
-        let over = full || (self.closing.is_some() && idle);
-        if over && self.bytes.packets.is_empty() && !self.bytes.ended {
-            // Nobody can sync a full block later.
-            self.bytes.end(self.sync_blocks || full);
-        }
-    }
-
     /// Tells who waited for a flush. The first one of a pipeline waits for the NameNode's disk besides.
     fn resolve(&mut self) {
         let acknowledged = self.acknowledged();
@@ -473,92 +455,6 @@ impl FileMachine {
             self.tickets.pop_front();
             self.effects.push_back(Effect::Flushed { ticket });
         }
-    }
-
-    /// Every node has all of the block and has ended it.
-    pub(super) fn end_block(&mut self) {
-        self.effects.push_back(Effect::HangUp);
-        self.previous = Some(ExtendedBlock {
-            num_bytes: Some(self.bytes.packed),
-            ..self.block.clone()
-        });
-        self.block_start += self.bytes.packed;
-        if self.sync_blocks || self.bytes.packed == self.settings.block_bytes {
-            self.synced = self.synced.max(self.block_start);
-        }
-        self.bytes.next_block();
-        self.nodes.clear();
-        self.failed.clear();
-        self.acks.clear();
-        self.persisted = false;
-        // An answer that is still to come is about another block.
-        self.fsync = None;
-        self.allocations = 0;
-        self.replacements = 0;
-        self.stage = FileStage::Vacant;
-        self.since = self.now;
-    }
-
-    pub(super) fn allocate(&mut self) {
-        self.allocations += 1;
-        if self.allocations > MAX_ALLOCATIONS {
-            let text = format!("{MAX_ALLOCATIONS} blocks in a row found no pipeline");
-            return self.die(FsErrorKind::Retry, text);
-        }
-        let call = BlockCall::AddBlock {
-            previous: self.previous.clone(),
-            exclude: self.failed.iter().map(|node| node.info.clone()).collect(),
-        };
-        self.call(FileStage::Allocating, call);
-    }
-
-    fn allocated(&mut self, located: &LocatedBlock) {
-        match PipelineNode::all_of(located) {
-            Ok(nodes) if !nodes.is_empty() => self.nodes = nodes,
-            _ => {
-                return self.die(
-                    FsErrorKind::Retry,
-                    "the NameNode gave a block without nodes",
-                );
-            }
-        }
-        self.block = located.block.clone();
-        self.token = located.token.clone();
-        self.token_renewed = false;
-        self.set_up_pipeline(None);
-    }
-
-    /// Asks the first DataNode to set the pipeline up.
-    pub(super) fn set_up_pipeline(&mut self, renewed: Option<ExtendedBlock>) {
-        let (stage, new_generation) = match &renewed {
-            None => (stage::CREATE, 0),
-            Some(block) if self.bytes.ended => (stage::CLOSE_RECOVERY, block.generation_stamp),
-            Some(block) => (stage::STREAMING_RECOVERY, block.generation_stamp),
-        };
-        self.acks.clear();
-        self.lost = None;
-        let op = self.enter(FileStage::SettingUp { renewed });
-        self.effects.push_back(Effect::SetUp(SetUpRequest {
-            op,
-            nodes: self.nodes.clone(),
-            block: ExtendedBlock {
-                num_bytes: Some(self.settings.block_bytes),
-                ..self.block.clone()
-            },
-            token: self.token.clone(),
-            stage,
-            new_generation,
-            min_bytes: self.bytes.acked,
-            max_bytes: self.bytes.sent.max(self.bytes.acked),
-        }));
-    }
-
-    fn complete(&mut self) {
-        let last = self.previous.clone();
-        self.call(
-            FileStage::Completing { again_at: None },
-            BlockCall::Complete { last },
-        );
     }
 
     pub(super) fn enter(&mut self, stage: FileStage) -> u64 {

@@ -5,7 +5,6 @@
 
 mod host;
 mod time;
-mod zone;
 
 use flume_core::{Event, config::Choice};
 use flume_host::names::LocalHost;
@@ -14,7 +13,6 @@ use jiff::Timestamp;
 pub(crate) use host::HostPart;
 use time::TimeText;
 pub(crate) use time::{Clock, RoundUnit, Rounding};
-pub(crate) use zone::Zone;
 
 /// A text with escapes: `/logs/%{host}/%Y-%m-%d`.
 #[derive(Clone, Debug)]

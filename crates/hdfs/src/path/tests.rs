@@ -1,3 +1,5 @@
+use flume_java::zone::Zone;
+
 use super::*;
 
 fn clock(zone: &str, rounding: Option<Rounding>) -> Clock {

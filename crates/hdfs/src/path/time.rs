@@ -1,6 +1,7 @@
 //! The time escapes: which moment an event belongs to, and what is written of it.
 
 use flume_core::{Event, config::Scalar};
+use flume_java::{defaults, locale::LocaleNames};
 use jiff::{Timestamp, Zoned, civil::DateTime, tz::TimeZone};
 
 /// Which moment an event belongs to.
@@ -127,6 +128,9 @@ impl TimeText {
 
     /// Adds a time escape; an unknown letter stands for nothing.
     pub(super) fn push_escape(&mut self, letter: char) {
+        if let Some(mark) = localized(letter) {
+            return self.format.push_str(mark);
+        }
         self.format.push_str(match letter {
             'a' => "%a",
             'A' => "%A",
@@ -156,8 +160,73 @@ impl TimeText {
 
     /// What it says at `moment`.
     pub(super) fn render(&self, moment: &Zoned, out: &mut String) -> Result<(), String> {
+        let start = out.len();
         jiff::fmt::strtime::BrokenDownTime::from(moment)
-            .format(&self.format, out)
-            .map_err(|error| format!("the time cannot be written: {error}"))
+            .format(&self.format, &mut *out)
+            .map_err(|error| format!("the time cannot be written: {error}"))?;
+        if let Some(names) = defaults::names() {
+            let text = out.split_off(start);
+            put_names(&text, names, moment, out);
+        }
+        Ok(())
+    }
+}
+
+/// Stand for names in a language other than English, until the moment is known. Unicode keeps these characters for use
+/// inside a program.
+const NAME_MARKS: [char; 6] = [
+    '\u{fdd0}', '\u{fdd1}', '\u{fdd2}', '\u{fdd3}', '\u{fdd4}', '\u{fdd5}',
+];
+
+/// What stands for an escape that is written in words, if they are not English.
+fn localized(letter: char) -> Option<&'static str> {
+    defaults::names()?;
+    match letter {
+        'a' => Some("\u{fdd0}"),
+        'A' => Some("\u{fdd1}"),
+        'b' => Some("\u{fdd2}"),
+        'B' => Some("\u{fdd3}"),
+        'c' => Some("\u{fdd0} \u{fdd4} %-d %H:%M:%S %Y"),
+        'p' => Some("\u{fdd5}"),
+        _ => None,
+    }
+}
+
+fn put_names(text: &str, names: &LocaleNames, moment: &Zoned, out: &mut String) {
+    let day = moment.weekday().to_sunday_zero_offset() as usize;
+    let month = moment.month() as usize - 1;
+    let half = usize::from(moment.hour() >= 12);
+    let found = [
+        names.days_short[day],
+        names.days[day],
+        names.months_short[month],
+        names.months[month],
+        names.months_in_date[month],
+        names.half_days[half],
+    ];
+    for c in text.chars() {
+        match NAME_MARKS.iter().position(|mark| *mark == c) {
+            Some(place) => out.push_str(found[place]),
+            None => out.push(c),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_come_in_their_language() {
+        let moment: Zoned = "2026-11-29T21:05:00[UTC]".parse().expect("a moment");
+        let mut out = String::from("x/");
+        let names = flume_java::locale::names("de", "DE").expect("German");
+        put_names(
+            "\u{fdd0}-\u{fdd2} \u{fdd1} \u{fdd3} \u{fdd5}",
+            names,
+            &moment,
+            &mut out,
+        );
+        assert_eq!(out, "x/So.-Nov Sonntag November PM");
     }
 }

@@ -67,6 +67,8 @@ pub(super) struct Closing {
     held: Option<Held>,
     /// Given up, its writer may not have noticed, until it is closed.
     unfenced: Option<Arc<()>>,
+    /// A rename has failed, so it may have succeeded.
+    perhaps_renamed: bool,
 }
 
 /// Tells whether the writer of a file that was given up may still write.
@@ -108,6 +110,7 @@ impl Closing {
             keep: None,
             held: Some(held),
             unfenced: None,
+            perhaps_renamed: false,
         }
     }
 
@@ -130,6 +133,7 @@ impl Closing {
                 keep: None,
                 held,
                 unfenced,
+                perhaps_renamed: false,
             },
             fence,
         )
@@ -145,6 +149,7 @@ impl Closing {
             keep: None,
             held: None,
             unfenced: None,
+            perhaps_renamed: false,
         }
     }
 
@@ -291,7 +296,12 @@ impl CloserWork {
         if matches!(closing.state, ClosingStage::Left) {
             closing.held = None;
             if !self.recover(&in_use, closing.keep, hurry).await? {
-                return Ok(());
+                // The journal may know a file that was never made. One with events was there.
+                return if closing.keep.is_some_and(|bytes| bytes > 0) {
+                    self.gone(&in_use, &closing.names.target).await
+                } else {
+                    Ok(())
+                };
             }
             closing.state = ClosingStage::Closed {
                 perhaps_empty: true,
@@ -363,11 +373,25 @@ impl CloserWork {
         }
     }
 
+    /// The file is not where it was. An attempt that seemed to fail has succeeded, or somebody else has taken it away
+    /// with the events in it: nobody can say more than that.
+    async fn gone(&self, in_use: &str, target: &str) -> Result<(), FsError> {
+        if self.fs.length(target).await?.is_none() {
+            self.counters.abandoned.add(1);
+            tracing::warn!(
+                "{in_use} has vanished before it was renamed to {target}; events that were delivered into it are where \
+                 somebody moved the file, or lost"
+            );
+        }
+        Ok(())
+    }
+
     /// Renames; where there is a file of that name, to the next number.
     async fn rename(&self, closing: &mut Closing) -> Result<(), FsError> {
         let Closing {
             names: FileNames { in_use, target },
             number,
+            perhaps_renamed,
             ..
         } = closing;
         for _ in 0..MAX_NAME_TRIES {
@@ -384,14 +408,20 @@ impl CloserWork {
                     tracing::warn!("there is a {target} already: {in_use} becomes {free}");
                     (*target, *number) = (free, next);
                 }
-                // An attempt that seemed to fail has succeeded, or somebody else has taken it away.
                 Err(error)
                     if error.kind == FsErrorKind::Gone
                         && self.fs.length(in_use).await?.is_none() =>
                 {
-                    return Ok(());
+                    return if *perhaps_renamed {
+                        Ok(())
+                    } else {
+                        self.gone(in_use, target).await
+                    };
                 }
-                Err(error) => return Err(error),
+                Err(error) => {
+                    *perhaps_renamed = true;
+                    return Err(error);
+                }
             }
         }
         Err(

@@ -6,11 +6,11 @@ use flume_core::{
     BuildError, Config, EventSerializer,
     config::{Ignored, Nested, Prefix, Seconds},
 };
-use jiff::tz::TimeZone;
+use flume_java::{defaults, zone::Zone};
 
 use crate::{
     formats::{CodecChoice, FileType, Format, WriteFormat},
-    path::{Clock, HeaderValues, RoundUnit, Rounding, Template, Zone},
+    path::{Clock, HeaderValues, RoundUnit, Rounding, Template},
 };
 use flume_hadoop::{Identity, fs::Url};
 
@@ -220,7 +220,7 @@ impl HdfsConfig {
         let zone = self
             .time_zone
             .clone()
-            .map_or_else(TimeZone::system, |Zone(zone)| zone);
+            .map_or_else(defaults::time_zone, |Zone(zone)| zone);
         let clock = Clock {
             zone,
             rounding: self.rounding()?,

@@ -33,6 +33,16 @@ impl ShownPlace {
         self.log(format!("{} writes to {location}", self.sink), false);
     }
 
+    /// The path names no file system, and no configuration of Hadoop names one.
+    pub(super) fn local_by_default(&self) {
+        let text = format!(
+            "{} writes to this machine's disk: hdfs.path names no file system, and Hadoop's configuration names no \
+             fs.defaultFS; set HADOOP_CONF_DIR, or begin hdfs.path with `file:` if the disk is meant",
+            self.sink
+        );
+        self.log(text, true);
+    }
+
     /// There is no journal.
     pub(super) fn no_journal(&self, reason: &str) {
         self.journal.set(format!("none: {reason}"));

@@ -85,12 +85,7 @@ impl Shared {
         consumer: &GroupMember,
         offsets: &[(Partition, i64)],
     ) -> KafkaResult<()> {
-        let mut list = TopicPartitionList::with_capacity(offsets.len());
-        for (partition, offset) in offsets {
-            let mut element = list.add_partition(&partition.topic, partition.number);
-            element.set_offset(Offset::Offset(*offset))?;
-            element.set_metadata(&*self.name);
-        }
+        let list = self.offset_list(offsets)?;
         let began = Instant::now();
         let outcome = consumer.commit(&list, CommitMode::Sync);
         let took = began.elapsed();
@@ -102,7 +97,21 @@ impl Shared {
         outcome
     }
 
-    fn refused(&self, offsets: &[(Partition, i64)], error: &KafkaError) {
+    /// The offsets as the client takes them.
+    pub(super) fn offset_list(
+        &self,
+        offsets: &[(Partition, i64)],
+    ) -> KafkaResult<TopicPartitionList> {
+        let mut list = TopicPartitionList::with_capacity(offsets.len());
+        for (partition, offset) in offsets {
+            let mut element = list.add_partition(&partition.topic, partition.number);
+            element.set_offset(Offset::Offset(*offset))?;
+            element.set_metadata(&*self.name);
+        }
+        Ok(list)
+    }
+
+    pub(super) fn refused(&self, offsets: &[(Partition, i64)], error: &KafkaError) {
         self.metrics.commit_failures.add(1);
         let texts: Vec<_> = offsets
             .iter()

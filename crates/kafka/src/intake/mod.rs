@@ -14,11 +14,12 @@
 //! **Invariant:** an offset is committed only after the records below it were delivered.
 
 mod committer;
+mod joint;
 mod pool;
 mod pump;
 
 use std::{
-    sync::Arc,
+    sync::{Arc, OnceLock, Weak, atomic::AtomicBool},
     thread::JoinHandle,
     time::{Duration, Instant},
 };
@@ -31,7 +32,9 @@ use parking_lot::{Condvar, Mutex};
 use rdkafka::ClientConfig;
 use tokio::sync::{Notify, oneshot, watch};
 
+pub(crate) use joint::{JointError, Uncommitted};
 use pool::{Pool, Position};
+use pump::GroupMember;
 pub(crate) use pump::Topics;
 
 use crate::{bad_records::Disposal, watch::ClientWatch};
@@ -66,6 +69,10 @@ pub(crate) struct Intake {
 /// What the threads and the batches share.
 struct Shared {
     name: Arc<str>,
+    /// The consumer, as long as it is there. It holds this in turn.
+    member: OnceLock<Weak<GroupMember>>,
+    /// Its `isolation.level`.
+    reads_committed: AtomicBool,
     state: flume_core::StateHandle,
     pool: Mutex<Inner>,
     /// Something came in, for takes that wait.
@@ -82,6 +89,8 @@ struct Inner {
     pool: Pool,
     /// How many events a waiting take wants before it is woken.
     wake_at: usize,
+    /// How often partitions were assigned: whoever paused all partitions learns by it of new ones.
+    assignments: u64,
     /// The number of the next commit.
     next_commit: u64,
     /// The latest commit that somebody waits for. It is made even if nothing is left to commit, or they would wait for ever.
@@ -343,10 +352,13 @@ impl Shared {
     fn new(cx: &Context) -> Self {
         Shared {
             name: cx.name.clone(),
+            member: OnceLock::new(),
+            reads_committed: AtomicBool::new(false),
             state: cx.state.clone(),
             pool: Mutex::new(Inner {
                 pool: Pool::default(),
                 wake_at: usize::MAX,
+                assignments: 0,
                 next_commit: 1,
                 wanted: 0,
                 closing: false,

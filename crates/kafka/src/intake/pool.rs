@@ -54,6 +54,7 @@ pub(crate) struct Pool {
     in_flight: usize,
 }
 
+#[derive(Clone)]
 struct Tracker {
     partition: Partition,
     /// Whether this member still owns it.
@@ -266,6 +267,39 @@ impl Pool {
             }
         }
         if late == 0 { Ok(()) } else { Err(late) }
+    }
+
+    /// What could be committed if these records were settled now. `Ok(None)`: a batch that is still open holds records
+    /// before some of them. `Err`: so many belong to another member by now.
+    pub(crate) fn after_settling(
+        &self,
+        positions: &[Position],
+    ) -> Result<Option<Vec<(Partition, i64)>>, usize> {
+        let mut settled = BTreeMap::<usize, (Tracker, i64)>::new();
+        let mut late = 0;
+        for position in positions {
+            let tracker = &self.trackers[position.slot];
+            if !tracker.owned {
+                late += 1;
+                continue;
+            }
+            let (tracker, end) = settled
+                .entry(position.slot)
+                .or_insert_with(|| (tracker.clone(), 0));
+            tracker.settle(position.from, position.next);
+            *end = position.next.max(*end);
+        }
+        if late > 0 {
+            return Err(late);
+        }
+        let is_held_back = |(tracker, end): &(Tracker, i64)| tracker.frontier < *end;
+        if settled.values().any(is_held_back) {
+            return Ok(None);
+        }
+        let offsets = settled
+            .into_values()
+            .map(|(tracker, _)| (tracker.partition, tracker.frontier));
+        Ok(Some(offsets.collect()))
     }
 
     /// A record that is not delivered is done with.

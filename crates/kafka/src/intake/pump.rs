@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    sync::Arc,
+    sync::{Arc, atomic::Ordering::Relaxed},
     thread::JoinHandle,
     time::{Duration, Instant},
 };
@@ -12,7 +12,7 @@ use rdkafka::{
     ClientContext, Message, Statistics, TopicPartitionList,
     config::RDKafkaLogLevel,
     consumer::{BaseConsumer, Consumer, ConsumerContext, Rebalance},
-    error::{KafkaError, KafkaResult},
+    error::{KafkaError, KafkaResult, RDKafkaErrorCode},
     message::BorrowedMessage,
 };
 use tokio::sync::oneshot;
@@ -49,6 +49,22 @@ pub(super) struct Membership {
     patience: Duration,
 }
 
+/// `auto.offset.reset = none` forbids to go on anywhere else.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the group has no offset, or its records are gone from the topic, and `auto.offset.reset` is `none`: set it to \
+     `earliest` or `latest`, or set the group's offsets with Kafka's tools"
+)]
+struct OffsetGone;
+
+/// A topic is gone, or access to it was taken away; the client does not say which.
+#[derive(Debug, thiserror::Error)]
+#[error("failed to read one of the topics {topics}: {error}")]
+struct TopicUnreadable {
+    topics: String,
+    error: KafkaError,
+}
+
 /// The thread's own.
 struct Pump {
     consumer: Arc<GroupMember>,
@@ -57,7 +73,7 @@ struct Pump {
     /// The topics subscribed to, and when they were looked for.
     topics: Vec<String>,
     looked_at: Option<Instant>,
-    /// The rebalances there had been when all partitions were paused.
+    /// The assignment whose partitions are all paused, by its number in `Inner::assignments`.
     paused: Option<u64>,
 }
 
@@ -92,8 +108,14 @@ impl Pump {
             patience: subscription.patience,
         };
         let consumer: GroupMember = subscription.config.create_with_context(membership)?;
+        let consumer = Arc::new(consumer);
+        let _ = shared.member.set(Arc::downgrade(&consumer));
+        let isolation = subscription.config.get("isolation.level");
+        shared
+            .reads_committed
+            .store(isolation == Some("read_committed"), Relaxed);
         Ok(Pump {
-            consumer: Arc::new(consumer),
+            consumer,
             shared,
             subscription,
             topics: vec![],
@@ -118,9 +140,32 @@ impl Pump {
                     self.shared.arrived.notify_waiters();
                     return;
                 }
-                // The watch has heard of it, with the reason.
-                Some(Err(_)) => {}
+                Some(Err(error)) => self.hear(&error),
             }
+        }
+    }
+
+    /// Errors of a partition or topic come here. Those of connections come to the watch, with the reason.
+    fn hear(&self, error: &KafkaError) {
+        use RDKafkaErrorCode::{
+            AutoOffsetReset, GroupAuthorizationFailed, TopicAuthorizationFailed, UnknownTopic,
+            UnknownTopicOrPartition,
+        };
+        match error.rdkafka_error_code() {
+            Some(AutoOffsetReset) => self.shared.state.failing(&OffsetGone, POLL),
+            Some(
+                GroupAuthorizationFailed
+                | TopicAuthorizationFailed
+                | UnknownTopic
+                | UnknownTopicOrPartition,
+            ) => {
+                let topics = self.topics.join(", ");
+                let error = error.clone();
+                self.shared
+                    .state
+                    .failing(&TopicUnreadable { topics, error }, POLL);
+            }
+            _ => tracing::debug!("{}: {error}", self.shared.name),
         }
     }
 
@@ -181,24 +226,25 @@ impl Pump {
         Ok(topics)
     }
 
-    /// While batches leave no room: waits a little, then pauses all partitions, so that polling can go on.
+    /// While batches leave no room: waits a little, then pauses all partitions, so that polling can go on. Partitions
+    /// that come while all are paused are paused, too, before the next poll.
     fn wait_for_room(&mut self) {
         let full =
             |events: usize, bytes: usize| events >= MAX_POOL_EVENTS || bytes >= MAX_POOL_BYTES;
         let mut inner = self.shared.pool.lock();
-        let rebalances = self.shared.metrics.rebalances.get();
         if let Some(at) = self.paused {
             let roomy =
                 inner.pool.len() <= MAX_POOL_EVENTS / 2 && inner.pool.bytes() <= MAX_POOL_BYTES / 2;
+            let now = inner.assignments;
+            drop(inner);
             if roomy {
-                drop(inner);
                 self.paused = None;
                 self.resume();
-                return;
+            } else if at != now {
+                self.paused = Some(now);
+                self.pause();
             }
-            if at == rebalances {
-                return;
-            }
+            return;
         }
         let deadline = Instant::now() + PAUSE_AFTER;
         while full(inner.pool.len(), inner.pool.bytes()) && !inner.closing {
@@ -208,8 +254,9 @@ impl Pump {
                 .wait_until(&mut inner, deadline)
                 .timed_out()
             {
+                self.paused = Some(inner.assignments);
                 drop(inner);
-                self.paused = Some(rebalances);
+                self.shared.metrics.pauses.add(1);
                 self.pause();
                 return;
             }
@@ -217,7 +264,6 @@ impl Pump {
     }
 
     fn pause(&self) {
-        self.shared.metrics.pauses.add(1);
         let paused = self
             .consumer
             .assignment()
@@ -380,6 +426,7 @@ impl Membership {
         for partition in &partitions {
             inner.pool.assign(partition.clone());
         }
+        inner.assignments += 1;
         let owned = inner.pool.assigned().count();
         self.shared.metrics.partitions.set(owned);
         drop(inner);

@@ -14,7 +14,7 @@ use flume_core::{
     config::{Property, PropertyValue},
     props::{Props, Setting},
 };
-use rdkafka::{ClientConfig, error::KafkaError, types::RDKafkaConfRes};
+use rdkafka::{ClientConfig, config::RDKafkaLogLevel, error::KafkaError, types::RDKafkaConfRes};
 
 use crate::watch::STATISTICS_INTERVAL;
 use rules::Rule;
@@ -134,6 +134,8 @@ impl ClientSettings {
     /// The same brokers and security, for a client of another kind.
     fn common(&self, servers: &str, cx: &Context) -> Result<ClientConfig, SecurityError> {
         let mut config = ClientConfig::new();
+        // The default follows a logger that this program does not use, and leaves warnings out.
+        config.set_log_level(RDKafkaLogLevel::Info);
         config.set("bootstrap.servers", servers);
         config.set("client.id", &*cx.name);
         config.set(
@@ -299,6 +301,13 @@ impl ClientSettings {
         let millis = self.ours(key).and_then(|text| text.parse().ok());
         Duration::from_millis(millis.unwrap_or(default))
     }
+}
+
+/// Whether a text is a login, or a file with one for Kafka.
+pub(crate) fn is_jaas(text: &str) -> bool {
+    let login = jaas::parse_one(text);
+    let entry = jaas::parse_entry(text, "KafkaClient");
+    login.is_ok() || matches!(entry, Ok(Some(_)))
 }
 
 /// What is wrong with a property.

@@ -177,6 +177,8 @@ pub(super) const PRODUCER: &[(&str, Rule)] = &[
     ("compression.gzip.level", Named("compression.level")),
     ("compression.lz4.level", Named("compression.level")),
     ("compression.zstd.level", Named("compression.level")),
+    // Two names of one setting: the order in which a client takes them is not defined.
+    ("delivery.timeout.ms", Named("message.timeout.ms")),
     ("enable.idempotence", Ours),
     ("max.block.ms", Ours),
     ("max.request.size", Named("message.max.bytes")),
@@ -199,14 +201,5 @@ pub(super) const PRODUCER: &[(&str, Rule)] = &[
         "partitioner.ignore.keys",
         NoEffect("records with the same key go to the same partition"),
     ),
-    (
-        "transaction.timeout.ms",
-        NoEffect("there are no transactions, as in Flume 1.11"),
-    ),
-    (
-        "transactional.id",
-        NoEffect(
-            "Flume 1.11 begins no transaction, so with it every send fails there; without it none does",
-        ),
-    ),
+    ("transactional.id", Ours),
 ];

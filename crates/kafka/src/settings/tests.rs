@@ -53,7 +53,7 @@ fn javas_names_and_units_are_translated() {
         ("queue.buffering.max.kbytes", "1025"),
         ("message.max.bytes", "5000"),
         ("compression.type", "zstd"),
-        ("delivery.timeout.ms", "7000"),
+        ("message.timeout.ms", "7000"),
         ("socket.send.buffer.bytes", "0"),
         ("linger.ms", "20"),
         ("partitioner", "murmur2_random"),
@@ -83,7 +83,7 @@ fn javas_names_and_units_are_translated() {
 #[test]
 fn what_has_no_counterpart_is_named_once_at_its_place() {
     let (config, found) = parse(
-        "kafka.producer.transactional.id = t\nkafka.producer.no.such.thing = 1\n\
+        "kafka.producer.ssl.provider = t\nkafka.producer.no.such.thing = 1\n\
          kafka.consumer.enable.auto.commit = true\nkafka.consumer.ssl.protocol = TLS",
     );
     assert!(config.is_some());

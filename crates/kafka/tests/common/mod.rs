@@ -92,6 +92,24 @@ impl Cluster {
         producer.flush(PATIENCE).expect("an acknowledgement");
     }
 
+    /// Writes so many small records in one go.
+    pub(crate) fn write_many(&self, topic: &str, partition: i32, count: usize) {
+        let producer: BaseProducer = ClientConfig::new()
+            .set("bootstrap.servers", &self.servers)
+            .create()
+            .expect("a producer");
+        for _ in 0..count {
+            let record = BaseRecord::<str, [u8]>::to(topic)
+                .partition(partition)
+                .payload(b"\0\0");
+            producer
+                .send(record)
+                .map_err(|(error, _)| error)
+                .expect("room");
+        }
+        producer.flush(PATIENCE).expect("acknowledgements");
+    }
+
     pub(crate) fn write_words(&self, topic: &str, partition: i32, words: &str) {
         for word in words.split_whitespace() {
             self.write(topic, partition, None, Some(word.as_bytes()), None);

@@ -14,7 +14,7 @@ use flume_wire::avro::ipc::{
 };
 
 use super::serve::Port;
-use crate::conversation::{BoxedError, Complaints, Dialogue, put, told};
+use crate::conversation::{BoxedError, Dialogue, put, told};
 
 /// Takes events from Avro sinks of other agents and from Flume's client SDK. A client is told OK when the channels have
 /// its events.
@@ -106,7 +106,6 @@ impl Component for AvroSource {
                 host: config.bind,
                 port: config.port,
                 is_compressed: config.compression_type.0 == SourceCompression::Deflate,
-                complaints: Complaints::new(cx.name.clone()),
             },
             max_frame_bytes: config.max_frame_bytes,
             counters: CallCounters::new(&cx.metrics),
@@ -146,6 +145,7 @@ impl Dialogue for AvroDialogue {
     type Framing = FrameDecoder;
 
     async fn answer(&mut self, frame: IpcFrame, out: &mut Vec<u8>) -> Result<(), BoxedError> {
+        let frame_bytes = frame.message.len();
         let (call, head) = self.responder.receive(frame.message, &self.clients)?;
         let error;
         let outcome = match call {
@@ -154,7 +154,7 @@ impl Dialogue for AvroDialogue {
                 error = reason;
                 CallOutcome::SystemError(&error)
             }
-            RemoteCall::Append(event) => match self.put(vec![event], false).await {
+            RemoteCall::Append(event) => match self.put(vec![event], frame_bytes, false).await {
                 Ok(()) => CallOutcome::Status(AppendStatus::Ok),
                 Err(PutError::Channel { .. }) => CallOutcome::Status(AppendStatus::Failed),
                 Err(refusal) => {
@@ -162,7 +162,7 @@ impl Dialogue for AvroDialogue {
                     CallOutcome::SystemError(&error)
                 }
             },
-            RemoteCall::AppendBatch(events) => match self.put(events, true).await {
+            RemoteCall::AppendBatch(events) => match self.put(events, frame_bytes, true).await {
                 Ok(()) => CallOutcome::Status(AppendStatus::Ok),
                 Err(_) => CallOutcome::Status(AppendStatus::Failed),
             },
@@ -173,9 +173,14 @@ impl Dialogue for AvroDialogue {
 }
 
 impl AvroDialogue {
-    async fn put(&self, events: Vec<Event>, is_batch: bool) -> Result<(), PutError> {
+    async fn put(
+        &self,
+        events: Vec<Event>,
+        frame_bytes: usize,
+        is_batch: bool,
+    ) -> Result<(), PutError> {
         self.counters.received(is_batch);
-        put(&self.cx, events).await?;
+        put(&self.cx, events, frame_bytes).await?;
         self.counters.accepted(is_batch);
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! Sources. To add one: write its file, then add its two lines here.
 
 mod avro;
+mod avro_legacy;
 mod scribe;
 mod serve;
 mod thrift;
@@ -14,5 +15,6 @@ pub(crate) const SOURCES: &[Registration<dyn Source>] = &[
     Registration::source::<avro::AvroSource>("avro", "org.apache.flume.source.AvroSource"),
     Registration::source::<thrift::ThriftSource>("thrift", "org.apache.flume.source.ThriftSource"),
     Registration::source::<scribe::ScribeSource>("", "org.apache.flume.source.scribe.ScribeSource"),
+    Registration::source::<avro_legacy::AvroLegacySource>("", "org.apache.flume.source.avroLegacy.AvroLegacySource"),
     Registration::source::<thrift_legacy::ThriftLegacySource>("", "org.apache.flume.source.thriftLegacy.ThriftLegacySource"),
 ];

@@ -12,7 +12,7 @@ use flume_wire::thrift::{
 };
 
 use super::serve::Port;
-use crate::conversation::{BoxedError, Complaints, Dialogue, put};
+use crate::conversation::{BoxedError, Dialogue, put};
 
 /// Flume's limit, which also stands in for one below 1.
 const DEFAULT_MAX_FRAME_BYTES: i64 = 16_384_000;
@@ -51,7 +51,6 @@ impl Component for ScribeSource {
                 host: "0.0.0.0".into(),
                 port: config.port,
                 is_compressed: false,
-                complaints: Complaints::new(cx.name.clone()),
             },
             max_frame_bytes: max_frame_bytes as usize,
         })
@@ -83,6 +82,7 @@ impl Dialogue for ScribeDialogue {
     type Framing = ThriftFrameDecoder;
 
     async fn answer(&mut self, message: Bytes, out: &mut Vec<u8>) -> Result<(), BoxedError> {
+        let frame_bytes = message.len();
         let call = match read_scribe_call(message) {
             Ok(call) => call,
             Err((None, error)) => return Err(error.into()),
@@ -100,7 +100,7 @@ impl Dialogue for ScribeDialogue {
         };
         let result = match call.events {
             None => ScribeResult::TryLater,
-            Some(events) => match put(&self.cx, events).await {
+            Some(events) => match put(&self.cx, events, frame_bytes).await {
                 Ok(()) => ScribeResult::Ok,
                 Err(_) => ScribeResult::TryLater,
             },

@@ -4,11 +4,11 @@ use std::{io, net::SocketAddr, time::Duration};
 
 use flume_client::transport::{BoxedStream, RewoundStream, ZlibStream};
 use flume_core::{SourceContext, SourceError};
-use flume_net::{Connection, Listener, ListenerSettings, tls::TlsServerSettings};
+use flume_net::{Complaints, Connection, Listener, ListenerSettings, tls::TlsServerSettings};
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
-use crate::conversation::{Complaints, Dialogue, Ending, converse};
+use crate::conversation::{Dialogue, Ending, converse};
 
 /// The level at which Java Flume's source compresses.
 const COMPRESSION_LEVEL: u32 = 6;
@@ -22,7 +22,6 @@ pub(crate) struct Port {
     pub(crate) listener: ListenerSettings,
     /// Whether connections are compressed.
     pub(crate) is_compressed: bool,
-    pub(crate) complaints: Complaints,
 }
 
 /// What comes between a connection and its frames.
@@ -52,7 +51,7 @@ impl Port {
         let listener = Listener::bind(&self.host, self.port, &settings).await?;
         cx.ready(listener.address());
         let source = cx.clone();
-        let complaints = self.complaints.clone();
+        let complaints = self.listener.complaints.clone();
         let serve = move |connection: Connection| {
             let layers = layers.clone();
             let source = source.clone();
@@ -116,7 +115,8 @@ impl Layers {
         // A client that says nothing yet costs no more than any other: there is nothing to time.
         let mut connection = connection;
         connection.readable().await?;
-        let handshake = timeout(HANDSHAKE_TIMEOUT, zlib_and_tls(connection, acceptor)).await;
+        let handshake = Box::pin(zlib_and_tls(connection, acceptor));
+        let handshake = timeout(HANDSHAKE_TIMEOUT, handshake).await;
         let slow = |_| Ending::Fault(format!("no TLS handshake within {HANDSHAKE_TIMEOUT:?}"));
         handshake.map_err(slow)?
     }

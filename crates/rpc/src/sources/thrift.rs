@@ -14,7 +14,7 @@ use flume_wire::thrift::{
 };
 
 use super::{avro::CallCounters, serve::Port};
-use crate::conversation::{BoxedError, Complaints, Dialogue, put, told};
+use crate::conversation::{BoxedError, Dialogue, put, told};
 
 /// Takes events from Thrift sinks of other agents and from Flume's client SDK. A client is told OK when the channels have
 /// its events.
@@ -68,7 +68,6 @@ impl Component for ThriftSource {
                 host: config.bind,
                 port: config.port,
                 is_compressed: false,
-                complaints: Complaints::new(cx.name.clone()),
             },
             protocol: config.protocol.0,
             max_frame_bytes: config.max_frame_bytes,
@@ -107,6 +106,7 @@ impl Dialogue for ThriftDialogue {
 
     async fn answer(&mut self, message: Bytes, out: &mut Vec<u8>) -> Result<(), BoxedError> {
         let protocol = self.protocol;
+        let frame_bytes = message.len();
         let ThriftCall {
             head,
             events,
@@ -127,7 +127,7 @@ impl Dialogue for ThriftDialogue {
             }
         };
         self.counters.received(is_batch);
-        let outcome = put(&self.cx, events).await;
+        let outcome = put(&self.cx, events, frame_bytes).await;
         write_thrift_frame(out, |out| match &outcome {
             Ok(()) => write_status(protocol, &head, ThriftStatus::Ok, out),
             Err(PutError::Channel { .. }) => {

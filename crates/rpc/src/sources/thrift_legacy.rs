@@ -6,7 +6,7 @@ use flume_net::ListenerConfig;
 use flume_wire::thrift::{LegacyCall, LegacyFraming, write_closed};
 
 use super::serve::Port;
-use crate::conversation::{BoxedError, Complaints, Dialogue, put};
+use crate::conversation::{BoxedError, Dialogue, put};
 
 /// Takes events from agents of Flume 0.9 over Thrift. Host, timestamp, priority, nanoseconds and fields become headers.
 /// Flume 0.9 asks for no answer, so what the channels refuse is lost; it is counted as `ChannelWriteFail`.
@@ -35,7 +35,6 @@ impl Component for ThriftLegacySource {
                 host: config.host,
                 port: config.port,
                 is_compressed: false,
-                complaints: Complaints::new(cx.name.clone()),
             },
         })
     }
@@ -63,7 +62,7 @@ impl Dialogue for ThriftLegacyDialogue {
     async fn answer(&mut self, call: LegacyCall, out: &mut Vec<u8>) -> Result<(), BoxedError> {
         match call {
             // The state and a counter say what became of it; nobody waits for an answer.
-            LegacyCall::Append(event) => drop(put(&self.cx, vec![event]).await),
+            LegacyCall::Append(event) => drop(put(&self.cx, vec![event], 0).await),
             LegacyCall::Close(head) => write_closed(&head, out),
         }
         Ok(())

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use bytes::{Buf, Bytes, BytesMut};
-use flume_core::{Event, Str};
+use bytes::{Bytes, BytesMut};
+use flume_core::{Event, Str, detach_small_part};
 
 use super::{
     MessageHead, MessageType, ThriftError, ThriftProtocol, ThriftReader, ThriftType, ThriftWriter,
+    reader::BINARY_VERSION, scan::MessageScan,
 };
-use crate::{Framing, legacy::LegacyEvent};
+use crate::{Framing, framing::detach, legacy::LegacyEvent};
 
 /// Most bytes of a message. Flume 0.9 allows bodies of 32 KiB.
 const MAX_MESSAGE_BYTES: usize = 256 << 10;
@@ -22,9 +23,10 @@ pub enum LegacyCall {
     Close(MessageHead),
 }
 
-/// Finds the end of each message by reading it.
+/// Finds the end of each message by looking at the values in it.
 #[derive(Debug, Default)]
 pub struct LegacyFraming {
+    scan: MessageScan,
     received: usize,
 }
 
@@ -33,28 +35,46 @@ impl Framing for LegacyFraming {
     type Error = ThriftError;
 
     fn decode(&mut self, received: &mut BytesMut) -> Result<Option<LegacyCall>, ThriftError> {
-        let outcome = read_legacy_call(&Bytes::copy_from_slice(received));
-        self.received = 0;
-        match outcome {
-            Ok((call, bytes)) => {
-                received.advance(bytes);
-                Ok(Some(call))
-            }
-            Err(ThriftError::Truncated) if received.len() < MAX_MESSAGE_BYTES => {
-                self.received = received.len();
-                Ok(None)
-            }
-            Err(ThriftError::Truncated) => {
-                let text = format!("a message has more than {MAX_MESSAGE_BYTES} bytes");
-                Err(ThriftError::Service(text))
-            }
-            Err(error) => Err(error),
+        check_version(received)?;
+        let found = self.scan.advance(received)?;
+        let known = self
+            .scan
+            .known_bytes()
+            .max(received.len().min(MAX_MESSAGE_BYTES));
+        if known > MAX_MESSAGE_BYTES {
+            let text = format!("a message has more than {MAX_MESSAGE_BYTES} bytes");
+            return Err(ThriftError::Service(text));
         }
+        let Some(bytes) = found else {
+            self.received = known;
+            return Ok(None);
+        };
+        self.scan = MessageScan::default();
+        self.received = 0;
+        let (mut call, _) = read_legacy_call(&detach(received, bytes))?;
+        if let LegacyCall::Append(event) = &mut call {
+            detach_small_part(std::slice::from_mut(event), bytes);
+        }
+        Ok(Some(call))
     }
 
     fn known_bytes(&self) -> usize {
         self.received
     }
+}
+
+/// Whoever speaks something else is to hear it before the message would be complete.
+fn check_version(received: &[u8]) -> Result<(), ThriftError> {
+    let Some(first) = received.first_chunk() else {
+        return Ok(());
+    };
+    let first = u32::from_be_bytes(*first);
+    let is_name_length = first < MAX_MESSAGE_BYTES as u32;
+    if is_name_length || first & 0xffff_0000 == BINARY_VERSION {
+        return Ok(());
+    }
+    let byte = (first >> 24) as u8;
+    Err(ThriftError::NoMessage(byte, ThriftProtocol::Binary))
 }
 
 /// Reads the call at the front of `received`, with the bytes that it takes. [`ThriftError::Truncated`] means that the

@@ -5,6 +5,7 @@ mod flume;
 mod frame;
 mod legacy;
 mod reader;
+mod scan;
 mod scribe;
 #[cfg(test)]
 mod tests;

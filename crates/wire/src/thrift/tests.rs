@@ -266,3 +266,84 @@ fn flume_0_9_comes_without_frames() {
     write_closed(&head, &mut out);
     assert_eq!(out, unhex("8001000200000005636c6f73650000000200"));
 }
+
+/// A call `append` with an event of 200 KiB, and fields that nobody knows before and in it.
+fn large_legacy_call() -> Vec<u8> {
+    let mut call = unhex("8001000400000006617070656e6400000001");
+    // A list of structs, a map in a map, and a set of bools.
+    call.extend(unhex("0f00070c00000002060001ffff0000"));
+    call.extend(unhex(
+        "0d00080b0d000000010000000178080a00000001000000010000000000000002",
+    ));
+    call.extend(unhex("0e0009020000000301000102000a01"));
+    call.extend(unhex("0c0001"));
+    call.extend(unhex("0d00060b0b00002710"));
+    for n in 0..10_000u32 {
+        call.extend(unhex("00000004"));
+        call.extend(n.to_be_bytes().map(|byte| byte & 0x7f));
+        call.extend(unhex("0000000176"));
+    }
+    call.extend(unhex("0b000300000004626f6479"));
+    call.extend(unhex("0000"));
+    call
+}
+
+#[test]
+fn a_message_without_frame_is_found_in_whatever_pieces_it_comes() {
+    let call = large_legacy_call();
+    let close = unhex("8001000100000005636c6f73650000000200");
+    let old_style = unhex("00000005636c6f7365010000000200");
+    let stream = [&call[..], &close, &call, &old_style].concat();
+    let (expected, bytes) = read_legacy_call(&Bytes::from(call.clone())).unwrap();
+    assert_eq!(bytes, call.len());
+    for piece in [1, 7, 4096, stream.len()] {
+        let mut framing = LegacyFraming::default();
+        let mut received = BytesMut::new();
+        let mut calls = vec![];
+        for piece in stream.chunks(piece) {
+            received.extend_from_slice(piece);
+            while let Some(call) = framing.decode(&mut received).unwrap() {
+                calls.push(call);
+            }
+        }
+        assert!(received.is_empty() && framing.known_bytes() == 0);
+        assert_eq!(calls.len(), 4, "{piece}");
+        assert!(calls[0] == expected && calls[2] == expected);
+        assert!(matches!(&calls[3], LegacyCall::Close(head) if head.sequence == 2));
+    }
+}
+
+#[test]
+fn claims_of_a_message_without_frame_are_refused_or_cost_nothing() {
+    let refused = |text: &str| {
+        let mut received = BytesMut::from(&unhex(text)[..]);
+        LegacyFraming::default().decode(&mut received).unwrap_err()
+    };
+    let head = "8001000400000006617070656e6400000001";
+    // A string of 2 GiB, and one of less than nothing.
+    assert!(matches!(
+        refused(&format!("{head}0b00017fffffff")),
+        ThriftError::Service(_)
+    ));
+    assert!(matches!(
+        refused(&format!("{head}0b0001ffffffff")),
+        ThriftError::NegativeLength(-1)
+    ));
+    // Another protocol.
+    assert!(matches!(
+        refused("160301007a"),
+        ThriftError::NoMessage(0x16, _)
+    ));
+    assert!(matches!(
+        refused("474554202f"),
+        ThriftError::NoMessage(b'G', _)
+    ));
+    // A struct in a struct in a struct.
+    let deep = format!("{head}{}", "0c0001".repeat(100));
+    assert!(matches!(refused(&deep), ThriftError::TooDeep));
+    // A list of two billion numbers waits for them.
+    let mut received = BytesMut::from(&unhex(&format!("{head}0f00010a7fffffff"))[..]);
+    let mut framing = LegacyFraming::default();
+    assert_eq!(framing.decode(&mut received), Ok(None));
+    assert!(framing.known_bytes() < 100);
+}

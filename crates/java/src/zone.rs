@@ -6,7 +6,7 @@ use jiff::tz::{Offset, TimeZone};
 /// A time zone as `java.util.TimeZone.getTimeZone` reads it: a name of the tz database, one of Java's old
 /// three-letter names, or `GMT+8`, `GMT-3:30`, `GMT+0530`. Everything else is GMT, with a warning.
 #[derive(Clone, Debug)]
-pub(crate) struct Zone(pub(crate) TimeZone);
+pub struct Zone(pub TimeZone);
 
 impl Scalar for Zone {
     const TYPE: &'static str = "time zone";
@@ -54,7 +54,8 @@ const OLD_NAMES: &[(&str, &str)] = &[
     ("VST", "Asia/Ho_Chi_Minh"),
 ];
 
-fn find(name: &str) -> Option<TimeZone> {
+/// The time zone of that name; `None` where Java takes GMT.
+pub fn find(name: &str) -> Option<TimeZone> {
     let name = OLD_NAMES
         .iter()
         .find(|(old, _)| *old == name)

@@ -1,0 +1,308 @@
+//! Where an agent's configuration comes from: several files, a web server, a copy of the last one; and what is seen of
+//! a configuration that cannot be read or is wrong.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader, Write},
+    net::{TcpListener, TcpStream},
+    path::Path,
+    process::{Command, Output},
+    sync::{Arc, Mutex},
+    thread,
+    time::{Duration, Instant},
+};
+
+use flume_testkit::agent::Agent;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_flume-ng");
+const FLOW: &str = "a1.sources = r1\na1.channels = c1\na1.sinks = k1\na1.sources.r1.type = netcat\n\
+                    a1.sources.r1.bind = localhost\na1.sources.r1.port = 0\na1.sources.r1.channels = c1\n\
+                    a1.channels.c1.type = memory\na1.channels.c1.capacity = 1000\na1.sinks.k1.type = null\n\
+                    a1.sinks.k1.channel = c1\n";
+
+fn flume(arguments: &[&str], directory: &Path) -> Output {
+    let mut command = Command::new(PROGRAM);
+    command
+        .args(arguments)
+        .current_dir(directory)
+        .output()
+        .unwrap()
+}
+
+fn said(output: &Output) -> String {
+    let out = String::from_utf8_lossy(&output.stdout);
+    format!("{out}{}", String::from_utf8_lossy(&output.stderr))
+}
+
+/// A web server with one document, which checks a login and knows what a client has already.
+#[derive(Clone)]
+struct WebServer(Arc<Mutex<Served>>);
+
+struct Served {
+    body: String,
+    /// Answers with this status instead.
+    fails: Option<&'static str>,
+    /// The answers given, by status.
+    answers: Vec<u16>,
+}
+
+impl WebServer {
+    fn start(body: &str) -> (WebServer, String) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let uri = format!(
+            "http://{}/a/flume.properties",
+            listener.local_addr().unwrap()
+        );
+        let server = WebServer(Arc::new(Mutex::new(Served {
+            body: body.into(),
+            fails: None,
+            answers: vec![],
+        })));
+        let serving = server.clone();
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                // A client may go away.
+                let _ = serving.answer(stream.unwrap());
+            }
+        });
+        (server, uri)
+    }
+
+    fn answer(&self, mut stream: TcpStream) -> std::io::Result<()> {
+        let mut known = String::new();
+        let mut login = String::new();
+        for line in BufReader::new(&stream).lines() {
+            let line = line?;
+            if line.is_empty() {
+                break;
+            }
+            let (name, value) = line.split_once(": ").unwrap_or((&line, ""));
+            match name.to_ascii_lowercase().as_str() {
+                "if-none-match" => known = value.into(),
+                "authorization" => login = value.into(),
+                _ => {}
+            }
+        }
+        let mut served = self.0.lock().unwrap();
+        let tag = format!("\"{}\"", served.body.len());
+        let (status, body) = match served.fails {
+            Some(status) => (status.to_string(), String::new()),
+            // user:secret
+            None if login != "Basic dXNlcjpzZWNyZXQ=" => ("401 Unauthorized".into(), String::new()),
+            None if known == tag => ("304 Not Modified".into(), String::new()),
+            None => ("200 OK".into(), served.body.clone()),
+        };
+        served.answers.push(status[..3].parse().unwrap());
+        write!(
+            stream,
+            "HTTP/1.1 {status}\r\nETag: {tag}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+            body.len()
+        )
+    }
+
+    fn set(&self, change: impl FnOnce(&mut Served)) {
+        change(&mut self.0.lock().unwrap());
+    }
+
+    fn answers(&self) -> Vec<u16> {
+        self.0.lock().unwrap().answers.clone()
+    }
+}
+
+/// Starts an agent that reads `uri` and looks again each second.
+fn start(uri: &str, more: &[&str]) -> Agent {
+    let mut arguments = vec![
+        "--conf-uri",
+        uri,
+        "--conf-user",
+        "user",
+        "--conf-password=secret",
+    ];
+    arguments.extend([
+        "-i",
+        "1",
+        "-Dflume.monitoring.type=http",
+        "-Dflume.monitoring.port=0",
+    ]);
+    arguments.extend(more);
+    // The file that the harness names besides counts no longer.
+    Agent::start(Path::new(PROGRAM), "broken", &arguments).unwrap()
+}
+
+fn wait(what: &str, mut done: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !done() {
+        assert!(Instant::now() < deadline, "{what} did not happen");
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn capacity(agent: &Agent) -> usize {
+    let status = agent.status().unwrap();
+    let channels = status
+        .components
+        .iter()
+        .filter_map(|component| component.channel.as_ref());
+    channels.map(|channel| channel.capacity).sum()
+}
+
+/// The metrics of an agent, from the port that its log names.
+fn metrics(agent: &Agent) -> String {
+    let log = agent.log();
+    let (_, rest) = log.split_once("monitoring listens at ").unwrap();
+    let port = rest
+        .split_whitespace()
+        .next()
+        .unwrap()
+        .rsplit(':')
+        .next()
+        .unwrap();
+    let mut stream = TcpStream::connect(format!("127.0.0.1:{port}")).unwrap();
+    write!(stream, "GET /metrics/prometheus HTTP/1.0\r\n\r\n").unwrap();
+    std::io::read_to_string(stream).unwrap()
+}
+
+#[test]
+fn a_web_server_is_polled_and_may_fail() {
+    let (server, uri) = WebServer::start(FLOW);
+    let mut agent = start(&uri, &[]);
+    agent.address("r1");
+    assert_eq!(capacity(&agent), 1000);
+    wait("a second question", || server.answers().contains(&304));
+    server.set(|served| served.body = FLOW.replace("= 1000", "= 2000") + "# longer\n");
+    wait("a reload", || capacity(&agent) == 2000);
+
+    server.set(|served| served.fails = Some("503 Service Unavailable"));
+    wait("a problem", || agent.status().unwrap().unreadable.is_some());
+    let problem = agent.status().unwrap().unreadable.unwrap().error;
+    assert!(problem.contains("the server answered 503"), "{problem}");
+    assert!(problem.contains(&uri), "{problem}");
+    assert!(metrics(&agent).contains("flume_configuration_readable{agent=\"a1\"} 0"));
+    assert_eq!(capacity(&agent), 2000);
+
+    server.set(|served| served.fails = None);
+    wait("a recovery", || {
+        agent.status().unwrap().unreadable.is_none()
+    });
+    let log = agent.log();
+    assert!(!log.contains("secret"), "{log}");
+    let lines = log
+        .lines()
+        .filter(|line| line.contains("failed to look for a new configuration"));
+    assert_eq!(lines.count(), 1, "{log}");
+    assert_eq!(agent.stop().unwrap().0.code(), Some(0));
+}
+
+#[test]
+fn a_wrong_configuration_on_a_web_server_changes_nothing() {
+    let (server, uri) = WebServer::start(FLOW);
+    let mut agent = start(&uri, &[]);
+    agent.address("r1");
+    server.set(|served| served.body = FLOW.replace("type = memory", "type = memroy") + "# other\n");
+    wait("a refusal", || {
+        let reload = agent.status().unwrap().last_reload;
+        reload.is_some_and(|reload| reload.error.is_some_and(|error| error.contains("memroy")))
+    });
+    let metrics = metrics(&agent);
+    assert!(metrics.contains("flume_configuration_last_reload_successful{agent=\"a1\"} 0"));
+    assert!(metrics.contains("flume_configuration_failed_reloads_total{agent=\"a1\"} 1"));
+    assert_eq!(capacity(&agent), 1000);
+    agent.stop().unwrap();
+}
+
+#[test]
+fn a_server_that_refuses_or_is_away_is_named_at_the_start() {
+    let directory = tempfile::tempdir().unwrap();
+    let (_server, uri) = WebServer::start(FLOW);
+    let check = |arguments: &[&str], expected: &str| {
+        let mut all = vec!["agent", "-n", "a1", "--state-dir", "state", "-u"];
+        all.extend(arguments);
+        let output = flume(&all, directory.path());
+        assert_eq!(output.status.code(), Some(2), "{}", said(&output));
+        assert!(said(&output).contains(expected), "{}", said(&output));
+    };
+    check(&[&uri], "the server wants another login (401)");
+    check(&["http://127.0.0.1:1/x"], "http://127.0.0.1:1/x: ");
+    check(
+        &["ftp://x/y"],
+        "the scheme must be file, http, https or classpath",
+    );
+    check(
+        &["classpath:x"],
+        "copy the file and name it with --conf-file",
+    );
+    check(
+        &[&uri, "--conf-user", "u"],
+        "--conf-user and --conf-password belong together",
+    );
+    check(&["http://h/x.json"], "only properties can be read");
+}
+
+#[test]
+fn later_files_win_and_validate_reads_the_same() {
+    let directory = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| fs::write(directory.path().join(name), text).unwrap();
+    write("one", FLOW);
+    write("two", "a1.channels.c1.capacity = x${dir}\ndir = y\n");
+    write("three", "a1.channels.c1.capacity = ${size}\nsize = 700\n");
+    let accepted = flume(
+        &["validate", "-f", "one", "-f", "two", "-f", "three"],
+        directory.path(),
+    );
+    assert_eq!(accepted.status.code(), Some(0), "{}", said(&accepted));
+    assert!(
+        said(&accepted).contains("0 errors, 1 warning"),
+        "{}",
+        said(&accepted)
+    );
+    let uri = format!("file://{}", directory.path().join("two").display());
+    let one = format!("file://{}", directory.path().join("one").display());
+    let both = flume(
+        &["validate", "--conf-uri", &one, "-u", &uri],
+        directory.path(),
+    );
+    assert!(said(&both).contains("found `xy`"), "{}", said(&both));
+}
+
+#[test]
+fn a_copy_of_the_last_configuration_starts_an_agent() {
+    let directory = tempfile::tempdir().unwrap();
+    let backup = directory.path().join("backup").display().to_string();
+    let (server, uri) = WebServer::start(FLOW);
+    let mut agent = start(&uri, &["-b", &backup]);
+    agent.address("r1");
+    agent.stop().unwrap();
+    let copy = fs::read_to_string(directory.path().join("backup/.a1.properties")).unwrap();
+    assert!(copy.contains("a1.channels.c1.capacity = 1000"), "{copy}");
+    server.set(|served| served.fails = Some("500 Oops"));
+    let mut agent = start(&uri, &["-b", &backup]);
+    agent.address("r1");
+    assert!(
+        agent.log().contains("the last configuration read"),
+        "{}",
+        agent.log()
+    );
+    server.set(|served| {
+        served.fails = None;
+        served.body = FLOW.replace("= 1000", "= 3000") + "# longer still\n";
+    });
+    wait("a reload", || capacity(&agent) == 3000);
+    agent.stop().unwrap();
+}
+
+#[test]
+fn a_file_of_options_is_read() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("flume.conf"), FLOW).unwrap();
+    let options =
+        "n = a1\nconf-file = flume.conf\nstate-dir = state\nstrict = yes\ndryrun = true\n";
+    fs::write(directory.path().join("flume.opts"), options).unwrap();
+    let output = flume(
+        &["agent", "--conf", ".", "-Dx.password=hush"],
+        directory.path(),
+    );
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    let line = said(&output);
+    let expected = "agent --conf=. --conf-file=flume.conf --name=a1 --state-dir=state --strict -Dx.password=***";
+    assert!(line.contains(expected), "{line}");
+}

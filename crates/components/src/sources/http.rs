@@ -1,0 +1,297 @@
+//! `http`: events in requests.
+
+use std::{
+    num::NonZeroUsize,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use bytes::{Bytes, BytesMut};
+use flume_core::{
+    BuildError, ChannelError, Component, Config, Context, FrameReservation, HandlerError,
+    HttpHandler, HttpMessage, PutError, Source, SourceContext, SourceError,
+    config::{Nested, Prefix, Property},
+    metrics::Counter,
+    props::Props,
+    with_causes,
+};
+use flume_net::{
+    Listener, ListenerConfig, ListenerSettings,
+    http::{self, HttpLimits, Incoming, Method, Request, Response, StatusCode, header},
+};
+use tokio::time::{Instant, timeout_at};
+
+/// How long a client may pause; Jetty's idle time.
+const STALL_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long the body of a request may take.
+const BODY_TIMEOUT: Duration = Duration::from_secs(600);
+/// What a client that finds the channel full is asked to wait.
+const RETRY_AFTER_SECONDS: &str = "1";
+/// Names of Flume 1.8 and before.
+const OLD_NAMES: [(&str, &str); 3] = [
+    ("enableSSL", "ssl"),
+    ("keystorePassword", "keystore-password"),
+    ("excludeProtocols", "exclude-protocols"),
+];
+
+/// Takes events from HTTP requests, POST or GET, at any path. The answer 200 means that the channels have the events.
+/// 400: the request is wrong. 503: the channels are full; `Retry-After` says when to send it again.
+#[derive(Clone, Config)]
+pub(super) struct HttpProperties {
+    /// Port to listen on; 0 takes a free one.
+    #[prop("port")]
+    port: u16,
+    /// Host name or address to listen on.
+    #[prop("bind", default = "0.0.0.0")]
+    bind: String,
+    /// What makes events of requests: a class; `handler.*` are its properties.
+    #[prop("handler", default = "org.apache.flume.source.http.JSONHandler")]
+    handler: Nested<dyn HttpHandler>,
+    /// Most bytes of a request's body. Not a property of Flume.
+    #[prop("maxRequestBytes", default = 67108864)]
+    max_request_bytes: NonZeroUsize,
+    /// Connections share the agent's threads: settings of Jetty's thread pool have no effect.
+    #[prop("QueuedThreadPool")]
+    _thread_pool: Prefix<String>,
+    /// Settings of Jetty have no effect.
+    #[prop("HttpConfiguration")]
+    _http_configuration: Prefix<String>,
+    /// Settings of Jetty have no effect; `ssl`, `include-protocols` and so on do what they did.
+    #[prop("SslContextFactory")]
+    _ssl_context_factory: Prefix<String>,
+    /// Settings of Jetty have no effect.
+    #[prop("ServerConnector")]
+    _server_connector: Prefix<String>,
+    #[prop(flatten)]
+    listener: ListenerConfig,
+}
+
+/// The properties under all their names.
+#[derive(Clone)]
+pub(super) struct HttpConfig(HttpProperties);
+
+impl Config for HttpConfig {
+    const DOC: &'static str = HttpProperties::DOC;
+
+    fn properties() -> Vec<Property> {
+        HttpProperties::properties()
+    }
+
+    fn parse(props: &mut Props<'_>) -> Option<Self> {
+        for (old, new) in OLD_NAMES {
+            props.rename(old, new);
+        }
+        HttpProperties::parse(props).map(HttpConfig)
+    }
+}
+
+pub(super) struct HttpSource {
+    bind: String,
+    port: u16,
+    listener: ListenerSettings,
+    door: Door,
+}
+
+/// What every request needs.
+#[derive(Clone)]
+struct Door {
+    /// The full name of the source.
+    source: Arc<str>,
+    has_refused: Arc<AtomicBool>,
+    handler: Arc<dyn HttpHandler>,
+    max_request_bytes: usize,
+    requests: Counter,
+    accepted_requests: Counter,
+    bad_requests: Counter,
+}
+
+impl Component for HttpSource {
+    type Config = HttpConfig;
+    fn build(config: HttpConfig, cx: &Context) -> Result<Self, BuildError> {
+        let config = config.0;
+        Ok(HttpSource {
+            listener: config.listener.build(cx)?,
+            bind: config.bind,
+            port: config.port,
+            door: Door {
+                source: cx.name.clone(),
+                has_refused: Arc::default(),
+                handler: config.handler.create(cx)?.into(),
+                max_request_bytes: config.max_request_bytes.get(),
+                requests: cx.metrics.counter("AppendBatchReceivedCount"),
+                accepted_requests: cx.metrics.counter("AppendBatchAcceptedCount"),
+                bad_requests: cx.metrics.counter("EventReadFail"),
+            },
+        })
+    }
+}
+
+#[async_trait]
+impl Source for HttpSource {
+    async fn run(&mut self, cx: &SourceContext) -> Result<(), SourceError> {
+        let listener = Listener::bind(&self.bind, self.port, &self.listener).await?;
+        cx.ready(listener.address());
+        let limits = HttpLimits {
+            header_timeout: STALL_TIMEOUT,
+            ..HttpLimits::default()
+        };
+        let door = self.door.clone();
+        let source = cx.clone();
+        let answer = move |request| {
+            let door = door.clone();
+            let source = source.clone();
+            async move { door.answer(request, &source).await }
+        };
+        http::serve(listener, &cx.stop, limits, answer).await;
+        Ok(())
+    }
+}
+
+/// Why a request is refused.
+struct Refusal {
+    status: StatusCode,
+    text: String,
+    /// Whether the same request may be accepted soon.
+    is_worth_a_retry: bool,
+}
+
+impl Refusal {
+    fn new(status: StatusCode, text: impl Into<String>) -> Self {
+        Refusal {
+            status,
+            text: text.into(),
+            is_worth_a_retry: false,
+        }
+    }
+}
+
+impl Door {
+    async fn answer(&self, request: Request<Incoming>, cx: &SourceContext) -> Response<String> {
+        match *request.method() {
+            Method::POST | Method::GET | Method::HEAD => {}
+            Method::OPTIONS | Method::TRACE => return plain(StatusCode::FORBIDDEN),
+            _ => return plain(StatusCode::METHOD_NOT_ALLOWED),
+        }
+        match self.receive(request, cx).await {
+            Ok(()) => plain(StatusCode::OK),
+            Err(refusal) => {
+                self.tell(&refusal);
+                let mut response = Response::new(refusal.text + "\n");
+                *response.status_mut() = refusal.status;
+                let headers = response.headers_mut();
+                let kind = header::HeaderValue::from_static("text/plain; charset=utf-8");
+                headers.insert(header::CONTENT_TYPE, kind);
+                if refusal.is_worth_a_retry {
+                    let pause = header::HeaderValue::from_static(RETRY_AFTER_SECONDS);
+                    headers.insert(header::RETRY_AFTER, pause);
+                }
+                response
+            }
+        }
+    }
+
+    /// The first refusal is a warning. The counters have the others, and so has the log at DEBUG.
+    fn tell(&self, refusal: &Refusal) {
+        let Refusal { status, text, .. } = refusal;
+        if self.has_refused.swap(true, Relaxed) {
+            tracing::debug!("{}: refused a request with {status}: {text}", self.source);
+        } else {
+            tracing::warn!(
+                "{}: refused a request with {status}: {text}; later ones are logged at DEBUG",
+                self.source
+            );
+        }
+    }
+
+    async fn receive(&self, request: Request<Incoming>, cx: &SourceContext) -> Result<(), Refusal> {
+        self.requests.add(1);
+        let (head, body) = request.into_parts();
+        let mut reservation = cx.frame_reservation();
+        let body = self.read(body, &mut reservation).await;
+        let body = body.inspect_err(|_| self.bad_requests.add(1))?;
+        let content_type = head.headers.get(header::CONTENT_TYPE);
+        let message = HttpMessage {
+            content_type: content_type.and_then(|kind| kind.to_str().ok()),
+            query: head.uri.query().unwrap_or_default(),
+            body: &body,
+        };
+        let events = self.handler.events(&message).map_err(|error| {
+            self.bad_requests.add(1);
+            match error {
+                HandlerError::BadRequest(text) => Refusal::new(
+                    StatusCode::BAD_REQUEST,
+                    format!("bad request from client: {text}"),
+                ),
+                HandlerError::Failed(text) => Refusal::new(
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                    format!("the handler failed: {text}"),
+                ),
+            }
+        })?;
+        cx.out.put(events).await.map_err(|error| {
+            cx.refused(&error);
+            match &error {
+                PutError::Channel { source, .. } => Refusal {
+                    status: StatusCode::SERVICE_UNAVAILABLE,
+                    text: format!("the events are not stored: {}", with_causes(&error)),
+                    is_worth_a_retry: !matches!(source, ChannelError::TooLarge { .. }),
+                },
+                PutError::Intercept(_) => {
+                    Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, with_causes(&error))
+                }
+            }
+        })?;
+        self.accepted_requests.add(1);
+        cx.state.running();
+        Ok(())
+    }
+
+    /// The whole body. It holds memory of the source's budget, but only for what has come.
+    async fn read(
+        &self,
+        mut body: Incoming,
+        reservation: &mut FrameReservation,
+    ) -> Result<Bytes, Refusal> {
+        let end = Instant::now() + BODY_TIMEOUT;
+        let mut whole = Bytes::new();
+        let mut gathered = BytesMut::new();
+        loop {
+            let deadline = end.min(Instant::now() + STALL_TIMEOUT);
+            let next = timeout_at(deadline, http::next_part(&mut body)).await;
+            let Some(part) = next
+                .map_err(|_| Refusal::new(StatusCode::REQUEST_TIMEOUT, "the body took too long"))?
+            else {
+                break;
+            };
+            let part =
+                part.map_err(|error| Refusal::new(StatusCode::BAD_REQUEST, error.to_string()))?;
+            let bytes = whole.len() + gathered.len() + part.len();
+            if bytes > self.max_request_bytes {
+                let text = format!("the body has more than {} bytes", self.max_request_bytes);
+                return Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, text));
+            }
+            reservation.grow_to(bytes).await;
+            if bytes == part.len() {
+                whole = part;
+                continue;
+            }
+            gathered.extend_from_slice(&std::mem::take(&mut whole));
+            gathered.extend_from_slice(&part);
+        }
+        Ok(if gathered.is_empty() {
+            whole
+        } else {
+            gathered.freeze()
+        })
+    }
+}
+
+fn plain(status: StatusCode) -> Response<String> {
+    let mut response = Response::new(String::new());
+    *response.status_mut() = status;
+    response
+}

@@ -1,0 +1,543 @@
+//! Events as they pass, over the control socket: the agent's side of `flume-ng tap`, and the reader of its answer.
+//!
+//! The answer is a line of JSON for each event. What must not be seen is masked here, before it leaves the agent.
+
+use std::{collections::BTreeMap, io, path::Path, time::Duration};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
+use flume_core::{
+    AgentInfo, Passage,
+    secrets::{MASK, is_secret_name},
+    tap::{TRACE_HEADER, TRACE_PROPERTY, Tap, TapGuard, TapPoint, TapWish, TappedEvent},
+};
+use flume_java::regex::JavaRegex;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    net::{
+        UnixStream,
+        unix::{OwnedReadHalf, OwnedWriteHalf},
+    },
+    time::{MissedTickBehavior, interval, timeout},
+};
+
+use crate::{
+    board::{Board, MAX_TAPS, MonitoredKind},
+    control::{ControlRequest, connect},
+};
+
+/// A reader that takes nothing for so long has gone.
+const READER_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often a tap counts what it did not show, and looks for components that were restarted.
+const TICK: Duration = Duration::from_secs(1);
+/// Most events a second that may be asked for.
+const MAX_PER_SECOND: u64 = 10_000;
+/// Most bytes of a body or header that may be asked for.
+const MAX_BYTES: usize = 64 << 10;
+/// Bytes behind the shown part that are looked at, too, so that a cut does not hide a secret from its mask.
+const MASK_MARGIN: usize = 256;
+/// One event followed through an agent passes so many points, at most, that count.
+const POINTS_OF_A_TRACE: u64 = 50;
+/// Headers that may be asked for.
+const MAX_FILTERS: usize = 16;
+
+/// What is to be shown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TapRequest {
+    /// The short or full name of a source, channel or sink; none: every component, for events with a trace.
+    pub component: Option<String>,
+    /// Names of passages, as [`Passage::name`]; none: where the events of the component have passed for good.
+    #[serde(default)]
+    pub passages: Vec<String>,
+    /// Headers that an event must have, with their values.
+    #[serde(default)]
+    pub headers: Vec<(String, String)>,
+    /// Most events in a second.
+    pub per_second: u64,
+    /// Events after which the tap ends.
+    pub limit: Option<u64>,
+    /// Bytes of each body and header that are shown.
+    pub max_bytes: usize,
+    /// Whether events are marked at the source, and followed through the agent.
+    #[serde(default)]
+    pub trace: bool,
+}
+
+/// A line of the answer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TapLine {
+    /// It begins: the full names of the components.
+    Tapping(Vec<String>),
+    /// An event.
+    Event(TapEvent),
+    /// So many events passed so far, and so many of them were skipped.
+    Counted {
+        /// All.
+        seen: u64,
+        /// Those that were not looked at, or not shown because of a limit.
+        skipped: u64,
+    },
+    /// It ends by itself: why.
+    Ended(String),
+    /// It does not begin: why.
+    Failed(String),
+}
+
+/// An event that passed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TapEvent {
+    /// The component's full name.
+    pub component: String,
+    /// Where it was there.
+    pub passage: String,
+    /// When.
+    pub at: Timestamp,
+    /// Its headers, masked and cut.
+    pub headers: BTreeMap<String, String>,
+    /// The beginning of its body in Base64, masked.
+    pub body: String,
+    /// How long the body is.
+    pub body_bytes: usize,
+    /// Whether more of the body is there than is shown.
+    pub cut: bool,
+}
+
+impl TapEvent {
+    /// The beginning of its body.
+    pub fn body(&self) -> Vec<u8> {
+        BASE64.decode(&self.body).unwrap_or_default()
+    }
+}
+
+/// What a tap does not show.
+#[derive(Clone, Default)]
+pub struct TapMasks {
+    headers: Vec<String>,
+    text: Option<JavaRegex>,
+}
+
+impl TapMasks {
+    /// As the agent's system properties say: `flume.tap.mask.headers` names headers, and what `flume.tap.mask` matches
+    /// in bodies and headers is replaced. Headers whose names announce a secret are masked anyway.
+    ///
+    /// # Errors
+    /// A property is wrong, or `flume.tap` forbids taps.
+    pub fn of(agent: &AgentInfo) -> Result<Self, String> {
+        let property = |name: &str| agent.system_properties.get(name);
+        if let Some(value) = property("flume.tap") {
+            match value.as_str() {
+                "false" => return Err("the agent was started with -Dflume.tap=false".into()),
+                "true" => {}
+                other => return Err(format!("flume.tap takes true or false, not `{other}`")),
+            }
+        }
+        let names = property("flume.tap.mask.headers").map_or("", String::as_str);
+        let names = names.split([' ', ',']).filter(|name| !name.is_empty());
+        let text = property("flume.tap.mask").map(|pattern| JavaRegex::new(pattern));
+        let text = text
+            .transpose()
+            .map_err(|error| format!("flume.tap.mask: not a regular expression: {error}"))?;
+        Ok(TapMasks {
+            headers: names.map(str::to_ascii_lowercase).collect(),
+            text,
+        })
+    }
+
+    fn hides(&self, header: &str) -> bool {
+        is_secret_name(header) || self.headers.contains(&header.to_ascii_lowercase())
+    }
+
+    fn mask(&self, text: &str) -> String {
+        let Some(regex) = &self.text else {
+            return text.into();
+        };
+        let mut shown = String::new();
+        let mut from = 0;
+        while from <= text.len() {
+            match regex.find_at(text, from) {
+                // Nobody knows what the rest holds.
+                Err(_) => return shown + MASK,
+                Ok(None) => break,
+                Ok(Some(groups)) => {
+                    let found = groups.whole();
+                    shown += &text[from..found.start];
+                    if found.is_empty() {
+                        let next = text[found.start..].chars().next();
+                        shown.extend(next);
+                        from = found.start + next.map_or(1, char::len_utf8);
+                    } else {
+                        shown += MASK;
+                        from = found.end;
+                    }
+                }
+            }
+        }
+        shown + text.get(from..).unwrap_or_default()
+    }
+
+    /// Bytes that are no text count as one character each, so that nothing of them is lost.
+    fn mask_bytes(&self, bytes: &[u8]) -> Vec<u8> {
+        if self.text.is_none() {
+            return bytes.to_vec();
+        }
+        if let Ok(text) = std::str::from_utf8(bytes) {
+            return self.mask(text).into_bytes();
+        }
+        let text: String = bytes.iter().map(|byte| char::from(*byte)).collect();
+        let masked = self.mask(&text);
+        masked
+            .chars()
+            .map(|c| u8::try_from(c).unwrap_or(b'?'))
+            .collect()
+    }
+
+    fn show(&self, event: TappedEvent, max_bytes: usize) -> TapEvent {
+        let header = |name: &str, value: &str| -> (String, String) {
+            if name == TRACE_HEADER {
+                return (name.into(), value.into());
+            }
+            let value = if self.hides(name) {
+                MASK.into()
+            } else {
+                self.mask(value)
+            };
+            (name.into(), cut(&value, max_bytes))
+        };
+        let headers = event.headers.iter();
+        let mut body = self.mask_bytes(&event.body);
+        let cut_here = body.len() > max_bytes || event.body.len() < event.body_bytes;
+        body.truncate(max_bytes);
+        TapEvent {
+            component: event.component.to_string(),
+            passage: event.passage.name().into(),
+            at: Timestamp::try_from(event.at).unwrap_or_default(),
+            headers: headers.map(|(name, value)| header(name, value)).collect(),
+            body: BASE64.encode(body),
+            body_bytes: event.body_bytes,
+            cut: cut_here,
+        }
+    }
+}
+
+fn cut(text: &str, max_bytes: usize) -> String {
+    let ends = text.char_indices().map(|(at, c)| at + c.len_utf8());
+    let end = ends.take_while(|end| *end <= max_bytes).last().unwrap_or(0);
+    text[..end].into()
+}
+
+/// A request that was found to be right.
+struct Wanted {
+    wish: TapWish,
+    component: Option<String>,
+    limit: u64,
+    max_bytes: usize,
+}
+
+impl Wanted {
+    fn of(request: &TapRequest, board: &Board) -> Result<Wanted, String> {
+        let TapRequest {
+            per_second,
+            max_bytes,
+            ..
+        } = *request;
+        if !(1..=MAX_PER_SECOND).contains(&per_second) {
+            return Err(format!(
+                "the rate is 1 to {MAX_PER_SECOND} events a second, not {per_second}"
+            ));
+        }
+        if max_bytes > MAX_BYTES {
+            return Err(format!(
+                "at most {MAX_BYTES} bytes of a body are shown, not {max_bytes}"
+            ));
+        }
+        if request.headers.len() > MAX_FILTERS {
+            return Err(format!("at most {MAX_FILTERS} headers can be asked for"));
+        }
+        if request.trace && !board.agent().writes_traces() {
+            return Err(format!(
+                "a trace changes a header of events, so the agent has to allow it: start it with -D{TRACE_PROPERTY}=true"
+            ));
+        }
+        let component = request.component.clone();
+        if component.is_none() && !request.trace {
+            return Err("which component?".into());
+        }
+        let headers = request.headers.iter();
+        let headers = headers.map(|(name, value)| (name.clone(), Some(value.clone())));
+        let mut headers: Vec<_> = headers.collect();
+        if request.trace {
+            headers.push((TRACE_HEADER.into(), None));
+        }
+        let mut wish = TapWish {
+            passages: passages(request, board)?,
+            headers,
+            per_second,
+            max_bytes: max_bytes + MASK_MARGIN,
+            marks_per_second: 0,
+        };
+        if request.trace {
+            wish.per_second = (per_second * POINTS_OF_A_TRACE).min(MAX_PER_SECOND);
+            wish.marks_per_second = if component.is_some() { per_second } else { 0 };
+        }
+        let limit = request.limit.unwrap_or(u64::MAX);
+        Ok(Wanted {
+            wish,
+            component,
+            limit,
+            max_bytes,
+        })
+    }
+
+    /// Where to look now. The first is the component that was named.
+    fn points(&self, board: &Board) -> Result<Vec<(String, TapPoint)>, String> {
+        let entries = board.entries();
+        let agent = &board.agent().name;
+        let full = |kind: MonitoredKind, name: &str| format!("{agent}.{}s.{name}", kind.name());
+        let all = entries
+            .iter()
+            .map(|entry| (entry.kind, full(entry.kind, &entry.name), entry));
+        let all: Vec<_> = all.collect();
+        let Some(wanted) = &self.component else {
+            return Ok(all
+                .iter()
+                .map(|(_, name, entry)| (name.clone(), entry.taps.clone()))
+                .collect());
+        };
+        let meant: Vec<_> = all
+            .iter()
+            .filter(|(_, name, entry)| entry.name == *wanted || name == wanted)
+            .collect();
+        let (kind, name, entry) = match meant[..] {
+            [one] => one,
+            [] => {
+                let names: Vec<_> = entries.iter().map(|entry| entry.name.as_str()).collect();
+                return Err(format!(
+                    "there is no component `{wanted}`, the agent has: {}",
+                    names.join(", ")
+                ));
+            }
+            _ => {
+                let names: Vec<_> = meant.iter().map(|(_, name, _)| name.as_str()).collect();
+                return Err(format!("`{wanted}` may mean {}", names.join(", ")));
+            }
+        };
+        let mut points = vec![(name.clone(), entry.taps.clone())];
+        if self.wish.marks_per_second > 0 {
+            if *kind != MonitoredKind::Source {
+                return Err(format!(
+                    "a trace begins at a source, and `{wanted}` is a {}",
+                    kind.name()
+                ));
+            }
+            let others = all
+                .iter()
+                .filter(|(kind, ..)| *kind != MonitoredKind::Source);
+            points.extend(others.map(|(_, name, entry)| (name.clone(), entry.taps.clone())));
+        }
+        Ok(points)
+    }
+}
+
+fn passages(request: &TapRequest, board: &Board) -> Result<Vec<Passage>, String> {
+    if !request.passages.is_empty() {
+        let named = request.passages.iter().map(|name| {
+            let passage = Passage::ALL
+                .into_iter()
+                .find(|passage| passage.name() == name);
+            passage.ok_or_else(|| {
+                let names: Vec<_> = Passage::ALL.iter().map(|passage| passage.name()).collect();
+                format!("there is no passage `{name}`, only {}", names.join(", "))
+            })
+        });
+        return named.collect();
+    }
+    if request.trace {
+        return Ok(vec![
+            Passage::Accepted,
+            Passage::Put,
+            Passage::Taken,
+            Passage::Delivered,
+        ]);
+    }
+    let wanted = request.component.as_deref().unwrap_or_default();
+    let entries = board.entries();
+    let entry = entries.iter().find(|entry| {
+        entry.name == wanted || wanted.ends_with(&format!(".{}s.{}", entry.kind.name(), entry.name))
+    });
+    Ok(vec![match entry.map(|entry| entry.kind) {
+        Some(MonitoredKind::Source) => Passage::Accepted,
+        Some(MonitoredKind::Channel) => Passage::Put,
+        Some(MonitoredKind::Sink) | None => Passage::Delivered,
+    }])
+}
+
+/// Answers a request until its reader leaves or takes nothing any more, or the tap has shown what was asked for.
+pub(crate) async fn serve(
+    read: OwnedReadHalf,
+    mut write: OwnedWriteHalf,
+    board: &Board,
+    request: &TapRequest,
+) -> io::Result<()> {
+    let Some(_place) = board.place_for_tap() else {
+        let text = format!("{MAX_TAPS} taps are open already, which is as many as there may be");
+        return send(&mut write, &TapLine::Failed(text)).await;
+    };
+    let begun = TapMasks::of(board.agent()).and_then(|masks| {
+        let wanted = Wanted::of(request, board)?;
+        let points = wanted.points(board)?;
+        Ok((masks, wanted, points))
+    });
+    match begun {
+        Err(why) => send(&mut write, &TapLine::Failed(why)).await,
+        Ok((masks, wanted, points)) => {
+            let names: Vec<_> = points.iter().map(|(name, _)| name.clone()).collect();
+            tracing::info!("a tap shows events of {}", names.join(", "));
+            send(&mut write, &TapLine::Tapping(names)).await?;
+            let outcome = show(read, &mut write, board, &wanted, &masks, points).await;
+            tracing::info!("the tap has ended");
+            match outcome? {
+                Some(why) => send(&mut write, &TapLine::Ended(why)).await,
+                None => Ok(()),
+            }
+        }
+    }
+}
+
+/// Why it ended, unless the reader has left.
+async fn show(
+    mut read: OwnedReadHalf,
+    write: &mut OwnedWriteHalf,
+    board: &Board,
+    wanted: &Wanted,
+    masks: &TapMasks,
+    points: Vec<(String, TapPoint)>,
+) -> io::Result<Option<String>> {
+    let (tap, mut events) = Tap::new(wanted.wish.clone());
+    let attach = |points: Vec<(String, TapPoint)>| -> Vec<(TapPoint, TapGuard)> {
+        let points = points.into_iter().map(|(_, point)| point);
+        points
+            .map(|point| (point.clone(), point.add(tap.clone())))
+            .collect()
+    };
+    let mut attached = attach(points);
+    let mut tick = interval(TICK);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut told = (0, 0);
+    let mut shown = 0;
+    let mut nothing = [0; 1];
+    while shown < wanted.limit {
+        tokio::select! {
+            // Whoever taps says nothing more. What comes is the end of the connection, or no reader of ours.
+            _ = read.read(&mut nothing) => return Ok(None),
+            Some(event) = events.recv() => {
+                shown += 1;
+                send(write, &TapLine::Event(masks.show(event, wanted.max_bytes))).await?;
+            }
+            _ = tick.tick() => {
+                match wanted.points(board) {
+                    Err(gone) => return Ok(Some(gone)),
+                    Ok(now) => {
+                        let same = now.len() == attached.len()
+                            && now.iter().zip(&attached).all(|((_, now), (then, _))| now.is_same(then));
+                        if !same {
+                            // First, because a guard takes its tap away from the point.
+                            attached.clear();
+                            attached = attach(now);
+                        }
+                    }
+                }
+                let counted = (tap.seen(), tap.skipped());
+                if counted.1 != told.1 {
+                    send(write, &TapLine::Counted { seen: counted.0, skipped: counted.1 }).await?;
+                    told = counted;
+                }
+            }
+        }
+    }
+    drop(attached);
+    let counted = TapLine::Counted {
+        seen: tap.seen(),
+        skipped: tap.skipped(),
+    };
+    send(write, &counted).await?;
+    Ok(Some(format!("{shown} events were shown")))
+}
+
+async fn send(write: &mut OwnedWriteHalf, line: &TapLine) -> io::Result<()> {
+    let text = serde_json::to_string(line)? + "\n";
+    let sent = timeout(READER_TIMEOUT, write.write_all(text.as_bytes())).await;
+    sent.unwrap_or_else(|_| {
+        Err(io::Error::new(
+            io::ErrorKind::TimedOut,
+            "the tap's reader takes nothing",
+        ))
+    })
+}
+
+/// The answer of an agent, line by line.
+pub struct TapStream(BufReader<UnixStream>);
+
+impl TapStream {
+    /// Asks the agent whose state directory this is.
+    pub async fn open(state_dir: &Path, request: TapRequest) -> io::Result<Self> {
+        let stream = connect(state_dir, &ControlRequest::Tap(request)).await?;
+        Ok(TapStream(BufReader::new(stream)))
+    }
+
+    /// The next line; `None` when the agent has ended.
+    pub async fn next(&mut self) -> io::Result<Option<TapLine>> {
+        let mut line = String::new();
+        if self.0.read_line(&mut line).await? == 0 {
+            return Ok(None);
+        }
+        Ok(Some(serde_json::from_str(&line)?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn masks(properties: &[(&str, &str)]) -> Result<TapMasks, String> {
+        let properties = properties.iter();
+        TapMasks::of(&AgentInfo {
+            system_properties: properties
+                .map(|(key, value)| (key.to_string(), value.to_string()))
+                .collect(),
+            ..AgentInfo::default()
+        })
+    }
+
+    #[test]
+    fn what_matches_is_masked_in_text_and_in_bytes() {
+        let masks = masks(&[("flume.tap.mask", r"\d{4,}|x*")]).unwrap();
+        assert_eq!(masks.mask("card 12345678, é 123 xx"), "card ***, é 123 ***");
+        assert_eq!(masks.mask(""), "");
+        assert_eq!(masks.mask_bytes(b"\xff 12345 \xfe"), b"\xff *** \xfe");
+        assert_eq!(masks.mask_bytes("é 12345".as_bytes()), "é ***".as_bytes());
+    }
+
+    #[test]
+    fn headers_are_masked_by_name() {
+        let masks = masks(&[("flume.tap.mask.headers", "User, client")]).unwrap();
+        for hidden in ["user", "USER", "client", "password", "api-key"] {
+            assert!(masks.hides(hidden), "{hidden}");
+        }
+        assert!(!masks.hides("host"));
+    }
+
+    #[test]
+    fn a_wrong_mask_is_an_error_and_not_a_missing_mask() {
+        assert!(masks(&[("flume.tap.mask", "(")]).is_err());
+        assert!(masks(&[("flume.tap", "no")]).is_err());
+        assert!(masks(&[("flume.tap", "false")]).is_err());
+        assert!(masks(&[("flume.tap", "true")]).is_ok());
+    }
+
+    #[test]
+    fn a_cut_keeps_characters_whole() {
+        assert_eq!([cut("éa", 1), cut("éa", 2), cut("éa", 9)], ["", "é", "éa"]);
+    }
+}
