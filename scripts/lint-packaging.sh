@@ -4,6 +4,7 @@ set -eu
 . "$(dirname "$0")/need.sh"
 need python3 python3
 need shellcheck shellcheck
+need promtool prometheus
 python3 -c 'import ensurepip, venv' 2>/dev/null || needed="$needed python3-venv"
 install_needed
 
@@ -22,3 +23,5 @@ echo "yamllint" && yamllint --strict -c packaging/ansible/.yamllint packaging
 echo "ansible-lint" && (cd packaging/ansible && ansible-lint --offline -q)
 echo "kubernetes-validate" && kubernetes-validate -k 1.32 --strict packaging/kubernetes/flume.yml >/dev/null 2>&1
 echo "hadolint" && hadolint packaging/container/Containerfile
+echo "promtool" && promtool check rules packaging/monitoring/flume-alerts.yml >/dev/null
+promtool test rules packaging/monitoring/flume-alerts-test.yml >/dev/null

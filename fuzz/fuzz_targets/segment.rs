@@ -66,6 +66,7 @@ fn walk(data: &[u8]) -> Result<()> {
         channel: [1; 16],
         id: 7,
         salt: [3; 16],
+        key_check: [0; 16],
         last_good_group: 0,
         judged_group: 0,
         first_sequence: 1,

@@ -48,6 +48,7 @@ const SCENES: &[Scene] = &[
         scheme: "dark",
         ..scene("dark", full, "What to do")
     },
+    scene("Kerberos", kerberos, "Check the keytab"),
     // From the problem's button into the graph, one node on, and into the panel.
     Scene {
         steps: &[
@@ -88,6 +89,14 @@ fn full() -> String {
      a1.channels.c1.type = memory\na1.channels.c1.capacity = 1000\na1.sinks.k1.type = avro\n\
      a1.sinks.k1.hostname = localhost\na1.sinks.k1.port = 9\na1.sinks.k1.channel = c1\n"
         .into()
+}
+
+/// The keytab is no keytab.
+fn kerberos() -> String {
+    let sink = "hdfs\na1.sinks.k1.hdfs.path = hdfs://localhost:9/flume\n\
+                a1.sinks.k1.hdfs.kerberosPrincipal = flume/host@EXAMPLE.COM\n\
+                a1.sinks.k1.hdfs.kerberosKeytab = @DIR@/flume.conf\n";
+    well().replace("null\n", sink)
 }
 
 fn many() -> String {
@@ -169,12 +178,12 @@ fn look(agent: &Running, scene: &Scene) -> Result<Value> {
 fn judge(report: &mut Report, scene: &Scene, seen: &Value) {
     let name = scene.name;
     let says = seen["problems"].as_str().unwrap_or_default();
-    report.row(
-        &format!("{name}: the page says"),
-        says.lines().next().unwrap_or_default(),
-        scene.says,
-        says.contains(scene.says),
-    );
+    let said = says.contains(scene.says);
+    if !said {
+        println!("{name}: {says}");
+    }
+    let item = format!("{name}: says `{}`", scene.says);
+    report.row(&item, said, "true", said);
     for (what, key) in [
         ("violations of WCAG AA", "violations"),
         ("errors of the script", "errors"),
@@ -223,9 +232,11 @@ fn cost(report: &mut Report) -> Result<()> {
     let mut agent = Running::start(Maker::Ours, &flow)?;
     let page = agent.page();
     std::thread::sleep(Duration::from_secs(5));
-    let mut ratios = vec![];
-    for _ in 0..5 {
-        let alone = rate(&mut agent)?;
+    // The best of several, in turn: what else runs on the machine only makes a rate smaller.
+    let mut best_alone = 0_f64;
+    let mut best_watched = 0_f64;
+    for _ in 0..6 {
+        best_alone = best_alone.max(rate(&mut agent)?);
         let ended = AtomicBool::new(false);
         let watched = std::thread::scope(|scope| {
             for _ in 0..3 {
@@ -236,10 +247,44 @@ fn cost(report: &mut Report) -> Result<()> {
             ended.store(true, Relaxed);
             watched
         })?;
-        ratios.push(watched / alone);
+        best_watched = best_watched.max(watched);
     }
-    ratios.sort_by(f64::total_cmp);
-    report.at_least("rate with three pages open / without", ratios[2], 0.98);
+    let ratio = best_watched / best_alone;
+    report.at_least("rate with three pages open / without", ratio, 0.98);
+    abuse(report, &mut agent)
+}
+
+/// A thousand clients that ask for streams and never read, in a loop, beside the same flow without them.
+fn abuse(report: &mut Report, agent: &mut Running) -> Result<()> {
+    let page = agent.page();
+    let address = page.trim_start_matches("http://").trim_end_matches('/');
+    let mut best_alone = 0_f64;
+    let mut best_beset = 0_f64;
+    let mut slowest = Duration::ZERO;
+    for _ in 0..4 {
+        best_alone = best_alone.max(rate(agent)?);
+        let mut clients = vec![];
+        for _ in 0..1000 {
+            let mut client = TcpStream::connect(address)?;
+            // Some are closed already.
+            let _ = client.write_all(b"GET /api/events HTTP/1.1\r\nHost: x\r\n\r\n");
+            clients.push(client);
+        }
+        let begun = Instant::now();
+        best_beset = best_beset.max(rate(agent)?);
+        slowest = slowest.max(begun.elapsed().saturating_sub(Duration::from_secs(4)));
+    }
+    let ratio = best_beset / best_alone;
+    report.at_least(
+        "rate with 1,000 clients that never read / without",
+        ratio,
+        0.9,
+    );
+    report.at_most(
+        "seconds for two answers beside them",
+        slowest.as_secs_f64(),
+        5.0,
+    );
     Ok(())
 }
 

@@ -1,8 +1,9 @@
 //! What an agent shows of itself, and what it can be asked while it runs.
 //!
-//! The [`Board`] holds one entry per component; everything else reads it: [`status()`], the numbers as [`json`] and
-//! [`prometheus`], the port ([`serve`]) with its page and the control socket ([`control`]). Whoever runs the components publishes the
-//! entries. How an agent is started, reloaded and stopped does not belong here: a request to reload is only handed on.
+//! The [`Board`] holds one entry per component; everything else reads it: [`status()`] with its problems, the numbers as
+//! [`json`] and [`prometheus`], the port ([`serve`]) with its page, and the control socket ([`control`]). An
+//! [`Observer`] asks from outside. Whoever runs the components publishes the entries. How an agent is started, reloaded
+//! and stopped does not belong here: a request to reload is only handed on.
 
 mod board;
 pub mod control;

@@ -1,12 +1,17 @@
 //! Interceptors. To add one: write its file, then add its two lines here.
 
+mod grok;
+mod grok_patterns;
 mod host;
+mod json_extract;
 mod regex_extractor;
 mod regex_filter;
 mod remove_header;
+mod sample;
 mod search;
 mod search_replace;
 mod r#static;
+mod throttle;
 mod timestamp;
 mod uuid;
 
@@ -23,6 +28,10 @@ pub(crate) const INTERCEPTORS: &[Registration<dyn Interceptor>] = &[
     Registration::interceptor::<search_replace::SearchReplaceInterceptor>("search_replace", "org.apache.flume.interceptor.SearchAndReplaceInterceptor$Builder"),
     Registration::interceptor::<remove_header::RemoveHeaderInterceptor>("remove_header", "org.apache.flume.interceptor.RemoveHeaderInterceptor$Builder"),
     Registration::interceptor::<uuid::UuidInterceptor>("uuid", "org.apache.flume.sink.solr.morphline.UUIDInterceptor$Builder"),
+    Registration::interceptor::<json_extract::JsonExtractInterceptor>("json_extract", ""),
+    Registration::interceptor::<grok::GrokInterceptor>("grok", ""),
+    Registration::interceptor::<sample::SampleInterceptor>("sample", ""),
+    Registration::interceptor::<throttle::ThrottleInterceptor>("throttle", ""),
 ];
 
 /// Gives every event of a batch the same header. Events that come without any share one allocation.

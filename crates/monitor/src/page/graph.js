@@ -113,7 +113,7 @@ function flowsOf(nodes, edges) {
 // Gives every node x, y and height. Columns follow from the kind of node; agents that are fed by others stand right
 // of them. Flows with problems come first.
 function layout(graph, troubled, compact) {
-  const height = node => node.kind === "channel" ? (compact ? 46 : 66) : node.part ? (compact ? 40 : 50) : 30;
+  const height = node => node.kind === "channel" ? (compact ? 46 : 80) : node.part ? (compact ? 40 : 50) : 30;
   const tier = tiers(graph);
   const flows = flowsOf(graph.nodes, graph.edges);
   flows.sort((a, b) => b.some(troubled) - a.some(troubled));
@@ -291,7 +291,9 @@ function draw_node(node, compact) {
     group.append(shape("text", { class: "dim", x: WIDE - 10, y: compact ? 17 : 20, "text-anchor": "end" }, cut(node.part.type || "", room)));
   }
   if (node.kind === "channel") {
-    const y = compact ? 38 : 50;
+    const y = compact ? 38 : 64;
+    node.more = compact ? null : shape("text", { class: "dim", x: 10, y: 55 });
+    if (node.more) group.append(node.more);
     group.append(shape("rect", { class: "track", x: 10, y, width: WIDE - 20, height: compact ? 4 : 8, rx: 3 }));
     node.level = shape("rect", { class: "level", x: 10, y, width: 0, height: compact ? 4 : 8, rx: 3 });
     group.append(node.level);

@@ -32,6 +32,7 @@ function span(seconds) {
   return seconds < 129600 ? (seconds / 3600).toFixed(0) + " h" : (seconds / 86400).toFixed(0) + " d";
 }
 
+const many = (number, word) => `${number} ${word}${number === 1 ? "" : "s"}`;
 const since = time => span((Date.now() - Date.parse(time)) / 1000);
 const clock = time => new Date(time).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit" });
 
@@ -45,6 +46,8 @@ function standing(component) {
   if (!component) return "starting";
   if (component.channel && fill(component) >= 0.99 && component.state === "running") return "full";
   if (component.state === "waiting" && !rests(component)) return "stuck";
+  // Between two batches a sink of a slow flow has nothing to deliver.
+  if (component.state === "waiting" && rests(component) && component.events_per_second > 0) return "running";
   return component.state;
 }
 
@@ -55,13 +58,13 @@ function says(component) {
   const held = component.channel;
   if (["failing", "refused", "stuck"].includes(now)) return [`${now === "stuck" ? "waits" : now}: ${component.reason || ""}`, true];
   if (held) {
-    let text = `${count(held.events + held.in_flight)} of ${count(held.capacity)}`;
-    if (held.oldest && held.events) text += ` · ${since(held.oldest)} old`;
-    if (held.seconds_to_full && held.seconds_to_full < 86400) text += ` · full in ${span(held.seconds_to_full)}`;
-    return [text, now === "full"];
+    const times = [];
+    if (held.oldest && held.events) times.push(`oldest ${since(held.oldest)}`);
+    if (held.seconds_to_full && held.seconds_to_full < 86400) times.push(`full in ${span(held.seconds_to_full)}`);
+    return [`${count(held.events + held.in_flight)} of ${count(held.capacity)}`, now === "full", times];
   }
-  if (component.state === "waiting") return [`${component.reason.startsWith("standing") ? "stands by" : "idle"} for ${since(component.since)}`, false];
-  return [`${component.state} · ${rate(component.events_per_second)}`, false];
+  if (now === "waiting") return [`${component.reason.startsWith("standing") ? "stands by" : "idle"} for ${since(component.since)}`, false];
+  return [`${now} · ${rate(component.events_per_second)}`, false];
 }
 
 // ---- agents
@@ -162,7 +165,7 @@ function show_problems(list) {
     const sum = kind => all.filter(one => one.kind === kind).reduce((total, one) => total + one.events_per_second, 0);
     const heading = el("h2", {}, el("span", { class: "sign", "aria-hidden": "true" }, "✔"), "All is well.");
     cards.push(el("article", { class: "problem well" }, heading,
-      el("p", {}, `${number("source")} sources bring ${rate(sum("source"))}, ${number("sink")} sinks deliver ${rate(sum("sink"))}; ${number("channel")} channels between them.`)));
+      el("p", {}, `${many(number("source"), "source")}: ${rate(sum("source"))} in. ${many(number("channel"), "channel")}. ${many(number("sink"), "sink")}: ${rate(sum("sink"))} out.`)));
   }
   const text = cards.map(card => card.textContent).join("|");
   if (show_problems.text !== text) {
@@ -256,18 +259,20 @@ function refresh(node) {
   // The nodes that are drawn keep the agent, whose components are new every second.
   if (!node.element || !node.part) return;
   const component = node.agent.components.get(node.kind + " " + node.name);
-  const [text, bad] = says(component);
+  const [text, bad, times] = says(component);
   const now = standing(component);
   if (node.meter !== undefined) {
     node.element.className = now;
     node.line.className = bad ? "why" : "dim";
-    node.line.textContent = text + (component && component.channel ? ` · in ${rate(component.put_per_second || 0)}, out ${rate(component.events_per_second)}` : "");
+    node.line.textContent = [text, ...(times || [])].join(" · ") + (component && component.channel ? ` · in ${rate(component.put_per_second || 0)}, out ${rate(component.events_per_second)}` : "");
     if (node.meter && component) node.meter.value = fill(component);
     return;
   }
   node.element.setAttribute("class", "node " + now);
   node.line.setAttribute("class", bad ? "why" : "dim");
-  node.line.textContent = cut(text, 29);
+  // A small node has one line: what comes last is what presses.
+  node.line.textContent = cut(node.more || !times ? text : [text, ...times.slice(-1)].join(" · "), 29);
+  if (node.more) node.more.textContent = (times || []).join(" · ");
   if (node.level && component) node.level.setAttribute("width", ((WIDE - 20) * fill(component)).toFixed(1));
   if (node.shown !== now) {
     node.shown = now;

@@ -221,3 +221,33 @@ fn every_failure_is_told() {
         }
     }
 }
+
+#[test]
+fn errors_have_remedies_of_their_kind() {
+    for (error, expected) in [
+        (
+            "GSS initiate failed: no credentials in the keytab",
+            "Check the keytab",
+        ),
+        (
+            "Cannot create /flume. Name node is in safe mode.",
+            "Wait until the NameNode",
+        ),
+        (
+            "failed to write: No space left on device",
+            "Free some space",
+        ),
+        ("failed to resolve `hub`", "Mend the host name"),
+        (
+            "failed to listen on 0.0.0.0:1: Address already in use",
+            "End the program",
+        ),
+        (
+            "something nobody has seen",
+            "Look for k1 in the agent's log",
+        ),
+    ] {
+        let remedy = crate::remedies::remedy("k1", error);
+        assert!(remedy.starts_with(expected), "{error}: {remedy}");
+    }
+}
