@@ -14,7 +14,9 @@ pub(crate) fn page(code: Code) -> String {
 /// The code with this id, in any case.
 pub(crate) fn find(id: &str) -> Option<Code> {
     let mut codes = Code::ALL.iter();
-    codes.find(|code| code.id().eq_ignore_ascii_case(id)).copied()
+    codes
+        .find(|code| code.id().eq_ignore_ascii_case(id))
+        .copied()
 }
 
 /// All codes with their pages, as Markdown.

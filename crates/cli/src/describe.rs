@@ -10,8 +10,7 @@ use flume_core::{
 
 use crate::{
     args::Args,
-    codes,
-    hadoop,
+    codes, hadoop,
     outcome::{ExitCode, Failure, print},
     registry::REGISTRY,
 };

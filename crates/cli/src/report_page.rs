@@ -90,7 +90,12 @@ fn findings(out: &mut String, document: &Document, judged: &Judged) {
             .files
             .iter()
             .position(|(name, _)| *name == found.place.file);
-        let text = format!("{}: {}: {}", found.severity(), found.key, masked(&found.text));
+        let text = format!(
+            "{}: {}: {}",
+            found.severity(),
+            found.key,
+            masked(&found.text)
+        );
         let _ = writeln!(
             out,
             "<li><a href=\"#f{}l{}\">{}</a> {}</li>",

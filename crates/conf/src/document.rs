@@ -123,18 +123,17 @@ impl Document {
             .settings
             .iter()
             .filter(|(key, _)| belongs_to_none(key) && !self.referenced.contains(*key));
-        plan.diagnostics
-            .extend(nameless.map(|(key, setting)| {
-                let is_comment = key.starts_with("//") || key.starts_with("--");
-                let hint = if is_comment {
-                    "a comment begins with `#`"
-                } else {
-                    "keys are AGENT.sources.NAME.PROPERTY and the like"
-                };
-                let text = "belongs to no agent, it has no effect";
-                Diagnostic::new(Code::KeyWithoutAgent, setting.key_place.clone(), key, text)
-                    .hint(Some(hint.into()))
-            }));
+        plan.diagnostics.extend(nameless.map(|(key, setting)| {
+            let is_comment = key.starts_with("//") || key.starts_with("--");
+            let hint = if is_comment {
+                "a comment begins with `#`"
+            } else {
+                "keys are AGENT.sources.NAME.PROPERTY and the like"
+            };
+            let text = "belongs to no agent, it has no effect";
+            Diagnostic::new(Code::KeyWithoutAgent, setting.key_place.clone(), key, text)
+                .hint(Some(hint.into()))
+        }));
         plan.diagnostics.sort_by(|a, b| a.place.cmp(&b.place));
         plan
     }

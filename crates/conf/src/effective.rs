@@ -92,7 +92,10 @@ impl FlumeRules {
     }
 
     fn drop(&mut self, kind: &str, name: &str, reason: &str) {
-        let part = self.parts.get_mut(kind).and_then(|parts| parts.get_mut(name));
+        let part = self
+            .parts
+            .get_mut(kind)
+            .and_then(|parts| parts.get_mut(name));
         if let Some(part) = part {
             part.reason.get_or_insert_with(|| reason.into());
         }
@@ -113,7 +116,10 @@ impl FlumeRules {
     /// The kept components of a kind, in the order of the list.
     fn kept(&self, kind: &str) -> Vec<String> {
         let names = self.lists[kind].iter();
-        names.filter(|name| self.is_kept(kind, name)).cloned().collect()
+        names
+            .filter(|name| self.is_kept(kind, name))
+            .cloned()
+            .collect()
     }
 
     fn value(&self, kind: &str, name: &str, key: &str) -> Option<&str> {
@@ -153,11 +159,17 @@ impl FlumeRules {
             if channels.is_empty() {
                 self.drop("sources", &name, "it has no valid channel");
             }
-            let selector = self.value("sources", &name, "selector.type").unwrap_or_default();
+            let selector = self
+                .value("sources", &name, "selector.type")
+                .unwrap_or_default();
             if selector.eq_ignore_ascii_case("load_balancing")
                 || selector == "org.apache.flume.channel.LoadBalancingChannelSelector"
             {
-                self.drop("sources", &name, "Flume 1.11 has no configuration for this selector");
+                self.drop(
+                    "sources",
+                    &name,
+                    "Flume 1.11 has no configuration for this selector",
+                );
             }
             self.channels.insert(name, channels);
         }
@@ -231,7 +243,10 @@ impl FlumeRules {
     fn follow_channels(&mut self) {
         for name in self.kept("sources") {
             let channels = self.channels.get(&name).cloned().unwrap_or_default();
-            if !channels.iter().any(|channel| self.is_kept("channels", channel)) {
+            if !channels
+                .iter()
+                .any(|channel| self.is_kept("channels", channel))
+            {
                 self.drop("sources", &name, "none of its channels is left");
             }
         }
@@ -247,7 +262,8 @@ impl FlumeRules {
         for (group, sinks) in self.members.clone() {
             if self.is_kept("sinkgroups", &group) {
                 if let Some(failed) = sinks.iter().find(|sink| !self.is_kept("sinks", sink)) {
-                    let text = format!("Flume gives up: group {group} has the failed sink {failed}");
+                    let text =
+                        format!("Flume gives up: group {group} has the failed sink {failed}");
                     return self.drop_all(&text);
                 }
             } else {
@@ -278,7 +294,11 @@ impl FlumeRules {
         let of_kind = |kind: &'static str| {
             self.lists[kind].iter().map(move |name| {
                 let part = &self.parts[kind][name];
-                let key = if kind == "sinkgroups" { "processor.type" } else { "type" };
+                let key = if kind == "sinkgroups" {
+                    "processor.type"
+                } else {
+                    "type"
+                };
                 let type_name = part.values.get(key).map_or("-", String::as_str);
                 FlumeVerdict {
                     name: format!("{}.{kind}.{name}", self.agent),

@@ -158,7 +158,8 @@ impl Graph {
                 let hint = listed_elsewhere(agent, name, settings)
                     .map(|elsewhere| suggestion(&elsewhere))
                     .or_else(|| {
-                        let is_whole = section.settings.contains_key("type") || *kind == "sinkgroups";
+                        let is_whole =
+                            section.settings.contains_key("type") || *kind == "sinkgroups";
                         is_whole.then(|| format!("add `{name}` to `{agent}.{kind}`"))
                     });
                 let home = section.home.clone();
@@ -185,14 +186,19 @@ impl Graph {
 
     /// One finding for all components of an agent that lists none.
     fn report_misspelt_agent(&mut self, settings: &BTreeMap<String, Setting>) {
-        let sections = self.kinds.values().flat_map(|group| group.sections.values());
+        let sections = self
+            .kinds
+            .values()
+            .flat_map(|group| group.sections.values());
         let homes = sections.map(|section| section.home.clone());
         let home = homes.min().unwrap_or_default();
         let others = agents_with_lists(settings);
         let meant = match &others[..] {
             [only] => Some(*only),
             _ => nearest(&self.agent, others.iter().copied()).or_else(|| {
-                let mut owners = others.iter().filter(|other| self.belongs_to(other, settings));
+                let mut owners = others
+                    .iter()
+                    .filter(|other| self.belongs_to(other, settings));
                 let owner = owners.next()?;
                 owners.next().is_none().then_some(*owner)
             }),
@@ -203,7 +209,9 @@ impl Graph {
         );
         let found = Diagnostic::new(Code::MisspeltAgent, home, &self.agent, text);
         self.diagnostics.push(found.hint(meant.map(suggestion)));
-        self.kinds.values_mut().for_each(|group| group.sections.clear());
+        self.kinds
+            .values_mut()
+            .for_each(|group| group.sections.clear());
     }
 
     /// Whether `other` lists every component that this agent sets up.

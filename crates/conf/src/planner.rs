@@ -3,8 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use flume_core::{
-    Channel, Code, Config, Diagnostic, Registry, RunnerConfig, Sink, SinkProcessor, Source,
-    Span,
+    Channel, Code, Config, Diagnostic, Registry, RunnerConfig, Sink, SinkProcessor, Source, Span,
     component::Constructor,
     config::{Names, Nested, Property},
     props::{Props, Section, did_you_mean},
@@ -74,7 +73,10 @@ impl Graph {
                 let text = "is used by no source and no sink, so it is not opened";
                 planner.report(Code::ChannelUnused, &home, &full, text);
                 // As in Flume: it could take the directory of one that is used.
-                planner.plan.channels.retain(|channel| channel.section.name != full);
+                planner
+                    .plan
+                    .channels
+                    .retain(|channel| channel.section.name != full);
             }
         }
         // A channel that is used but not listed is told where it is used.
@@ -382,10 +384,7 @@ impl<'a> Planner<'a> {
 }
 
 fn failed(props: &Props<'_>) -> bool {
-    props
-        .diagnostics
-        .iter()
-        .any(|found| found.is_error())
+    props.diagnostics.iter().any(|found| found.is_error())
 }
 
 /// Parses the component that `type` names; `frame` are the rows that others read from the same section.

@@ -93,7 +93,12 @@ impl Plan {
                 None => {
                     let text = "no sink drains it, so it would fill up";
                     let hint = "give it a sink, or take it out of the source's channels";
-                    found.push(remark(Code::ChannelUndrained, &channel.section, text.into(), hint));
+                    found.push(remark(
+                        Code::ChannelUndrained,
+                        &channel.section,
+                        text.into(),
+                        hint,
+                    ));
                     text.into()
                 }
             };

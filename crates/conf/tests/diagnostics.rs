@@ -116,9 +116,7 @@ fn a_mistake_in_a_name_is_traced() {
     );
     check_diagnostic(
         &base.replace("sinks = k1", "sinks = k1 #old"),
-        &[
-            "warning a1.sinks: `#old` counts as a name in Flume (a comment needs a line of its own)",
-        ],
+        &["warning a1.sinks: `#old` counts as a name in Flume (a comment needs a line of its own)"],
     );
     check_diagnostic(
         &base.replace("k1.channel = c11", "k1.channel = disk"),

@@ -6,8 +6,8 @@
 use std::sync::Arc;
 
 use crate::{
-    Channel, ChannelSelector, Code, EventDeserializer, EventSerializer, HttpHandler, Interceptor, Sink,
-    SinkProcessor, Source,
+    Channel, ChannelSelector, Code, EventDeserializer, EventSerializer, HttpHandler, Interceptor,
+    Sink, SinkProcessor, Source,
     component::{Component, Constructor, guarded},
     config::{Config, Property},
     foreign::{ForeignHost, Hosting},

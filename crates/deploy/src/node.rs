@@ -119,9 +119,7 @@ impl Node {
 
     /// Whether provisioning can start.
     pub fn has_errors(&self) -> bool {
-        self.diagnostics
-            .iter()
-            .any(|found| found.is_error())
+        self.diagnostics.iter().any(|found| found.is_error())
     }
 
     /// The first mistake that keeps provisioning from starting.

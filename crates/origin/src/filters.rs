@@ -8,7 +8,7 @@ use std::{
 
 use flume_conf::{ConfigFilter, NotFound};
 use flume_core::{
-    Config, Diagnostic, Registry, Code,
+    Code, Config, Diagnostic, Registry,
     config::{Property, Secret},
     props::{Props, Section, did_you_mean},
 };

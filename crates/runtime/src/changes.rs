@@ -44,10 +44,7 @@ impl Changes {
     pub(crate) fn between(agent: &Agent, plan: &Plan) -> Result<Changes, ReloadError> {
         let first_start =
             agent.channels.is_empty() && agent.sources.is_empty() && agent.groups.is_empty();
-        let mut errors = plan
-            .diagnostics
-            .iter()
-            .filter(|found| found.is_error());
+        let mut errors = plan.diagnostics.iter().filter(|found| found.is_error());
         if let (false, Some(first)) = (first_start, errors.next()) {
             return Err(ReloadError::Invalid {
                 errors: errors.count() + 1,

@@ -7,8 +7,8 @@ use std::{
 
 use flume_conf::{GroupPlan, Plan, Refused, SourcePlan};
 use flume_core::{
-    AgentInfo, BuildError, ChannelStats, Code, Context, Diagnostic, EventStore, Interceptor,
-    Sink, Source, component::short_name, props::Section,
+    AgentInfo, BuildError, ChannelStats, Code, Context, Diagnostic, EventStore, Interceptor, Sink,
+    Source, component::short_name, props::Section,
 };
 
 /// Moves what cannot be built from the plan's components to `refused`, with a diagnostic each. No I/O.

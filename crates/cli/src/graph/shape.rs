@@ -158,7 +158,12 @@ impl Shape {
             .strip_prefix(agent)
             .is_some_and(|rest| rest.starts_with('.'));
         if is_ours || !found.key.contains('.') {
-            let text = format!("{}: {}: {}: {text}", found.place, found.severity(), found.key);
+            let text = format!(
+                "{}: {}: {}: {text}",
+                found.place,
+                found.severity(),
+                found.key
+            );
             self.findings.push((found.severity(), text));
         }
     }

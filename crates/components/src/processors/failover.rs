@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, time::Duration};
 
 use async_trait::async_trait;
 use flume_core::{
-    BackOff, BuildError, Code, Component, Config, Context, SinkError, SinkProcessor,
-    SinkRunner, SinkStep,
+    BackOff, BuildError, Code, Component, Config, Context, SinkError, SinkProcessor, SinkRunner,
+    SinkStep,
     config::{Millis, OrDefault, Property, PropertyValue, Scalar},
     props::Props,
 };
