@@ -7,6 +7,7 @@ use flume_core::{AgentInfo, Severity};
 use flume_monitor::{
     ControlAnswer, Monitoring,
     control::{self, ReloadRequest},
+    ganglia::{self, GangliaSettings},
     serve as serve_monitoring,
 };
 use tokio::{
@@ -48,6 +49,8 @@ pub struct Options {
     pub poll_interval: Option<Duration>,
     /// How it is monitored.
     pub monitoring: Option<Monitoring>,
+    /// Where its numbers are sent.
+    pub ganglia: Option<GangliaSettings>,
     /// A configuration with any error does not start.
     pub strict: bool,
     /// Whether flows start that cannot run as a whole.
@@ -90,6 +93,9 @@ pub async fn run(
         Some(monitoring) => Some(serve_monitoring(monitoring.clone(), agent.board()).await),
         None => None,
     };
+    if let Some(settings) = &options.ganglia {
+        tokio::spawn(ganglia::report(settings.clone(), agent.board()));
+    }
     agent
         .apply(&plan)
         .await
