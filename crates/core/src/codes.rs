@@ -73,7 +73,6 @@ impl Code {
                 | Code::SourceBatchTooLarge
                 | Code::SinkBatchTooLarge
                 | Code::NoSuchChannel
-                | Code::DroppedByFlume
         )
     }
 }
@@ -107,11 +106,6 @@ codes! {
          `//` or `--`, or a part of a log that was pasted.",
         "Flume ignores the line, too.",
         "Begin comments with `#`. Write keys as `AGENT.sources.NAME.PROPERTY`.";
-    BackslashDropped "FLM0107" Warning "the properties format drops a backslash",
-        "In this format a backslash escapes the next character. `\\.` becomes `.`, so the component never sees the \
-         backslash. In a regular expression the dot then matches any character.",
-        "Flume sees the same value without the backslash.",
-        "Double the backslash: `\\\\.`.";
     NoValue "FLM0108" Warning "a key has no value",
         "The value is empty, so the line has no effect.",
         "Flume drops the property, too.",
@@ -121,32 +115,6 @@ codes! {
          never meant.",
         "Flume keeps the text, so the component may use a directory called `${env:HOME}`.",
         "Set the variable or property that the message names. `${x:-default}` gives a default, `$${` is a literal `${`.";
-    InlineComment "FLM0110" Warning "a comment became part of a value",
-        "A `#` begins a comment only at the beginning of a line. Behind a value it belongs to the value.",
-        "Flume takes the comment as part of the value, too.",
-        "Move the comment to a line of its own.";
-    Quotes "FLM0111" Warning "quotation marks are part of a value",
-        "The properties format has no quotation marks. Here they belong to the value: a path in quotation marks is a \
-         path that begins with one.",
-        "Flume takes the marks as part of the value, too.",
-        "Take the quotation marks out. Blanks in a value need none.";
-    Placeholder "FLM0112" Warning "a placeholder was not filled in",
-        "The value looks like a placeholder of a template or of a manual, such as `<your-host>`.",
-        "Flume takes the text as it is.",
-        "Put the real value there.";
-    NotExpanded "FLM0113" Warning "a path has a part that nobody expands",
-        "`~` and `$NAME` are expanded by a shell. In a configuration they are ordinary characters, so the path names a \
-         directory called `~` or `$NAME` below the working directory.",
-        "Flume does not expand them, either. Flume knows `${env:HOME}`.",
-        "Write the whole path.";
-    WindowsPath "FLM0114" Warning "a path of Windows",
-        "The value is a path with a drive letter. This program runs on Linux; there it is a relative path.",
-        "Flume on Windows understands it, if every backslash is doubled.",
-        "Write a path of this machine.";
-    DirectoryList "FLM0115" Warning "directories are separated by blanks",
-        "This list is separated by commas. With blanks it is one directory whose name has a blank in it.",
-        "Flume separates at commas only, too.",
-        "Put a comma between the directories.";
 
     UnknownWord "FLM0201" Warning "the word behind the agent's name is unknown",
         "Behind the agent's name stands one of `sources`, `channels`, `sinks`, `sinkgroups`, `configfilters`. Lines with \
@@ -211,10 +179,6 @@ codes! {
         "The group names a sink that the agent does not list.",
         "Flume takes the name out of the group.",
         "Correct the name, or add the sink to the agent's list of sinks.";
-    SinkInTwoGroups "FLM0215" Warning "a sink is in two groups",
-        "A sink belongs to one group. The first one that names it has it.",
-        "Flume does the same.",
-        "Take the sink out of one of the groups.";
     DeadLetterLoop "FLM0216" Error "dead letters would go in a circle",
         "`deadLetterChannel` names the channel that the sink itself drains, so it would take each of them again.",
         "Flume has no dead letters.",
@@ -227,19 +191,6 @@ codes! {
         "One name is listed and has no lines; one has lines and is not listed. That is most likely one component.",
         "Flume drops the listed name and ignores the other one.",
         "Use the same spelling in both places.";
-    SamePort "FLM0219" Warning "two sources listen at one port",
-        "Two sources of the configuration listen at the same address and port. The second one to start fails.",
-        "Flume starts both; one of them fails and is tried again and again.",
-        "Give each source a port of its own.";
-    SameDirectory "FLM0220" Error "two channels use one directory",
-        "Two file channels use the same directory. Only one can lock it. Channels without `checkpointDir` and `dataDirs` \
-         share the default directories.",
-        "Flume starts both; one of them fails with a message about a lock.",
-        "Give each channel `checkpointDir` and `dataDirs` of its own.";
-    NoDefaultRoute "FLM0221" Warning "multiplexing has no default",
-        "The selector has no `default`. Events whose header has no mapping go to no channel and are dropped.",
-        "Flume drops them, and says nothing.",
-        "Set `selector.default`, unless dropping is meant.";
     SendsBack "FLM0222" Warning "a sink may send events back to its own source",
         "The sink delivers to the place that a source of its channel reads, so events may go in a circle.",
         "Flume does the same, and says nothing.",
@@ -262,14 +213,6 @@ codes! {
         "A part of the component is a Java class, so the whole component runs in a JVM, as Flume's own class.",
         "Flume runs it in its own JVM.",
         "Nothing. If the part has an equal in this program, name that one and save the JVM.";
-    ClassCase "FLM0305" Warning "a class is written in another case",
-        "The class is known, but its name is written with other capital letters. This program finds it all the same.",
-        "Flume finds the classes of its own table in any case. It does not find others.",
-        "Write the class as the hint says.";
-    ServiceGone "FLM0306" Error "the service behind a component is gone",
-        "The component talks to a service that no longer exists.",
-        "Flume starts the component, which then fails to connect.",
-        "Take the flow out, or use another source.";
 
     RequiredNotSet "FLM0401" Error "a required property is not set",
         "The component cannot run without this property.",
@@ -312,35 +255,14 @@ codes! {
         "The sink takes smaller batches, and runs.",
         "Flume drops the sink.",
         "Lower the sink's batch, or raise the channel's `transactionCapacity`.";
-    PortOutOfRange "FLM0411" Error "a port does not exist",
-        "Ports are numbers from 0 to 65535.",
-        "Flume starts the component, which fails and is tried again and again.",
-        "Write a port that exists.";
-    ShellNeeded "FLM0412" Warning "a command needs a shell",
-        "The command has a pipe, a redirection or a wildcard, and no `shell` is set. The program is started with these \
-         characters as ordinary arguments.",
-        "Flume does the same, and says nothing.",
-        "Set `shell = /bin/sh -c`.";
     WrongSetting "FLM0413" Warning "a setting of a library has no effect",
         "The library behind this component does not have the setting, or understands it differently.",
         "Flume hands it to the Java library.",
         "See the message.";
-    DroppedByFlume "FLM0414" Warning "Flume would leave this component out",
-        "The component runs here. Flume refuses this combination of properties.",
-        "Flume drops the component.",
-        "Nothing, unless the file must run in Flume, too.";
     Panicked "FLM0415" Error "a component failed while it was built",
         "The component has a fault. The message is the program's own.",
         "Flume does not have this fault.",
         "Report it, with the component's lines.";
-    Remark "FLM0416" Warning "the configuration leads to something that is hardly meant",
-        "Everything is valid. The message says what follows from it.",
-        "Flume does the same, and says nothing.",
-        "Change the property if it is not meant.";
-    RefusedHere "FLM0417" Error "a combination that Flume runs is refused here",
-        "Flume accepts the properties. This program refuses them, because they would lose events or never work.",
-        "Flume runs the component.",
-        "The message says what to change.";
 
     SmallFiles "FLM0501" Warning "the sink makes many small files",
         "Without limits of its own the sink completes a file after 30 s, 1024 bytes or 10 events.",
@@ -355,23 +277,6 @@ codes! {
         "A path that begins with a header is below the home directory.",
         "Flume takes it as absolute if the header's value begins with `/`.",
         "Write the first directory in front of the header.";
-    UnknownEscape "FLM0504" Warning "an escape does not exist",
-        "The letter behind `%` is no escape, and vanishes from the name.",
-        "Flume drops it, too, and says nothing.",
-        "Use one of the escapes in the reference, or write `%%` for a percent sign.";
-    EscapeNotExpanded "FLM0505" Warning "an escape stands where none is expanded",
-        "Escapes work in `hdfs.path` and `hdfs.filePrefix`. Elsewhere they are ordinary characters of the name.",
-        "Flume does not expand them, either.",
-        "Move the escape into `hdfs.path` or `hdfs.filePrefix`.";
-    HeaderNeverSet "FLM0506" Warning "a header is never set",
-        "The path has the header in it, and no source or interceptor of the channel sets it. It is replaced by nothing.",
-        "Flume does the same, and says nothing.",
-        "Add an interceptor that sets the header, or correct its name.";
-    NeverFinished "FLM0507" Warning "files are never finished",
-        "The path changes with the time, all limits are switched off, and `hdfs.idleTimeout` is not set. So nothing \
-         closes the files of the hours that are over; they keep the ending `.tmp`.",
-        "Flume does the same.",
-        "Set `hdfs.idleTimeout`, for example to 60.";
 
     NodeFile "FLM0901" Error "a node configuration is wrong",
         "`flume-ng provision` reads a JSON file that describes the host. The message says what is wrong in it.",
