@@ -255,6 +255,12 @@ impl Configuration for AgentConfiguration {
         self.watch.changed() || self.parts.iter().any(web)
     }
 
+    fn may_come_back(&self) -> bool {
+        self.parts
+            .iter()
+            .any(|part| matches!(part, Part::Remote(_)))
+    }
+
     fn problem(&self) -> Option<String> {
         self.parts.iter().find_map(|part| match part {
             Part::File(path) => fs::metadata(path)

@@ -290,6 +290,26 @@ fn a_copy_of_the_last_configuration_starts_an_agent() {
     agent.stop().unwrap();
 }
 
+/// A service manager starts it again after 1, and not after 2.
+#[test]
+fn a_server_that_is_away_is_no_mistake_of_the_configuration() {
+    let directory = tempfile::tempdir().unwrap();
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = free.local_addr().unwrap().port();
+    drop(free);
+    let uri = format!("http://127.0.0.1:{port}/flume.conf");
+    let output = flume(
+        &["agent", "-n", "a1", "-u", &uri, "--state-dir", "state"],
+        directory.path(),
+    );
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    let output = flume(
+        &["agent", "-n", "a1", "-f", "missing", "--state-dir", "state"],
+        directory.path(),
+    );
+    assert_eq!(output.status.code(), Some(2), "{}", said(&output));
+}
+
 #[test]
 fn a_file_of_options_is_read() {
     let directory = tempfile::tempdir().unwrap();

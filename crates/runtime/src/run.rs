@@ -37,6 +37,10 @@ pub trait Configuration: Send {
     fn problem(&self) -> Option<String> {
         None
     }
+    /// Whether a failure to read it may pass by itself: it comes over a network.
+    fn may_come_back(&self) -> bool {
+        false
+    }
     /// Reads and parses it; an error when that is not possible at all.
     fn read(&mut self) -> Result<Plan, String>;
 }
@@ -63,6 +67,9 @@ pub enum RunError {
     /// The configuration is wrong.
     #[error("{0}")]
     Configuration(String),
+    /// The configuration cannot be had now.
+    #[error("{0}")]
+    Unreachable(String),
     /// The system refused something.
     #[error("failed to {doing}")]
     System {
@@ -80,11 +87,15 @@ pub async fn run(
     options: &Options,
 ) -> Result<Remained, RunError> {
     let mut signals = Signals::new().map_err(system("listen for signals"))?;
-    let plan = check(
-        configuration.read().map_err(RunError::Configuration)?,
-        &info,
-        options.flows,
-    );
+    let read = configuration.read();
+    let read = read.map_err(|text| {
+        if configuration.may_come_back() {
+            RunError::Unreachable(text)
+        } else {
+            RunError::Configuration(text)
+        }
+    })?;
+    let plan = check(read, &info, options.flows);
     report(&plan);
     startable(&plan, options.strict)?;
     let mut agent = Agent::new(info.clone());
