@@ -5,6 +5,7 @@ mod args;
 mod avro_client;
 mod commands;
 mod configuration;
+mod convert;
 mod console;
 mod describe;
 mod doctor;
