@@ -7,7 +7,7 @@ _flume_ng() {
         return
     fi
     case $previous in
-        -n|--name|-u|--conf-uri|-user|--conf-user|-pwd|--conf-password|-i|--poll-interval|-a|--auth-provider|-prov|--conf-provider|--drain-timeout|--url|--where|--limit|--rate|--bytes|--at|--proxy-user|-l|--dataDirs|-e|--eventValidator|-H|--host|-p|--port) return ;;
+        -n|--name|-u|--conf-uri|-user|--conf-user|-pwd|--conf-password|-i|--poll-interval|-z|--zkConnString|-p|--zkBasePath|-a|--auth-provider|-prov|--conf-provider|--drain-timeout|--url|--where|--limit|--rate|--bytes|--at|--proxy-user|-l|--dataDirs|-e|--eventValidator|-H|--host|--port) return ;;
         -f|--conf-file|--config|--package|-P|--rpcProps|-F|--filename|-R|--headerFile|--checkpoint) mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
         -c|--conf|--state-dir|-b|--backup-directory|--dirname) mapfile -t COMPREPLY < <(compgen -d -- "$current"); return ;;
         --format) mapfile -t COMPREPLY < <(compgen -W 'text json html' -- "$current"); return ;;
@@ -18,7 +18,7 @@ _flume_ng() {
         --format) mapfile -t COMPREPLY < <(compgen -W 'text markdown' -- "$current"); return ;;
     esac
     case ${COMP_WORDS[1]} in
-        agent) mapfile -t COMPREPLY < <(compgen -W '--name --conf-file --conf-uri --conf --conf-user --conf-password --state-dir --no-reload-conf --poll-interval --backup-directory --dryrun --auth-provider --conf-provider --verify-host --lenient --strict --drain-timeout --help' -- "$current") ;;
+        agent) mapfile -t COMPREPLY < <(compgen -W '--name --conf-file --conf-uri --conf --conf-user --conf-password --state-dir --no-reload-conf --poll-interval --zkConnString --zkBasePath --backup-directory --dryrun --auth-provider --conf-provider --verify-host --lenient --strict --drain-timeout --help' -- "$current") ;;
         validate) mapfile -t COMPREPLY < <(compgen -W '--conf-file --conf-uri --name --format --conf --conf-user --conf-password --help' -- "$current") ;;
         graph) mapfile -t COMPREPLY < <(compgen -W '--conf-file --conf-uri --name --format --conf --conf-user --conf-password --help' -- "$current") ;;
         test) mapfile -t COMPREPLY < <(compgen -W '--coverage --format --conf --help' -- "$current") ;;

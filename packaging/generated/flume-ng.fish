@@ -24,6 +24,8 @@ complete -c flume-ng -n '__fish_seen_subcommand_from agent' -s pwd -l conf-passw
 complete -c flume-ng -n '__fish_seen_subcommand_from agent' -l state-dir -r -d 'where agents keep their control sockets and journals'
 complete -c flume-ng -n '__fish_seen_subcommand_from agent' -l no-reload-conf -d 'do not watch the configuration; SIGHUP still reloads it'
 complete -c flume-ng -n '__fish_seen_subcommand_from agent' -s i -l poll-interval -r -d 'how often the configuration is looked at (30; with a web server 300)'
+complete -c flume-ng -n '__fish_seen_subcommand_from agent' -s z -l zkConnString -r -d 'configuration in a node of ZooKeeper, named like the agent; files and URIs then count no longer'
+complete -c flume-ng -n '__fish_seen_subcommand_from agent' -s p -l zkBasePath -r -d 'the node above it (/flume)'
 complete -c flume-ng -n '__fish_seen_subcommand_from agent' -s b -l backup-directory -r -d 'keep the last configuration there, for a start that cannot read it'
 complete -c flume-ng -n '__fish_seen_subcommand_from agent' -s d -l dryrun -d 'print what would run, and end'
 complete -c flume-ng -n '__fish_seen_subcommand_from agent' -s a -l auth-provider -r -d 'a Java class of Flume\'s, which cannot be loaded'

@@ -37,6 +37,8 @@ _flume_ng() {
             '--state-dir[where agents keep their control sockets and journals]:directory:_files -/' \
             '--no-reload-conf[do not watch the configuration; SIGHUP still reloads it]' \
             '--poll-interval[how often the configuration is looked at (30; with a web server 300)]:seconds: ' \
+            '--zkConnString[configuration in a node of ZooKeeper, named like the agent; files and URIs then count no longer]:host:port,...: ' \
+            '--zkBasePath[the node above it (/flume)]:path: ' \
             '--backup-directory[keep the last configuration there, for a start that cannot read it]:directory:_files -/' \
             '--dryrun[print what would run, and end]' \
             '--auth-provider[a Java class of Flume'\''s, which cannot be loaded]:class: ' \

@@ -8,7 +8,7 @@ use anyhow::{Result, ensure};
 
 use crate::{
     agents::scratch, bench, bridge, deploy, file_channel, flows, guide, hdfs, kafka, page,
-    report::Report, rpc, transcripts, verdicts,
+    report::Report, rpc, transcripts, verdicts, zookeeper,
 };
 
 /// A demonstration.
@@ -43,6 +43,7 @@ pub const CLAIMS: &[Claim] = &[
     claim("deploy", |report| deploy::show(report, &[])).slice(deploy::slice),
     claim("deploy-host", |report| deploy::show(report, &["host"])),
     claim("deploy-packages", |report| deploy::show(report, &["packages"])),
+    claim("zookeeper", zookeeper::show).slice(zookeeper::show),
     claim("java-classes", bridge::show).slice(bridge::show),
     claim("logins", hdfs::identity::logins).slice(hdfs::identity::logins),
     claim("hdfs-qualities", hdfs::client::matrix),

@@ -17,6 +17,7 @@ mod report;
 mod rpc;
 mod transcripts;
 mod verdicts;
+mod zookeeper;
 
 use std::time::Duration;
 

@@ -87,6 +87,8 @@ pub(crate) const COMMANDS: &[Command] = &[
         NAME, CONF_FILE, CONF_URI, CONF, CONF_USER, CONF_PASSWORD, STATE_DIR,
         Flag { short: "", long: "no-reload-conf", value: "", doc: "do not watch the configuration; SIGHUP still reloads it" },
         Flag { short: "i", long: "poll-interval", value: "SECONDS", doc: "how often the configuration is looked at (30; with a web server 300)" },
+        Flag { short: "z", long: "zkConnString", value: "HOST:PORT,...", doc: "configuration in a node of ZooKeeper, named like the agent; files and URIs then count no longer" },
+        Flag { short: "p", long: "zkBasePath", value: "PATH", doc: "the node above it (/flume)" },
         Flag { short: "b", long: "backup-directory", value: "DIR", doc: "keep the last configuration there, for a start that cannot read it" },
         Flag { short: "d", long: "dryrun", value: "", doc: "print what would run, and end" },
         Flag { short: "a", long: "auth-provider", value: "CLASS", doc: "a Java class of Flume's, which cannot be loaded" },

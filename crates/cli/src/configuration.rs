@@ -1,4 +1,4 @@
-//! Where an agent's configuration comes from: files, web servers, and a copy of the last one that could be read.
+//! Where an agent's configuration comes from: files, web servers, ZooKeeper, and a copy of the last one that could be read.
 
 use std::{
     collections::BTreeMap,
@@ -14,7 +14,9 @@ use flume_host::{replace::replace, watch::FileWatch};
 use flume_origin::{
     lookups::ProcessLookups,
     place::Place,
-    web::{BasicLogin, WebDocument},
+    remote::RemoteDocument,
+    web::{self, BasicLogin},
+    zookeeper::{self, DEFAULT_BASE, ZooKeeperNode},
 };
 use flume_runtime::Configuration;
 
@@ -25,17 +27,20 @@ const FILE_INTERVAL: Duration = Duration::from_secs(30);
 /// How often web servers are asked, and files beside them looked at, as in Flume.
 const WEB_INTERVAL: Duration = Duration::from_secs(300);
 
+/// How often it is asked whether ZooKeeper has said something. Nobody else is asked for that.
+const WATCHED_INTERVAL: Duration = Duration::from_secs(1);
+
 /// A part of a configuration.
 enum Part {
     File(PathBuf),
-    Web(WebDocument),
+    Remote(RemoteDocument),
 }
 
 impl Part {
     fn name(&self) -> String {
         match self {
             Part::File(path) => path.display().to_string(),
-            Part::Web(document) => document.uri().into(),
+            Part::Remote(document) => document.uri().into(),
         }
     }
 
@@ -43,7 +48,7 @@ impl Part {
         match self {
             Part::File(path) => fs::read(&*path)
                 .map_err(|error| format!("{} cannot be read: {error}", path.display())),
-            Part::Web(document) => document.read(),
+            Part::Remote(document) => document.read(),
         }
     }
 }
@@ -75,6 +80,16 @@ impl Places {
                      --conf-file, --conf-uri or --zkConnString"
                 )));
             }
+        }
+        if let Some(servers) = args.get("zkConnString") {
+            // As in Flume, this goes before files and URIs.
+            let base = args.get("zkBasePath").unwrap_or(DEFAULT_BASE);
+            let agent = args.get("name").unwrap_or_default();
+            let node = ZooKeeperNode::of_agent(servers, base, agent).map_err(Failure::Usage)?;
+            return Ok(Places {
+                places: vec![Place::ZooKeeper(node)],
+                login: None,
+            });
         }
         let conf_dir = args.get("conf").map(Path::new);
         let uris = args.all("conf-uri").iter();
@@ -112,6 +127,10 @@ impl Places {
     /// How often a change is looked for when nobody says how often.
     pub(crate) fn default_interval(&self) -> Duration {
         let is_web = |place: &Place| matches!(place, Place::Http(_));
+        let is_watched = |place: &Place| matches!(place, Place::ZooKeeper(_));
+        if self.places.iter().any(is_watched) {
+            return WATCHED_INTERVAL;
+        }
         if self.places.iter().any(is_web) {
             WEB_INTERVAL
         } else {
@@ -125,8 +144,9 @@ impl Places {
             Place::File(path) => Ok(Part::File(path)),
             Place::Http(uri) => {
                 let cx = Context::of_agent(&agent.name, vec![], agent.clone());
-                WebDocument::start(&uri, login.as_ref(), interval, cx).map(Part::Web)
+                web::start(&uri, login.as_ref(), interval, cx).map(Part::Remote)
             }
+            Place::ZooKeeper(node) => zookeeper::start(node).map(Part::Remote),
         };
         self.places.into_iter().map(open).collect()
     }
@@ -169,7 +189,7 @@ impl AgentConfiguration {
         let parts = places.open(&agent, interval)?;
         let files = parts.iter().filter_map(|part| match part {
             Part::File(path) => Some(path.clone()),
-            Part::Web(_) => None,
+            Part::Remote(_) => None,
         });
         let watch = FileWatch::new(files);
         let backup = backup
@@ -231,7 +251,7 @@ impl AgentConfiguration {
 
 impl Configuration for AgentConfiguration {
     fn changed(&mut self) -> bool {
-        let web = |part: &Part| matches!(part, Part::Web(document) if document.changed());
+        let web = |part: &Part| matches!(part, Part::Remote(document) if document.changed());
         self.watch.changed() || self.parts.iter().any(web)
     }
 
@@ -240,7 +260,7 @@ impl Configuration for AgentConfiguration {
             Part::File(path) => fs::metadata(path)
                 .err()
                 .map(|error| format!("{} cannot be read: {error}", path.display())),
-            Part::Web(document) => document.problem(),
+            Part::Remote(document) => document.problem(),
         })
     }
 

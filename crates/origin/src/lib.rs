@@ -5,11 +5,15 @@
 //! | [`properties`] | the system properties that a JVM would have |
 //! | [`lookups`] | `${env:…}`, `${sys:…}`, `${file:…}` and the others |
 //! | [`place`] | what `--conf-file` and `--conf-uri` name |
-//! | [`web`] | a configuration on a web server |
+//! | [`remote`] | a configuration that another machine has |
+//! | [`web`] | one on a web server |
+//! | [`zookeeper`] | one in ZooKeeper |
 //! | [`filters`] | config filters: secrets from the environment, a program, or Hadoop's credential store |
 
 pub mod filters;
 pub mod lookups;
 pub mod place;
 pub mod properties;
+pub mod remote;
 pub mod web;
+pub mod zookeeper;

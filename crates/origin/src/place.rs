@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::zookeeper::ZooKeeperNode;
+
 /// Formats that Flume knows by the end of a name, and does not read.
 const UNREAD_FORMATS: &[&str] = &["json", "yaml", "xml"];
 
@@ -12,6 +14,8 @@ pub enum Place {
     File(PathBuf),
     /// An address of a web server.
     Http(String),
+    /// A node of ZooKeeper.
+    ZooKeeper(ZooKeeperNode),
 }
 
 impl Place {
@@ -88,6 +92,7 @@ mod tests {
                 Err(_) => format!("file {}", path.display()),
             },
             Ok(Place::Http(uri)) => format!("http {uri}"),
+            Ok(Place::ZooKeeper(node)) => node.path,
             Err(why) => why,
         };
         assert!(seen.ends_with(expected), "{uri}: {seen}");
