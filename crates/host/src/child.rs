@@ -34,6 +34,8 @@ pub struct Program {
     input: Vec<u8>,
     limit: Duration,
     until_interrupted: bool,
+    /// Whether `setsid` starts it.
+    own_session: bool,
 }
 
 /// How it ended.
@@ -106,7 +108,35 @@ impl Program {
             input: vec![],
             limit: DEFAULT_LIMIT,
             until_interrupted: false,
+            own_session: false,
         }
+    }
+
+    /// Runs it in a session of its own: it has no terminal then, and cannot put words into the one of this process.
+    /// For what runs as another user.
+    ///
+    /// # Errors
+    /// The program `setsid` is not there.
+    pub fn in_own_session(mut self) -> io::Result<Program> {
+        let missing = || io::Error::new(io::ErrorKind::NotFound, "setsid is not there");
+        let setsid = find("setsid").ok_or_else(missing)?;
+        self.arguments.insert(0, self.path.into());
+        self.path = setsid;
+        self.own_session = true;
+        Ok(self)
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(&self.path);
+        command
+            .args(&self.arguments)
+            .env_clear()
+            .envs(self.environment.iter());
+        // The leader of a group cannot begin a session, which is a group, too.
+        if !self.own_session {
+            command.process_group(0);
+        }
+        command
     }
 
     /// Replaces its environment.
@@ -153,12 +183,8 @@ impl Program {
             let path = self.path.clone();
             move |cause| ChildError::Io { doing, path, cause }
         };
-        let mut command = Command::new(&self.path);
+        let mut command = self.command();
         command
-            .args(&self.arguments)
-            .env_clear()
-            .envs(self.environment.iter())
-            .process_group(0)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
@@ -226,11 +252,8 @@ impl Program {
             path: self.path.clone(),
             cause,
         };
-        let child = Command::new(&self.path)
-            .args(&self.arguments)
-            .env_clear()
-            .envs(self.environment.iter())
-            .process_group(0)
+        let child = self
+            .command()
             .current_dir(directory)
             .stdin(Stdio::null())
             .stdout(output.try_clone().map_err(failed)?)
@@ -317,8 +340,9 @@ fn wait_until(
 /// # Errors
 /// The child cannot be waited for.
 pub fn kill_group(child: &mut Child) -> io::Result<()> {
-    // An error means that all of it has ended.
+    // An error means that all of it has ended, or that it has not begun its group yet.
     let _ = kill_process_group(Pid::from_child(child), Signal::KILL);
+    let _ = child.kill();
     child.wait().map(drop)
 }
 
@@ -402,6 +426,22 @@ mod tests {
             .collect();
         names.sort_unstable();
         assert_eq!(names, ["ADDED", "LC_ALL", "PATH"]);
+    }
+
+    #[test]
+    fn in_a_session_of_its_own_it_has_no_terminal_and_is_killed_like_others() {
+        // The sixth field of the status is the session, the first the process.
+        let line = "cut -d' ' -f1,6 /proc/$$/stat";
+        let ended = shell(line).in_own_session().unwrap().run().unwrap();
+        let ids: Vec<_> = ended.out.split_whitespace().collect();
+        assert_eq!(ids[0], ids[1], "{}", ended.out);
+        let ended = shell("true </dev/tty").in_own_session().unwrap().run();
+        assert!(!ended.unwrap().ok(), "there is no terminal");
+        let late = shell("sleep 600 & wait")
+            .in_own_session()
+            .unwrap()
+            .limit(Duration::from_millis(300));
+        assert!(matches!(late.run(), Err(ChildError::Late { .. })));
     }
 
     #[test]
