@@ -80,9 +80,7 @@ fn exec_sources(entries: &[Entry]) -> Vec<String> {
     for entry in entries {
         let key = entry.key.trim();
         let mut parts = key.split('.');
-        if parts.nth(1) == Some("sources")
-            && parts.nth(1) == Some("type")
-            && parts.next().is_none()
+        if parts.nth(1) == Some("sources") && parts.nth(1) == Some("type") && parts.next().is_none()
         {
             types.insert(key.strip_suffix("type").unwrap_or(key), entry.value.trim());
         }
@@ -102,7 +100,10 @@ fn convert_source(
         Some((property, entry.key_place.line as usize, entry.value.trim()))
     });
     let own: Vec<_> = own.collect();
-    let command = own.iter().rev().find(|(property, ..)| *property == "command");
+    let command = own
+        .iter()
+        .rev()
+        .find(|(property, ..)| *property == "command");
     let Some(&(_, command_line, command)) = command else {
         return;
     };

@@ -32,7 +32,11 @@ impl TailCommand {
                     let letters = word[1..].trim_start_matches(['f', 'F', 'q']);
                     follows |= word[1..word.len() - letters.len()].contains(['f', 'F']);
                     if let Some(count) = letters.strip_prefix('n') {
-                        let count = if count.is_empty() { words.next()? } else { count };
+                        let count = if count.is_empty() {
+                            words.next()?
+                        } else {
+                            count
+                        };
                         is_from_start = is_start(count);
                     } else {
                         let rest = letters.trim_start_matches(|c: char| c.is_ascii_digit());

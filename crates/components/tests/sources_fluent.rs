@@ -45,7 +45,11 @@ async fn is_silent(stream: &mut TcpStream) -> bool {
 
 #[tokio::test]
 async fn a_chunk_is_acknowledged_once_all_of_it_is_stored() {
-    let (source, mut stream) = start("", "capacity = 110\ntransactionCapacity = 10\nkeep-alive = 1").await;
+    let (source, mut stream) = start(
+        "",
+        "capacity = 110\ntransactionCapacity = 10\nkeep-alive = 1",
+    )
+    .await;
     stream.write_all(&chunk(100)).await.unwrap();
     assert_eq!(read(&mut stream, ACK.len()).await, ACK);
     stream.write_all(&chunk(50)).await.unwrap();
@@ -68,7 +72,11 @@ async fn a_chunk_that_can_never_fit_is_not_acknowledged() {
     .await;
     stream.write_all(&chunk(2)).await.unwrap();
     assert!(is_silent(&mut stream).await);
-    assert_eq!(source.number("EventLostCount"), 0, "its sender still has it");
+    assert_eq!(
+        source.number("EventLostCount"),
+        0,
+        "its sender still has it"
+    );
     source.stop().await.unwrap();
 }
 
@@ -109,7 +117,11 @@ fn ping(nonce: &[u8], key: &str) -> Vec<u8> {
     for part in [b"salt", b"me" as &[u8], nonce, key.as_bytes()] {
         digest.update(part);
     }
-    let digest: String = digest.finalize().iter().map(|b| format!("{b:02x}")).collect();
+    let digest: String = digest
+        .finalize()
+        .iter()
+        .map(|b| format!("{b:02x}"))
+        .collect();
     let mut ping = b"\x96\xa4PING\xa2me\xa4salt\xd9\x80".to_vec();
     ping.extend_from_slice(digest.as_bytes());
     ping.extend_from_slice(b"\xa0\xa0");
@@ -120,7 +132,10 @@ fn ping(nonce: &[u8], key: &str) -> Vec<u8> {
 async fn nonce(stream: &mut TcpStream) -> Vec<u8> {
     let hello = read(stream, 68).await;
     let text = String::from_utf8_lossy(&hello);
-    assert!(text.contains("HELO") && text.contains("keepalive"), "{text}");
+    assert!(
+        text.contains("HELO") && text.contains("keepalive"),
+        "{text}"
+    );
     let begin = hello.windows(5).position(|it| it == b"nonce").unwrap() + 7;
     hello[begin..begin + 16].to_vec()
 }
@@ -135,7 +150,12 @@ async fn only_who_knows_the_key_may_send() {
     stream.write_all(&chunk(1)).await.unwrap();
     assert_eq!(source.bodies(1).await, ["{\"k\":0}"]);
 
-    for bad in [ping(&first, "secret"), ping(&first, "guess"), chunk(1), vec![0xc0]] {
+    for bad in [
+        ping(&first, "secret"),
+        ping(&first, "guess"),
+        chunk(1),
+        vec![0xc0],
+    ] {
         let mut stream = TcpStream::connect(source.address().await).await.unwrap();
         let second = nonce(&mut stream).await;
         assert_ne!(first, second);

@@ -119,7 +119,9 @@ impl Source for ExecSource {
             return vec![];
         };
         let equivalent = tail.taildir();
-        let equivalent = equivalent.iter().map(|(key, value)| format!("{key} = {value}"));
+        let equivalent = equivalent
+            .iter()
+            .map(|(key, value)| format!("{key} = {value}"));
         let text = format!(
             "`tail` forgets its place: lines are lost when the agent or the command ends, and may come twice. A source \
              with type = TAILDIR keeps it: {}. `flume-ng convert exec-to-taildir -f FILE` writes that",

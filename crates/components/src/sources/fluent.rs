@@ -58,7 +58,11 @@ pub(super) struct FluentSource {
 impl Component for FluentSource {
     type Config = FluentConfig;
     fn build(config: FluentConfig, cx: &Context) -> Result<Self, BuildError> {
-        if config.shared_key.as_ref().is_some_and(|key| key.0.is_empty()) {
+        if config
+            .shared_key
+            .as_ref()
+            .is_some_and(|key| key.0.is_empty())
+        {
             return Err(BuildError::at("sharedKey", "must not be empty"));
         }
         Ok(FluentSource {
@@ -253,7 +257,10 @@ impl Conversation for FluentConversation {
             return true;
         };
         self.failures.add(1);
-        let text = format!("the forward connection from {} is closed: {error}", self.peer);
+        let text = format!(
+            "the forward connection from {} is closed: {error}",
+            self.peer
+        );
         self.complaints.complain(&text);
         false
     }
@@ -267,7 +274,9 @@ impl Conversation for FluentConversation {
     }
 
     fn refused(&mut self, _: usize, _: &PutError, answers: &mut BytesMut) {
-        self.unanswered.iter_mut().for_each(|chunk| chunk.is_refused = true);
+        self.unanswered
+            .iter_mut()
+            .for_each(|chunk| chunk.is_refused = true);
         self.acknowledge(answers);
     }
 }

@@ -71,7 +71,14 @@ impl Handshake {
         let mut pong = vec![0x95];
         put_text(&mut pong, b"PONG");
         pong.push(if is_right { 0xc3 } else { 0xc2 });
-        put_text(&mut pong, if is_right { b"" } else { b"shared_key mismatch" });
+        put_text(
+            &mut pong,
+            if is_right {
+                b""
+            } else {
+                b"shared_key mismatch"
+            },
+        );
         put_text(&mut pong, self.hostname.as_bytes());
         let proof = if is_right {
             self.digest(salt, self.hostname.as_bytes())
@@ -88,12 +95,19 @@ impl Handshake {
         for part in [salt, hostname, &self.nonce, self.shared_key.as_bytes()] {
             digest.update(part);
         }
-        digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+        digest
+            .finalize()
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect()
     }
 }
 
 /// In a time that does not tell where they differ.
 fn is_same(a: &str, b: &str) -> bool {
-    let differences = a.bytes().zip(b.bytes()).fold(0, |sum, (a, b)| sum | (a ^ b));
+    let differences = a
+        .bytes()
+        .zip(b.bytes())
+        .fold(0, |sum, (a, b)| sum | (a ^ b));
     a.len() == b.len() && differences == 0
 }

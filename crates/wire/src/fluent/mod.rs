@@ -267,7 +267,11 @@ fn is_single(second: &[u8]) -> Result<bool, FluentError> {
 
 /// Milliseconds since 1970. Newer senders put a map of metadata beside the time.
 fn time(reader: &mut Reader<'_>) -> Result<i64, FluentError> {
-    let seconds = |seconds: u64| i64::try_from(seconds).unwrap_or(i64::MAX).saturating_mul(1000);
+    let seconds = |seconds: u64| {
+        i64::try_from(seconds)
+            .unwrap_or(i64::MAX)
+            .saturating_mul(1000)
+    };
     Ok(match reader.next()? {
         Token::Unsigned(time) => seconds(time),
         Token::Signed(time) => time.saturating_mul(1000),

@@ -31,7 +31,11 @@ struct Head {
 
 fn number(bytes: &[u8], from: usize, length: usize) -> Option<u64> {
     let digits = bytes.get(from..from + length)?;
-    Some(digits.iter().fold(0, |sum, &byte| sum << 8 | u64::from(byte)))
+    Some(
+        digits
+            .iter()
+            .fold(0, |sum, &byte| sum << 8 | u64::from(byte)),
+    )
 }
 
 /// `None`: more bytes are needed.
@@ -39,7 +43,13 @@ fn head(bytes: &[u8]) -> Result<Option<Head>, FluentError> {
     let Some(&kind) = bytes.first() else {
         return Ok(None);
     };
-    let fixed = |head, payload| Some(Head { kind, head, payload });
+    let fixed = |head, payload| {
+        Some(Head {
+            kind,
+            head,
+            payload,
+        })
+    };
     // A length of so many bytes stands behind the kind; `extra` belongs to the head, too.
     let counted = |width: usize, extra: usize| {
         let payload = number(bytes, 1, width)? as usize;
@@ -67,7 +77,12 @@ fn head(bytes: &[u8]) -> Result<Option<Head>, FluentError> {
 
 /// The first token and its length; `None`: more bytes are needed.
 fn token(bytes: &[u8]) -> Result<Option<(Token<'_>, usize)>, FluentError> {
-    let Some(Head { kind, head, payload }) = head(bytes)? else {
+    let Some(Head {
+        kind,
+        head,
+        payload,
+    }) = head(bytes)?
+    else {
         return Ok(None);
     };
     let length = head + payload;
@@ -117,7 +132,12 @@ impl Scanner {
         max_bytes: usize,
     ) -> Result<Option<usize>, FluentError> {
         loop {
-            let Some(Head { kind, head, payload }) = head(&bytes[self.position..])? else {
+            let Some(Head {
+                kind,
+                head,
+                payload,
+            }) = head(&bytes[self.position..])?
+            else {
                 return Ok(None);
             };
             let end = self.position.saturating_add(head).saturating_add(payload);

@@ -72,28 +72,46 @@ fn every_mode() {
     let asked = Some(b"c1".to_vec());
     assert_eq!(read(&single).unwrap(), (vec![two[0].into()], asked.clone()));
     let forward = [&[0xc0, 0x92][..], &tag, &[0x92], &entries].concat();
-    assert_eq!(read(&forward).unwrap(), (two.map(String::from).to_vec(), None));
+    assert_eq!(
+        read(&forward).unwrap(),
+        (two.map(String::from).to_vec(), None)
+    );
     let packed = [&[0x93][..], &tag, &bin(&entries), &chunk(&[], 1)].concat();
-    assert_eq!(read(&packed).unwrap(), (two.map(String::from).to_vec(), asked.clone()));
+    assert_eq!(
+        read(&packed).unwrap(),
+        (two.map(String::from).to_vec(), asked.clone())
+    );
     let members = [gzip(&entry(&[7], 1)), gzip(&entry(&EVENT_TIME, 2))].concat();
     let zstd = zstd::stream::encode_all(&entries[..], 1).unwrap();
     for (name, bytes) in [("gzip", members), ("zstd", zstd)] {
         let compressed = [text("compressed"), text(name)].concat();
         let options = chunk(&compressed, 2);
         let packed = [&[0x93][..], &tag, &bin(&bytes), &options].concat();
-        assert_eq!(read(&packed).unwrap(), (two.map(String::from).to_vec(), asked.clone()));
+        assert_eq!(
+            read(&packed).unwrap(),
+            (two.map(String::from).to_vec(), asked.clone())
+        );
     }
     let with_metadata = [&[0x92, 7, 0x81][..], &text("a"), &[1]].concat();
     let forward = [&[0x92][..], &tag, &[0x91], &entry(&with_metadata, 1)].concat();
     assert_eq!(read(&forward).unwrap().0, [two[0]]);
-    assert_eq!(read(&[&[0x92][..], &tag, &[0x90]].concat()).unwrap().0.len(), 0);
+    assert_eq!(
+        read(&[&[0x92][..], &tag, &[0x90]].concat())
+            .unwrap()
+            .0
+            .len(),
+        0
+    );
 }
 
 #[test]
 fn values_as_json() {
     let check = |bytes: &[u8], expected: &str| {
         let mut out = vec![];
-        let end = Scanner::default().find_end(bytes, 1 << 20).unwrap().unwrap();
+        let end = Scanner::default()
+            .find_end(bytes, 1 << 20)
+            .unwrap()
+            .unwrap();
         assert_eq!(end, bytes.len());
         Reader(bytes).json(&mut out).unwrap();
         assert_eq!(String::from_utf8(out).unwrap(), expected);
@@ -107,9 +125,15 @@ fn values_as_json() {
     check(&[0xcc, 200], "200");
     check(&[0xcd, 1, 0], "256");
     check(&[0xce, 0xff, 0xff, 0xff, 0xff], "4294967295");
-    check(&[0xcf, 255, 255, 255, 255, 255, 255, 255, 255], "18446744073709551615");
+    check(
+        &[0xcf, 255, 255, 255, 255, 255, 255, 255, 255],
+        "18446744073709551615",
+    );
     check(&[0xca, 0x3f, 0xc0, 0, 0], "1.5");
-    check(&[0xcb, 0x3f, 0xb9, 0x99, 0x99, 0x99, 0x99, 0x99, 0x9a], "0.1");
+    check(
+        &[0xcb, 0x3f, 0xb9, 0x99, 0x99, 0x99, 0x99, 0x99, 0x9a],
+        "0.1",
+    );
     check(&[0xcb, 0x7f, 0xf0, 0, 0, 0, 0, 0, 0], "null");
     check(&[0xd9, 3, b'a', b'"', 0xff], "\"a\\\"\u{fffd}\"");
     check(&[0xde, 0, 1, 7, 0xdc, 0, 1, 1], "{\"7\":[1]}");
@@ -134,10 +158,22 @@ fn what_is_not_the_protocol_is_refused() {
         (&unknown, "`lzma`"),
         (&key, "key of a map"),
         (&[0x92, 0xdb, 0xff, 0xff, 0xff, 0xff], "more than 1048576"),
-        (&[&[0x93][..], &text("t"), &[7, 8]].concat(), "a record is a map"),
-        (&[&[0x93][..], &text("t"), &[0xc0], &record(1)].concat(), "a time"),
-        (&[&[0x92][..], &text("t"), &bin(&[0x92, 7])].concat(), "ends too early"),
-        (&[&[0x92][..], &text("t"), &[0x91, 7]].concat(), "an entry is"),
+        (
+            &[&[0x93][..], &text("t"), &[7, 8]].concat(),
+            "a record is a map",
+        ),
+        (
+            &[&[0x93][..], &text("t"), &[0xc0], &record(1)].concat(),
+            "a time",
+        ),
+        (
+            &[&[0x92][..], &text("t"), &bin(&[0x92, 7])].concat(),
+            "ends too early",
+        ),
+        (
+            &[&[0x92][..], &text("t"), &[0x91, 7]].concat(),
+            "an entry is",
+        ),
     ] {
         let error = read(bytes).expect_err("refused").to_string();
         assert!(error.contains(expected), "{error}");
