@@ -147,9 +147,9 @@ impl FluentConversation {
         let Some(handshake) = &self.handshake else {
             return Ok(());
         };
-        if let Some((answer, outcome)) = handshake.answer(&mut self.stream)? {
-            self.answer = answer;
-            outcome?;
+        if let Some(pong) = handshake.answer(&mut self.stream)? {
+            self.answer = pong.answer;
+            pong.outcome?;
             self.handshake = None;
         }
         Ok(())

@@ -10,6 +10,15 @@ use super::{
 /// Most bytes of a PING: more is no handshake.
 const MAX_PING_BYTES: usize = 4096;
 
+/// What follows from a client's proof.
+#[derive(Debug)]
+pub struct Pong {
+    /// For the client.
+    pub answer: Vec<u8>,
+    /// Whether it may stay.
+    pub outcome: Result<(), FluentError>,
+}
+
 /// The server's side.
 #[derive(Clone, Debug)]
 pub struct Handshake {
@@ -43,14 +52,14 @@ impl Handshake {
         hello
     }
 
-    /// Reads the client's answer when it is there. The text is for the client, and whether it may stay.
+    /// Reads the client's answer when it is there.
     ///
     /// # Errors
     /// It is no answer at all.
     pub fn answer(
         &self,
         stream: &mut FluentStream,
-    ) -> Result<Option<(Vec<u8>, Result<(), FluentError>)>, FluentError> {
+    ) -> Result<Option<Pong>, FluentError> {
         let Some(ping) = stream.next_value(MAX_PING_BYTES)? else {
             return Ok(None);
         };
@@ -87,7 +96,10 @@ impl Handshake {
         };
         put_text(&mut pong, proof.as_bytes());
         let outcome = is_right.then_some(()).ok_or(FluentError::Key(client));
-        Ok(Some((pong, outcome)))
+        Ok(Some(Pong {
+            answer: pong,
+            outcome,
+        }))
     }
 
     fn digest(&self, salt: &[u8], hostname: &[u8]) -> String {

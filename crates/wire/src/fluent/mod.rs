@@ -11,7 +11,7 @@ use std::io::Read;
 use bytes::{Buf, Bytes, BytesMut};
 use flume_core::{Event, Str};
 
-pub use handshake::Handshake;
+pub use handshake::{Handshake, Pong};
 use msgpack::{Reader, Scanner, Token};
 
 /// Why a sender cannot be understood.
