@@ -56,10 +56,7 @@ impl Handshake {
     ///
     /// # Errors
     /// It is no answer at all.
-    pub fn answer(
-        &self,
-        stream: &mut FluentStream,
-    ) -> Result<Option<Pong>, FluentError> {
+    pub fn answer(&self, stream: &mut FluentStream) -> Result<Option<Pong>, FluentError> {
         let Some(ping) = stream.next_value(MAX_PING_BYTES)? else {
             return Ok(None);
         };
