@@ -157,7 +157,7 @@ impl Check {
             Ok(built) => {
                 let fits = self.fits(source, built.batch_size());
                 for remark in built.remarks() {
-                    self.report(Severity::Warning, &source.section, &remark);
+                    self.report(&source.section, &remark);
                 }
                 if fits {
                     let channels = cx.peers.to_vec();

@@ -4,7 +4,7 @@ use std::{num::NonZeroUsize, process::ExitStatus};
 
 use async_trait::async_trait;
 use flume_core::{
-    BuildError, Component, Config, Context, Event, Hold, Source, SourceContext, SourceError,
+    BuildError, Code, Component, Config, Context, Event, Hold, Source, SourceContext, SourceError,
     config::Millis, secrets::is_secret_name,
 };
 use flume_host::{
@@ -127,7 +127,7 @@ impl Source for ExecSource {
              with type = TAILDIR keeps it: {}. `flume-ng convert exec-to-taildir -f FILE` writes that",
             equivalent.collect::<Vec<_>>().join(", ")
         );
-        vec![BuildError::at("command", text)]
+        vec![BuildError::of(Code::ExecTails, "command", text)]
     }
 }
 
