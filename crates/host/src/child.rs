@@ -34,6 +34,7 @@ pub struct Program {
     input: Vec<u8>,
     limit: Duration,
     until_interrupted: bool,
+    own_session: bool,
 }
 
 /// How it ended.
@@ -106,6 +107,7 @@ impl Program {
             input: vec![],
             limit: DEFAULT_LIMIT,
             until_interrupted: false,
+            own_session: false,
         }
     }
 
@@ -144,6 +146,35 @@ impl Program {
         self
     }
 
+    /// Gives it a session of its own, without a controlling terminal. Needed for what runs as another user: a process
+    /// could type commands into the terminal of the administrator who started it (TIOCSTI).
+    #[must_use]
+    pub fn own_session(mut self) -> Program {
+        self.own_session = true;
+        self
+    }
+
+    /// The command with its environment; it leads a process group.
+    fn command(&self) -> io::Result<Command> {
+        let mut command = if self.own_session {
+            // `setsid` becomes the program itself: it starts another process only if it leads a group already.
+            let text = "the program setsid is not there; install util-linux";
+            let setsid = find("setsid").ok_or_else(|| io::Error::other(text))?;
+            let mut command = Command::new(setsid);
+            command.arg(&self.path);
+            command
+        } else {
+            let mut command = Command::new(&self.path);
+            command.process_group(0);
+            command
+        };
+        command
+            .args(&self.arguments)
+            .env_clear()
+            .envs(self.environment.iter());
+        Ok(command)
+    }
+
     /// Runs it to its end. A program that fails is not an error here: the caller looks at [`Ended::status`].
     ///
     /// # Errors
@@ -153,12 +184,8 @@ impl Program {
             let path = self.path.clone();
             move |cause| ChildError::Io { doing, path, cause }
         };
-        let mut command = Command::new(&self.path);
+        let mut command = self.command().map_err(failed("start"))?;
         command
-            .args(&self.arguments)
-            .env_clear()
-            .envs(self.environment.iter())
-            .process_group(0)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
@@ -226,11 +253,9 @@ impl Program {
             path: self.path.clone(),
             cause,
         };
-        let child = Command::new(&self.path)
-            .args(&self.arguments)
-            .env_clear()
-            .envs(self.environment.iter())
-            .process_group(0)
+        let child = self
+            .command()
+            .map_err(failed)?
             .current_dir(directory)
             .stdin(Stdio::null())
             .stdout(output.try_clone().map_err(failed)?)
@@ -319,6 +344,8 @@ fn wait_until(
 pub fn kill_group(child: &mut Child) -> io::Result<()> {
     // An error means that all of it has ended.
     let _ = kill_process_group(Pid::from_child(child), Signal::KILL);
+    // A child that is about to get a session of its own leads no group yet.
+    let _ = child.kill();
     child.wait().map(drop)
 }
 
@@ -425,6 +452,29 @@ mod tests {
             assert!(Instant::now() < deadline, "the grandchild still runs");
             thread::sleep(POLL_INTERVAL);
         }
+    }
+
+    #[test]
+    fn a_session_of_its_own_has_no_terminal_and_ends_as_a_whole() {
+        // Fields of `stat` after the name: state, parent, group, session, terminal.
+        let line = "echo $$; cut -d')' -f2- /proc/$$/stat";
+        let ended = shell(line).own_session().run().unwrap();
+        let words: Vec<_> = ended.out.split_whitespace().collect();
+        assert_eq!([words[3], words[4], words[5]], [words[0], words[0], "0"]);
+        let ended = shell(line).run().unwrap();
+        let words: Vec<_> = ended.out.split_whitespace().collect();
+        assert_eq!(words[3], words[0]);
+        assert_ne!(words[4], words[0], "the test above proves nothing");
+        let late = shell("sleep 600 & sleep 600").own_session();
+        // Returns only when both are gone: each holds the output open.
+        let late = late.limit(Duration::from_millis(300)).run().unwrap_err();
+        assert!(matches!(late, ChildError::Late { .. }), "{late}");
+        let output = tempfile::tempfile().unwrap();
+        let program = shell("exec sleep 600").own_session();
+        let at_once = program.start(Path::new("/"), &output).unwrap();
+        let pid = at_once.child.id();
+        drop(at_once);
+        assert!(!Path::new(&format!("/proc/{pid}")).exists());
     }
 
     #[test]
