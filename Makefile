@@ -6,7 +6,7 @@ MINUTES ?= 10
 # Where rustup puts what the set-up script may just have installed.
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 
-.PHONY: quickstart test bench show soak fuzz lint setup packages
+.PHONY: book quickstart test bench show soak fuzz lint setup packages
 
 setup:
 	@scripts/setup.sh
@@ -48,3 +48,8 @@ lint: setup
 packages: setup
 	$(CARGO) build --locked --release -p flume-ng
 	scripts/packages.sh $(TARGET)
+
+# The manual as a book, in target/book.
+book:
+	command -v mdbook > /dev/null || cargo install --locked mdbook
+	mdbook build

@@ -1,26 +1,23 @@
 #!/bin/sh
-# Runs `validate` over every file below a directory: a verdict for each, and what the errors are, by frequency.
-# usage: corpus.sh PROGRAM DIRECTORY
+# Compares what Java Flume keeps of configuration files with `flume-ng validate --effective`.
+# usage: scripts/corpus.sh DIRECTORY (files below it that are no configurations are compared, too)
 set -eu
-program=$1
-out=$(mktemp -d)
-trap 'rm -rf "$out"' EXIT
-: >"$out/verdicts"
-: >"$out/reasons"
-find "$2" -type f ! -name '*.tsv' | sort >"$out/files"
+directory=$(cd "${1:?usage: corpus.sh DIRECTORY}" && pwd)
+cd "$(dirname "$0")/.."
+target=${CARGO_TARGET_DIR:-target}
+program=$target/debug/flume-ng
+java=$target/java-flume
+sh rig/java-flume/install.sh "$java"
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+mkdir "$work/stubs"
+find "$directory" -type f ! -name '*.tsv' | sort > "$work/files"
+tr '\n' '\0' < "$work/files" |
+    xargs -0 java -cp "$work/stubs:$java/lib/*" rig/java-verdicts/Verdicts.java "$work/stubs" 2> "$work/log" |
+    grep -v '^#' | sed -E 's/ (keeps|drops)( .*)?$/ \1/' > "$work/java"
 while read -r file; do
-    code=0
-    timeout 10 "$program" validate --format json -f "$file" >"$out/json" 2>"$out/err" || code=$?
-    case $code in
-        0) echo accepted ;;
-        2) if [ -s "$out/json" ]; then echo refused; else echo "no agent"; fi ;;
-        124) echo HANG "$file" ;;
-        *) echo "CRASH $code $file" ;;
-    esac >>"$out/verdicts"
-    grep -o '"severity":"error","[^}]*' "$out/json" 2>/dev/null |
-        sed -E 's/.*"key":"([^"]*)","text":"([^"]*)".*/\1: \2/; s/^[^.]*\.(sources|sinks|channels|sinkgroups)\.[^.:]*\.?/\1 /; s/interceptors\.[^.:]*/interceptors.*/' \
-            >>"$out/reasons" || true
-done <"$out/files"
-sort "$out/verdicts" | uniq -c | sort -rn
-echo '--- errors'
-sort "$out/reasons" | uniq -c | sort -rn | head -"${3:-25}"
+    echo "== $file"
+    # Agents without a list are none in Java.
+    "$program" validate --effective -f "$file" 2>&1 | sed -E 's/ (keeps|drops)(: .*)?$/ \1/' || true
+done < "$work/files" > "$work/ours"
+diff -U 3 "$work/java" "$work/ours" && echo "equal in $(wc -l < "$work/files") files"

@@ -12,7 +12,7 @@ _flume_ng() {
             'reload:make a running agent read its configuration again'
             'tap:show events as they pass a source, channel or sink of a running agent'
             'loglevel:show the levels of a running agent'\''s loggers, or set one\: LOGGER LEVEL'
-            'describe:explain a component, or list all; `hadoop`\: Hadoop'\''s settings in force'
+            'describe:explain a component or a diagnostic, or list all; `hadoop`\: Hadoop'\''s settings in force'
             'provision:make this host an agent'\''s\: configure, install, kerberos, check'
             'doctor:look at this host, change nothing, and say what to do'
             'tool:look into a file channel, or repair it'
@@ -53,7 +53,8 @@ _flume_ng() {
             '--conf-file[configuration file; of several, later ones win]:file:_files' \
             '--conf-uri[configuration by file\:, http\: or https\:; files given by --conf-file then count no longer]:uri: ' \
             '--name[the agent'\''s name in the configuration]:name: ' \
-            '--format[how the result is printed; html\: one page with a drawing and the files]:value:(text json html)' \
+            '--format[how the result is printed; html\: one page with a drawing and the files]:value:(text json html sarif)' \
+            '--effective[print what Java Flume would keep of the configuration, and why it drops the rest]' \
             '--conf[configuration directory]:directory:_files -/' \
             '--conf-user[user for the web server that has the configuration]:user: ' \
             '--conf-password[the user'\''s password]:password: ' \

@@ -3,13 +3,14 @@
 use std::{
     fs,
     io::{Read, Write},
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, bail, ensure};
+use flume_cluster::free_port;
 use serde_json::Value;
 
 /// How long one wait may take: a JVM on a busy machine needs most of a minute to start.
@@ -95,10 +96,6 @@ pub fn configuration(name: &str) -> Result<String> {
     fs::read_to_string(&path).with_context(|| format!("failed to read {}", path.display()))
 }
 
-fn free_port() -> Result<u16> {
-    Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
-}
-
 impl Running {
     /// Starts an agent; `@PORT@`, `@DIR@` and `@ROOT@` in the configuration are filled in.
     pub fn start(maker: Maker, configuration: &str) -> Result<Running> {
@@ -143,8 +140,8 @@ impl Running {
         let dir = tempfile::tempdir_in(scratch()?)?;
         fs::create_dir(dir.path().join("files"))?;
         files(dir.path())?;
-        let port = free_port()?;
-        let monitoring = free_port()?;
+        let port = free_port();
+        let monitoring = free_port();
         let text = configuration
             .replace("@PORT@", &port.to_string())
             .replace("@ROOT@", &root().display().to_string())

@@ -4,7 +4,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use flume_bridge::JavaOptions;
 use flume_core::AgentInfo;
-use flume_monitor::{Monitoring, MonitoringAddress, TapMasks};
+use flume_monitor::{Monitoring, MonitoringAddress, TapMasks, ganglia::GangliaSettings};
 use flume_runtime::{Flows, Options, RunError};
 
 use crate::{
@@ -179,6 +179,7 @@ fn options(args: &Args, places: &Places) -> Result<Options, Failure> {
             }
         }),
         monitoring: monitoring(args)?,
+        ganglia: ganglia(args)?,
         strict: args.has("strict"),
         flows: if args.has("lenient") {
             Flows::Halves
@@ -238,6 +239,19 @@ fn switch(args: &Args, key: &str, default: bool) -> Result<bool, Failure> {
     }
 }
 
+fn ganglia(args: &Args) -> Result<Option<GangliaSettings>, Failure> {
+    if !monitoring_type(args).is_some_and(is_ganglia) {
+        return Ok(None);
+    }
+    let own_name = flume_host::names::own_name();
+    let settings = GangliaSettings::of(&args.properties, &own_name);
+    settings.map(Some).map_err(Failure::Usage)
+}
+
+fn is_ganglia(kind: &str) -> bool {
+    kind.eq_ignore_ascii_case("ganglia") || kind == "org.apache.flume.instrumentation.GangliaServer"
+}
+
 fn monitoring_type(args: &Args) -> Option<&str> {
     args.properties
         .get("flume.monitoring.type")
@@ -251,8 +265,8 @@ fn is_http(kind: &str) -> bool {
 
 /// What is to be said of a kind of monitoring that this build does not have: as in Flume, the agent runs without it.
 fn unsupported_monitoring(args: &Args) -> Option<String> {
-    let kind = monitoring_type(args).filter(|kind| !is_http(kind))?;
+    let kind = monitoring_type(args).filter(|kind| !is_http(kind) && !is_ganglia(kind))?;
     Some(format!(
-        "there is no monitoring: this build has `http` alone, not flume.monitoring.type={kind}"
+        "there is no monitoring: this build has `http` and `ganglia`, not flume.monitoring.type={kind}"
     ))
 }

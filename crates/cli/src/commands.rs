@@ -101,7 +101,8 @@ pub(crate) const COMMANDS: &[Command] = &[
     ] },
     Command { name: "validate", doc: "check a configuration", run: validate::run, flags: &[
         CONF_FILE, CONF_URI, NAME,
-        Flag { short: "", long: "format", value: "text|json|html", doc: "how the result is printed; html: one page with a drawing and the files" },
+        Flag { short: "", long: "format", value: "text|json|html|sarif", doc: "how the result is printed; html: one page with a drawing and the files" },
+        Flag { short: "", long: "effective", value: "", doc: "print what Java Flume would keep of the configuration, and why it drops the rest" },
         CONF, CONF_USER, CONF_PASSWORD, HELP,
     ] },
     Command { name: "graph", doc: "draw the flows of a configuration, with what is wrong with them", run: graph::run, flags: &[
@@ -142,7 +143,7 @@ pub(crate) const COMMANDS: &[Command] = &[
         HELP,
     ] },
     Command { name: "loglevel", doc: "show the levels of a running agent's loggers, or set one: LOGGER LEVEL", run: loglevel::run, flags: &[NAME, FORMAT, STATE_DIR, HELP] },
-    Command { name: "describe", doc: "explain a component, or list all; `hadoop`: Hadoop's settings in force", run: describe::run, flags: &[
+    Command { name: "describe", doc: "explain a component or a diagnostic, or list all; `hadoop`: Hadoop's settings in force", run: describe::run, flags: &[
         ALL,
         Flag { short: "", long: "format", value: "text|markdown", doc: "how a component's page is laid out" },
         CONF, HELP,

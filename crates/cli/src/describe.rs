@@ -10,7 +10,7 @@ use flume_core::{
 
 use crate::{
     args::Args,
-    hadoop,
+    codes, hadoop,
     outcome::{ExitCode, Failure, print},
     registry::REGISTRY,
 };
@@ -23,6 +23,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     match args.rest.first().map(String::as_str) {
         None => print(&list()),
         Some("hadoop") => hadoop::describe(args),
+        Some("diagnostics") => print(&codes::index()),
         Some(name) => print(&describe(name, style(args)?)?),
     }
 }
@@ -131,6 +132,9 @@ fn hosts_of(elsewhere: &[(&Known, Presence)]) -> Vec<Presence> {
 }
 
 fn describe(name: &str, style: Style) -> Result<String, Failure> {
+    if let Some(code) = codes::find(name) {
+        return Ok(codes::page(code));
+    }
     let is = |own: &str| own.eq_ignore_ascii_case(name);
     let rows = REGISTRY.described();
     let frames = FRAMES

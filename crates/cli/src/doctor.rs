@@ -97,7 +97,7 @@ fn configuration(document: &Document, node: &Node, args: &Args) -> Vec<Finding> 
     let count = |severity| {
         found
             .iter()
-            .filter(|found| found.severity == severity)
+            .filter(|found| found.severity() == severity)
             .count()
     };
     let errors = count(Severity::Error);

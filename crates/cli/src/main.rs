@@ -3,6 +3,7 @@
 mod agent;
 mod args;
 mod avro_client;
+mod codes;
 mod commands;
 mod configuration;
 mod console;
@@ -25,6 +26,7 @@ mod provision;
 mod registry;
 mod report;
 mod report_page;
+mod sarif;
 mod state_dir;
 mod status;
 mod system_properties;

@@ -12,7 +12,7 @@ use flume_core::secrets::masked;
 use flume_deploy::{Node, Outcome, STEPS, Site, Step, Surroundings, Taken, alone, recorded, take};
 use flume_host::interrupt;
 use rustix::fs::Mode;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
     args::Args,
@@ -76,7 +76,8 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
         all.push(taken);
     }
     if json {
-        print(&(serde_json::to_string(&json!({ "steps": all }))? + "\n"))?;
+        let steps = masked_texts(json!({ "steps": all }));
+        print(&(serde_json::to_string(&steps)? + "\n"))?;
     }
     let failed = all.iter().any(|taken| taken.outcome == Outcome::Fail);
     Ok(if failed {
@@ -84,6 +85,19 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     } else {
         ExitCode::SUCCESS
     })
+}
+
+/// The same with every text masked.
+fn masked_texts(value: Value) -> Value {
+    match value {
+        Value::String(text) => masked(&text).into(),
+        Value::Array(values) => values.into_iter().map(masked_texts).collect(),
+        Value::Object(members) => members
+            .into_iter()
+            .map(|(name, value)| (name, masked_texts(value)))
+            .collect(),
+        other => other,
+    }
 }
 
 /// The host as it shall be: as the file says, else as it was recorded, else by default. What is doubtful about the file
@@ -169,4 +183,18 @@ fn text(taken: &Taken) -> String {
         text += &format!("      {note}\n");
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_text_of_the_outcome_is_masked() {
+        let secret = "s3a://KEY:SECRET@bucket/x";
+        let steps = json!({ "steps": [{ "name": "check", "tasks": [{ "text": secret }] }] });
+        let shown = masked_texts(steps).to_string();
+        assert!(!shown.contains("SECRET"), "{shown}");
+        assert!(shown.contains("check"), "{shown}");
+    }
 }

@@ -31,15 +31,11 @@ pub(crate) fn human(document: &Document, diagnostics: &[Diagnostic], colour: boo
         }
     };
     let mut out = String::new();
-    for Diagnostic {
-        severity,
-        place,
-        key,
-        text,
-        hint,
-    } in diagnostics
-    {
-        let code = match severity {
+    for found in diagnostics {
+        let Diagnostic {
+            place, key, text, ..
+        } = found;
+        let ink = match found.severity() {
             Severity::Error => "1;31",
             Severity::Warning => "1;33",
             Severity::Note => "1;36",
@@ -52,7 +48,7 @@ pub(crate) fn human(document: &Document, diagnostics: &[Diagnostic], colour: boo
         let _ = writeln!(
             out,
             "{}: {subject}{}",
-            paint(code, severity.to_string()),
+            paint(ink, format!("{}[{}]", found.severity(), found.code.id())),
             masked(text)
         );
         let _ = writeln!(out, "  --> {place}");
@@ -60,9 +56,9 @@ pub(crate) fn human(document: &Document, diagnostics: &[Diagnostic], colour: boo
             let number = place.line.to_string();
             let margin = " ".repeat(number.len());
             let _ = writeln!(out, " {number} | {}", line.shown());
-            let _ = writeln!(out, " {margin} | {}", paint(code, line.underline(place)));
+            let _ = writeln!(out, " {margin} | {}", paint(ink, line.underline(place)));
         }
-        if let Some(hint) = hint {
+        if let Some(hint) = &found.hint {
             let _ = writeln!(out, "  = {}", masked(hint));
         }
         out.push('\n');
@@ -160,6 +156,7 @@ impl ShownComponent<'_> {
 pub(crate) fn json(judged: &Judged) -> String {
     #[derive(Serialize)]
     struct Shown<'a> {
+        code: &'static str,
         severity: String,
         file: &'a str,
         line: u32,
@@ -183,7 +180,8 @@ pub(crate) fn json(judged: &Judged) -> String {
         components: verdicts.iter().map(ShownComponent::of).collect(),
     });
     let shown = judged.diagnostics.iter().map(|found| Shown {
-        severity: found.severity.to_string(),
+        code: found.code.id(),
+        severity: found.severity().to_string(),
         file: &found.place.file,
         line: found.place.line,
         column: found.place.column,

@@ -90,7 +90,12 @@ fn findings(out: &mut String, document: &Document, judged: &Judged) {
             .files
             .iter()
             .position(|(name, _)| *name == found.place.file);
-        let text = format!("{}: {}: {}", found.severity, found.key, masked(&found.text));
+        let text = format!(
+            "{}: {}: {}",
+            found.severity(),
+            found.key,
+            masked(&found.text)
+        );
         let _ = writeln!(
             out,
             "<li><a href=\"#f{}l{}\">{}</a> {}</li>",
@@ -176,7 +181,7 @@ fn marked_part(line: &str, found: &Diagnostic) -> (usize, usize) {
 }
 
 fn finding(out: &mut String, found: &Diagnostic) {
-    let class = match found.severity {
+    let class = match found.severity() {
         Severity::Error => "error",
         Severity::Warning => "warning",
         Severity::Note => "note",
@@ -184,7 +189,7 @@ fn finding(out: &mut String, found: &Diagnostic) {
     let _ = write!(
         out,
         "<div class=\"found {class}\"><b>{}</b> <code>{}</code>: {}",
-        found.severity,
+        found.severity(),
         escaped(&found.key),
         escaped(&masked(&found.text))
     );

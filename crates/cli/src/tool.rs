@@ -124,7 +124,7 @@ fn keys(args: &Args) -> Result<Option<Arc<Keys>>, Failure> {
     let wrong = props
         .diagnostics
         .iter()
-        .find(|found| found.severity != Severity::Note);
+        .find(|found| found.severity() != Severity::Note);
     if let Some(wrong) = wrong {
         return Err(Failure::Usage(format!("{}: {}", wrong.key, wrong.text)));
     }

@@ -11,21 +11,26 @@ use crate::{
     configuration::Places,
     outcome::{ExitCode, Failure, print},
     registry::REGISTRY,
-    report, report_page, system_properties,
+    report, report_page, sarif, system_properties,
 };
 
 /// Runs the command: exit code 0 if every flow runs, else 2.
 pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
-    let html = args.get("format") == Some("html");
-    let json = !html && args.wants_json()?;
+    let format = args.get("format").unwrap_or("text");
+    if !["text", "json", "html", "sarif"].contains(&format) {
+        let text = format!("--format takes text, json, html or sarif, not `{format}`");
+        return Err(Failure::Usage(text));
+    }
     let (document, agents) = read(args)?;
     let judged = judge(&document, &agents, args);
-    print(&if html {
-        report_page::html(&document, &judged)
-    } else if json {
-        report::json(&judged) + "\n"
-    } else {
-        text(&document, &judged)
+    if args.has("effective") {
+        return print(&effective(&document, &judged));
+    }
+    print(&match format {
+        "html" => report_page::html(&document, &judged),
+        "json" => report::json(&judged) + "\n",
+        "sarif" => sarif::log(&judged.diagnostics) + "\n",
+        _ => text(&document, &judged),
     })?;
     Ok(if judged.runs_whole() {
         ExitCode::SUCCESS
@@ -73,7 +78,7 @@ pub(crate) struct Judged {
 impl Judged {
     /// Whether nothing is wrong and every component runs.
     pub(crate) fn runs_whole(&self) -> bool {
-        let is_error = |found: &Diagnostic| found.severity == Severity::Error;
+        let is_error = |found: &Diagnostic| found.is_error();
         let stands_still = |verdict: &Verdict| verdict.reason.is_some();
         !self.diagnostics.iter().any(is_error)
             && !self
@@ -98,7 +103,7 @@ pub(crate) fn judge(document: &Document, agents: &[String], args: &Args) -> Judg
         files.position(|(name, _)| *name == found.place.file)
     };
     found.sort_by(|a, b| {
-        (file(a), &a.place, a.severity, &a.key).cmp(&(file(b), &b.place, b.severity, &b.key))
+        (file(a), &a.place, a.severity(), &a.key).cmp(&(file(b), &b.place, b.severity(), &b.key))
     });
     found.dedup();
     judged
@@ -118,7 +123,7 @@ fn text(document: &Document, judged: &Judged) -> String {
     let count = |severity| {
         found
             .iter()
-            .filter(|found| found.severity == severity)
+            .filter(|found| found.severity() == severity)
             .count()
     };
     let mut shown = report::human(document, found, report::may_colour());
@@ -147,6 +152,21 @@ fn text(document: &Document, judged: &Judged) -> String {
     )
 }
 
+/// What Java Flume would keep, a component a line: `a1.sources.r1 netcat keeps`, `a1.sinks.k1 hdfs drops: reason`.
+fn effective(document: &Document, judged: &Judged) -> String {
+    let agents = judged.agents.iter().map(|(agent, _)| agent);
+    let verdicts = agents.flat_map(|agent| document.effective(agent, &judged.diagnostics));
+    verdicts
+        .map(|verdict| {
+            let outcome = match &verdict.reason {
+                None => "keeps".into(),
+                Some(reason) => format!("drops: {}", masked(reason)),
+            };
+            format!("{} {} {outcome}\n", verdict.name, verdict.type_name)
+        })
+        .collect()
+}
+
 /// One component: its name without the agent's, its type, and whether it runs.
 fn line(agent: &str, verdict: &Verdict) -> String {
     let name = verdict.name.strip_prefix(agent).unwrap_or(&verdict.name);
@@ -172,7 +192,7 @@ mod tests {
         let seen: Vec<_> = judge(&document, &document.agents(), &Args::default())
             .diagnostics
             .iter()
-            .map(|found| format!("{} {}: {}", found.severity, found.key, found.text))
+            .map(|found| format!("{} {}: {}", found.severity(), found.key, found.text))
             .collect();
         assert_eq!(seen, expected, "{text}");
     }

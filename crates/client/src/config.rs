@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, num::NonZeroUsize};
 
 use flume_core::{
-    BuildError, Config, Context, Diagnostic, Registry, RotationOrder, Severity,
+    BuildError, Config, Context, Diagnostic, Registry, RotationOrder,
     config::{Choice, Ignored, Millis, OrDefault},
     props::{Props, Section, Setting},
 };
@@ -280,7 +280,7 @@ impl FlumeClient {
         let diagnostics = props.diagnostics;
         let Some(config) = config else {
             let mut wrong = diagnostics.into_iter();
-            let first = wrong.find(|found| found.severity == Severity::Error);
+            let first = wrong.find(|found| found.is_error());
             let (key, text) = first
                 .map(|found| (found.key, found.text))
                 .unwrap_or_default();

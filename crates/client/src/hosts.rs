@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use flume_core::{
-    Severity,
+    Code,
     config::{Property, PropertyValue},
     props::Props,
 };
@@ -48,7 +48,7 @@ impl PropertyValue for Hosts {
             let key = format!("{}.{alias}", row.key);
             let text = format!("`{alias}` is not listed in `{}`", row.key);
             props.report_at(
-                Severity::Warning,
+                Code::PartNotListed,
                 setting.key_place.clone(),
                 &key,
                 &text,

@@ -1,13 +1,14 @@
 //! A server process that a test starts, stops, pauses and kills.
 
 use std::{
+    collections::BTreeSet,
     fs,
     hash::{BuildHasher, RandomState},
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{
-        LazyLock,
+        LazyLock, Mutex, PoisonError,
         mpsc::{Receiver, Sender, channel},
     },
     thread,
@@ -201,11 +202,17 @@ fn port_open(port: u16) -> bool {
     TcpStream::connect(("127.0.0.1", port)).is_ok()
 }
 
-/// A port that nobody listens on, below those that outgoing connections take.
+/// A port that nobody listens on, below those that outgoing connections and listeners of port 0 take. A process gets no
+/// port twice.
+///
+/// Nothing is bound to find out. A process that is just being started still has every listener of this process, until
+/// the kernel has closed them: who then waits for the port would reach the wrong listener.
 pub fn free_port() -> u16 {
+    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
     loop {
         let port = 20_000 + (RandomState::new().hash_one(0) % 12_000) as u16;
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+        let mut given = GIVEN.lock().unwrap_or_else(PoisonError::into_inner);
+        if !port_open(port) && given.insert(port) {
             return port;
         }
     }

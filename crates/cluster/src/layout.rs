@@ -140,14 +140,6 @@ type Settings = Vec<(String, String)>;
 
 /// Free ports for every server of a layout.
 pub(crate) fn ports(layout: &Layout) -> BTreeMap<String, Ports> {
-    let mut taken = vec![];
-    let mut free = || loop {
-        let port = free_port();
-        if !taken.contains(&port) {
-            taken.push(port);
-            return port;
-        }
-    };
     let names = [
         layout.namenodes(),
         layout.journalnodes(),
@@ -160,10 +152,10 @@ pub(crate) fn ports(layout: &Layout) -> BTreeMap<String, Ports> {
             (
                 name,
                 Ports {
-                    main: free(),
-                    ipc: free(),
-                    http: free(),
-                    https: free(),
+                    main: free_port(),
+                    ipc: free_port(),
+                    http: free_port(),
+                    https: free_port(),
                 },
             )
         })

@@ -7,10 +7,11 @@ use std::{
     sync::Arc,
 };
 
-use flume_core::{Diagnostic, Registry, Severity, props::Setting};
+use flume_core::{Code, Diagnostic, Registry, props::Setting};
 
 use crate::{
-    Lookups, Plan,
+    FlumeVerdict, Lookups, Plan,
+    effective::effective,
     graph::Graph,
     lookup,
     properties::{decode, parse},
@@ -64,24 +65,19 @@ impl Document {
                 && !belongs_to_none(&key)
             {
                 let line = earlier.key_place.line;
-                let (severity, text) = if earlier.text == self.settings[&key].text {
+                let (code, text) = if earlier.text == self.settings[&key].text {
                     (
-                        Severity::Note,
+                        Code::SetTwice,
                         format!("is set a second time, to what line {line} says already"),
                     )
                 } else {
                     (
-                        Severity::Warning,
+                        Code::ValueLost,
                         format!("is set a second time, the value of line {line} is lost"),
                     )
                 };
-                self.diagnostics.push(Diagnostic {
-                    severity,
-                    place,
-                    key,
-                    text,
-                    hint: None,
-                });
+                self.diagnostics
+                    .push(Diagnostic::new(code, place, &key, text));
             }
         }
         self.files.push((name, text));
@@ -127,20 +123,26 @@ impl Document {
             .settings
             .iter()
             .filter(|(key, _)| belongs_to_none(key) && !self.referenced.contains(*key));
-        plan.diagnostics
-            .extend(nameless.map(|(key, setting)| Diagnostic {
-                severity: Severity::Warning,
-                place: setting.key_place.clone(),
-                key: key.clone(),
-                text: "belongs to no agent, it has no effect".into(),
-                hint: Some(if key.starts_with("//") || key.starts_with("--") {
-                    "a comment begins with `#`".into()
-                } else {
-                    "keys are AGENT.sources.NAME.PROPERTY and the like".into()
-                }),
-            }));
+        plan.diagnostics.extend(nameless.map(|(key, setting)| {
+            let is_comment = key.starts_with("//") || key.starts_with("--");
+            let hint = if is_comment {
+                "a comment begins with `#`"
+            } else {
+                "keys are AGENT.sources.NAME.PROPERTY and the like"
+            };
+            let text = "belongs to no agent, it has no effect";
+            Diagnostic::new(Code::KeyWithoutAgent, setting.key_place.clone(), key, text)
+                .hint(Some(hint.into()))
+        }));
         plan.diagnostics.sort_by(|a, b| a.place.cmp(&b.place));
         plan
+    }
+}
+
+impl Document {
+    /// What Java Flume would keep of `agent`; `found` is what this program says of the agent.
+    pub fn effective(&self, agent: &str, found: &[Diagnostic]) -> Vec<FlumeVerdict> {
+        effective(agent, &self.settings, found)
     }
 }
 

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use flume_core::{
-    Diagnostic, Severity,
-    config::Names,
-    props::{Section, Setting, did_you_mean, suggestion},
+    Code, Diagnostic,
+    config::{Name, Names},
+    props::{Section, Setting, did_you_mean, nearest, suggestion},
 };
 
 /// Second words of a key that stand for components.
@@ -72,7 +72,8 @@ impl Graph {
 
     fn add(&mut self, key: &str, rest: &str, setting: &Setting) {
         if setting.text.is_empty() {
-            return self.warn(setting, key, "has no value, it has no effect", None);
+            let text = "has no value, it has no effect";
+            return self.warn(Code::NoValue, setting, key, text, None);
         }
         let (word, below) = rest
             .split_once('.')
@@ -80,6 +81,7 @@ impl Graph {
         let Some(kind) = KINDS.into_iter().find(|kind| *kind == word) else {
             let hint = did_you_mean(word, KINDS.into_iter());
             return self.warn(
+                Code::UnknownWord,
                 setting,
                 key,
                 &format!("`{word}` is not a kind of component, it has no effect"),
@@ -102,7 +104,10 @@ impl Graph {
                     section.home = section.home.clone().min(setting.key_place.clone());
                     section.settings.insert(property.into(), setting.clone());
                 }
-                _ => self.warn(setting, key, "names no property, it has no effect", None),
+                _ => {
+                    let text = "names no property, it has no effect";
+                    self.warn(Code::NoProperty, setting, key, text, None);
+                }
             },
         }
     }
@@ -128,60 +133,100 @@ impl Graph {
 
     /// Every listed name has a section; every section that is not listed is told. `settings` are those of all agents.
     fn complete(&mut self, settings: &BTreeMap<String, Setting>) {
+        if self.is_unlisted() {
+            return self.report_misspelt_agent(settings);
+        }
         let agent = &self.agent;
         for (kind, group) in &mut self.kinds {
-            for name in &group.listed.0 {
-                if name.text.starts_with('#') {
-                    let text = format!("`{}` counts as a name", name.text);
-                    self.diagnostics.push(Diagnostic {
-                        severity: Severity::Warning,
-                        place: name.place.clone(),
-                        key: format!("{agent}.{kind}"),
-                        text,
-                        hint: Some("a comment needs a line of its own".into()),
-                    });
-                }
-                group
-                    .sections
-                    .entry(name.text.clone())
-                    .or_insert_with(|| Section {
-                        name: format!("{agent}.{kind}.{}", name.text),
-                        home: name.place.clone(),
-                        ..Section::default()
-                    });
+            self.diagnostics.extend(group.drop_comment(agent, kind));
+            let unlisted = group.unlisted();
+            let empty = group.empty();
+            let renamed = match (&empty[..], &unlisted[..]) {
+                ([listed], [(name, _)]) => vec![(listed.clone(), name.to_string())],
+                _ => nearest_pairs(&empty, &unlisted),
+            };
+            for name in &empty {
+                let renamed = renamed.iter().find(|(listed, _)| listed == name);
+                self.diagnostics
+                    .push(report_empty(agent, kind, name, renamed));
             }
-            for (name, section) in &group.sections {
-                if group.listed.texts().any(|listed| listed == name) {
+            for (name, section) in unlisted {
+                if renamed.iter().any(|(_, renamed)| renamed == name) {
                     continue;
                 }
-                let unset = group
-                    .listed
-                    .texts()
-                    .filter(|name| group.sections[*name].settings.is_empty());
-                let hint = did_you_mean(name, unset).or_else(|| {
-                    let elsewhere = listed_elsewhere(agent, name, settings)?;
-                    Some(suggestion(&elsewhere))
-                });
-                self.diagnostics.push(Diagnostic {
-                    severity: Severity::Warning,
-                    place: section.home.clone(),
-                    key: section.name.clone(),
-                    text: format!("is not listed in `{agent}.{kind}`, it is not started"),
-                    hint: hint.or_else(|| Some(format!("add `{name}` to `{agent}.{kind}`"))),
-                });
+                let text = format!("is not listed in `{agent}.{kind}`, it is not started");
+                let hint = listed_elsewhere(agent, name, settings)
+                    .map(|elsewhere| suggestion(&elsewhere))
+                    .or_else(|| {
+                        let is_whole =
+                            section.settings.contains_key("type") || *kind == "sinkgroups";
+                        is_whole.then(|| format!("add `{name}` to `{agent}.{kind}`"))
+                    });
+                let home = section.home.clone();
+                let found = Diagnostic::new(Code::NotListed, home, &section.name, text);
+                self.diagnostics.push(found.hint(hint));
+            }
+            for name in empty {
+                let section = Section {
+                    name: format!("{agent}.{kind}.{}", name.text),
+                    home: name.place,
+                    ..Section::default()
+                };
+                group.sections.insert(name.text, section);
             }
         }
     }
 
-    fn warn(&mut self, setting: &Setting, key: &str, text: &str, hint: Option<String>) {
-        let place = setting.key_place.clone();
-        self.diagnostics.push(Diagnostic {
-            severity: Severity::Warning,
-            place,
-            key: key.into(),
-            text: text.into(),
-            hint,
-        });
+    /// Whether the agent has components and not one list of sources, channels or sinks.
+    fn is_unlisted(&self) -> bool {
+        let groups = self.kinds.values();
+        let has_sections = groups.clone().any(|group| !group.sections.is_empty());
+        has_sections && self.kinds.values().all(|group| group.listed.0.is_empty())
+    }
+
+    /// One finding for all components of an agent that lists none.
+    fn report_misspelt_agent(&mut self, settings: &BTreeMap<String, Setting>) {
+        let sections = self
+            .kinds
+            .values()
+            .flat_map(|group| group.sections.values());
+        let homes = sections.map(|section| section.home.clone());
+        let home = homes.min().unwrap_or_default();
+        let others = agents_with_lists(settings);
+        let meant = match &others[..] {
+            [only] => Some(*only),
+            _ => nearest(&self.agent, others.iter().copied()).or_else(|| {
+                let mut owners = others
+                    .iter()
+                    .filter(|other| self.belongs_to(other, settings));
+                let owner = owners.next()?;
+                owners.next().is_none().then_some(*owner)
+            }),
+        };
+        let text = format!(
+            "no list names a component of agent `{}`, so none of its lines has an effect",
+            self.agent
+        );
+        let found = Diagnostic::new(Code::MisspeltAgent, home, &self.agent, text);
+        self.diagnostics.push(found.hint(meant.map(suggestion)));
+        self.kinds
+            .values_mut()
+            .for_each(|group| group.sections.clear());
+    }
+
+    /// Whether `other` lists every component that this agent sets up.
+    fn belongs_to(&self, other: &str, settings: &BTreeMap<String, Setting>) -> bool {
+        self.kinds.iter().all(|(kind, group)| {
+            let listed = settings.get(&format!("{other}.{kind}"));
+            let listed = listed.map(Names::split).unwrap_or_default();
+            let mut names = group.sections.keys();
+            names.all(|name| listed.texts().any(|listed| listed == name))
+        })
+    }
+
+    fn warn(&mut self, code: Code, setting: &Setting, key: &str, text: &str, hint: Option<String>) {
+        let found = Diagnostic::new(code, setting.key_place.clone(), key, text);
+        self.diagnostics.push(found.hint(hint));
     }
 
     /// Takes out the listed sections of a kind, in the order of the list.
@@ -199,6 +244,82 @@ impl Graph {
             .filter_map(|name| group.sections.remove(&name).map(|section| (name, section)))
             .collect()
     }
+}
+
+impl Group {
+    /// Takes the words of a comment out of the list, and tells of it.
+    fn drop_comment(&mut self, agent: &str, kind: &str) -> Option<Diagnostic> {
+        let names = &mut self.listed.0;
+        let begin = names.iter().position(|name| name.text.starts_with('#'))?;
+        let first = names[begin].clone();
+        let sections = &self.sections;
+        let mut at = 0;
+        names.retain(|name| {
+            at += 1;
+            at <= begin || sections.contains_key(&name.text)
+        });
+        let text = format!("`{}` counts as a name in Flume", first.text);
+        let key = format!("{agent}.{kind}");
+        let found = Diagnostic::new(Code::CommentInList, first.place, &key, text);
+        Some(found.hint(Some("a comment needs a line of its own".into())))
+    }
+
+    /// What is set up and not listed.
+    pub(crate) fn unlisted(&self) -> Vec<(&String, &Section)> {
+        let is_listed = |name: &str| self.listed.texts().any(|listed| listed == name);
+        let sections = self.sections.iter();
+        sections.filter(|(name, _)| !is_listed(name)).collect()
+    }
+
+    /// The listed names for which nothing is set.
+    fn empty(&self) -> Vec<Name> {
+        let names = self.listed.0.iter();
+        let empty = names.filter(|name| !self.sections.contains_key(&name.text));
+        empty.cloned().collect()
+    }
+}
+
+/// Listed names, each with the one name that is set up and resembles it.
+fn nearest_pairs(empty: &[Name], unlisted: &[(&String, &Section)]) -> Vec<(Name, String)> {
+    let pair = |listed: &Name| {
+        let near = nearest(&listed.text, unlisted.iter().map(|(name, _)| name.as_str()))?;
+        Some((listed.clone(), near.to_string()))
+    };
+    empty.iter().filter_map(pair).collect()
+}
+
+fn report_empty(
+    agent: &str,
+    kind: &str,
+    name: &Name,
+    renamed: Option<&(Name, String)>,
+) -> Diagnostic {
+    let key = format!("{agent}.{kind}");
+    match renamed {
+        Some((_, other)) => {
+            let text = format!(
+                "`{}` is listed and nothing is set for it, `{other}` is set up and not listed",
+                name.text
+            );
+            let found = Diagnostic::new(Code::MisspeltName, name.place.clone(), &key, text);
+            found.hint(Some(suggestion(other)))
+        }
+        None => {
+            let text = format!("nothing is set for `{}`", name.text);
+            Diagnostic::new(Code::NothingSet, name.place.clone(), &key, text)
+        }
+    }
+}
+
+/// The agents that have a list of sources, channels or sinks.
+fn agents_with_lists(settings: &BTreeMap<String, Setting>) -> Vec<&str> {
+    let lists = settings.keys().filter_map(|key| key.split_once('.'));
+    let mut agents: Vec<_> = lists
+        .filter(|(_, kind)| KINDS.contains(kind))
+        .map(|(agent, _)| agent)
+        .collect();
+    agents.dedup();
+    agents
 }
 
 /// Agent and kind of a property of a component: `a1` and `sinks` of `a1.sinks.k1.type`.

@@ -3,6 +3,7 @@
 //! Pure but for [`Document::read`], which opens the files.
 
 mod document;
+mod effective;
 mod graph;
 mod lookup;
 mod plan;
@@ -11,6 +12,7 @@ pub mod properties;
 mod verdict;
 
 pub use document::Document;
+pub use effective::FlumeVerdict;
 pub use lookup::{ConfigFilter, LookedUp, Lookups, NotFound};
 pub use plan::{
     ChannelPlan, FRAMES, Frame, GroupPlan, Plan, Refused, SinkPlan, SourceFrame, SourcePlan,

@@ -9,7 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use flume_core::{
-    Diagnostic, Severity, Span,
+    Code, Diagnostic, Span,
     config::Names,
     props::{Section, Setting, did_you_mean},
     secrets,
@@ -180,13 +180,9 @@ impl<'a> Expansion<'a> {
             return;
         }
         let (start, part) = &self.outermost;
-        self.problem = Some(Diagnostic {
-            severity: Severity::Error,
-            place: self.setting.place_at(*start, part),
-            key: self.key.into(),
-            text,
-            hint,
-        });
+        let place = self.setting.place_at(*start, part);
+        let found = Diagnostic::new(Code::Unresolved, place, self.key, text);
+        self.problem = Some(found.hint(hint));
     }
 
     /// Whether Flume's users write `${NAME}` here for somebody else to read.

@@ -3,8 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use flume_core::{
-    Channel, Config, Diagnostic, Registry, RunnerConfig, Severity, Sink, SinkProcessor, Source,
-    Span,
+    Channel, Code, Config, Diagnostic, Registry, RunnerConfig, Sink, SinkProcessor, Source, Span,
     component::Constructor,
     config::{Names, Nested, Property},
     props::{Props, Section, did_you_mean},
@@ -24,6 +23,8 @@ impl Graph {
             .texts()
             .map(String::from)
             .collect();
+        let unlisted = self.kinds["channels"].unlisted();
+        let unlisted = unlisted.into_iter().map(|(name, _)| name.clone()).collect();
         let plan = Plan {
             agent: self.agent.clone(),
             ..Plan::default()
@@ -31,6 +32,7 @@ impl Graph {
         let mut planner = Planner {
             registry,
             listed,
+            unlisted,
             usable: BTreeSet::new(),
             used: BTreeSet::new(),
             unresolved: std::mem::take(&mut self.unresolved),
@@ -68,14 +70,23 @@ impl Graph {
         let all_connected = connected.into_iter().all(|connected| connected);
         for (name, (full, home)) in homes {
             if all_connected && !planner.used.contains(&name) {
-                planner.report(
-                    Severity::Warning,
-                    &home,
-                    &full,
-                    "is used by no source and no sink",
-                );
+                let text = "is used by no source and no sink, so it is not opened";
+                planner.report(Code::ChannelUnused, &home, &full, text);
+                // As in Flume: it could take the directory of one that is used.
+                planner
+                    .plan
+                    .channels
+                    .retain(|channel| channel.section.name != full);
             }
         }
+        // A channel that is used but not listed is told where it is used.
+        let told: Vec<_> = planner
+            .used
+            .intersection(&planner.unlisted)
+            .map(|name| format!("{}.channels.{name}", self.agent))
+            .collect();
+        self.diagnostics
+            .retain(|found| found.code != Code::NotListed || !told.contains(&found.key));
         let mut plan = planner.plan;
         plan.diagnostics.append(&mut self.diagnostics);
         plan
@@ -90,6 +101,8 @@ struct Planner<'a> {
     usable: BTreeSet<String>,
     /// Those that a source or sink names.
     used: BTreeSet<String>,
+    /// Channels that are set up and not listed.
+    unlisted: BTreeSet<String>,
     /// Values that cannot be resolved, by component.
     unresolved: BTreeMap<String, Vec<Diagnostic>>,
     /// The keys of these values.
@@ -110,6 +123,9 @@ impl<'a> Planner<'a> {
     }
 
     fn channel(&mut self, name: String, section: Section) {
+        if self.is_empty(&section) {
+            return;
+        }
         let mut props = self.props(&section);
         match component::<dyn Channel>(&mut props, TypeFrame::properties()) {
             Some(build) if !failed(&props) => {
@@ -122,6 +138,9 @@ impl<'a> Planner<'a> {
     }
 
     fn source(&mut self, section: Section) {
+        if self.is_empty(&section) {
+            return;
+        }
         let mut props = self.props(&section);
         let frame = SourceFrame::parse(&mut props);
         let build = component::<dyn Source>(&mut props, source_properties());
@@ -151,17 +170,17 @@ impl<'a> Planner<'a> {
             .iter()
             .filter(|name| self.listed.contains(&name.text))
             .count();
-        let severity = if known == 0 {
-            Severity::Error
+        let code = if known == 0 {
+            Code::NoSuchChannel
         } else {
-            Severity::Warning
+            Code::ChannelLeftOut
         };
         for name in &names.0 {
             self.used.insert(name.text.clone());
             if !self.listed.contains(&name.text) {
                 let hint = self.nearest_channel(&name.text);
                 let text = format!("there is no channel `{}`", name.text);
-                props.report_at(severity, name.place.clone(), "channels", &text, hint);
+                props.report_at(code, name.place.clone(), "channels", &text, hint);
             }
         }
         Names(
@@ -174,7 +193,14 @@ impl<'a> Planner<'a> {
         )
     }
 
+    /// What would be right instead of a channel that is not listed.
     fn nearest_channel(&self, name: &str) -> Option<String> {
+        if self.unlisted.contains(name) {
+            let list = format!("{}.channels", self.plan.agent);
+            return Some(format!(
+                "`{name}` is set up but not listed: add it to `{list}`"
+            ));
+        }
         did_you_mean(name, self.listed.iter().map(String::as_str)).or_else(|| {
             (!self.listed.is_empty()).then(|| format!("channels are {}", self.listed.join(", ")))
         })
@@ -182,6 +208,9 @@ impl<'a> Planner<'a> {
 
     /// A sink that cannot run is refused here; its name remains for its group.
     fn sink(&mut self, section: Section) -> Option<SinkPlan> {
+        if self.is_empty(&section) {
+            return None;
+        }
         let mut props = self.props(&section);
         let frame = SinkFrame::parse(&mut props);
         let runner = RunnerConfig::parse(&mut props);
@@ -205,7 +234,7 @@ impl<'a> Planner<'a> {
             self.used.insert(name.into());
             if !self.listed.iter().any(|listed| listed == name) {
                 props.report(
-                    Severity::Error,
+                    Code::NoSuchChannel,
                     key,
                     &format!("there is no channel `{name}`"),
                     self.nearest_channel(name),
@@ -215,7 +244,7 @@ impl<'a> Planner<'a> {
         if references[0].1.is_some() && references[0].1 == references[1].1 {
             let text =
                 "dead letters cannot go into the sink's own channel, it would take them again";
-            props.problem("deadLetterChannel", text);
+            props.report(Code::DeadLetterLoop, "deadLetterChannel", text, None);
         }
         let (Some(frame), Some(runner), Some(build), false) =
             (frame, runner, build, failed(&props))
@@ -245,6 +274,9 @@ impl<'a> Planner<'a> {
         mut sinks: Vec<(String, Option<SinkPlan>)>,
     ) {
         for (_, section) in groups {
+            if self.is_empty(&section) {
+                continue;
+            }
             let mut props = self.props(&section);
             let frame = GroupFrame::parse(&mut props);
             props.warn_unread(&GroupFrame::properties());
@@ -259,7 +291,7 @@ impl<'a> Planner<'a> {
                     None => {
                         let text =
                             format!("there is no sink `{}`, or another group has it", name.text);
-                        props.report_at(Severity::Warning, name.place, "sinks", &text, None);
+                        props.report_at(Code::NoSuchSink, name.place, "sinks", &text, None);
                     }
                 }
             }
@@ -310,17 +342,9 @@ impl<'a> Planner<'a> {
         }
     }
 
-    fn report(&mut self, severity: Severity, place: &Span, key: &str, text: &str) {
-        let place = place.clone();
-        let key = key.into();
-        let text = text.into();
-        self.plan.diagnostics.push(Diagnostic {
-            severity,
-            place,
-            key,
-            text,
-            hint: None,
-        });
+    fn report(&mut self, code: Code, place: &Span, key: &str, text: &str) {
+        let found = Diagnostic::new(code, place.clone(), key, text);
+        self.plan.diagnostics.push(found);
     }
 
     /// Refuses a component for the worst that was found.
@@ -328,14 +352,14 @@ impl<'a> Planner<'a> {
         // What is wrong with a value says nothing while the value is not what was meant: its first error counts.
         let mut said = BTreeSet::new();
         found.retain(|found| !self.broken.contains(&found.key) || said.insert(found.key.clone()));
-        let worst = found.iter().min_by_key(|found| found.severity);
+        let worst = found.iter().min_by_key(|found| found.severity());
         let reason = worst.map_or("its configuration is wrong".into(), |worst| {
             let key = worst
                 .key
                 .strip_prefix(&section.name)
                 .unwrap_or_default()
                 .trim_start_matches('.');
-            if key.is_empty() || worst.severity > Severity::Error {
+            if key.is_empty() || !worst.is_error() {
                 worst.text.clone()
             } else {
                 format!("{key}: {}", worst.text)
@@ -345,16 +369,22 @@ impl<'a> Planner<'a> {
         self.leave_out(section, &reason);
     }
 
+    /// Leaves out a component for which nothing is set. The graph has told why.
+    fn is_empty(&mut self, section: &Section) -> bool {
+        let is_empty = section.settings.is_empty();
+        if is_empty {
+            self.leave_out(section, "nothing is set for it");
+        }
+        is_empty
+    }
+
     fn leave_out(&mut self, section: &Section, reason: &str) {
         self.plan.refused.push(Refused::new(section, reason));
     }
 }
 
 fn failed(props: &Props<'_>) -> bool {
-    props
-        .diagnostics
-        .iter()
-        .any(|found| found.severity == Severity::Error)
+    props.diagnostics.iter().any(|found| found.is_error())
 }
 
 /// Parses the component that `type` names; `frame` are the rows that others read from the same section.
@@ -367,7 +397,7 @@ fn component<K: ComponentKind + ?Sized + 'static>(
         Ok(found) => return parse_found(props, &found, frame),
         Err(unknown) => unknown,
     };
-    props.report(Severity::Error, "type", &unknown.text, unknown.hint);
+    props.report(unknown.code, "type", &unknown.text, unknown.hint);
     for key in unknown.known.map_or(&[][..], |known| known.required) {
         // A missing key reads like one of a component that is there.
         props.text(&Property::new::<String>(key, &[], "", None));
@@ -394,7 +424,7 @@ fn parse_found<K: ComponentKind + ?Sized + 'static>(
             "runs outside this program, as `{}`, because of `{part}`",
             hosted.class
         );
-        props.report(Severity::Note, "type", &text, None);
+        props.report(Code::RunsElsewhere, "type", &text, None);
         return hosted.parse(props);
     }
     props.warn_unread(&[frame, (found.row.properties)()].concat());

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use flume_core::{Diagnostic, Severity, Span};
+use flume_core::{Code, Diagnostic, Span};
 
 /// A key and its value, escapes resolved, as they stand in a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,25 +34,19 @@ pub struct Parsed {
 /// With what a reader of the file should know.
 pub fn decode(file: &Arc<str>, bytes: &[u8]) -> (String, Vec<Diagnostic>) {
     let mut diagnostics = vec![];
-    let mut note = |severity, text: &str| {
+    let mut note = |code, text: &str| {
         let place = Span {
             file: file.clone(),
             line: 1,
             column: 1,
             width: 1,
         };
-        diagnostics.push(Diagnostic {
-            severity,
-            place,
-            key: String::new(),
-            text: text.into(),
-            hint: None,
-        });
+        diagnostics.push(Diagnostic::new(code, place, "", text));
     };
     let unmarked = bytes.strip_prefix(b"\xef\xbb\xbf");
     if unmarked.is_some() {
         note(
-            Severity::Warning,
+            Code::ByteOrderMark,
             "begins with a byte-order mark, which Flume takes as part of the first line",
         );
     }
@@ -60,7 +54,7 @@ pub fn decode(file: &Arc<str>, bytes: &[u8]) -> (String, Vec<Diagnostic>) {
     let text = std::str::from_utf8(bytes)
         .map(String::from)
         .unwrap_or_else(|_| {
-            note(Severity::Note, "is not UTF-8 and is read as ISO-8859-1");
+            note(Code::NotUtf8, "is not UTF-8 and is read as ISO-8859-1");
             bytes.iter().map(|&byte| char::from(byte)).collect()
         });
     (text, diagnostics)
@@ -185,16 +179,10 @@ impl Parsed {
                 let place = place(file, bad, line);
                 let hint = Some("write \\\\u for a literal \\u".into());
                 let text =
-                    "\\u must be followed by four hexadecimal digits; Flume refuses the whole file"
-                        .into();
-                let key = key_text.as_ref().map_or(String::new(), String::clone);
-                self.diagnostics.push(Diagnostic {
-                    severity: Severity::Error,
-                    place,
-                    key,
-                    text,
-                    hint,
-                });
+                    "\\u must be followed by four hexadecimal digits; Flume refuses the whole file";
+                let key = key_text.as_ref().map_or("", String::as_str);
+                let found = Diagnostic::new(Code::BadEscape, place, key, text);
+                self.diagnostics.push(found.hint(hint));
             }
         }
         if let (Ok(key), Ok(value)) = (key_text, value_text) {

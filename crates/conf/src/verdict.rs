@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use flume_core::{Diagnostic, Severity, component::short_name, props::Section};
+use flume_core::{Code, Diagnostic, component::short_name, props::Section};
 
 use crate::{Plan, Refused};
 
@@ -93,7 +93,12 @@ impl Plan {
                 None => {
                     let text = "no sink drains it, so it would fill up";
                     let hint = "give it a sink, or take it out of the source's channels";
-                    found.push(remark(Severity::Error, &channel.section, text.into(), hint));
+                    found.push(remark(
+                        Code::ChannelUndrained,
+                        &channel.section,
+                        text.into(),
+                        hint,
+                    ));
                     text.into()
                 }
             };
@@ -152,7 +157,7 @@ impl Plan {
                     .find(|other| !is_same_type(&other.section, &sink.section));
                 let Some(rival) = rival else { continue };
                 found.push(remark(
-                    Severity::Warning,
+                    Code::CompetingSinks,
                     &sink.section,
                     format!(
                         "takes from channel {} as sink {} does, which is of another type: each event reaches one of them",
@@ -184,7 +189,7 @@ impl Plan {
             .map(|channel| {
                 let text = "no source feeds it: its sinks deliver what it holds, and then nothing";
                 remark(
-                    Severity::Warning,
+                    Code::ChannelUnfed,
                     &channel.section,
                     text.into(),
                     "list it at a source, or take it out",
@@ -199,12 +204,6 @@ fn is_same_type(one: &Section, other: &Section) -> bool {
     one.type_name().eq_ignore_ascii_case(other.type_name())
 }
 
-fn remark(severity: Severity, section: &Section, text: String, hint: &str) -> Diagnostic {
-    Diagnostic {
-        severity,
-        place: section.home.clone(),
-        key: section.name.clone(),
-        text,
-        hint: Some(hint.into()),
-    }
+fn remark(code: Code, section: &Section, text: String, hint: &str) -> Diagnostic {
+    Diagnostic::new(code, section.home.clone(), &section.name, text).hint(Some(hint.into()))
 }

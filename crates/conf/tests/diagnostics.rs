@@ -1,28 +1,10 @@
 //! Text in, diagnostics out: every mistake is found, each is said once, in its place, with what would be right.
 
 use flume_components::REGISTRY;
-use flume_conf::Document;
+use flume_testkit::diagnostics::{check_diagnostics, planned};
 
-/// Plans every agent of `text` and compares what was found, each thing once, in the order of the file.
 fn check_diagnostic(text: &str, expected: &[&str]) {
-    let mut document = Document::default();
-    document.add("flume.conf", text.as_bytes());
-    let mut found = vec![];
-    for agent in document.agents() {
-        let plan = document.plan(&agent, &REGISTRY);
-        found.extend(plan.diagnostics);
-    }
-    found.sort_by(|a, b| (&a.place, a.severity, &a.key).cmp(&(&b.place, b.severity, &b.key)));
-    found.dedup();
-    let seen: Vec<_> = found
-        .iter()
-        .map(|found| {
-            let hint = found.hint.iter().map(|hint| format!(" ({hint})"));
-            let hint: String = hint.collect();
-            format!("{} {}: {}{hint}", found.severity, found.key, found.text)
-        })
-        .collect();
-    assert_eq!(seen, expected, "{text}");
+    check_diagnostics(&planned(text, &REGISTRY), text, expected);
 }
 
 #[test]
@@ -123,7 +105,7 @@ fn a_mistake_in_a_name_is_traced() {
     check_diagnostic(
         &format!("{base}a2.sinks.k1.sink.rollInterval = 5\n"),
         &[
-            "warning a2.sinks.k1: is not listed in `a2.sinks`, it is not started (did you mean `a1.sinks.k1`?)",
+            "warning a2: no list names a component of agent `a2`, so none of its lines has an effect (did you mean `a1`?)",
         ],
     );
     check_diagnostic(
@@ -134,16 +116,12 @@ fn a_mistake_in_a_name_is_traced() {
     );
     check_diagnostic(
         &base.replace("sinks = k1", "sinks = k1 #old"),
-        &[
-            "error a1.sinks.#old.channel: required but not set (nothing at all is set for `a1.sinks.#old`)",
-            "error a1.sinks.#old.type: required but not set (nothing at all is set for `a1.sinks.#old`)",
-            "warning a1.sinks: `#old` counts as a name (a comment needs a line of its own)",
-        ],
+        &["warning a1.sinks: `#old` counts as a name in Flume (a comment needs a line of its own)"],
     );
     check_diagnostic(
         &base.replace("k1.channel = c11", "k1.channel = disk"),
         &[
-            "warning a1.channels.c11: is used by no source and no sink",
+            "warning a1.channels.c11: is used by no source and no sink, so it is not opened",
             "error a1.sinks.k1.channel: there is no channel `disk` (channels are c11, c1)",
         ],
     );

@@ -2,6 +2,8 @@
 
 use std::{fmt, sync::Arc};
 
+use crate::Code;
+
 /// A place in a configuration file. Lines and columns count from 1, columns and width in characters.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Span {
@@ -45,8 +47,8 @@ impl fmt::Display for Severity {
 /// One finding.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostic {
-    /// How bad it is.
-    pub severity: Severity,
+    /// What kind of finding it is.
+    pub code: Code,
     /// Where it is; for a missing key, the first line of its component.
     pub place: Span,
     /// The full key: `a1.sinks.k1.channel`.
@@ -57,12 +59,43 @@ pub struct Diagnostic {
     pub hint: Option<String>,
 }
 
+impl Diagnostic {
+    /// A finding without a hint.
+    pub fn new(code: Code, place: Span, key: &str, text: impl Into<String>) -> Self {
+        Diagnostic {
+            code,
+            place,
+            key: key.into(),
+            text: text.into(),
+            hint: None,
+        }
+    }
+
+    /// With what would be right, if that is known.
+    pub fn hint(self, hint: Option<String>) -> Self {
+        Diagnostic { hint, ..self }
+    }
+
+    /// How bad it is.
+    pub fn severity(&self) -> Severity {
+        self.code.severity()
+    }
+
+    /// Whether the component, or the agent, cannot run.
+    pub fn is_error(&self) -> bool {
+        self.severity() == Severity::Error
+    }
+}
+
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
             "{}: {}: {}: {}",
-            self.place, self.severity, self.key, self.text
+            self.place,
+            self.severity(),
+            self.key,
+            self.text
         )?;
         self.hint.iter().try_for_each(|hint| write!(f, " ({hint})"))
     }

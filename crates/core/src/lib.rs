@@ -3,6 +3,7 @@
 
 mod back_off;
 mod channel;
+mod codes;
 pub mod component;
 pub mod config;
 mod deserializer;
@@ -36,6 +37,7 @@ pub use back_off::BackOff;
 pub use channel::{
     Channel, ChannelError, ChannelStats, EventStore, Settled, StoreRelation, Take, Want, extract,
 };
+pub use codes::{Code, CodePage};
 pub use component::{AgentInfo, BuildError, Component, Context};
 pub use config::Config;
 pub use deserializer::{EventDeserializer, FileEvent, FileText, OnMalformed, Undecodable};

@@ -6,8 +6,8 @@
 use std::sync::Arc;
 
 use crate::{
-    Channel, ChannelSelector, EventDeserializer, EventSerializer, HttpHandler, Interceptor, Sink,
-    SinkProcessor, Source,
+    Channel, ChannelSelector, Code, EventDeserializer, EventSerializer, HttpHandler, Interceptor,
+    Sink, SinkProcessor, Source,
     component::{Component, Constructor, guarded},
     config::{Config, Property},
     foreign::{ForeignHost, Hosting},
@@ -129,6 +129,8 @@ pub enum Presence {
 /// Why a name leads to no row.
 #[derive(Clone, Debug)]
 pub struct Unknown {
+    /// What kind of finding it is.
+    pub code: Code,
     /// A whole message.
     pub text: String,
     /// What would be right.
@@ -253,19 +255,26 @@ impl Registry {
         });
         let titles = self.rows::<K>().into_iter().map(Registration::title);
         let near = did_you_mean(name, titles);
-        let text = match (known, taker) {
-            (Some(known), None) => known.missing(name),
-            (_, Some((host, _))) => format!(
-                "{} runs `{name}`, but not as {} of a component outside it",
-                host.name,
-                with_article(K::NAME)
-            ),
-            (None, None) if near.is_none() && name.contains('.') => {
-                format!(
-                    "the class `{name}` is not part of Flume, and Java classes cannot be loaded"
-                )
+        let (code, text) = match (known, taker) {
+            (Some(known), None) => (Code::NotBuilt, known.missing(name)),
+            (_, Some((host, _))) => {
+                let text = format!(
+                    "{} runs `{name}`, but not as {} of a component outside it",
+                    host.name,
+                    with_article(K::NAME)
+                );
+                (Code::ForeignClass, text)
             }
-            (None, None) => format!("there is no {} type `{name}`", K::NAME),
+            (None, None) if near.is_none() && name.contains('.') => {
+                let text = format!(
+                    "the class `{name}` is not part of Flume, and Java classes cannot be loaded"
+                );
+                (Code::ForeignClass, text)
+            }
+            (None, None) => {
+                let text = format!("there is no {} type `{name}`", K::NAME);
+                (Code::UnknownType, text)
+            }
         };
         let hint = if known.is_some() {
             remedy
@@ -273,6 +282,7 @@ impl Registry {
             remedy.or(near).or_else(|| Some(self.choice::<K>()))
         };
         Unknown {
+            code,
             text,
             hint,
             known,

@@ -9,7 +9,7 @@ use std::{
     sync::Arc,
 };
 
-use flume_core::{Diagnostic, Severity, Span, config::Secret, props::nearest};
+use flume_core::{Code, Diagnostic, Span, config::Secret, props::nearest};
 
 use self::keys::{FULL_NAME, KEYS, Key};
 use crate::{
@@ -85,7 +85,7 @@ impl Node {
             width: 1,
         };
         match parse(file, text) {
-            Err(error) => node.say(Severity::Error, error.place, "", error.text),
+            Err(error) => node.say(Code::NodeFile, error.place, "", error.text),
             Ok(parsed) => {
                 if let Some((_, place)) = parsed.liberties.first() {
                     let what: Vec<_> = parsed
@@ -95,7 +95,7 @@ impl Node {
                         .collect();
                     let text =
                         format!("is not strict JSON, read all the same: {}", what.join(", "));
-                    node.say(Severity::Warning, place.clone(), "", text);
+                    node.say(Code::NodeRemark, place.clone(), "", text);
                 }
                 node.take("", parsed.root);
             }
@@ -119,15 +119,13 @@ impl Node {
 
     /// Whether provisioning can start.
     pub fn has_errors(&self) -> bool {
-        self.diagnostics
-            .iter()
-            .any(|found| found.severity == Severity::Error)
+        self.diagnostics.iter().any(|found| found.is_error())
     }
 
     /// The first mistake that keeps provisioning from starting.
     pub(crate) fn first_error(&self) -> Option<Fault> {
         let mut errors = self.diagnostics.iter();
-        let mistake = errors.find(|found| found.severity == Severity::Error)?;
+        let mistake = errors.find(|found| found.is_error())?;
         let cause = if mistake.place.line == 0 {
             format!("{}: {}", mistake.key, mistake.text)
         } else {
@@ -227,32 +225,27 @@ impl Node {
             .map(|setting| setting.text.as_str())
     }
 
-    fn say(&mut self, severity: Severity, place: Span, key: &str, text: impl Into<String>) {
-        self.hint(severity, place, key, text, None);
+    fn say(&mut self, code: Code, place: Span, key: &str, text: impl Into<String>) {
+        self.hint(code, place, key, text, None);
     }
 
     fn hint(
         &mut self,
-        severity: Severity,
+        code: Code,
         place: Span,
         key: &str,
         text: impl Into<String>,
         hint: Option<String>,
     ) {
-        self.diagnostics.push(Diagnostic {
-            severity,
-            place,
-            key: key.into(),
-            text: text.into(),
-            hint,
-        });
+        let found = Diagnostic::new(code, place, key, text).hint(hint);
+        self.diagnostics.push(found);
     }
 
     /// Takes what an object says, with the names of the objects around it before its keys.
     fn take(&mut self, prefix: &str, found: Spanned) {
         let Value::Object(entries) = found.value else {
             let text = format!("expected an object, found {}", found.value.kind());
-            self.say(Severity::Error, found.place, prefix, text);
+            self.say(Code::NodeFile, found.place, prefix, text);
             return;
         };
         for Entry { key, place, value } in entries {
@@ -273,7 +266,7 @@ impl Node {
                 let near = nearest(&name, KEYS.iter().map(|known| known.name));
                 let hint = near.map(|near| format!("did you mean `{near}`?"));
                 self.hint(
-                    Severity::Warning,
+                    Code::NodeRemark,
                     place,
                     &name,
                     "unknown key, it has no effect",
@@ -290,7 +283,7 @@ impl Node {
             Value::Null => return,
             other => {
                 let text = format!("expected text, found {}", other.kind());
-                return self.say(Severity::Error, place, key.name, text);
+                return self.say(Code::NodeFile, place, key.name, text);
             }
         };
         if let Err(expected) = (key.accepts)(&text) {
@@ -300,7 +293,7 @@ impl Node {
                 format!(", found `{text}`")
             };
             return self.say(
-                Severity::Error,
+                Code::NodeFile,
                 place,
                 key.name,
                 format!("expected {expected}{found}"),
@@ -316,7 +309,7 @@ impl Node {
             .position(|setting| setting.name == key.name)
         {
             self.say(
-                Severity::Warning,
+                Code::NodeRemark,
                 key_place,
                 key.name,
                 "is set a second time, this value counts",
@@ -351,7 +344,7 @@ impl Node {
             {
                 let hint = Some(format!("set `{}`", key.name));
                 let text = format!("expected {expected}, the host says `{text}`");
-                self.hint(Severity::Error, home.clone(), key.name, text, hint);
+                self.hint(Code::NodeFile, home.clone(), key.name, text, hint);
             }
             self.settings.push(Effective {
                 name: key.name,
@@ -383,7 +376,7 @@ impl Node {
             (None, Some(name)) => format!("expected {FULL_NAME}, the host says `{name}`"),
         };
         let hint = Some("set `host`".into());
-        self.hint(Severity::Error, place, "host", text, hint);
+        self.hint(Code::NodeFile, place, "host", text, hint);
     }
 
     fn place_of_file(&self, name: &str) -> Option<Span> {
@@ -420,7 +413,7 @@ impl Node {
                     "the realm `{realm}` is not in {}: DNS is asked for its KDCs",
                     conf.origin()
                 );
-                return self.hint(Severity::Warning, place, KEY, text, hint);
+                return self.hint(Code::NodeRemark, place, KEY, text, hint);
             }
             Some(realm) => {
                 let known: Vec<_> = conf.realms.keys().map(String::as_str).collect();
@@ -436,7 +429,7 @@ impl Node {
                 )
             }
         };
-        self.hint(Severity::Error, place, KEY, text, hint);
+        self.hint(Code::NodeFile, place, KEY, text, hint);
     }
 
     /// The password itself wins over the file that has it, which wins over the environment.
@@ -465,7 +458,7 @@ impl Node {
             match fs::read_to_string(&path) {
                 Ok(text) if text.trim_end_matches(['\r', '\n']).is_empty() => {
                     self.say(
-                        Severity::Error,
+                        Code::NodeFile,
                         place,
                         FILE,
                         format!("{} is empty", path.display()),
@@ -479,7 +472,7 @@ impl Node {
                 // Only a keytab that must be made takes the password.
                 Err(error) => {
                     let text = format!("{} cannot be read: {error}", path.display());
-                    self.say(Severity::Warning, place, FILE, text);
+                    self.say(Code::NodeRemark, place, FILE, text);
                 }
             }
         }
@@ -497,7 +490,7 @@ impl Node {
                 path.display()
             );
             self.hint(
-                Severity::Warning,
+                Code::NodeRemark,
                 place,
                 key,
                 text,

@@ -34,6 +34,7 @@ pub struct Program {
     input: Vec<u8>,
     limit: Duration,
     until_interrupted: bool,
+    /// Whether `setsid` starts it.
     own_session: bool,
 }
 
@@ -111,6 +112,33 @@ impl Program {
         }
     }
 
+    /// Runs it in a session of its own: it has no terminal then, and cannot put words into the one of this process.
+    /// For what runs as another user.
+    ///
+    /// # Errors
+    /// The program `setsid` is not there.
+    pub fn in_own_session(mut self) -> io::Result<Program> {
+        let missing = || io::Error::new(io::ErrorKind::NotFound, "setsid is not there");
+        let setsid = find("setsid").ok_or_else(missing)?;
+        self.arguments.insert(0, self.path.into());
+        self.path = setsid;
+        self.own_session = true;
+        Ok(self)
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(&self.path);
+        command
+            .args(&self.arguments)
+            .env_clear()
+            .envs(self.environment.iter());
+        // The leader of a group cannot begin a session, which is a group, too.
+        if !self.own_session {
+            command.process_group(0);
+        }
+        command
+    }
+
     /// Replaces its environment.
     #[must_use]
     pub fn environment(mut self, environment: Environment) -> Program {
@@ -146,35 +174,6 @@ impl Program {
         self
     }
 
-    /// Gives it a session of its own, without a controlling terminal. Needed for what runs as another user: a process
-    /// could type commands into the terminal of the administrator who started it (TIOCSTI).
-    #[must_use]
-    pub fn own_session(mut self) -> Program {
-        self.own_session = true;
-        self
-    }
-
-    /// The command with its environment; it leads a process group.
-    fn command(&self) -> io::Result<Command> {
-        let mut command = if self.own_session {
-            // `setsid` becomes the program itself: it starts another process only if it leads a group already.
-            let text = "the program setsid is not there; install util-linux";
-            let setsid = find("setsid").ok_or_else(|| io::Error::other(text))?;
-            let mut command = Command::new(setsid);
-            command.arg(&self.path);
-            command
-        } else {
-            let mut command = Command::new(&self.path);
-            command.process_group(0);
-            command
-        };
-        command
-            .args(&self.arguments)
-            .env_clear()
-            .envs(self.environment.iter());
-        Ok(command)
-    }
-
     /// Runs it to its end. A program that fails is not an error here: the caller looks at [`Ended::status`].
     ///
     /// # Errors
@@ -184,7 +183,7 @@ impl Program {
             let path = self.path.clone();
             move |cause| ChildError::Io { doing, path, cause }
         };
-        let mut command = self.command().map_err(failed("start"))?;
+        let mut command = self.command();
         command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -255,7 +254,6 @@ impl Program {
         };
         let child = self
             .command()
-            .map_err(failed)?
             .current_dir(directory)
             .stdin(Stdio::null())
             .stdout(output.try_clone().map_err(failed)?)
@@ -342,9 +340,8 @@ fn wait_until(
 /// # Errors
 /// The child cannot be waited for.
 pub fn kill_group(child: &mut Child) -> io::Result<()> {
-    // An error means that all of it has ended.
+    // An error means that all of it has ended, or that it has not begun its group yet.
     let _ = kill_process_group(Pid::from_child(child), Signal::KILL);
-    // A child that is about to get a session of its own leads no group yet.
     let _ = child.kill();
     child.wait().map(drop)
 }
@@ -432,6 +429,22 @@ mod tests {
     }
 
     #[test]
+    fn in_a_session_of_its_own_it_has_no_terminal_and_is_killed_like_others() {
+        // The sixth field of the status is the session, the first the process.
+        let line = "cut -d' ' -f1,6 /proc/$$/stat";
+        let ended = shell(line).in_own_session().unwrap().run().unwrap();
+        let ids: Vec<_> = ended.out.split_whitespace().collect();
+        assert_eq!(ids[0], ids[1], "{}", ended.out);
+        let ended = shell("true </dev/tty").in_own_session().unwrap().run();
+        assert!(!ended.unwrap().ok(), "there is no terminal");
+        let late = shell("sleep 600 & wait")
+            .in_own_session()
+            .unwrap()
+            .limit(Duration::from_millis(300));
+        assert!(matches!(late.run(), Err(ChildError::Late { .. })));
+    }
+
+    #[test]
     fn at_its_limit_it_is_killed_with_everything_it_started() {
         let directory = tempfile::tempdir().unwrap();
         let pid = directory.path().join("pid");
@@ -452,29 +465,6 @@ mod tests {
             assert!(Instant::now() < deadline, "the grandchild still runs");
             thread::sleep(POLL_INTERVAL);
         }
-    }
-
-    #[test]
-    fn a_session_of_its_own_has_no_terminal_and_ends_as_a_whole() {
-        // Fields of `stat` after the name: state, parent, group, session, terminal.
-        let line = "echo $$; cut -d')' -f2- /proc/$$/stat";
-        let ended = shell(line).own_session().run().unwrap();
-        let words: Vec<_> = ended.out.split_whitespace().collect();
-        assert_eq!([words[3], words[4], words[5]], [words[0], words[0], "0"]);
-        let ended = shell(line).run().unwrap();
-        let words: Vec<_> = ended.out.split_whitespace().collect();
-        assert_eq!(words[3], words[0]);
-        assert_ne!(words[4], words[0], "the test above proves nothing");
-        let late = shell("sleep 600 & sleep 600").own_session();
-        // Returns only when both are gone: each holds the output open.
-        let late = late.limit(Duration::from_millis(300)).run().unwrap_err();
-        assert!(matches!(late, ChildError::Late { .. }), "{late}");
-        let output = tempfile::tempfile().unwrap();
-        let program = shell("exec sleep 600").own_session();
-        let at_once = program.start(Path::new("/"), &output).unwrap();
-        let pid = at_once.child.id();
-        drop(at_once);
-        assert!(!Path::new(&format!("/proc/{pid}")).exists());
     }
 
     #[test]

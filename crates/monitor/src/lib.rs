@@ -8,6 +8,7 @@
 mod board;
 pub mod control;
 mod flow;
+pub mod ganglia;
 mod history;
 mod http;
 mod live;

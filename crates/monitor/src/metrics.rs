@@ -79,6 +79,20 @@ pub fn json(board: &Board, event_texts: bool) -> String {
     Value::Object(shown).to_string()
 }
 
+/// Every attribute of every component by its full name, as Ganglia has it: `flume.CHANNEL.c1.ChannelSize`.
+pub(crate) fn all_attributes(board: &Board) -> Vec<(String, String)> {
+    let mut all = vec![];
+    for entry in board.entries().iter() {
+        let kind = entry.kind.name().to_uppercase();
+        let name = |attribute: &str| format!("flume.{kind}.{}.{attribute}", entry.name);
+        for (attribute, value) in flume_attributes(entry, false) {
+            all.push((name(&attribute), value));
+        }
+        all.push((name("Type"), kind.clone()));
+    }
+    all
+}
+
 /// What Flume does not have: how the configuration is.
 fn agent_attributes(board: &Board) -> Map<String, Value> {
     let configuration = board.configuration();

@@ -8,7 +8,7 @@ use std::{
 
 use flume_conf::{ConfigFilter, NotFound};
 use flume_core::{
-    Config, Diagnostic, Registry, Severity,
+    Code, Config, Diagnostic, Registry,
     config::{Property, Secret},
     props::{Props, Section, did_you_mean},
 };
@@ -101,7 +101,7 @@ pub(crate) fn make(
             let names = TYPES.iter().map(|(short, ..)| *short);
             let hint = did_you_mean(&wanted, names)
                 .unwrap_or_else(|| "types are env, external and hadoop".into());
-            props.report(Severity::Error, "type", &text, Some(hint));
+            props.report(Code::UnknownType, "type", &text, Some(hint));
             return None;
         };
         build(*kind, &mut props, conf_dir)
@@ -140,7 +140,7 @@ fn build(
                     Ok(path) => stores.push(path),
                     Err(why) => {
                         let key = "credential.provider.path";
-                        props.report(Severity::Error, key, &why, None);
+                        props.report(Code::WrongValue, key, &why, None);
                         return None;
                     }
                 }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use flume_conf::Plan;
-use flume_core::{Context, Severity, StoreRelation, component::short_name};
+use flume_core::{Context, StoreRelation, component::short_name};
 
 use crate::{
     agent::{Agent, ReloadError},
@@ -44,10 +44,7 @@ impl Changes {
     pub(crate) fn between(agent: &Agent, plan: &Plan) -> Result<Changes, ReloadError> {
         let first_start =
             agent.channels.is_empty() && agent.sources.is_empty() && agent.groups.is_empty();
-        let mut errors = plan
-            .diagnostics
-            .iter()
-            .filter(|found| found.severity == Severity::Error);
+        let mut errors = plan.diagnostics.iter().filter(|found| found.is_error());
         if let (false, Some(first)) = (first_start, errors.next()) {
             return Err(ReloadError::Invalid {
                 errors: errors.count() + 1,

@@ -7,8 +7,8 @@ use std::{
 
 use flume_conf::{GroupPlan, Plan, Refused, SourcePlan};
 use flume_core::{
-    AgentInfo, BuildError, ChannelStats, Context, Diagnostic, EventStore, Interceptor, Severity,
-    Sink, Source, component::short_name, props::Section,
+    AgentInfo, BuildError, ChannelStats, Code, Context, Diagnostic, EventStore, Interceptor, Sink,
+    Source, component::short_name, props::Section,
 };
 
 /// Moves what cannot be built from the plan's components to `refused`, with a diagnostic each. No I/O.
@@ -206,7 +206,8 @@ impl Check {
         let text = format!(
             "a batch of {batch} events can never fit into channel {channel}, its transactionCapacity is {limit}"
         );
-        self.refuse(&source.section, &BuildError::at("batchSize", text));
+        let error = BuildError::of(Code::SourceBatchTooLarge, "batchSize", text);
+        self.refuse(&source.section, &error);
         false
     }
 
@@ -229,11 +230,13 @@ impl Check {
                             self.refuse(&sink.section, &error);
                             return false;
                         }
-                        self.report(Severity::Warning, &sink.section, &error);
+                        let text = error.text;
+                        let error = BuildError::of(Code::SendsBack, &error.key, text);
+                        self.report(&sink.section, &error);
                     }
                     let remarks = built.remarks(&|header| self.may_have(&sink.channel, header));
                     for remark in remarks {
-                        self.report(Severity::Warning, &sink.section, &remark);
+                        self.report(&sink.section, &remark);
                     }
                     let wanted = built.want().events;
                     if wanted > limit {
@@ -241,7 +244,9 @@ impl Check {
                             "batches of {wanted} events exceed the transactionCapacity {limit} of channel {}: Flume would leave this sink out",
                             sink.channel
                         );
-                        self.report(Severity::Warning, &sink.section, &BuildError::at("", text));
+                        let key = "";
+                        let found = BuildError::of(Code::SinkBatchTooLarge, key, text);
+                        self.report(&sink.section, &found);
                     }
                     true
                 }
@@ -270,7 +275,7 @@ impl Check {
     }
 
     fn refuse(&mut self, section: &Section, error: &BuildError) {
-        self.report(Severity::Error, section, error);
+        self.report(section, error);
         let text = error.text.clone();
         self.left_out(
             section,
@@ -286,21 +291,16 @@ impl Check {
         self.refused.push(Refused::new(section, reason));
     }
 
-    fn report(&mut self, severity: Severity, section: &Section, error: &BuildError) {
+    fn report(&mut self, section: &Section, error: &BuildError) {
         let setting = section.settings.get(&error.key);
         let place = setting
             .map_or(&section.home, |setting| &setting.value_place)
             .clone();
         let key = format!("{}.{}", section.name, error.key)
             .trim_end_matches('.')
-            .into();
-        self.diagnostics.push(Diagnostic {
-            severity,
-            place,
-            key,
-            text: error.text.clone(),
-            hint: None,
-        });
+            .to_string();
+        let found = Diagnostic::new(error.code, place, &key, error.text.clone());
+        self.diagnostics.push(found);
     }
 }
 

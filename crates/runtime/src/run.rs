@@ -7,6 +7,7 @@ use flume_core::{AgentInfo, Severity};
 use flume_monitor::{
     ControlAnswer, Monitoring,
     control::{self, ReloadRequest},
+    ganglia::{self, GangliaSettings},
     serve as serve_monitoring,
 };
 use tokio::{
@@ -48,6 +49,8 @@ pub struct Options {
     pub poll_interval: Option<Duration>,
     /// How it is monitored.
     pub monitoring: Option<Monitoring>,
+    /// Where its numbers are sent.
+    pub ganglia: Option<GangliaSettings>,
     /// A configuration with any error does not start.
     pub strict: bool,
     /// Whether flows start that cannot run as a whole.
@@ -90,6 +93,9 @@ pub async fn run(
         Some(monitoring) => Some(serve_monitoring(monitoring.clone(), agent.board()).await),
         None => None,
     };
+    if let Some(settings) = &options.ganglia {
+        tokio::spawn(ganglia::report(settings.clone(), agent.board()));
+    }
     agent
         .apply(&plan)
         .await
@@ -202,7 +208,7 @@ fn dry_run(
 
 fn report(plan: &Plan) {
     for found in &plan.diagnostics {
-        match found.severity {
+        match found.severity() {
             Severity::Error => tracing::error!("{found}"),
             Severity::Warning => tracing::warn!("{found}"),
             Severity::Note => tracing::info!("{found}"),
@@ -220,7 +226,7 @@ fn startable(plan: &Plan, strict: bool) -> Result<(), RunError> {
     let errors = plan
         .diagnostics
         .iter()
-        .filter(|found| found.severity == Severity::Error)
+        .filter(|found| found.is_error())
         .count();
     if strict && (errors > 0 || !refused.is_empty()) {
         let text = format!(

@@ -4,33 +4,11 @@ use std::sync::Arc;
 
 use flume_components::REGISTRY;
 use flume_conf::Document;
-use flume_core::AgentInfo;
 use flume_runtime::{Flows, check};
+use flume_testkit::diagnostics::{check_diagnostics, checked};
 
-/// Plans every agent of `text`, builds its components and compares what was found, each thing once, in the order of the file.
 fn check_diagnostic(text: &str, expected: &[&str]) {
-    let mut document = Document::default();
-    document.add("flume.conf", text.as_bytes());
-    let mut found = vec![];
-    for agent in document.agents() {
-        let info = Arc::new(AgentInfo {
-            name: agent.clone(),
-            ..AgentInfo::default()
-        });
-        let plan = check(document.plan(&agent, &REGISTRY), &info, Flows::Whole);
-        found.extend(plan.diagnostics);
-    }
-    found.sort_by(|a, b| (&a.place, a.severity, &a.key).cmp(&(&b.place, b.severity, &b.key)));
-    found.dedup();
-    let seen: Vec<_> = found
-        .iter()
-        .map(|found| {
-            let hint = found.hint.iter().map(|hint| format!(" ({hint})"));
-            let hint: String = hint.collect();
-            format!("{} {}: {}{hint}", found.severity, found.key, found.text)
-        })
-        .collect();
-    assert_eq!(seen, expected, "{text}");
+    check_diagnostics(&checked(text, &REGISTRY), text, expected);
 }
 
 #[test]

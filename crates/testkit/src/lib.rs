@@ -2,6 +2,7 @@
 
 pub mod agent;
 pub mod channel_contract;
+pub mod diagnostics;
 pub mod faulty;
 pub mod parts;
 pub mod sink_contract;

@@ -50,7 +50,7 @@ pub fn read<C: Config>(registry: &Registry, name: &str, text: &str) -> (Option<C
         props
             .diagnostics
             .iter()
-            .map(|found| format!("{}: {}: {}", found.severity, found.key, found.text))
+            .map(|found| format!("{}: {}: {}", found.severity(), found.key, found.text))
             .collect(),
     )
 }

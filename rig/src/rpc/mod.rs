@@ -11,10 +11,16 @@ mod proxy;
 mod senders;
 pub mod tiers;
 
-use std::{fmt::Write, net::TcpListener, num::NonZeroUsize, process::Command, time::Duration};
+use std::{
+    fmt::Write,
+    num::NonZeroUsize,
+    process::Command,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context, Result, ensure};
 use flume_client::{ClientConfig, Event, FlumeClient};
+use flume_cluster::free_port;
 use flume_core::{Context as ComponentContext, Registry, Want};
 use flume_testkit::{parts::read, source::RunningSource};
 use tokio::task::JoinSet;
@@ -37,6 +43,10 @@ const PORTION: usize = 500;
 const LOG_LINES: usize = 30;
 /// A lane is broken if nothing comes back for so long.
 const SILENCE: Duration = Duration::from_secs(40);
+/// A lane is broken if it takes no event so long after its port is open.
+const WARM_UP: Duration = Duration::from_secs(60);
+/// The body of events that are not counted.
+const WARM_UP_BODY: &[u8] = b"warm-up";
 
 /// One way through the Java agent and back.
 struct Lane {
@@ -181,8 +191,6 @@ fn lanes(
     runtime.block_on(async {
         let mut sources = vec![];
         let mut ports = vec![];
-        // Held until the agent has chosen its other ports.
-        let mut held = vec![];
         let mut configuration = String::new();
         for lane in LANES {
             let text = format!(
@@ -190,9 +198,7 @@ fn lanes(
                 lane.source_properties("server.pkcs12")
             );
             let source = RunningSource::start(&REGISTRY, lane.kind, &text);
-            let held_port = TcpListener::bind(("127.0.0.1", 0))?;
-            let port = held_port.local_addr()?.port();
-            held.push(held_port);
+            let port = free_port();
             let back = source.address().await.port();
             write_lane(&mut configuration, lane, port, back)?;
             sources.push(source);
@@ -209,7 +215,6 @@ fn lanes(
             names("k")
         );
         let mut agent = Running::start_with(Maker::Java, &(heads + &configuration), environment)?;
-        drop(held);
         // All at once: while a lane is idle, its Java sink makes its pauses longer.
         let mut travels = JoinSet::new();
         for ((place, lane), source) in LANES.iter().enumerate().zip(sources) {
@@ -270,6 +275,7 @@ fn write_lane(out: &mut String, lane: &Lane, port: u16, back: u16) -> Result<()>
 async fn travel(lane: &Lane, port: u16, source: &RunningSource, count: usize) -> Result<usize> {
     let mut client = lane.client(port)?;
     let send = async {
+        warm_up(&mut client).await?;
         let mut mill = EventMill::new(count as u64);
         let mut left = count;
         while left > 0 {
@@ -296,6 +302,23 @@ async fn travel(lane: &Lane, port: u16, source: &RunningSource, count: usize) ->
     Ok(wrong)
 }
 
+/// Waits until the source takes an event. Netty closes a connection whose TLS handshake takes more than 10 s, and on a busy
+/// machine a JVM that has just started needs longer for its first.
+async fn warm_up(client: &mut FlumeClient) -> Result<()> {
+    let began = Instant::now();
+    let event = Event {
+        body: WARM_UP_BODY.into(),
+        ..Event::default()
+    };
+    while let Err(error) = client.append(&event).await {
+        if began.elapsed() > WARM_UP {
+            return Err(error).context("the source took no event");
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    Ok(())
+}
+
 /// The next events of the channel.
 async fn take(source: &RunningSource, count: usize) -> Result<Vec<Event>> {
     let mut events = vec![];
@@ -308,7 +331,11 @@ async fn take(source: &RunningSource, count: usize) -> Result<Vec<Event>> {
             "nothing came back for {SILENCE:?}, {} of {count} events were there",
             events.len()
         );
-        events.extend_from_slice(take.events());
+        let counted = take
+            .events()
+            .iter()
+            .filter(|event| event.body != WARM_UP_BODY);
+        events.extend(counted.cloned());
         take.commit().await?;
     }
     Ok(events)

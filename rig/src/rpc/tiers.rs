@@ -6,6 +6,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
+use flume_cluster::free_port;
 use flume_testkit::agent::Agent;
 
 use super::{
@@ -73,14 +74,7 @@ struct Tiers {
 
 impl Tiers {
     fn start() -> Result<Self> {
-        let held: Vec<_> = (0..3)
-            .map(|_| std::net::TcpListener::bind(("127.0.0.1", 0)))
-            .collect::<Result<_, _>>()?;
-        let mut ports = vec![];
-        for listener in &held {
-            ports.push(listener.local_addr()?.port());
-        }
-        drop(held);
+        let ports = [free_port(), free_port(), free_port()];
         let proxies = vec![FaultyProxy::start(ports[1])?, FaultyProxy::start(ports[2])?];
         let sinks = [
             avro_sink(proxies[0].port),

@@ -151,15 +151,20 @@ impl Shape {
             } else {
                 format!("{key}: {text}")
             };
-            return node.findings.push((found.severity, text));
+            return node.findings.push((found.severity(), text));
         }
         let is_ours = found
             .key
             .strip_prefix(agent)
             .is_some_and(|rest| rest.starts_with('.'));
         if is_ours || !found.key.contains('.') {
-            let text = format!("{}: {}: {}: {text}", found.place, found.severity, found.key);
-            self.findings.push((found.severity, text));
+            let text = format!(
+                "{}: {}: {}: {text}",
+                found.place,
+                found.severity(),
+                found.key
+            );
+            self.findings.push((found.severity(), text));
         }
     }
 

@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, time::Duration};
 
 use async_trait::async_trait;
 use flume_core::{
-    BackOff, BuildError, Component, Config, Context, Severity, SinkError, SinkProcessor,
-    SinkRunner, SinkStep,
+    BackOff, BuildError, Code, Component, Config, Context, SinkError, SinkProcessor, SinkRunner,
+    SinkStep,
     config::{Millis, OrDefault, Property, PropertyValue, Scalar},
     props::Props,
 };
@@ -46,7 +46,7 @@ impl PropertyValue for Priorities {
                         setting.text
                     );
                     let key = format!("{}.{sink}", row.key);
-                    props.report(Severity::Warning, &key, &text, None);
+                    props.report(Code::FallsBack, &key, &text, None);
                 }
             }
         }

@@ -184,16 +184,26 @@ impl Service {
         Ok((first, words))
     }
 
+    /// `command` as the service's user, in a session of its own: another user must not reach root's terminal.
+    fn program(&self, command: Vec<OsString>) -> Result<Program, Fault> {
+        let (first, words) = self.words(command)?;
+        let program = Program::new(first, &words);
+        if !geteuid().is_root() {
+            return Ok(program);
+        }
+        program
+            .in_own_session()
+            .map_err(|error| Fault::new(error.to_string(), "install util-linux"))
+    }
+
     /// The unit's command with one more argument: the configuration file in place of the service's own.
     fn agent(&self, configuration: &Path, state: &Path) -> Result<Program, Fault> {
         let used = self.program.display().to_string();
         let own = |word: &String| OsString::from(word.replace(PROGRAM, &used));
         let mut command: Vec<_> = self.unit.command.iter().map(own).collect();
         command.push(configuration.into());
-        let (first, words) = self.words(command)?;
         let environment = self.environment.clone().with("STATE_DIRECTORY", state);
-        let program = Program::new(first, &words).own_session();
-        Ok(program.environment(environment))
+        Ok(self.program(command)?.environment(environment))
     }
 
     fn status(&self, state: &Path) -> Option<Value> {
@@ -202,9 +212,7 @@ impl Service {
             command.push(word.into());
         }
         command.push(state.into());
-        let (first, words) = self.words(command).ok()?;
-        let program = Program::new(first, &words).own_session();
-        let ended = program.run().ok()?;
+        let ended = self.program(command).ok()?.run().ok()?;
         serde_json::from_str(&ended.out).ok()
     }
 }

@@ -22,7 +22,7 @@ use std::{
 
 use async_trait::async_trait;
 use flume_core::{
-    BuildError, Component, Context, Delivered, Event, Sink, SinkError, Want,
+    BuildError, Code, Component, Context, Delivered, Event, Sink, SinkError, Want,
     metrics::{Gauge, Text},
 };
 use futures_util::future::BoxFuture;
@@ -133,11 +133,12 @@ impl Sink for HdfsSink {
 
     fn remarks(&self, may_have: &dyn Fn(&str) -> bool) -> Vec<BuildError> {
         let mut remarks = vec![];
-        let mut remark = |key: &str, text: &str| remarks.push(BuildError::at(key, text));
+        let mut remark =
+            |code, key: &str, text: &str| remarks.push(BuildError::of(code, key, text));
         if self.config.has_default_rolls() {
             let text = "files are complete at 30 s, 1024 bytes or 10 events, Flume's defaults, which make many small \
                         files; hdfs.rollInterval, hdfs.rollSize and hdfs.rollCount are the limits";
-            remark("", text);
+            remark(Code::SmallFiles, "", text);
         }
         let Paths {
             directory,
@@ -152,12 +153,12 @@ impl Sink for HdfsSink {
         if let Some((_, key)) = timed.filter(|_| !may_have("timestamp")) {
             let text = "its escapes of time need a header `timestamp`, which no source of the channel sets: every \
                         event is malformed; add a timestamp interceptor, or set hdfs.useLocalTimeStamp";
-            remark(key, text);
+            remark(Code::NoTimestamp, key, text);
         }
         if self.paths.is_led_by_events() && directory.begins_with_header() {
             let text = "a path that begins with a header is below the home directory, also when the header's value \
                         begins with `/`; as in Flume it is absolute then with hdfs.headerValues = ANY";
-            remark("hdfs.path", text);
+            remark(Code::HeaderPath, "hdfs.path", text);
         }
         remarks
     }

@@ -10,7 +10,7 @@ mod security;
 use std::{collections::BTreeMap, time::Duration};
 
 use flume_core::{
-    Context, Severity,
+    Code, Context,
     config::{Property, PropertyValue},
     props::{Props, Setting},
 };
@@ -69,7 +69,7 @@ impl ClientSettings {
                 Ok(()) => {}
                 Err(Misfit::Warning(text)) => {
                     let Setting { key_place, .. } = setting;
-                    props.report_at(Severity::Warning, key_place, &full, &text, None);
+                    props.report_at(Code::WrongSetting, key_place, &full, &text, None);
                 }
                 Err(Misfit::Error(text)) => {
                     right = false;

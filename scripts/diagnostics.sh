@@ -1,0 +1,12 @@
+#!/bin/sh
+# Writes the pages of docs/diagnostics from the table of codes.
+set -eu
+cd "$(dirname "$0")/.."
+cargo build -q -p flume-ng
+program=${CARGO_TARGET_DIR:-target}/debug/flume-ng
+mkdir -p docs/diagnostics
+rm -f docs/diagnostics/*.md
+$program describe diagnostics > docs/diagnostics/README.md
+for code in $(grep -o '^| \[FLM[0-9]*' docs/diagnostics/README.md | tr -d '| ['); do
+    $program describe "$code" > "docs/diagnostics/$code.md"
+done
