@@ -131,7 +131,7 @@ fn a_mistake_in_a_name_is_traced() {
             "{base}a1.sources.r1.interceptors = i1\na1.sources.r1.interceptors.i1.type = com.acme.X$Builder\n"
         ),
         &[
-            "error a1.sources.r1.interceptors.i1.type: the class `com.acme.X$Builder` is not part of Flume, and Java classes cannot be loaded (types are timestamp, host, static, regex_filter, regex_extractor, search_replace, remove_header, uuid)",
+            "error a1.sources.r1.interceptors.i1.type: the class `com.acme.X$Builder` is not part of Flume, and Java classes cannot be loaded (types are timestamp, host, static, regex_filter, regex_extractor, search_replace, remove_header, uuid, json_extract, grok, sample, throttle)",
         ],
     );
 }

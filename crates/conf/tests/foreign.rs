@@ -197,6 +197,27 @@ fn what_the_host_cannot_run_is_said_with_the_remedy() {
     );
 }
 
+/// Both would decide about sinks that run here.
+#[test]
+fn sink_groups_with_classes_from_outside_are_refused_with_the_reason() {
+    let group = "a1.sinks.k1.type = null\na1.sinkgroups = g1\na1.sinkgroups.g1.sinks = k1\n";
+    check_diagnostics(
+        &format!("{group}a1.sinkgroups.g1.processor.type = com.acme.Processor\n"),
+        &[
+            "a1.sinkgroups.g1.processor.type: a JVM runs `com.acme.Processor`, but not as a sink processor of a component outside it (types are default, failover, load_balance)",
+        ],
+    );
+    check_diagnostics(
+        &format!(
+            "{group}a1.sinkgroups.g1.processor.type = load_balance\n\
+             a1.sinkgroups.g1.processor.selector = com.acme.Selector\n"
+        ),
+        &[
+            "a1.sinkgroups.g1.processor.selector: expected one of `round_robin`, `random`, found `com.acme.Selector`",
+        ],
+    );
+}
+
 #[test]
 fn absent_and_hosted_elsewhere_are_different() {
     assert_eq!(REGISTRY.presence(&HIVE), Presence::Hosted("a JVM"));

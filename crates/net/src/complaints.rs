@@ -7,7 +7,7 @@ use std::{
 
 use parking_lot::Mutex;
 
-/// Complaints about clients are said once in so long; the others are counted.
+/// Complaints about clients are said once in so long; the others are counted, and logged at DEBUG.
 const COMPLAINT_INTERVAL: Duration = Duration::from_secs(60);
 
 /// What a source says about its clients, at most once a minute.
@@ -38,11 +38,14 @@ impl Complaints {
             .is_some_and(|last| last.elapsed() < COMPLAINT_INTERVAL)
         {
             log.unsaid += 1;
+            tracing::debug!("{}: {text}", log.source);
             return;
         }
         let more = match log.unsaid {
             0 => String::new(),
-            unsaid => format!(" (and {unsaid} other connections were closed in the last minutes)"),
+            unsaid => format!(
+                " (and {unsaid} other complaints about clients since the last; DEBUG logs each)"
+            ),
         };
         tracing::warn!("{}: {text}{more}", log.source);
         log.last = Some(Instant::now());

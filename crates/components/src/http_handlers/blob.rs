@@ -30,15 +30,7 @@ impl Component for BlobHandler {
 
 impl HttpHandler for BlobHandler {
     fn events(&self, request: &HttpMessage<'_>) -> Result<Vec<Event>, HandlerError> {
-        let mut headers = Headers::default();
-        for pair in request.query.split('&').filter(|pair| !pair.is_empty()) {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            let name = unescaped(name);
-            // Of several values Flume takes the first.
-            if headers.get(&name).is_none() {
-                headers.set(Str::from(&*name), Str::from(&*unescaped(value)));
-            }
-        }
+        let headers = parameters(request.query);
         for name in &self.mandatory {
             if headers.get(name).is_none() {
                 let text = format!("please specify the parameter `{name}` in the request");
@@ -48,6 +40,19 @@ impl HttpHandler for BlobHandler {
         let body = request.body.clone();
         Ok(vec![Event { headers, body }])
     }
+}
+
+/// The parameters of a URL as headers. Of several values of a parameter Flume takes the first.
+pub(super) fn parameters(query: &str) -> Headers {
+    let mut headers = Headers::default();
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        let name = unescaped(name);
+        if headers.get(&name).is_none() {
+            headers.set(Str::from(&*name), Str::from(&*unescaped(value)));
+        }
+    }
+    headers
 }
 
 /// Text of a query as it was before it was written into a URL.

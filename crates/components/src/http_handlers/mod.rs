@@ -2,6 +2,7 @@
 
 mod blob;
 mod json;
+mod morphline_blob;
 
 use flume_core::{HttpHandler, Registration};
 
@@ -10,4 +11,5 @@ use flume_core::{HttpHandler, Registration};
 pub(crate) const HTTP_HANDLERS: &[Registration<dyn HttpHandler>] = &[
     Registration::http_handler::<json::JsonHandler>("", "org.apache.flume.source.http.JSONHandler"),
     Registration::http_handler::<blob::BlobHandler>("", "org.apache.flume.source.http.BLOBHandler"),
+    Registration::http_handler::<morphline_blob::MorphlineBlobHandler>("", "org.apache.flume.sink.solr.morphline.BlobHandler"),
 ];

@@ -1,13 +1,6 @@
 //! `http`: events in requests.
 
-use std::{
-    num::NonZeroUsize,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
-    },
-    time::Duration,
-};
+use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
@@ -20,7 +13,7 @@ use flume_core::{
     with_causes,
 };
 use flume_net::{
-    Listener, ListenerConfig, ListenerSettings,
+    Complaints, Listener, ListenerConfig, ListenerSettings,
     http::{self, HttpLimits, Incoming, Method, Request, Response, StatusCode, header},
 };
 use tokio::time::{Instant, timeout_at};
@@ -99,9 +92,7 @@ pub(super) struct HttpSource {
 /// What every request needs.
 #[derive(Clone)]
 struct Door {
-    /// The full name of the source.
-    source: Arc<str>,
-    has_refused: Arc<AtomicBool>,
+    complaints: Complaints,
     handler: Arc<dyn HttpHandler>,
     max_request_bytes: usize,
     requests: Counter,
@@ -113,13 +104,14 @@ impl Component for HttpSource {
     type Config = HttpConfig;
     fn build(config: HttpConfig, cx: &Context) -> Result<Self, BuildError> {
         let config = config.0;
+        let listener = config.listener.build(cx)?;
+        let complaints = listener.complaints.clone();
         Ok(HttpSource {
-            listener: config.listener.build(cx)?,
+            listener,
             bind: config.bind,
             port: config.port,
             door: Door {
-                source: cx.name.clone(),
-                has_refused: Arc::default(),
+                complaints,
                 handler: config.handler.create(cx)?.into(),
                 max_request_bytes: config.max_request_bytes.get(),
                 requests: cx.metrics.counter("AppendBatchReceivedCount"),
@@ -194,17 +186,11 @@ impl Door {
         }
     }
 
-    /// The first refusal is a warning. The counters have the others, and so has the log at DEBUG.
+    /// The counters have every refusal, and so has the log at DEBUG.
     fn tell(&self, refusal: &Refusal) {
         let Refusal { status, text, .. } = refusal;
-        if self.has_refused.swap(true, Relaxed) {
-            tracing::debug!("{}: refused a request with {status}: {text}", self.source);
-        } else {
-            tracing::warn!(
-                "{}: refused a request with {status}: {text}; later ones are logged at DEBUG",
-                self.source
-            );
-        }
+        let text = format!("refused a request with {status}: {text}");
+        self.complaints.complain(&text);
     }
 
     async fn receive(&self, request: Request<Incoming>, cx: &SourceContext) -> Result<(), Refusal> {
