@@ -3,7 +3,7 @@ _flume_ng() {
     local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]}
     COMPREPLY=()
     if [ "$COMP_CWORD" -eq 1 ]; then
-        mapfile -t COMPREPLY < <(compgen -W 'agent validate graph test status top reload tap loglevel describe provision doctor tool avro-client version help' -- "$current")
+        mapfile -t COMPREPLY < <(compgen -W 'agent validate graph test status top reload tap loglevel describe provision doctor tool avro-client convert version help' -- "$current")
         return
     fi
     case $previous in
@@ -32,6 +32,7 @@ _flume_ng() {
         doctor) mapfile -t COMPREPLY < <(compgen -W '--config --format --help' -- "$current") ;;
         tool) mapfile -t COMPREPLY < <(compgen -W '--dataDirs --eventValidator --format --conf --help' -- "$current") ;;
         avro-client) mapfile -t COMPREPLY < <(compgen -W '--host --port --rpcProps --filename --dirname --headerFile --checkpoint --conf --help' -- "$current") ;;
+        convert) mapfile -t COMPREPLY < <(compgen -W '--conf-file --help' -- "$current") ;;
         version) mapfile -t COMPREPLY < <(compgen -W '--help' -- "$current") ;;
         help) mapfile -t COMPREPLY < <(compgen -W '--help' -- "$current") ;;
     esac

@@ -17,6 +17,7 @@ _flume_ng() {
             'doctor:look at this host, change nothing, and say what to do'
             'tool:look into a file channel, or repair it'
             'avro-client:send lines to an avro source'
+            'convert:print a configuration with a part rewritten\: exec-to-taildir'
             'version:print the version'
             'help:print this'
         )
@@ -154,6 +155,10 @@ _flume_ng() {
             '--headerFile[properties that become headers of every event]:file:_files' \
             '--checkpoint[remember there what was sent, and go on behind it next time]:file:_files' \
             '--conf[configuration directory]:directory:_files -/' \
+            '--help[print this]' \
+            '*:file:_files' ;;
+        convert) _arguments -S \
+            '--conf-file[configuration file; of several, later ones win]:file:_files' \
             '--help[print this]' \
             '*:file:_files' ;;
         version) _arguments -S \

@@ -4,12 +4,16 @@ use std::{
     collections::BTreeMap,
     ffi::OsString,
     fs,
+    io::Write,
     path::{Path, PathBuf},
     process::Child,
     sync::OnceLock,
 };
 
-use flume_core::{foreign::Hosting, secrets::is_secret_name};
+use flume_core::{
+    foreign::Hosting,
+    secrets::{is_secret_name, masked},
+};
 use flume_host::{child, environment::Environment, replace};
 
 use crate::connection::HostError;
@@ -127,6 +131,10 @@ pub(crate) fn start() -> Result<Child, HostError> {
         .as_ref()
         .map_err(|remedy| HostError::Gone(remedy.clone()))?;
     let options = OPTIONS.get().cloned().unwrap_or_default();
+    start_with(options, home)
+}
+
+fn start_with(options: JavaOptions, home: &Path) -> Result<Child, HostError> {
     let jar = write_jar(&options.state_dir)?;
     let mut environment = Environment::without(is_secret_name)
         .with("FLUME_HOST_HOME", home.as_os_str())
@@ -138,15 +146,46 @@ pub(crate) fn start() -> Result<Child, HostError> {
         environment = environment.with("FLUME_HOST_PLUGINS", plugins);
     }
     let conf = options.conf.unwrap_or_default();
-    let properties = options.properties.iter();
-    let properties = properties.map(|(key, value)| format!("-D{key}={value}").into());
+    let (secret, open): (Vec<_>, Vec<_>) = options
+        .properties
+        .iter()
+        .partition(|(key, value)| is_secret(key, value));
+    let properties = open
+        .iter()
+        .map(|(key, value)| format!("-D{key}={value}").into());
     let mut arguments: Vec<OsString> = vec!["-c".into(), SCRIPT.into(), "flume-jvm".into()];
     arguments.push(conf.into());
     arguments.extend(logging_properties().map(OsString::from));
     arguments.extend(properties);
     arguments.extend(options.options.into_iter().map(OsString::from));
-    child::spawn_piped("/bin/sh", &arguments, &environment)
-        .map_err(|error| HostError::Gone(format!("failed to start /bin/sh for a JVM: {error}")))
+    let failed = |error| HostError::Gone(format!("failed to start /bin/sh for a JVM: {error}"));
+    let mut child = child::spawn_piped("/bin/sh", &arguments, &environment).map_err(failed)?;
+    if let Some(stdin) = &mut child.stdin {
+        // A JVM that ends without reading says itself why.
+        let _ = stdin.write_all(&secret_properties(&secret));
+    }
+    Ok(child)
+}
+
+/// Whether a system property must not stand on a command line, where `ps` shows it to everybody.
+fn is_secret(key: &str, value: &str) -> bool {
+    is_secret_name(key) || masked(value) != value
+}
+
+/// What the JVM reads before the first frame: a count, then names and values, each with its length.
+fn secret_properties(properties: &[(&String, &String)]) -> Vec<u8> {
+    let number = |bytes: &mut Vec<u8>, number: usize| {
+        bytes.extend(u32::try_from(number).unwrap_or(u32::MAX).to_be_bytes());
+    };
+    let mut bytes = vec![];
+    number(&mut bytes, properties.len());
+    for (key, value) in properties {
+        for text in [key, value] {
+            number(&mut bytes, text.len());
+            bytes.extend(text.as_bytes());
+        }
+    }
+    bytes
 }
 
 /// Lines of standard error with their level, whichever logging library is on the class path. What the user says about
@@ -183,6 +222,52 @@ mod tests {
         }
         for other in ["hdfs", "", "org..Sink", "a.b-c.D", "1.2.3", "http://x.y/z"] {
             assert!(!is_class(other), "{other}");
+        }
+    }
+
+    /// A program in the place of Java keeps its command line, its environment and what it reads.
+    #[test]
+    fn no_secret_stands_on_the_command_line_or_in_the_environment() {
+        let home = tempfile::tempdir().unwrap();
+        let at = |name: &str| home.path().join(name);
+        fs::create_dir_all(at("java/bin")).unwrap();
+        let kept = home.path().display();
+        let java = format!(
+            "#!/bin/sh\ncat /proc/$$/cmdline /proc/$PPID/cmdline /proc/$$/environ >{kept}/seen\n\
+             cat <&3 >{kept}/read\n"
+        );
+        fs::write(at("java/bin/java"), java).unwrap();
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        fs::set_permissions(at("java/bin/java"), mode).unwrap();
+        fs::write(at("flume-env.sh"), format!("JAVA_HOME={kept}/java\n")).unwrap();
+        let mut properties = BTreeMap::from([("open".into(), "seen by all".into())]);
+        let secret = [
+            ("javax.net.ssl.keyStorePassword", "hush-1"),
+            ("javax.net.ssl.trustStorePassword", "hush-ü 2"),
+            ("my.api-token", "hush-3"),
+            ("fs.s3a.secret.key", "hush-4"),
+            ("url", "s3a://KEY:hush-5@bucket/x"),
+        ];
+        for (key, value) in secret {
+            properties.insert(key.into(), value.into());
+        }
+        let options = JavaOptions {
+            conf: Some(home.path().into()),
+            properties,
+            state_dir: home.path().into(),
+            ..JavaOptions::default()
+        };
+        let mut child = start_with(options, home.path()).unwrap();
+        drop(child.stdin.take());
+        assert!(child.wait().unwrap().success());
+        let seen = String::from_utf8_lossy(&fs::read(at("seen")).unwrap()).into_owned();
+        assert!(seen.contains("-Dopen=seen by all"), "{seen}");
+        assert!(!seen.contains("hush"), "{seen}");
+        let read = fs::read(at("read")).unwrap();
+        assert_eq!(read[..4], [0, 0, 0, 5]);
+        let read = String::from_utf8_lossy(&read).into_owned();
+        for (key, value) in secret {
+            assert!(read.contains(key) && read.contains(value), "{key}: {read}");
         }
     }
 

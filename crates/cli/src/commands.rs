@@ -3,7 +3,7 @@
 use crate::{
     agent,
     args::{Args, Flag, parse},
-    avro_client, describe, doctor, graph, launcher, loglevel, manual, options_file,
+    avro_client, convert, describe, doctor, graph, launcher, loglevel, manual, options_file,
     outcome::{ExitCode, Failure, print},
     pipeline_test, provision, status, tap, tool, top, validate,
 };
@@ -179,6 +179,7 @@ pub(crate) const COMMANDS: &[Command] = &[
         Flag { short: "", long: "checkpoint", value: "FILE", doc: "remember there what was sent, and go on behind it next time" },
         CONF, HELP,
     ] },
+    Command { name: "convert", doc: "print a configuration with a part rewritten: exec-to-taildir", run: convert::run, flags: &[CONF_FILE, HELP] },
     Command { name: "version", doc: "print the version", run: version, flags: &[HELP] },
     Command { name: "help", doc: "print this", run: help, flags: &[HELP] },
 ];

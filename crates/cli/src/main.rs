@@ -7,6 +7,7 @@ mod codes;
 mod commands;
 mod configuration;
 mod console;
+mod convert;
 mod describe;
 mod doctor;
 mod graph;

@@ -197,6 +197,20 @@ mod tests {
         assert_eq!(seen, expected, "{text}");
     }
 
+    #[test]
+    fn exec_that_tails_names_its_taildir() {
+        let text = "a1.sources = r1\na1.channels = c1\na1.sinks = k1\na1.sources.r1.type = exec\na1.sources.r1.channels = c1\n\
+                    a1.sources.r1.command = tail -F /a/b.log\n\
+                    a1.channels.c1.type = memory\na1.sinks.k1.type = null\na1.sinks.k1.channel = c1\n";
+        check_diagnostic(
+            text,
+            &[
+                "warning a1.sources.r1.command: `tail` forgets its place: lines are lost when the agent or the command ends, and may come twice. A source with type = TAILDIR keeps it: filegroups = f1, filegroups.f1 = /a/b[.]log, skipToEnd = true. `flume-ng convert exec-to-taildir -f FILE` writes that",
+            ],
+        );
+        check_diagnostic(&text.replace("tail -F", "cat"), &[]);
+    }
+
     /// Nothing is wrong, and not what was meant.
     #[test]
     fn what_a_configuration_leads_to_is_remarked() {

@@ -8,6 +8,7 @@ mod selectors;
 mod serializers;
 mod sinks;
 mod sources;
+pub mod tail_command;
 
 use flume_core::Registry;
 use flume_java::charset;

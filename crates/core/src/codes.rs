@@ -277,6 +277,10 @@ codes! {
         "A path that begins with a header is below the home directory.",
         "Flume takes it as absolute if the header's value begins with `/`.",
         "Write the first directory in front of the header.";
+    ExecTails "FLM0504" Warning "an exec source runs `tail`",
+        "`tail` does not remember how far it has read. Lines are lost, or come twice, when the agent or the command ends.",
+        "Flume does the same, and says nothing.",
+        "Use a source with `type = TAILDIR`. `flume-ng convert exec-to-taildir -f FILE` writes it.";
 
     NodeFile "FLM0901" Error "a node configuration is wrong",
         "`flume-ng provision` reads a JSON file that describes the host. The message says what is wrong in it.",

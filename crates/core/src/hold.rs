@@ -66,6 +66,44 @@ impl Hold {
         }
     }
 
+    /// The same for a batch that its sender sends again: what will not be stored is an error, and nothing is lost.
+    ///
+    /// # Errors
+    /// The batch can never fit, or a stop was requested and the channels do not take it in time.
+    pub async fn store(&mut self, cx: &SourceContext, batch: Vec<Event>) -> Result<(), PutError> {
+        let mut back_off = RETRY;
+        loop {
+            let put = cx.out.put(batch.clone());
+            let outcome = if cx.stop.is_requested() {
+                put.await
+            } else {
+                tokio::select! {
+                    biased;
+                    outcome = put => outcome,
+                    () = cx.stop.requested() => continue,
+                }
+            };
+            let is_final = matches!(
+                &outcome,
+                Err(PutError::Channel {
+                    source: ChannelError::TooLarge { .. },
+                    ..
+                })
+            );
+            match outcome {
+                Ok(()) => {
+                    cx.state.running();
+                    return Ok(());
+                }
+                Err(error) if is_final || cx.stop.is_requested() => {
+                    cx.refused(&error);
+                    return Err(error);
+                }
+                Err(error) => cx.pause_after(&error, &mut back_off).await,
+            }
+        }
+    }
+
     async fn put_singly(&mut self, cx: &SourceContext, batch: Vec<Event>, error: &PutError) {
         if batch.len() == 1 {
             return self.lose(1, with_causes(error));

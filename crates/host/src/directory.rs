@@ -17,6 +17,7 @@
 //!   renamed when they are whole.
 //! - A directory is given away last, when nothing more is to be done in it.
 
+mod removal;
 mod walk;
 
 use std::{

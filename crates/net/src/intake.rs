@@ -45,10 +45,16 @@ pub trait Conversation: Send {
         false
     }
 
+    /// Whether the sender sends the last batch again unless it hears that it is stored. Such a batch waits for room, and
+    /// one that is not stored is not lost.
+    fn is_resent(&self) -> bool {
+        false
+    }
+
     /// So many events are stored.
     fn stored(&mut self, _events: usize, _answers: &mut BytesMut) {}
 
-    /// So many events are refused. Only called if [`is_answered`](Self::is_answered).
+    /// So many events are refused. Not called for events that nobody sends again.
     fn refused(&mut self, _events: usize, _error: &PutError, _answers: &mut BytesMut) {}
 }
 
@@ -182,7 +188,15 @@ impl<C: Conversation> Intake<C> {
         } else {
             let cx = self.cx.clone();
             let mut hold = self.hold.clone();
-            self.while_reading(pin!(hold.put(&cx, batch))).await;
+            if self.conversation.is_resent() {
+                let count = batch.len();
+                match self.while_reading(pin!(hold.store(&cx, batch))).await {
+                    Ok(()) => self.conversation.stored(count, &mut self.answers),
+                    Err(error) => self.conversation.refused(count, &error, &mut self.answers),
+                }
+            } else {
+                self.while_reading(pin!(hold.put(&cx, batch))).await;
+            }
             self.hold = hold;
         }
         self.in_flight_bytes = 0;

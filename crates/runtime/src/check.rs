@@ -156,6 +156,9 @@ impl Check {
             }
             Ok(built) => {
                 let fits = self.fits(source, built.batch_size());
+                for remark in built.remarks() {
+                    self.report(&source.section, &remark);
+                }
                 if fits {
                     let channels = cx.peers.to_vec();
                     self.feeders.push(Feeder {

@@ -2,6 +2,7 @@
 
 pub mod avro;
 pub mod document;
+pub mod fluent;
 mod framing;
 pub mod json;
 pub mod legacy;

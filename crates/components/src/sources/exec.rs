@@ -4,7 +4,7 @@ use std::{num::NonZeroUsize, process::ExitStatus};
 
 use async_trait::async_trait;
 use flume_core::{
-    BuildError, Component, Config, Context, Event, Hold, Source, SourceContext, SourceError,
+    BuildError, Code, Component, Config, Context, Event, Hold, Source, SourceContext, SourceError,
     config::Millis, secrets::is_secret_name,
 };
 use flume_host::{
@@ -19,7 +19,7 @@ use tokio::{
 };
 
 use super::java_lines::JavaLines;
-use crate::charset::Charset;
+use crate::{charset::Charset, tail_command::TailCommand};
 
 /// Most bytes read at once from the command.
 const READ_BYTES: usize = 64 << 10;
@@ -112,6 +112,22 @@ impl Source for ExecSource {
 
     fn may_set(&self, _: &str) -> bool {
         false
+    }
+
+    fn remarks(&self) -> Vec<BuildError> {
+        let Some(tail) = TailCommand::of(&self.config.command) else {
+            return vec![];
+        };
+        let equivalent = tail.taildir();
+        let equivalent = equivalent
+            .iter()
+            .map(|(key, value)| format!("{key} = {value}"));
+        let text = format!(
+            "`tail` forgets its place: lines are lost when the agent or the command ends, and may come twice. A source \
+             with type = TAILDIR keeps it: {}. `flume-ng convert exec-to-taildir -f FILE` writes that",
+            equivalent.collect::<Vec<_>>().join(", ")
+        );
+        vec![BuildError::of(Code::ExecTails, "command", text)]
     }
 }
 

@@ -1,6 +1,7 @@
 //! Sources. To add one: write its file, then add its two lines here.
 
 mod exec;
+mod fluent;
 mod http;
 mod java_lines;
 mod lines;
@@ -19,6 +20,7 @@ use flume_core::{Registration, Source};
 #[rustfmt::skip]
 pub(crate) const SOURCES: &[Registration<dyn Source>] = &[
     Registration::source::<exec::ExecSource>("exec", "org.apache.flume.source.ExecSource"),
+    Registration::source::<fluent::FluentSource>("fluent", ""),
     Registration::source::<http::HttpSource>("http", "org.apache.flume.source.http.HTTPSource"),
     Registration::source::<netcat::NetcatSource>("netcat", "org.apache.flume.source.NetcatSource"),
     Registration::source::<netcat_udp::NetcatUdpSource>("netcatudp", "org.apache.flume.source.NetcatUdpSource"),

@@ -10,7 +10,7 @@
 
 use std::{
     ffi::{OsStr, OsString},
-    fs::{self, File},
+    fs::File,
     io::{BufRead, BufReader, Write},
     net::TcpStream,
     os::unix::fs::FileExt,
@@ -40,6 +40,8 @@ use crate::{
 
 /// Its name, and that of its flow's parts.
 const NAME: &str = "check";
+/// How the name of its directory begins.
+const PREFIX: &str = "flume-check-";
 /// Where root makes its directory: nobody else may write there.
 const RUN_DIR: &str = "/run";
 /// Everything that a well host does takes a fraction of this.
@@ -106,7 +108,10 @@ impl Home {
 
 impl Drop for Home {
     fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.path);
+        if let (Some(parent), Some(name)) = (self.path.parent(), self.path.file_name()) {
+            // The next check tries again.
+            let _ = SafeDirectory::open(parent).and_then(|parent| parent.remove_tree(name));
+        }
     }
 }
 
@@ -212,6 +217,19 @@ impl Service {
     }
 }
 
+/// Removes the directories of checks that were killed. No other check runs now: `provision` holds its lock.
+fn remove_left_behind(parent: &Path) {
+    let Ok(parent) = SafeDirectory::open(parent) else {
+        return;
+    };
+    for name in parent.names().unwrap_or_default() {
+        if name.to_string_lossy().starts_with(PREFIX) {
+            // What cannot be removed harms nobody: the new directory has another name.
+            let _ = parent.remove_tree(&name);
+        }
+    }
+}
+
 fn ids(unit: &Unit) -> Result<(u32, u32), Fault> {
     let rights = Rights {
         user: unit.user.clone(),
@@ -231,11 +249,12 @@ impl CheckAgent {
     ) -> Result<CheckAgent, Fault> {
         let service = Service::of(site)?;
         let parent = if geteuid().is_root() && Path::new(RUN_DIR).is_dir() {
+            remove_left_behind(Path::new(RUN_DIR));
             RUN_DIR.into()
         } else {
             std::env::temp_dir()
         };
-        let directory = SafeDirectory::make_private(&parent, "flume-check-")?;
+        let directory = SafeDirectory::make_private(&parent, PREFIX)?;
         let home = Home {
             path: directory.path().into(),
             user: service.user,

@@ -8,6 +8,7 @@ import java.io.FileOutputStream;
 import java.io.IOException;
 import java.io.OutputStream;
 import java.lang.management.ManagementFactory;
+import java.nio.charset.StandardCharsets;
 import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
 import org.apache.flume.instrumentation.util.JMXPollUtil;
@@ -34,6 +35,7 @@ public final class Host {
     DataInputStream in =
         new DataInputStream(new BufferedInputStream(new FileInputStream("/proc/self/fd/3"), 1 << 16));
     Host host = new Host(new FileOutputStream("/proc/self/fd/4"));
+    readSecrets(in);
     initGlobalTls();
     host.send(Frame.answer(0, Frame.HELLO)
         .writeInt(VERSION)
@@ -62,6 +64,24 @@ public final class Host {
     watchdog.setDaemon(true);
     watchdog.start();
     System.exit(0);
+  }
+
+  /** System properties that everybody could read on the command line. They come before the first frame. */
+  private static void readSecrets(DataInputStream in) throws IOException {
+    for (int left = in.readInt(); left > 0; left--) {
+      String name = readText(in);
+      System.setProperty(name, readText(in));
+    }
+  }
+
+  private static String readText(DataInputStream in) throws IOException {
+    int length = in.readInt();
+    if (length < 0 || length > MAX_FRAME_BYTES) {
+      throw new IOException("a text of " + length + " bytes");
+    }
+    byte[] bytes = new byte[length];
+    in.readFully(bytes);
+    return new String(bytes, StandardCharsets.UTF_8);
   }
 
   /** As Flume's Application does since 1.9. */

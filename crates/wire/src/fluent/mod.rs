@@ -1,0 +1,349 @@
+//! The forward protocol of Fluentd and Fluent Bit: bytes in, events out, no I/O.
+//!
+//! A message is `[tag, time, record]`, `[tag, [[time, record], …]]` or `[tag, bytes]`, where the bytes are such entries
+//! one after the other, perhaps compressed. A map of options may follow. Its `chunk` asks for an acknowledgement.
+
+mod handshake;
+mod msgpack;
+
+use std::io::Read;
+
+use bytes::{Buf, Bytes, BytesMut};
+use flume_core::{Event, Str};
+
+pub use handshake::{Handshake, Pong};
+use msgpack::{Reader, Scanner, Token};
+
+/// Why a sender cannot be understood.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FluentError {
+    /// It is not the forward protocol.
+    #[error("{0}")]
+    Broken(&'static str),
+    /// It is too long.
+    #[error("a message has more than {0} bytes; maxMessageBytes is the limit")]
+    TooLarge(usize),
+    /// The compression is not known.
+    #[error("the compression `{0}` is not known")]
+    Compression(String),
+    /// The peer does not know the shared key.
+    #[error("the peer {0} does not know the shared key")]
+    Key(String),
+}
+
+/// Names of the headers that events get.
+#[derive(Clone, Debug)]
+pub struct FluentHeaders {
+    /// Of the tag.
+    pub tag: Str,
+    /// Of the time, in milliseconds since 1970.
+    pub time: Str,
+}
+
+/// Finds messages in what is received.
+#[derive(Debug)]
+pub struct FluentStream {
+    received: BytesMut,
+    scanner: Scanner,
+    max_bytes: usize,
+}
+
+impl FluentStream {
+    /// Messages may have so many bytes.
+    pub fn new(max_bytes: usize) -> Self {
+        FluentStream {
+            received: BytesMut::new(),
+            scanner: Scanner::default(),
+            max_bytes,
+        }
+    }
+
+    /// Takes in what was received.
+    pub fn feed(&mut self, received: &[u8]) {
+        self.received.extend_from_slice(received);
+    }
+
+    /// Bytes that are not yet a message.
+    pub fn held_bytes(&self) -> usize {
+        self.received.len()
+    }
+
+    /// Gives back memory that is not needed.
+    pub fn settle(&mut self) {
+        if self.received.is_empty() {
+            self.received = BytesMut::new();
+        }
+    }
+
+    /// The bytes of the next message, at most `max_bytes` for the first ones of a stranger.
+    fn next_value(&mut self, max_bytes: usize) -> Result<Option<Bytes>, FluentError> {
+        let max_bytes = max_bytes.min(self.max_bytes);
+        let end = self.scanner.find_end(&self.received, max_bytes)?;
+        Ok(end.map(|end| self.received.split_to(end).freeze()))
+    }
+
+    /// The next message; heartbeats are left out.
+    ///
+    /// # Errors
+    /// Nothing after this can be understood.
+    pub fn next_message(&mut self) -> Result<Option<FluentMessage>, FluentError> {
+        while let Some(value) = self.next_value(usize::MAX)? {
+            // A heartbeat is the value nil.
+            if value[..] != [0xc0] {
+                return FluentMessage::read(value, self.max_bytes).map(Some);
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// A message whose events are read one after the other.
+#[derive(Debug)]
+pub struct FluentMessage {
+    tag: Str,
+    entries: Bytes,
+    form: Form,
+    max_bytes: usize,
+    /// What the sender wants to hear once the events are stored.
+    pub chunk: Option<Vec<u8>>,
+}
+
+#[derive(Debug)]
+enum Form {
+    /// A time and a record, until they are read.
+    Single,
+    /// So many entries.
+    Counted(usize),
+    /// Entries to the end.
+    Packed,
+}
+
+impl FluentMessage {
+    fn read(message: Bytes, max_bytes: usize) -> Result<Self, FluentError> {
+        let broken = FluentError::Broken;
+        let mut reader = Reader(&message);
+        let parts = match reader.next()? {
+            Token::Array(parts @ 2..=4) => parts,
+            _ => return Err(broken("a message is an array of two to four parts")),
+        };
+        let tag = Str::from(reader.text()?);
+        let begin = message.len() - reader.0.len();
+        let (form, mut parts_left) = match reader.next()? {
+            Token::Array(2) if parts == 4 => (Form::Single, parts - 2),
+            Token::Array(2) if parts == 3 && is_single(&message[begin..])? => (Form::Single, 1),
+            Token::Array(count) => (Form::Counted(count), parts - 2),
+            Token::Bytes(_) => (Form::Packed, parts - 2),
+            _ => (Form::Single, parts - 2),
+        };
+        reader.0 = &message[begin..];
+        let second = reader.skip()?;
+        let entries = match form {
+            Form::Single => {
+                if parts_left == 0 {
+                    return Err(broken("a message has a time and no record"));
+                }
+                parts_left -= 1;
+                reader.skip()?;
+                message.slice(begin..message.len() - reader.0.len())
+            }
+            _ => message.slice_ref(second),
+        };
+        let options = if parts_left > 0 {
+            Options::read(&mut reader)?
+        } else {
+            Options::default()
+        };
+        let mut message = FluentMessage {
+            tag,
+            entries,
+            form,
+            max_bytes,
+            chunk: options.chunk,
+        };
+        message.open(options.compressed.as_deref())?;
+        Ok(message)
+    }
+
+    /// Steps to the first entry.
+    fn open(&mut self, compressed: Option<&str>) -> Result<(), FluentError> {
+        let entries = self.entries.clone();
+        let mut reader = Reader(&entries);
+        match self.form {
+            Form::Single => {}
+            Form::Counted(_) => {
+                reader.next()?;
+                self.entries.advance(entries.len() - reader.0.len());
+            }
+            Form::Packed => {
+                let Token::Bytes(packed) = reader.next()? else {
+                    return Err(FluentError::Broken("expected packed entries"));
+                };
+                self.entries = match compressed {
+                    None | Some("text") => entries.slice_ref(packed),
+                    Some("gzip") => {
+                        limited(flate2::read::MultiGzDecoder::new(packed), self.max_bytes)?
+                    }
+                    Some("zstd") => {
+                        let decoder = zstd::stream::read::Decoder::new(packed);
+                        let broken = |_| FluentError::Broken("the compressed entries are broken");
+                        limited(decoder.map_err(broken)?, self.max_bytes)?
+                    }
+                    Some(other) => return Err(FluentError::Compression(other.into())),
+                };
+            }
+        }
+        Ok(())
+    }
+
+    /// Bytes that are still to be read.
+    pub fn held_bytes(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// The next event; `None` behind the last.
+    ///
+    /// # Errors
+    /// The rest of the message cannot be understood.
+    pub fn next_event(&mut self, headers: &FluentHeaders) -> Result<Option<Event>, FluentError> {
+        let left = match &mut self.form {
+            Form::Single => !self.entries.is_empty(),
+            Form::Packed => !self.entries.is_empty(),
+            Form::Counted(0) => false,
+            Form::Counted(count) => {
+                *count -= 1;
+                true
+            }
+        };
+        if !left {
+            return Ok(None);
+        }
+        let entries = std::mem::take(&mut self.entries);
+        let mut reader = Reader(&entries);
+        let event = if matches!(self.form, Form::Single) {
+            let event = self.event(&mut reader, headers)?;
+            reader.0 = &[];
+            event
+        } else {
+            // The bounds of packed entries are checked here.
+            let mut entry = Reader(reader.skip()?);
+            match entry.next()? {
+                Token::Array(2) => self.event(&mut entry, headers)?,
+                _ => return Err(FluentError::Broken("an entry is a time and a record")),
+            }
+        };
+        self.entries = entries.slice(entries.len() - reader.0.len()..);
+        Ok(Some(event))
+    }
+
+    /// A time and a record.
+    fn event(
+        &self,
+        reader: &mut Reader<'_>,
+        headers: &FluentHeaders,
+    ) -> Result<Event, FluentError> {
+        let millis = time(reader)?;
+        if !matches!(Reader(reader.0).next()?, Token::Map(_)) {
+            return Err(FluentError::Broken("a record is a map"));
+        }
+        let mut body = vec![];
+        reader.json(&mut body)?;
+        let mut event = Event::from(body);
+        event.headers = [
+            (headers.tag.clone(), self.tag.clone()),
+            (headers.time.clone(), millis.to_string().into()),
+        ]
+        .into_iter()
+        .collect();
+        Ok(event)
+    }
+}
+
+/// Whether `[x, y]` is a time with metadata, rather than two entries.
+fn is_single(second: &[u8]) -> Result<bool, FluentError> {
+    let mut reader = Reader(second);
+    reader.next()?;
+    Ok(!matches!(reader.next()?, Token::Array(_)))
+}
+
+/// Milliseconds since 1970. Newer senders put a map of metadata beside the time.
+fn time(reader: &mut Reader<'_>) -> Result<i64, FluentError> {
+    let seconds = |seconds: u64| {
+        i64::try_from(seconds)
+            .unwrap_or(i64::MAX)
+            .saturating_mul(1000)
+    };
+    Ok(match reader.next()? {
+        Token::Unsigned(time) => seconds(time),
+        Token::Signed(time) => time.saturating_mul(1000),
+        Token::Float64(time) => (time * 1000.0) as i64,
+        Token::Float32(time) => (f64::from(time) * 1000.0) as i64,
+        Token::Extension(0, data) if data.len() == 8 => {
+            let word = |from: usize| {
+                let word = &data[from..from + 4];
+                i64::from(u32::from_be_bytes([word[0], word[1], word[2], word[3]]))
+            };
+            word(0) * 1000 + word(4) / 1_000_000
+        }
+        Token::Array(2) => {
+            if matches!(Reader(reader.0).next()?, Token::Array(_)) {
+                return Err(FluentError::Broken("a time is a number"));
+            }
+            let millis = time(reader)?;
+            reader.skip()?;
+            millis
+        }
+        _ => return Err(FluentError::Broken("a time is a number")),
+    })
+}
+
+fn limited(from: impl Read, max_bytes: usize) -> Result<Bytes, FluentError> {
+    let mut bytes = vec![];
+    let read = from.take(max_bytes as u64 + 1).read_to_end(&mut bytes);
+    read.map_err(|_| FluentError::Broken("the compressed entries are broken"))?;
+    if bytes.len() > max_bytes {
+        return Err(FluentError::TooLarge(max_bytes));
+    }
+    Ok(bytes.into())
+}
+
+#[derive(Default)]
+struct Options {
+    chunk: Option<Vec<u8>>,
+    compressed: Option<String>,
+}
+
+impl Options {
+    fn read(reader: &mut Reader<'_>) -> Result<Self, FluentError> {
+        let mut options = Options::default();
+        let count = match reader.next()? {
+            Token::Map(count) => count,
+            Token::Nil => 0,
+            _ => return Err(FluentError::Broken("options are a map")),
+        };
+        for _ in 0..count {
+            let mut key = Reader(reader.skip()?);
+            let mut value = Reader(reader.skip()?);
+            match (key.next()?, value.next()?) {
+                (Token::Bytes(b"chunk"), Token::Bytes(chunk)) => {
+                    options.chunk = Some(chunk.to_vec());
+                }
+                (Token::Bytes(b"compressed"), Token::Bytes(name)) => {
+                    options.compressed = Some(String::from_utf8_lossy(name).into_owned());
+                }
+                _ => {}
+            }
+        }
+        Ok(options)
+    }
+}
+
+/// What a sender hears when the events of its chunk are stored.
+pub fn acknowledgement(chunk: &[u8]) -> Vec<u8> {
+    let mut answer = vec![0x81, 0xa3];
+    answer.extend_from_slice(b"ack");
+    msgpack::put_text(&mut answer, chunk);
+    answer
+}
+
+#[cfg(test)]
+mod tests;

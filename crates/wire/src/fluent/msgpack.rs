@@ -1,0 +1,276 @@
+//! MessagePack, as far as the forward protocol needs it: bounded, without recursion until the bounds are checked.
+
+use super::FluentError;
+
+/// Most arrays and maps within each other.
+pub(super) const MAX_DEPTH: usize = 64;
+
+/// The first bytes of a value.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Token<'a> {
+    Nil,
+    Bool(bool),
+    Signed(i64),
+    Unsigned(u64),
+    Float32(f32),
+    Float64(f64),
+    /// Text or binary: senders mix them up.
+    Bytes(&'a [u8]),
+    Array(usize),
+    /// Number of pairs.
+    Map(usize),
+    Extension(i8, &'a [u8]),
+}
+
+/// What a value begins with: kind, bytes of its head, bytes of its payload.
+struct Head {
+    kind: u8,
+    head: usize,
+    payload: usize,
+}
+
+fn number(bytes: &[u8], from: usize, length: usize) -> Option<u64> {
+    let digits = bytes.get(from..from + length)?;
+    Some(
+        digits
+            .iter()
+            .fold(0, |sum, &byte| sum << 8 | u64::from(byte)),
+    )
+}
+
+/// `None`: more bytes are needed.
+fn head(bytes: &[u8]) -> Result<Option<Head>, FluentError> {
+    let Some(&kind) = bytes.first() else {
+        return Ok(None);
+    };
+    let fixed = |head, payload| {
+        Some(Head {
+            kind,
+            head,
+            payload,
+        })
+    };
+    // A length of so many bytes stands behind the kind; `extra` belongs to the head, too.
+    let counted = |width: usize, extra: usize| {
+        let payload = number(bytes, 1, width)? as usize;
+        fixed(1 + width + extra, payload)
+    };
+    Ok(match kind {
+        0x00..=0x9f | 0xc0 | 0xc2 | 0xc3 | 0xe0..=0xff => fixed(1, 0),
+        0xa0..=0xbf => fixed(1, usize::from(kind & 0x1f)),
+        0xc4 | 0xd9 => counted(1, 0),
+        0xc5 | 0xda => counted(2, 0),
+        0xc6 | 0xdb => counted(4, 0),
+        0xc7 => counted(1, 1),
+        0xc8 => counted(2, 1),
+        0xc9 => counted(4, 1),
+        0xcc..=0xcf => fixed(1, 1 << (kind - 0xcc)),
+        0xd0..=0xd3 => fixed(1, 1 << (kind - 0xd0)),
+        0xca => fixed(1, 4),
+        0xcb => fixed(1, 8),
+        0xd4..=0xd8 => fixed(2, 1 << (kind - 0xd4)),
+        0xdc | 0xde => fixed(3, 0),
+        0xdd | 0xdf => fixed(5, 0),
+        0xc1 => return Err(FluentError::Broken("the byte c1 begins no value")),
+    })
+}
+
+/// The first token and its length; `None`: more bytes are needed.
+fn token(bytes: &[u8]) -> Result<Option<(Token<'_>, usize)>, FluentError> {
+    let Some(Head {
+        kind,
+        head,
+        payload,
+    }) = head(bytes)?
+    else {
+        return Ok(None);
+    };
+    let length = head + payload;
+    if bytes.len() < length {
+        return Ok(None);
+    }
+    let data = &bytes[head..length];
+    let raw = number(bytes, 1, payload.min(8)).unwrap_or_default();
+    let count = |width| number(bytes, 1, width).unwrap_or_default() as usize;
+    let token = match kind {
+        0x00..=0x7f => Token::Unsigned(kind.into()),
+        0x80..=0x8f => Token::Map((kind & 15).into()),
+        0x90..=0x9f => Token::Array((kind & 15).into()),
+        0xa0..=0xbf | 0xc4..=0xc6 | 0xd9..=0xdb => Token::Bytes(data),
+        0xc2 | 0xc3 => Token::Bool(kind == 0xc3),
+        0xc7..=0xc9 | 0xd4..=0xd8 => Token::Extension(bytes[head - 1] as i8, data),
+        0xca => Token::Float32(f32::from_bits(raw as u32)),
+        0xcb => Token::Float64(f64::from_bits(raw)),
+        0xcc..=0xcf => Token::Unsigned(raw),
+        0xd0 => Token::Signed((raw as i8).into()),
+        0xd1 => Token::Signed((raw as i16).into()),
+        0xd2 => Token::Signed((raw as i32).into()),
+        0xd3 => Token::Signed(raw as i64),
+        0xdc => Token::Array(count(2)),
+        0xdd => Token::Array(count(4)),
+        0xde => Token::Map(count(2)),
+        0xdf => Token::Map(count(4)),
+        0xe0..=0xff => Token::Signed((kind as i8).into()),
+        _ => Token::Nil,
+    };
+    Ok(Some((token, length)))
+}
+
+/// Finds the end of a value that comes in pieces. Looks at each byte once.
+#[derive(Debug, Default)]
+pub(super) struct Scanner {
+    position: usize,
+    /// Values that are still to come in each open array and map.
+    open: Vec<u64>,
+}
+
+impl Scanner {
+    /// The length of the first value; `None` until all of it is there. `bytes` begins with the same bytes each time.
+    pub(super) fn find_end(
+        &mut self,
+        bytes: &[u8],
+        max_bytes: usize,
+    ) -> Result<Option<usize>, FluentError> {
+        loop {
+            let Some(Head {
+                kind,
+                head,
+                payload,
+            }) = head(&bytes[self.position..])?
+            else {
+                return Ok(None);
+            };
+            let end = self.position.saturating_add(head).saturating_add(payload);
+            if end > max_bytes {
+                return Err(FluentError::TooLarge(max_bytes));
+            }
+            if end > bytes.len() {
+                return Ok(None);
+            }
+            let values = match kind {
+                0x80..=0x8f => 2 * u64::from(kind & 15),
+                0x90..=0x9f => (kind & 15).into(),
+                0xdc | 0xdd => number(bytes, self.position + 1, head - 1).unwrap_or_default(),
+                0xde | 0xdf => 2 * number(bytes, self.position + 1, head - 1).unwrap_or_default(),
+                _ => 0,
+            };
+            self.position = end;
+            if values > 0 {
+                if self.open.len() == MAX_DEPTH {
+                    return Err(FluentError::Broken("it is nested too deeply"));
+                }
+                self.open.push(values);
+                continue;
+            }
+            while let Some(left) = self.open.last_mut() {
+                *left -= 1;
+                if *left > 0 {
+                    break;
+                }
+                self.open.pop();
+            }
+            if self.open.is_empty() {
+                *self = Scanner::default();
+                return Ok(Some(end));
+            }
+        }
+    }
+}
+
+/// Reads a value whose end was found.
+#[derive(Clone, Copy)]
+pub(super) struct Reader<'a>(pub(super) &'a [u8]);
+
+impl<'a> Reader<'a> {
+    pub(super) fn next(&mut self) -> Result<Token<'a>, FluentError> {
+        let cut = FluentError::Broken("a value ends too early");
+        let (token, length) = token(self.0)?.ok_or(cut)?;
+        self.0 = &self.0[length..];
+        Ok(token)
+    }
+
+    /// The bytes of the next value, which is left out.
+    pub(super) fn skip(&mut self) -> Result<&'a [u8], FluentError> {
+        let end = Scanner::default().find_end(self.0, usize::MAX)?;
+        let end = end.ok_or(FluentError::Broken("a value ends too early"))?;
+        let (value, rest) = self.0.split_at(end);
+        self.0 = rest;
+        Ok(value)
+    }
+
+    pub(super) fn text(&mut self) -> Result<String, FluentError> {
+        match self.next()? {
+            Token::Bytes(bytes) => Ok(String::from_utf8_lossy(bytes).into_owned()),
+            _ => Err(FluentError::Broken("expected a text")),
+        }
+    }
+
+    /// Writes the next value as JSON.
+    pub(super) fn json(&mut self, out: &mut Vec<u8>) -> Result<(), FluentError> {
+        match self.next()? {
+            Token::Nil => out.extend_from_slice(b"null"),
+            Token::Bool(value) => write(out, &value),
+            Token::Signed(value) => write(out, &value),
+            Token::Unsigned(value) => write(out, &value),
+            Token::Float32(value) => write(out, &value),
+            Token::Float64(value) => write(out, &value),
+            Token::Bytes(bytes) => write(out, &String::from_utf8_lossy(bytes)),
+            Token::Extension(_, bytes) => {
+                let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+                write(out, &hex);
+            }
+            Token::Array(count) => {
+                out.push(b'[');
+                for place in 0..count {
+                    if place > 0 {
+                        out.push(b',');
+                    }
+                    self.json(out)?;
+                }
+                out.push(b']');
+            }
+            Token::Map(count) => {
+                out.push(b'{');
+                for place in 0..count {
+                    if place > 0 {
+                        out.push(b',');
+                    }
+                    self.json_key(out)?;
+                    out.push(b':');
+                    self.json(out)?;
+                }
+                out.push(b'}');
+            }
+        }
+        Ok(())
+    }
+
+    /// Keys that are not text become text.
+    fn json_key(&mut self, out: &mut Vec<u8>) -> Result<(), FluentError> {
+        let mut key = vec![];
+        // A map in a key of a key would be escaped again and again.
+        if matches!(Reader(self.0).next()?, Token::Array(_) | Token::Map(_)) {
+            return Err(FluentError::Broken("the key of a map is an array or a map"));
+        }
+        self.json(&mut key)?;
+        if key.first() == Some(&b'"') {
+            out.extend_from_slice(&key);
+        } else {
+            write(out, &String::from_utf8_lossy(&key));
+        }
+        Ok(())
+    }
+}
+
+/// Numbers that JSON does not have become `null`.
+fn write(out: &mut Vec<u8>, value: &(impl serde::Serialize + ?Sized)) {
+    // Neither a text nor a number can fail.
+    let _ = serde_json::to_writer(out, value);
+}
+
+/// Appends a text.
+pub(super) fn put_text(out: &mut Vec<u8>, text: &[u8]) {
+    out.push(0xdb);
+    out.extend_from_slice(&(text.len() as u32).to_be_bytes());
+    out.extend_from_slice(text);
+}
