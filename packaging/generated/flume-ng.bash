@@ -10,7 +10,7 @@ _flume_ng() {
         -n|--name|-u|--conf-uri|-user|--conf-user|-pwd|--conf-password|-i|--poll-interval|-z|--zkConnString|-p|--zkBasePath|-a|--auth-provider|-prov|--conf-provider|--drain-timeout|--url|--where|--limit|--rate|--bytes|--at|--proxy-user|-l|--dataDirs|-e|--eventValidator|-H|--host|--port) return ;;
         -f|--conf-file|--config|--package|-P|--rpcProps|-F|--filename|-R|--headerFile|--checkpoint) mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
         -c|--conf|--state-dir|-b|--backup-directory|--dirname) mapfile -t COMPREPLY < <(compgen -d -- "$current"); return ;;
-        --format) mapfile -t COMPREPLY < <(compgen -W 'text json html' -- "$current"); return ;;
+        --format) mapfile -t COMPREPLY < <(compgen -W 'text json html sarif' -- "$current"); return ;;
         --format) mapfile -t COMPREPLY < <(compgen -W 'mermaid dot svg' -- "$current"); return ;;
         --format) mapfile -t COMPREPLY < <(compgen -W 'text json junit' -- "$current"); return ;;
         --format) mapfile -t COMPREPLY < <(compgen -W 'text json' -- "$current"); return ;;
