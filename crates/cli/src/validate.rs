@@ -9,6 +9,7 @@ use flume_runtime::{Flows, check};
 use crate::{
     args::Args,
     configuration::Places,
+    java_trial::judge_with_java,
     outcome::{ExitCode, Failure, print},
     registry::REGISTRY,
     report, report_page, system_properties,
@@ -19,7 +20,11 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let html = args.get("format") == Some("html");
     let json = !html && args.wants_json()?;
     let (document, agents) = read(args)?;
-    let judged = judge(&document, &agents, args);
+    let judged = if args.has("java") {
+        judge_with_java(&document, &agents, args)?
+    } else {
+        judge(&document, &agents, args)
+    };
     print(&if html {
         report_page::html(&document, &judged)
     } else if json {
