@@ -15,6 +15,7 @@ fuzz_target!(|data: &[u8]| {
     let _ = frame.clone().intercepted(&batch);
     let _ = frame.clone().pairs();
     let _ = frame.clone().texts();
+    let _ = frame.clone().readings();
     let mut values = frame;
     while values.number().is_ok() && values.flag().is_ok() && values.text().is_ok() {}
 });

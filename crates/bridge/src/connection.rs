@@ -162,6 +162,17 @@ impl HostConnection {
         }
     }
 
+    /// The host's own lane, after its hello.
+    pub(crate) fn control_lane(self: &Arc<Self>) -> BlockingLane {
+        let (sender, frames) = blocking::channel();
+        self.open_lane(0, Box::new(move |frame| drop(sender.send(frame))));
+        BlockingLane {
+            id: 0,
+            host: self.clone(),
+            frames,
+        }
+    }
+
     fn open_lane(&self, id: u32, sender: LaneSender) {
         let mut lanes = self.lanes.lock();
         // A lane of a host that has ended is closed from the start: its sender is dropped here.
@@ -329,6 +340,24 @@ impl BlockingLane {
         let frame = self.frames.recv().map_err(|_| self.host.end())?;
         answer(frame, expected)
     }
+
+    /// The same, but not for ever.
+    pub(crate) fn ask_within(
+        &self,
+        request: FrameBuilder,
+        expected: FrameKind,
+        limit: Duration,
+    ) -> Result<HostFrame, HostError> {
+        self.host.send(request);
+        let frame = self.frames.recv_timeout(limit);
+        let frame = frame.map_err(|error| match error {
+            blocking::RecvTimeoutError::Disconnected => self.host.end(),
+            blocking::RecvTimeoutError::Timeout => {
+                HostError::Component(format!("no answer within {limit:?}"))
+            }
+        })?;
+        answer(frame, expected)
+    }
 }
 
 impl Drop for BlockingLane {
@@ -339,8 +368,10 @@ impl Drop for BlockingLane {
 
 fn close(host: &HostConnection, lane: u32) {
     host.lanes.lock().open.remove(&lane);
-    // A component that was stopped before ignores it: its lane is gone there, too.
-    host.send(FrameBuilder::new(lane, FrameKind::Stop));
+    // A component that was stopped before ignores it: its lane is gone there, too. The host's own lane has no end.
+    if lane != 0 {
+        host.send(FrameBuilder::new(lane, FrameKind::Stop));
+    }
 }
 
 /// An answer of the expected kind, or the component's failure.

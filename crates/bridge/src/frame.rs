@@ -28,6 +28,8 @@ pub enum FrameKind {
     Tick = 5,
     /// To the host: what became of a put.
     Done = 6,
+    /// To the host, lane 0: the counters of all components.
+    Metrics = 11,
     /// From the host: it is done.
     Ok = 64,
     /// From the host: it failed, and why.
@@ -40,6 +42,8 @@ pub enum FrameKind {
     Intercepted = 68,
     /// From the host: events of a source.
     Put = 69,
+    /// From the host, lane 0: counters.
+    Readings = 71,
     /// From the host, first of all.
     Hello = 72,
 }
@@ -51,12 +55,14 @@ const KINDS: &[FrameKind] = &[
     FrameKind::Events,
     FrameKind::Tick,
     FrameKind::Done,
+    FrameKind::Metrics,
     FrameKind::Ok,
     FrameKind::Failed,
     FrameKind::Opened,
     FrameKind::Result,
     FrameKind::Intercepted,
     FrameKind::Put,
+    FrameKind::Readings,
     FrameKind::Hello,
 ];
 
@@ -184,6 +190,17 @@ impl HostFrame {
         let count = self.count(8)?;
         (0..count)
             .map(|_| Ok((self.text()?, self.text()?)))
+            .collect()
+    }
+
+    /// Counters: for each component its name, and names with values.
+    ///
+    /// # Errors
+    /// As [`HostFrame::text`].
+    pub fn readings(&mut self) -> Result<Vec<(Str, Vec<(Str, Str)>)>, FrameError> {
+        let count = self.count(8)?;
+        (0..count)
+            .map(|_| Ok((self.text()?, self.pairs()?)))
             .collect()
     }
 

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 
 use crate::{
     connection::{HostConnection, HostError},
-    launch,
+    counters, launch,
 };
 
 const NAME: &str = "the JVM";
@@ -69,6 +69,7 @@ pub(crate) fn connect() -> Result<Arc<HostConnection>, HostError> {
     let started = launch::start().and_then(|child| HostConnection::start(NAME, child));
     match started {
         Ok(connection) => {
+            counters::follow(&connection);
             jvm.connection = Some(connection.clone());
             jvm.started = Some(Instant::now());
             jvm.due = None;

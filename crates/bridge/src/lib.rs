@@ -7,18 +7,22 @@
 //! |---|---|
 //! | [`frame`] | the frames, without I/O |
 //! | `connection` | a child process that runs components: its lanes, its end |
+//! | `counters` | what the MBeans of Java components count, shown as the components' metrics |
 //! | `jvm` | the one JVM of an agent: when it is started, and again after it ended |
 //! | `launch` | the JVM's command line and class path, as Flume's script makes them |
 //! | `sink`, `source`, `interceptor` | components of the agent whose work is done in another process |
+//! | `trial` | `validate --java`: classes loaded and configured, nothing started |
 //! | `worker` | what they have in common, and `type = process`: such a component from any program |
 
 mod connection;
+mod counters;
 pub mod frame;
 mod interceptor;
 mod jvm;
 mod launch;
 mod sink;
 mod source;
+mod trial;
 mod worker;
 
 use flume_core::{
@@ -26,6 +30,7 @@ use flume_core::{
     foreign::{ForeignConfig, ForeignHost},
 };
 pub use launch::{JavaOptions, set_java_options};
+pub use trial::{Trial, Unread, record_components, try_recorded};
 use worker::ProcessConfig;
 
 /// Every Java class that is not part of this program runs in a JVM.

@@ -3,15 +3,16 @@
 use std::{collections::BTreeMap, num::NonZeroUsize, sync::Arc, time::Duration};
 
 use flume_core::{
-    BuildError, Config, Context, config::Prefix, foreign::ForeignConfig, props::did_you_mean,
+    BuildError, Config, Context, Str, config::Prefix, foreign::ForeignConfig, metrics::Metrics,
     secrets::is_secret_name,
 };
 use flume_host::{child, environment::Environment};
 
 use crate::{
     connection::{BlockingLane, HostConnection, HostError, Lane},
+    counters,
     frame::{FrameBuilder, FrameKind, HostFrame},
-    jvm,
+    jvm, trial,
 };
 
 /// How long a component may take to stop.
@@ -50,7 +51,10 @@ pub(crate) struct Worker {
     kind: WorkerKind,
     /// Its short name, as its own log lines call it.
     name: String,
+    /// With its agent and kind: `a1.sinks.k1`.
+    pub(crate) full_name: String,
     runs_in: RunsIn,
+    metrics: Metrics,
 }
 
 #[derive(Clone)]
@@ -68,13 +72,17 @@ pub(crate) trait WorkerConfig: Config + Clone + Send + Sync + 'static {
 
 impl WorkerConfig for ForeignConfig {
     fn worker(self, kind: WorkerKind, cx: &Context) -> Result<Worker, BuildError> {
-        Ok(Worker {
+        let worker = Worker {
             title: self.class.clone(),
             properties: self.properties,
             kind,
             name: short_name(cx),
+            full_name: cx.name.to_string(),
             runs_in: RunsIn::Jvm(self.class),
-        })
+            metrics: cx.metrics.clone(),
+        };
+        trial::record(&worker);
+        Ok(worker)
     }
 }
 
@@ -94,7 +102,9 @@ impl WorkerConfig for ProcessConfig {
             properties,
             kind,
             name: short_name(cx),
+            full_name: cx.name.to_string(),
             runs_in: RunsIn::Process(words),
+            metrics: cx.metrics.clone(),
         })
     }
 }
@@ -116,6 +126,7 @@ impl Worker {
         let request = self.opening(lane.frame(FrameKind::Open));
         let opened = lane.ask(request, FrameKind::Opened).await?;
         self.look_for_typos(opened);
+        self.show_counters();
         let start = lane.frame(FrameKind::Start);
         if self.kind == WorkerKind::Source {
             // Its first events may come before it says that it has started.
@@ -153,25 +164,48 @@ impl Worker {
             .pairs(self.properties.len(), pairs)
     }
 
+    /// Flume's classes name their beans so.
+    fn show_counters(&self) {
+        let RunsIn::Jvm(_) = self.runs_in else {
+            return;
+        };
+        match self.kind {
+            WorkerKind::Source => counters::show(format!("SOURCE.{}", self.name), &self.metrics),
+            WorkerKind::Sink => counters::show(format!("SINK.{}", self.name), &self.metrics),
+            WorkerKind::Interceptor => {}
+        }
+    }
+
     /// Names properties that the component never asked for if it asked for one that is spelt alike.
     fn look_for_typos(&self, mut opened: HostFrame) {
         // Older programs end their answer before the list.
         let (Ok(_), Ok(asked)) = (opened.number(), opened.texts()) else {
             return;
         };
-        for key in self.properties.keys() {
-            let is_asked =
-                |asked: &str| asked == key || (asked.ends_with('.') && key.starts_with(asked));
-            if asked.iter().any(|asked| is_asked(asked)) {
-                continue;
-            }
-            if let Some(near) = did_you_mean(key, asked.iter().map(|asked| &asked[..])) {
+        for unread in trial::unread(self.properties.keys(), &asked) {
+            if let Some(near) = unread.near {
+                let key = unread.key;
                 tracing::warn!("{}: {} never reads `{key}`; {near}", self.name, self.title);
             }
         }
     }
 
-    fn connect(&self) -> Result<Arc<HostConnection>, HostError> {
+    /// Makes the component and says which keys it asked for, without starting it.
+    ///
+    /// # Errors
+    /// As [`Worker::open`].
+    pub(crate) fn configure(
+        &self,
+        lane: &BlockingLane,
+        limit: Duration,
+    ) -> Result<Vec<Str>, HostError> {
+        let request = self.opening(lane.frame(FrameKind::Open));
+        let mut opened = lane.ask_within(request, FrameKind::Opened, limit)?;
+        opened.number()?;
+        Ok(opened.texts()?)
+    }
+
+    pub(crate) fn connect(&self) -> Result<Arc<HostConnection>, HostError> {
         match &self.runs_in {
             RunsIn::Jvm(_) => jvm::connect(),
             RunsIn::Process(words) => start_process(words),

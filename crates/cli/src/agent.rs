@@ -129,7 +129,8 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
 }
 
 /// What the command line says about a JVM, should a component need one.
-fn java_options(args: &Args, state_dir: PathBuf) -> JavaOptions {
+/// How a JVM for Java components is started, from the command line.
+pub(crate) fn java_options(args: &Args, state_dir: PathBuf) -> JavaOptions {
     let mut options = JavaOptions {
         conf: args.get("conf").map(Into::into),
         properties: args.properties.clone(),

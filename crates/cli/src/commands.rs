@@ -103,6 +103,7 @@ pub(crate) const COMMANDS: &[Command] = &[
         CONF_FILE, CONF_URI, NAME,
         Flag { short: "", long: "format", value: "text|json|html|sarif", doc: "how the result is printed; html: one page with a drawing and the files" },
         Flag { short: "", long: "effective", value: "", doc: "print what Java Flume would keep of the configuration, and why it drops the rest" },
+        Flag { short: "", long: "java", value: "", doc: "load and configure each Java class in a JVM; nothing is started" },
         CONF, CONF_USER, CONF_PASSWORD, HELP,
     ] },
     Command { name: "graph", doc: "draw the flows of a configuration, with what is wrong with them", run: graph::run, flags: &[

@@ -12,6 +12,7 @@ mod describe;
 mod doctor;
 mod graph;
 mod hadoop;
+mod java_trial;
 mod jvm_properties;
 mod known;
 mod launcher;

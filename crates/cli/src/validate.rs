@@ -9,6 +9,7 @@ use flume_runtime::{Flows, check};
 use crate::{
     args::Args,
     configuration::Places,
+    java_trial::judge_with_java,
     outcome::{ExitCode, Failure, print},
     registry::REGISTRY,
     report, report_page, sarif, system_properties,
@@ -22,14 +23,26 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
         return Err(Failure::Usage(text));
     }
     let (document, agents) = read(args)?;
-    let judged = judge(&document, &agents, args);
+    let judged = if args.has("java") {
+        judge_with_java(&document, &agents, args)?
+    } else {
+        judge(&document, &agents, args)
+    };
     if args.has("effective") {
         return print(&effective(&document, &judged));
     }
     print(&match format {
         "html" => report_page::html(&document, &judged),
-        "json" => report::json(&judged) + "\n",
-        "sarif" => sarif::log(&judged.diagnostics) + "\n",
+        "json" => {
+            report::json(&judged)
+                + "
+"
+        }
+        "sarif" => {
+            sarif::log(&judged.diagnostics)
+                + "
+"
+        }
         _ => text(&document, &judged),
     })?;
     Ok(if judged.runs_whole() {

@@ -277,11 +277,11 @@ fn an_agent_runs_without_its_monitoring_if_it_has_to() {
         log.contains("[ERROR - ") && log.contains("failed to listen on 0.0.0.0:"),
         "{log}"
     );
-    let mut agent = start(FLOW, &["-Dflume.monitoring.type=ganglia"]);
+    let mut agent = start(FLOW, &["-Dflume.monitoring.type=jmxtrans"]);
     send(&agent.address("r1"), &["one"]);
     let (_, log) = agent.stop().unwrap();
     assert!(
-        log.contains("this build has `http` alone, not flume.monitoring.type=ganglia"),
+        log.contains("this build has `http` and `ganglia`, not flume.monitoring.type=jmxtrans"),
         "{log}"
     );
 }

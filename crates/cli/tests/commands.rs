@@ -175,7 +175,7 @@ fn an_agent_that_cannot_run_exits_with_two() {
             "/tmp",
         ],
         2,
-        "--strict refuses a configuration with 2 errors",
+        "--strict refuses a configuration with 1 errors",
     );
 }
 
@@ -226,7 +226,7 @@ fn validate_finds_every_mistake_in_its_place() {
         seen,
         [
             "3:14 warning a1.sinks",
-            "4:15 error a1.channels.c1.type",
+            "4:15 error a1.channels",
             "6:1 error a1.sources.r1.channels",
             "9:1 error a1.sinks.k1.channel",
             "9:1 error a1.sinks.k1.hdfs.path",

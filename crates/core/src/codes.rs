@@ -214,6 +214,19 @@ codes! {
         "Flume runs it in its own JVM.",
         "Nothing. If the part has an equal in this program, name that one and save the JVM.";
 
+    ClassFails "FLM0305" Error "a Java class cannot be loaded or configured",
+        "`validate --java` loaded the class in a JVM and let it read its configuration. That failed.",
+        "Flume drops the component, or ends.",
+        "Do what the message says: put the missing jar on the class path, or correct the property.";
+    SuspiciousProperty "FLM0306" Warning "a Java class asks for a property with a similar name",
+        "The class did not ask for this property when it was configured, but for one that is spelt alike.",
+        "Flume says nothing.",
+        "Correct the name.";
+    UnreadProperty "FLM0307" Note "a Java class did not ask for a property",
+        "The class did not ask for this property when it was configured. Some classes read more when they start.",
+        "Flume says nothing.",
+        "Nothing, if the class reads it later. Else take the line out.";
+
     RequiredNotSet "FLM0401" Error "a required property is not set",
         "The component cannot run without this property.",
         "Flume drops the component.",

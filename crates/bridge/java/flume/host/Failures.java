@@ -11,7 +11,12 @@ final class Failures {
       return text(failure.getCause());
     }
     if (failure instanceof ClassNotFoundException) {
-      return "there is no class " + failure.getMessage() + " on the class path";
+      return "there is no class " + failure.getMessage() + " on the class path: put its jar into"
+          + " plugins.d/NAME/lib of FLUME_HOME, or name it with --classpath";
+    }
+    if (failure instanceof NoClassDefFoundError && failure.getCause() instanceof ClassNotFoundException) {
+      return "the class " + failure.getCause().getMessage() + ", which it uses, is not on the class path: put its"
+          + " jar into plugins.d/NAME/libext of FLUME_HOME";
     }
     if (failure instanceof UnsupportedClassVersionError) {
       return failure.getMessage() + "; this Java is " + System.getProperty("java.version")

@@ -23,15 +23,8 @@ final class Frame {
   static final int TICK = 5;
   /** From the agent: what became of a PUT. */
   static final int DONE = 6;
-  /** From the agent: a call of a serializer. */
-  static final int BEGIN = 7;
-  static final int WRITE = 8;
-  static final int FLUSH = 9;
-  static final int END = 10;
   /** From the agent, lane 0: the counters of all components. */
   static final int METRICS = 11;
-  /** From the agent, lane 0: answer, to show that you live. */
-  static final int PING = 12;
 
   /** From the host: it is done. */
   static final int OK = 64;
@@ -45,8 +38,6 @@ final class Frame {
   static final int EVENTS = 68;
   /** From the host: events of a source. */
   static final int PUT = 69;
-  /** From the host: bytes of a serializer. */
-  static final int BYTES = 70;
   /** From the host, lane 0: counters. */
   static final int READINGS = 71;
   /** From the host, lane 0, first of all. */

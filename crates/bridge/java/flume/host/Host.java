@@ -109,7 +109,12 @@ public final class Host {
 
   private void dispatch(Frame frame) {
     if (frame.lane == 0) {
-      control(frame);
+      if (frame.kind == Frame.METRICS) {
+        // Beans are code of components, which may block or fail.
+        Thread reader = new Thread(() -> send(counters()), "counters");
+        reader.setDaemon(true);
+        reader.start();
+      }
       return;
     }
     Lane lane = lanes.computeIfAbsent(frame.lane, id -> new Lane(this, id));
@@ -120,19 +125,20 @@ public final class Host {
     lanes.remove(lane);
   }
 
-  private void control(Frame frame) {
-    if (frame.kind == Frame.PING) {
-      send(Frame.answer(0, Frame.OK));
-      return;
-    }
+  private static Frame counters() {
     Frame answer = Frame.answer(0, Frame.READINGS);
-    Map<String, Map<String, String>> beans = JMXPollUtil.getAllMBeans();
+    Map<String, Map<String, String>> beans = new java.util.HashMap<>();
+    try {
+      beans.putAll(JMXPollUtil.getAllMBeans());
+    } catch (RuntimeException bean) {
+      // One bean that cannot be read hides all of this round.
+    }
     beans.put("JVM.host", memory());
     answer.writeInt(beans.size());
     for (Map.Entry<String, Map<String, String>> bean : beans.entrySet()) {
       answer.writeString(bean.getKey()).writeHeaders(bean.getValue());
     }
-    send(answer);
+    return answer;
   }
 
   private static Map<String, String> memory() {
