@@ -1,6 +1,7 @@
 //! Config filters: where `${FILTER['KEY']}` finds its value.
 
 use std::{
+    cell::OnceCell,
     env, fs,
     path::{Path, PathBuf},
     time::Duration,
@@ -13,7 +14,7 @@ use flume_core::{
     props::{Props, Section, did_you_mean},
 };
 use flume_host::{
-    child::{self, Program},
+    child::{self, ChildError, Program},
     environment::Environment,
 };
 use flume_java::charset::Charset;
@@ -129,7 +130,12 @@ fn build(
                 .map(String::from)
                 .collect();
             let charset = config.charset;
-            Some(Box::new(ExternalFilter { words, charset }))
+            Some(Box::new(ExternalFilter {
+                words,
+                charset,
+                limit: PROGRAM_TIMEOUT,
+                late: OnceCell::new(),
+            }))
         }
         FilterType::Hadoop => {
             let config = HadoopConfig::parse(props)?;
@@ -178,6 +184,10 @@ impl ConfigFilter for EnvironmentFilter {
 struct ExternalFilter {
     words: Vec<String>,
     charset: Charset,
+    /// How long the program may take for one key.
+    limit: Duration,
+    /// It took longer. It is not run for further keys, which would take as long again.
+    late: OnceCell<String>,
 }
 
 impl ConfigFilter for ExternalFilter {
@@ -185,6 +195,12 @@ impl ConfigFilter for ExternalFilter {
         let Some((program, arguments)) = self.words.split_first() else {
             return not_found("its command is empty".into(), None);
         };
+        if let Some(late) = self.late.get() {
+            return not_found(
+                format!("{late} for another key, and is not run again"),
+                None,
+            );
+        }
         let path = if program.contains('/') {
             Some(PathBuf::from(program))
         } else {
@@ -201,11 +217,16 @@ impl ConfigFilter for ExternalFilter {
         // This program is there to know secrets, and it may need one for that, such as a token: it has all variables.
         let ended = Program::new(path, &arguments)
             .environment(Environment::without(|_| false))
-            .limit(PROGRAM_TIMEOUT)
+            .limit(self.limit)
             .run();
         let ended = match ended {
             Ok(ended) => ended,
-            Err(error) => return not_found(error.to_string(), None),
+            Err(error) => {
+                if let ChildError::Late { .. } = error {
+                    let _ = self.late.set(error.to_string());
+                }
+                return not_found(error.to_string(), None);
+            }
         };
         if !ended.ok() {
             let status = ended.status;
@@ -315,5 +336,33 @@ impl ConfigFilter for HadoopFilter {
             absent.unwrap_or_else(|| "it names no store".into()),
             Some("`hadoop credential create ALIAS -provider PATH` adds one"),
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_that_is_late_once_is_not_run_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let program = directory.path().join("slow");
+        fs::write(&program, "echo $1 >>$0.keys; sleep 600\n").unwrap();
+        let filter = ExternalFilter {
+            words: vec!["/bin/sh".into(), program.display().to_string()],
+            charset: Charset::Ascii,
+            limit: Duration::from_secs(1),
+            late: OnceCell::new(),
+        };
+        let first = filter.value("one").unwrap_err();
+        assert!(
+            first.text.contains("did not end within 1 s"),
+            "{}",
+            first.text
+        );
+        let second = filter.value("two").unwrap_err();
+        assert!(second.text.contains("not run again"), "{}", second.text);
+        let keys = fs::read_to_string(directory.path().join("slow.keys")).unwrap();
+        assert_eq!(keys, "one\n");
     }
 }
