@@ -89,6 +89,7 @@ async fn every_request_is_answered_as_flume_answers() {
         ("GET /", "application/json", r#"[{"body":"viaget"}]"#, 200, &["{} viaget"]),
         ("PUT /", "application/json", r#"[{"body":"x"}]"#, 405, &[]),
         ("DELETE /", "application/json", "", 405, &[]),
+        ("PATCH /", "application/json", r#"[{"body":"x"}]"#, 501, &[]),
         ("OPTIONS /", "application/json", "", 403, &[]),
         ("TRACE /", "application/json", "", 403, &[]),
         ("HEAD /", "application/json", "", 500, &[]),
@@ -101,7 +102,7 @@ async fn every_request_is_answered_as_flume_answers() {
         assert_eq!(answered, *status, "{request} {kind} {body}: {text}");
         assert_eq!(
             text.is_empty(),
-            [200, 403, 405].contains(status) || request.starts_with("HEAD")
+            [200, 403, 405, 501].contains(status) || request.starts_with("HEAD")
         );
         let found: Vec<_> = source.take(events.len()).await.iter().map(shown).collect();
         assert_eq!(found, *events, "{request} {kind} {body}");
@@ -225,6 +226,34 @@ async fn bodies_beyond_the_limit_and_nonsense_cost_a_connection_and_nothing_else
         200
     );
     assert_eq!(source.bodies(1).await, ["y"]);
+    source.stop().await.expect("stopped");
+}
+
+/// `nc -N` and simple scripts close their half of the connection behind the request.
+#[tokio::test]
+async fn a_client_that_closes_its_half_is_answered() {
+    let channel = "capacity = 1\ntransactionCapacity = 1\nkeep-alive = 30";
+    let text = "bind = localhost\nport = 0";
+    let source = RunningSource::with_channel(&REGISTRY, "http", text, channel);
+    assert_eq!(
+        ask(&source, "POST /", "", br#"[{"body":"first"}]"#).await.0,
+        200
+    );
+    let mut stream = TcpStream::connect(source.address().await)
+        .await
+        .expect("connected");
+    let request = b"POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 14\r\n\r\n[{\"body\":\"2\"}]";
+    stream.write_all(request).await.expect("sent");
+    stream.shutdown().await.expect("half closed");
+    // The put waits for room by now.
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert_eq!(source.bodies(1).await, ["first"]);
+    let mut answer = String::new();
+    within(stream.read_to_string(&mut answer))
+        .await
+        .expect("an answer");
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert_eq!(source.bodies(1).await, ["2"]);
     source.stop().await.expect("stopped");
 }
 

@@ -142,6 +142,8 @@ async fn serve_connection<H, F, B>(
     });
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
+        // A client that says no more still wants its answer.
+        .half_close(true)
         .header_read_timeout(limits.header_timeout)
         .max_buf_size(limits.max_header_bytes.max(MIN_HEADER_BYTES))
         .serve_connection(TokioIo::new(watched), service);

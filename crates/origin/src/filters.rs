@@ -20,6 +20,8 @@ use flume_host::{
 use flume_java::charset::Charset;
 use flume_keystore::{KeyStore, KeyStoreError};
 
+use crate::lookups::RESTRICTED;
+
 /// How long a program may take for one key.
 const PROGRAM_TIMEOUT: Duration = Duration::from_secs(30);
 /// What Hadoop takes as the password of a key store when nobody says one.
@@ -89,6 +91,7 @@ pub struct HadoopConfig {
 pub(crate) fn make(
     section: Section,
     conf_dir: Option<&Path>,
+    is_restricted: bool,
 ) -> (Option<Box<dyn ConfigFilter>>, Vec<Diagnostic>) {
     let mut props = Props::new(&Registry::EMPTY, section);
     let filter = FilterConfig::parse(&mut props).and_then(|frame| {
@@ -105,7 +108,7 @@ pub(crate) fn make(
             props.report(Code::UnknownType, "type", &text, Some(hint));
             return None;
         };
-        build(*kind, &mut props, conf_dir)
+        build(*kind, &mut props, conf_dir, is_restricted)
     });
     (filter, props.diagnostics)
 }
@@ -114,6 +117,7 @@ fn build(
     kind: FilterType,
     props: &mut Props<'_>,
     conf_dir: Option<&Path>,
+    is_restricted: bool,
 ) -> Option<Box<dyn ConfigFilter>> {
     let with_frame = |own: Vec<Property>| [FilterConfig::properties(), own].concat();
     match kind {
@@ -135,6 +139,7 @@ fn build(
                 charset,
                 limit: PROGRAM_TIMEOUT,
                 late: OnceCell::new(),
+                is_restricted,
             }))
         }
         FilterType::Hadoop => {
@@ -188,6 +193,7 @@ struct ExternalFilter {
     limit: Duration,
     /// It took longer. It is not run for further keys, which would take as long again.
     late: OnceCell<String>,
+    is_restricted: bool,
 }
 
 impl ConfigFilter for ExternalFilter {
@@ -200,6 +206,10 @@ impl ConfigFilter for ExternalFilter {
                 format!("{late} for another key, and is not run again"),
                 None,
             );
+        }
+        if self.is_restricted {
+            let [text, remedy] = RESTRICTED;
+            return not_found(format!("to run `{program}` {text}"), Some(remedy));
         }
         let path = if program.contains('/') {
             Some(PathBuf::from(program))
@@ -352,6 +362,7 @@ mod tests {
             words: vec!["/bin/sh".into(), program.display().to_string()],
             charset: Charset::Ascii,
             limit: Duration::from_secs(1),
+            is_restricted: false,
             late: OnceCell::new(),
         };
         let first = filter.value("one").unwrap_err();

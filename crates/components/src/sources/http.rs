@@ -16,12 +16,16 @@ use flume_net::{
     Complaints, Listener, ListenerConfig, ListenerSettings,
     http::{self, HttpLimits, Incoming, Method, Request, Response, StatusCode, header},
 };
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 /// How long a client may pause; Jetty's idle time.
 const STALL_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long the body of a request may take.
 const BODY_TIMEOUT: Duration = Duration::from_secs(600);
+/// A body up to this size needs no room in the source's budget, so slow clients cannot hold up small requests.
+const UNRESERVED_BYTES: usize = 4 << 10;
+/// How long a request waits for memory that other requests hold.
+const MEMORY_TIMEOUT: Duration = Duration::from_secs(60);
 /// What a client that finds the channel full is asked to wait.
 const RETRY_AFTER_SECONDS: &str = "1";
 /// Names of Flume 1.8 and before.
@@ -166,7 +170,8 @@ impl Door {
         match *request.method() {
             Method::POST | Method::GET | Method::HEAD => {}
             Method::OPTIONS | Method::TRACE => return plain(StatusCode::FORBIDDEN),
-            _ => return plain(StatusCode::METHOD_NOT_ALLOWED),
+            Method::PUT | Method::DELETE => return plain(StatusCode::METHOD_NOT_ALLOWED),
+            _ => return plain(StatusCode::NOT_IMPLEMENTED),
         }
         match self.receive(request, cx).await {
             Ok(()) => plain(StatusCode::OK),
@@ -260,7 +265,14 @@ impl Door {
                 let text = format!("the body has more than {} bytes", self.max_request_bytes);
                 return Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, text));
             }
-            reservation.grow_to(bytes).await;
+            if bytes > UNRESERVED_BYTES {
+                let room = timeout(MEMORY_TIMEOUT, reservation.grow_to(bytes)).await;
+                room.map_err(|_| Refusal {
+                    status: StatusCode::SERVICE_UNAVAILABLE,
+                    text: "other requests hold all memory of the source".into(),
+                    is_worth_a_retry: true,
+                })?;
+            }
             if bytes == part.len() {
                 whole = part;
                 continue;
