@@ -19,6 +19,8 @@ use flume_host::{
 use flume_java::charset::Charset;
 use flume_keystore::{KeyStore, KeyStoreError};
 
+use crate::lookups::RESTRICTED;
+
 /// How long a program may take for one key.
 const PROGRAM_TIMEOUT: Duration = Duration::from_secs(30);
 /// What Hadoop takes as the password of a key store when nobody says one.
@@ -88,6 +90,7 @@ pub struct HadoopConfig {
 pub(crate) fn make(
     section: Section,
     conf_dir: Option<&Path>,
+    is_restricted: bool,
 ) -> (Option<Box<dyn ConfigFilter>>, Vec<Diagnostic>) {
     let mut props = Props::new(&Registry::EMPTY, section);
     let filter = FilterConfig::parse(&mut props).and_then(|frame| {
@@ -104,7 +107,7 @@ pub(crate) fn make(
             props.report(Code::UnknownType, "type", &text, Some(hint));
             return None;
         };
-        build(*kind, &mut props, conf_dir)
+        build(*kind, &mut props, conf_dir, is_restricted)
     });
     (filter, props.diagnostics)
 }
@@ -113,6 +116,7 @@ fn build(
     kind: FilterType,
     props: &mut Props<'_>,
     conf_dir: Option<&Path>,
+    is_restricted: bool,
 ) -> Option<Box<dyn ConfigFilter>> {
     let with_frame = |own: Vec<Property>| [FilterConfig::properties(), own].concat();
     match kind {
@@ -129,7 +133,11 @@ fn build(
                 .map(String::from)
                 .collect();
             let charset = config.charset;
-            Some(Box::new(ExternalFilter { words, charset }))
+            Some(Box::new(ExternalFilter {
+                words,
+                charset,
+                is_restricted,
+            }))
         }
         FilterType::Hadoop => {
             let config = HadoopConfig::parse(props)?;
@@ -178,6 +186,7 @@ impl ConfigFilter for EnvironmentFilter {
 struct ExternalFilter {
     words: Vec<String>,
     charset: Charset,
+    is_restricted: bool,
 }
 
 impl ConfigFilter for ExternalFilter {
@@ -185,6 +194,10 @@ impl ConfigFilter for ExternalFilter {
         let Some((program, arguments)) = self.words.split_first() else {
             return not_found("its command is empty".into(), None);
         };
+        if self.is_restricted {
+            let [text, remedy] = RESTRICTED;
+            return not_found(format!("to run `{program}` {text}"), Some(remedy));
+        }
         let path = if program.contains('/') {
             Some(PathBuf::from(program))
         } else {
