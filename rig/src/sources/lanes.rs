@@ -5,8 +5,8 @@ use std::path::Path;
 use anyhow::Result;
 
 use super::input::{
-    LINES, http, netcat, nothing, rotate, spooled_files, syslog_tcp, syslog_udp, tailed_file,
-    wait_only,
+    LINES, http, netcat, nothing, rotate, spooled_files, syslog_tcp, syslog_tcp_dated, syslog_udp,
+    tailed_file, wait_only,
 };
 use crate::agents::Running;
 
@@ -123,7 +123,7 @@ pub(super) const LANES: &[Lane] = &[
          positionFile = @DIR@/position.json", rotate, COUNT + 3).with_files(tailed_file).in_slice(),
     lane("syslogtcp", "type = syslogtcp\nhost = 127.0.0.1\nport = @PORT@\nkeepFields = all", syslog_tcp, 7),
     lane("syslogtcp without fields", "type = syslogtcp\nhost = 127.0.0.1\nport = @PORT@", syslog_tcp, 7).in_slice(),
-    lane("multiport_syslogtcp", "type = multiport_syslogtcp\nhost = 127.0.0.1\nports = @PORT@", syslog_tcp, 7),
+    lane("multiport_syslogtcp", "type = multiport_syslogtcp\nhost = 127.0.0.1\nports = @PORT@", syslog_tcp_dated, 5),
     lane("syslogudp", "type = syslogudp\nhost = 127.0.0.1\nport = @PORT@\nkeepFields = none", syslog_udp, 3),
     lane("interceptors", INTERCEPTORS, netcat, COUNT - 1),
     lane("multiplexing", MULTIPLEXING, netcat, 1).with_second(COUNT - 1).in_slice(),
