@@ -8,7 +8,7 @@ use anyhow::{Result, ensure};
 
 use crate::{
     agents::scratch, bench, bridge, deploy, file_channel, flows, guide, hdfs, kafka, page,
-    report::Report, rpc, transcripts, verdicts, zookeeper,
+    report::Report, rpc, sources, transcripts, verdicts, zookeeper,
 };
 
 /// A demonstration.
@@ -35,6 +35,7 @@ pub const CLAIMS: &[Claim] = &[
         .slice(|report| file_channel::slice(report, &scratch()?)),
     claim("file-channel-kills", |report| file_channel::killed(report, &scratch()?, 100)),
     claim("rpc-beside-java", rpc::show).slice(rpc::slice),
+    claim("sources-beside-java", sources::show).slice(sources::slice),
     claim("groups", rpc::groups::show),
     claim("rpc-bench", |report| rpc::bench::show(report, seconds(5))),
     claim("rpc-limits", rpc::limits::show).slice(rpc::limits::show),

@@ -15,6 +15,7 @@ mod netcat;
 mod page;
 mod report;
 mod rpc;
+mod sources;
 mod transcripts;
 mod verdicts;
 mod zookeeper;

@@ -10,7 +10,7 @@ use std::{
 
 use flume_conf::{Document, Plan};
 use flume_core::{AgentInfo, Context, secrets::masked};
-use flume_host::{replace::replace, watch::FileWatch};
+use flume_host::{replace::replace, trust::may_follow, watch::FileWatch};
 use flume_origin::{
     lookups::ProcessLookups,
     place::Place,
@@ -158,13 +158,29 @@ impl Places {
             let bytes = part.read()?;
             document.add(&part.name(), &bytes);
         }
-        resolve(
+        look_up(
             &mut document,
             &agent.system_properties,
             agent.conf_dir.as_deref(),
         )?;
         Ok(document)
     }
+}
+
+/// Resolves the lookups of a document that is only looked at. Root runs no program, and reads no file, for a
+/// configuration that another user can change.
+pub(crate) fn look_up(
+    document: &mut Document,
+    properties: &BTreeMap<String, String>,
+    conf_dir: Option<&Path>,
+) -> Result<(), String> {
+    let mut lookups = ProcessLookups::new(properties, conf_dir)?;
+    let mut files = document.files.iter();
+    if !files.all(|(name, _)| may_follow(Path::new(&**name))) {
+        lookups = lookups.restricted();
+    }
+    document.resolve(&lookups);
+    Ok(())
 }
 
 /// Resolves the lookups of a document. The answer has the files that were read for that.

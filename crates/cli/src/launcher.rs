@@ -15,6 +15,7 @@ use std::{
 use flume_host::{
     child::{self, Program},
     environment::Environment,
+    trust::may_follow,
 };
 
 use crate::{
@@ -39,6 +40,8 @@ exec env -0";
 const DEFAULT_JAVA_OPTS: &str = "-Xmx20m";
 /// Commands for which Flume's script sources the file, and those of ours that must see what an agent sees.
 const COMMANDS: &[&str] = &["agent", "node", "avro-client", "tool", "validate", "graph"];
+/// Those that root may use to look at what somebody else has written.
+const LOOKING: &[&str] = &["validate", "graph"];
 /// Variables that a shell sets for itself.
 const OF_THE_SHELL: &[&str] = &["_", "SHLVL", "PWD", "OLDPWD"];
 
@@ -58,6 +61,13 @@ pub(crate) fn source_environment(arguments: &[String]) -> Result<(), String> {
         return Ok(());
     }
     let shown = file.display().to_string();
+    if LOOKING.contains(&command.as_str()) && !may_follow(&file) {
+        eprintln!(
+            "flume-ng: {shown} is not sourced: another user can change it, and this is root; run this as the user that \
+             the agent runs as"
+        );
+        return Ok(());
+    }
     let variables = source(&file)?;
     let mut again = process::this_program().map_err(|error| error.to_string())?;
     again.env_clear().envs(variables);

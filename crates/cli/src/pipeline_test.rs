@@ -81,7 +81,7 @@ fn run_file(name: &str, args: &Args) -> Result<Rehearsal, String> {
         Document::read(&paths).map_err(|error| format!("{name}: config: {error}"))?;
     let properties = system_properties::of_agent(&args.properties);
     let conf_dir = args.get("conf").map(PathBuf::from);
-    configuration::resolve(&mut document, &properties, conf_dir.as_deref())?;
+    configuration::look_up(&mut document, &properties, conf_dir.as_deref())?;
     let agents = document.agents();
     let agent = match (&file.agent, &agents[..]) {
         (Some(agent), _) if agents.contains(agent) => agent.clone(),

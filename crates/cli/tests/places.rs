@@ -310,3 +310,39 @@ fn a_file_of_options_is_read() {
     let expected = "agent --conf=. --conf-file=flume.conf --name=a1 --state-dir=state --strict -Dx.password=***";
     assert!(line.contains(expected), "{line}");
 }
+
+/// What another user can change must not run as root when root only looks at it.
+#[test]
+fn root_runs_nothing_for_the_configuration_of_somebody_else() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let trace = directory.path().join("ran");
+    let conf = directory.path().join("flume.conf");
+    let text = format!(
+        "a1.configfilters = f\na1.configfilters.f.type = external\n\
+         a1.configfilters.f.command = /usr/bin/touch {}\n{}a1.sources.r1.bind = ${{f['k']}}\n",
+        trace.display(),
+        FLOW.replace("a1.sources.r1.bind = localhost\n", ""),
+    );
+    fs::write(&conf, text).unwrap();
+    let env = directory.path().join("flume-env.sh");
+    fs::write(&env, format!("touch {}\n", trace.display())).unwrap();
+    for file in [&conf, &env] {
+        std::os::unix::fs::chown(file, Some(65534), None).unwrap();
+    }
+    let conf_dir = directory.path().display().to_string();
+    for command in ["validate", "graph"] {
+        let output = flume(
+            &[command, "-f", "flume.conf", "--conf", &conf_dir],
+            directory.path(),
+        );
+        let said = said(&output);
+        assert!(said.contains("is not sourced"), "{said}");
+        if command == "validate" {
+            assert!(said.contains("another user can change"), "{said}");
+        }
+        assert!(!trace.exists(), "{command} ran it");
+    }
+}

@@ -8,7 +8,8 @@ use std::{
     io::{self, Read, Write},
     os::unix::process::CommandExt,
     path::{Path, PathBuf},
-    process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio},
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::mpsc::{self, Receiver, RecvTimeoutError},
     thread,
     time::{Duration, Instant},
 };
@@ -24,7 +25,8 @@ use crate::{
 pub const DEFAULT_LIMIT: Duration = Duration::from_secs(30);
 const POLL_INTERVAL: Duration = Duration::from_millis(10);
 /// Most bytes kept of each of its outputs; the rest is read and dropped.
-const MAX_OUTPUT_BYTES: u64 = 16 << 20;
+const MAX_OUTPUT_BYTES: usize = 16 << 20;
+const READ_BYTES: usize = 8 << 10;
 
 /// A program about to be run.
 pub struct Program {
@@ -192,18 +194,21 @@ impl Program {
         let input = self.input;
         let stdin = child.stdin.take();
         // A program that ends without reading is not our failure; its own words say why.
-        let writer = thread::spawn(move || stdin.map(|mut stdin| stdin.write_all(&input)));
-        let out = collect(child.stdout.take().map(ChildOutput::Out));
-        let err = collect(child.stderr.take().map(ChildOutput::Err));
+        thread::spawn(move || stdin.map(|mut stdin| stdin.write_all(&input)));
+        let out = collect(child.stdout.take());
+        let err = collect(child.stderr.take());
         let stop = || self.until_interrupted && interrupted();
-        let end = wait_until(&mut child, Instant::now() + self.limit, stop)
-            .map_err(failed("wait for"))?;
+        let deadline = Instant::now() + self.limit;
+        let end = wait_until(&mut child, deadline, stop).map_err(failed("wait for"))?;
         let path = self.path;
         match end {
             WaitEnd::Ended(status) => {
-                let _ = writer.join();
-                let out_bytes = out.join().unwrap_or_default();
-                let err = err.join().unwrap_or_default();
+                let until = |parts| gather(parts, || Instant::now() > deadline || stop());
+                let ((out_bytes, out_ended), (err, err_ended)) = (until(out), until(err));
+                if !(out_ended && err_ended) {
+                    // It left something behind that holds its outputs, and that could write for ever.
+                    let _ = kill_group(&mut child);
+                }
                 Ok(Ended {
                     status,
                     out: String::from_utf8_lossy(&out_bytes).into_owned(),
@@ -346,34 +351,45 @@ pub fn kill_group(child: &mut Child) -> io::Result<()> {
     child.wait().map(drop)
 }
 
-enum ChildOutput {
-    Out(ChildStdout),
-    Err(ChildStderr),
+/// Reads a stream to its end on a thread of its own. The parts end where the stream does.
+fn collect(stream: Option<impl Read + Send + 'static>) -> Receiver<Vec<u8>> {
+    let (sender, parts) = mpsc::channel();
+    thread::spawn(move || {
+        let Some(mut stream) = stream else { return };
+        let mut left = MAX_OUTPUT_BYTES;
+        let mut buffer = vec![0; READ_BYTES];
+        loop {
+            match stream.read(&mut buffer) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                // What was read before an error is all there is.
+                Ok(0) | Err(_) => return,
+                Ok(read) => {
+                    let kept = read.min(left);
+                    left -= kept;
+                    if kept > 0 {
+                        let _ = sender.send(buffer[..kept].to_vec());
+                    }
+                }
+            }
+        }
+    });
+    parts
 }
 
-impl Read for ChildOutput {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self {
-            ChildOutput::Out(stream) => stream.read(buffer),
-            ChildOutput::Err(stream) => stream.read(buffer),
+/// What a stream had until its end, or until it is given up; and whether that was its end.
+fn gather(parts: Receiver<Vec<u8>>, give_up: impl Fn() -> bool) -> (Vec<u8>, bool) {
+    let mut bytes = vec![];
+    loop {
+        match parts.recv_timeout(POLL_INTERVAL) {
+            Ok(part) => bytes.extend(part),
+            Err(RecvTimeoutError::Disconnected) => return (bytes, true),
+            Err(RecvTimeoutError::Timeout) => {}
+        }
+        if give_up() {
+            bytes.extend(parts.try_iter().flatten());
+            return (bytes, false);
         }
     }
-}
-
-/// Reads a stream to its end on a thread of its own.
-fn collect(stream: Option<ChildOutput>) -> thread::JoinHandle<Vec<u8>> {
-    thread::spawn(move || {
-        let mut bytes = vec![];
-        if let Some(mut stream) = stream {
-            // What was read before an error is all there is.
-            let _ = stream
-                .by_ref()
-                .take(MAX_OUTPUT_BYTES)
-                .read_to_end(&mut bytes);
-            let _ = io::copy(&mut stream, &mut io::sink());
-        }
-        bytes
-    })
 }
 
 /// The full path of a program: below `PATH`, else where administrators' programs usually are.
@@ -394,107 +410,4 @@ fn is_program(path: &Path) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn shell(line: &str) -> Program {
-        Program::new("/bin/sh", &["-c", line])
-    }
-
-    #[test]
-    fn a_program_gets_its_input_and_says_how_it_ended() {
-        let ended = Program::new("/bin/cat", &["-"])
-            .input("words")
-            .run()
-            .unwrap();
-        assert_eq!(ended.out, "words");
-        assert!(ended.ok());
-        let ended = shell("echo no >&2; exit 3").run().unwrap();
-        assert_eq!(ended.last_line(), "no");
-        assert_eq!(ended.status.code(), Some(3));
-        assert_eq!(shell("exit 4").run().unwrap().last_line(), "exit status: 4");
-    }
-
-    #[test]
-    fn it_has_the_environment_that_was_built_and_nothing_else() {
-        let ended = shell("env").env("ADDED", "yes").run().unwrap();
-        let mut names: Vec<_> = ended
-            .out
-            .lines()
-            .filter_map(|line| Some(line.split_once('=')?.0))
-            .filter(|name| !["PWD", "SHLVL", "_", "OLDPWD"].contains(name))
-            .collect();
-        names.sort_unstable();
-        assert_eq!(names, ["ADDED", "LC_ALL", "PATH"]);
-    }
-
-    #[test]
-    fn in_a_session_of_its_own_it_has_no_terminal_and_is_killed_like_others() {
-        // The sixth field of the status is the session, the first the process.
-        let line = "cut -d' ' -f1,6 /proc/$$/stat";
-        let ended = shell(line).in_own_session().unwrap().run().unwrap();
-        let ids: Vec<_> = ended.out.split_whitespace().collect();
-        assert_eq!(ids[0], ids[1], "{}", ended.out);
-        let ended = shell("true </dev/tty").in_own_session().unwrap().run();
-        assert!(!ended.unwrap().ok(), "there is no terminal");
-        let late = shell("sleep 600 & wait")
-            .in_own_session()
-            .unwrap()
-            .limit(Duration::from_millis(300));
-        assert!(matches!(late.run(), Err(ChildError::Late { .. })));
-    }
-
-    #[test]
-    fn at_its_limit_it_is_killed_with_everything_it_started() {
-        let directory = tempfile::tempdir().unwrap();
-        let pid = directory.path().join("pid");
-        let line = format!("sleep 600 & echo $! >{}; wait", pid.display());
-        let late = shell(&line)
-            .limit(Duration::from_secs(2))
-            .run()
-            .unwrap_err();
-        assert!(
-            late.to_string().contains("did not end within 2 s"),
-            "{late}"
-        );
-        let grandchild = std::fs::read_to_string(&pid).unwrap();
-        let state = || std::fs::read_to_string(format!("/proc/{}/stat", grandchild.trim()));
-        let deadline = Instant::now() + Duration::from_secs(60);
-        // Gone, or dead and not yet collected.
-        while state().is_ok_and(|stat| !stat.contains(") Z ")) {
-            assert!(Instant::now() < deadline, "the grandchild still runs");
-            thread::sleep(POLL_INTERVAL);
-        }
-    }
-
-    #[test]
-    fn a_program_beside_this_one_is_ended_and_killed() {
-        let directory = tempfile::tempdir().unwrap();
-        let output = tempfile::tempfile().unwrap();
-        let start = || {
-            shell("exec sleep 600")
-                .start(directory.path(), &output)
-                .unwrap()
-        };
-        let mut polite = start();
-        assert!(polite.ended().unwrap().is_none());
-        polite.terminate();
-        assert!(polite.wait(Duration::from_secs(60)).unwrap().is_some());
-        let dropped = start();
-        let pid = dropped.child.id();
-        drop(dropped);
-        assert!(!Path::new(&format!("/proc/{pid}")).exists());
-    }
-
-    #[test]
-    fn what_is_not_there_cannot_be_started() {
-        let absent = Program::new("/no/such/program", &["x"]).run().unwrap_err();
-        assert!(
-            absent
-                .to_string()
-                .starts_with("failed to start /no/such/program")
-        );
-        assert!(find("sh").is_some());
-        assert_eq!(find("no-such-program"), None);
-    }
-}
+mod tests;

@@ -19,6 +19,7 @@
 //! | [`lock`] | one process at a time |
 //! | [`watch`] | notices that files changed |
 //! | [`limited`] | calls that may never return |
+//! | [`trust`] | whether root may do what a file says |
 //! | [`directory`] | files that root may touch although others live nearby |
 
 pub mod child;
@@ -33,4 +34,5 @@ pub mod limited;
 pub mod lock;
 pub mod names;
 pub mod replace;
+pub mod trust;
 pub mod watch;

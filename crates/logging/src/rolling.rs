@@ -3,6 +3,7 @@
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, Write},
+    os::unix::fs::{OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
     time::SystemTime,
 };
@@ -171,10 +172,35 @@ fn zoned(time: SystemTime, like: &Zoned) -> Zoned {
     timestamp.to_zoned(like.time_zone().clone())
 }
 
+/// The compressed file has the mode of the log, and follows no link: it is made under a name of its own, then renamed.
 fn compress(from: &Path, to: &Path) -> io::Result<()> {
-    let mut encoder = GzEncoder::new(File::create(to)?, Compression::default());
-    io::copy(&mut File::open(from)?, &mut encoder)?;
-    encoder.finish()?.sync_all()
+    let mut source = File::open(from)?;
+    let mode = source.metadata()?.permissions().mode() & 0o7777;
+    let mut name = to.as_os_str().to_os_string();
+    name.push(".tmp");
+    let temporary = PathBuf::from(name);
+    // What an ended run left, or a link; a removed link leaves alone what it points to.
+    match fs::remove_file(&temporary) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(mode & 0o600)
+        .open(&temporary)?;
+    let written = (|| {
+        // The umask has no say, as it has none when a log is renamed.
+        file.set_permissions(fs::Permissions::from_mode(mode))?;
+        let mut encoder = GzEncoder::new(file, Compression::default());
+        io::copy(&mut source, &mut encoder)?;
+        encoder.finish()?.sync_all()?;
+        fs::rename(&temporary, to)
+    })();
+    if written.is_err() {
+        let _ = fs::remove_file(&temporary);
+    }
+    written
 }
 
 /// A name of full files, its date filled in.
@@ -376,6 +402,39 @@ impl Cleanup {
             if let (true, true, Ok(modified)) = (found.is_file(), fits, found.modified()) {
                 files.push((path, modified));
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{io::Read, os::unix::fs::symlink};
+
+    use super::*;
+
+    #[test]
+    fn a_compressed_log_keeps_its_mode_and_follows_no_link() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        for mode in [0o600, 0o640, 0o664] {
+            fs::write(path("log"), "secret").unwrap();
+            fs::set_permissions(path("log"), fs::Permissions::from_mode(mode)).unwrap();
+            fs::write(path("victim"), "mine").unwrap();
+            for link in ["log.gz", "log.gz.tmp"] {
+                let _ = fs::remove_file(path(link));
+                symlink(path("victim"), path(link)).unwrap();
+            }
+            compress(&path("log"), &path("log.gz")).unwrap();
+            assert_eq!(fs::read_to_string(path("victim")).unwrap(), "mine");
+            let found = fs::symlink_metadata(path("log.gz")).unwrap();
+            assert!(found.is_file());
+            assert_eq!(found.permissions().mode() & 0o7777, mode);
+            let mut text = String::new();
+            let file = File::open(path("log.gz")).unwrap();
+            let mut decoder = flate2::read::GzDecoder::new(file);
+            decoder.read_to_string(&mut text).unwrap();
+            assert_eq!(text, "secret");
+            assert!(!path("log.gz.tmp").exists());
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Config filters: where `${FILTER['KEY']}` finds its value.
 
 use std::{
+    cell::OnceCell,
     env, fs,
     path::{Path, PathBuf},
     time::Duration,
@@ -13,11 +14,13 @@ use flume_core::{
     props::{Props, Section, did_you_mean},
 };
 use flume_host::{
-    child::{self, Program},
+    child::{self, ChildError, Program},
     environment::Environment,
 };
 use flume_java::charset::Charset;
 use flume_keystore::{KeyStore, KeyStoreError};
+
+use crate::lookups::RESTRICTED;
 
 /// How long a program may take for one key.
 const PROGRAM_TIMEOUT: Duration = Duration::from_secs(30);
@@ -88,6 +91,7 @@ pub struct HadoopConfig {
 pub(crate) fn make(
     section: Section,
     conf_dir: Option<&Path>,
+    is_restricted: bool,
 ) -> (Option<Box<dyn ConfigFilter>>, Vec<Diagnostic>) {
     let mut props = Props::new(&Registry::EMPTY, section);
     let filter = FilterConfig::parse(&mut props).and_then(|frame| {
@@ -104,7 +108,7 @@ pub(crate) fn make(
             props.report(Code::UnknownType, "type", &text, Some(hint));
             return None;
         };
-        build(*kind, &mut props, conf_dir)
+        build(*kind, &mut props, conf_dir, is_restricted)
     });
     (filter, props.diagnostics)
 }
@@ -113,6 +117,7 @@ fn build(
     kind: FilterType,
     props: &mut Props<'_>,
     conf_dir: Option<&Path>,
+    is_restricted: bool,
 ) -> Option<Box<dyn ConfigFilter>> {
     let with_frame = |own: Vec<Property>| [FilterConfig::properties(), own].concat();
     match kind {
@@ -129,7 +134,13 @@ fn build(
                 .map(String::from)
                 .collect();
             let charset = config.charset;
-            Some(Box::new(ExternalFilter { words, charset }))
+            Some(Box::new(ExternalFilter {
+                words,
+                charset,
+                limit: PROGRAM_TIMEOUT,
+                late: OnceCell::new(),
+                is_restricted,
+            }))
         }
         FilterType::Hadoop => {
             let config = HadoopConfig::parse(props)?;
@@ -178,6 +189,11 @@ impl ConfigFilter for EnvironmentFilter {
 struct ExternalFilter {
     words: Vec<String>,
     charset: Charset,
+    /// How long the program may take for one key.
+    limit: Duration,
+    /// It took longer. It is not run for further keys, which would take as long again.
+    late: OnceCell<String>,
+    is_restricted: bool,
 }
 
 impl ConfigFilter for ExternalFilter {
@@ -185,6 +201,16 @@ impl ConfigFilter for ExternalFilter {
         let Some((program, arguments)) = self.words.split_first() else {
             return not_found("its command is empty".into(), None);
         };
+        if let Some(late) = self.late.get() {
+            return not_found(
+                format!("{late} for another key, and is not run again"),
+                None,
+            );
+        }
+        if self.is_restricted {
+            let [text, remedy] = RESTRICTED;
+            return not_found(format!("to run `{program}` {text}"), Some(remedy));
+        }
         let path = if program.contains('/') {
             Some(PathBuf::from(program))
         } else {
@@ -201,11 +227,16 @@ impl ConfigFilter for ExternalFilter {
         // This program is there to know secrets, and it may need one for that, such as a token: it has all variables.
         let ended = Program::new(path, &arguments)
             .environment(Environment::without(|_| false))
-            .limit(PROGRAM_TIMEOUT)
+            .limit(self.limit)
             .run();
         let ended = match ended {
             Ok(ended) => ended,
-            Err(error) => return not_found(error.to_string(), None),
+            Err(error) => {
+                if let ChildError::Late { .. } = error {
+                    let _ = self.late.set(error.to_string());
+                }
+                return not_found(error.to_string(), None);
+            }
         };
         if !ended.ok() {
             let status = ended.status;
@@ -315,5 +346,34 @@ impl ConfigFilter for HadoopFilter {
             absent.unwrap_or_else(|| "it names no store".into()),
             Some("`hadoop credential create ALIAS -provider PATH` adds one"),
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_that_is_late_once_is_not_run_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let program = directory.path().join("slow");
+        fs::write(&program, "echo $1 >>$0.keys; sleep 600\n").unwrap();
+        let filter = ExternalFilter {
+            words: vec!["/bin/sh".into(), program.display().to_string()],
+            charset: Charset::Ascii,
+            limit: Duration::from_secs(1),
+            is_restricted: false,
+            late: OnceCell::new(),
+        };
+        let first = filter.value("one").unwrap_err();
+        assert!(
+            first.text.contains("did not end within 1 s"),
+            "{}",
+            first.text
+        );
+        let second = filter.value("two").unwrap_err();
+        assert!(second.text.contains("not run again"), "{}", second.text);
+        let keys = fs::read_to_string(directory.path().join("slow.keys")).unwrap();
+        assert_eq!(keys, "one\n");
     }
 }

@@ -89,7 +89,15 @@ pub struct ProcessLookups {
     bare_is_variable: bool,
     /// What was read, to be watched.
     files: RefCell<BTreeSet<PathBuf>>,
+    /// Whether the configuration may neither run programs nor read files.
+    is_restricted: bool,
 }
+
+/// What a restricted lookup says, and the remedy.
+pub(crate) const RESTRICTED: [&str; 2] = [
+    "is not done with root's rights for a configuration that another user can change",
+    "run this as the user that the agent runs as",
+];
 
 impl ProcessLookups {
     /// Reads `lookups.properties` if there is one. `properties` are Java's system properties that the command line and
@@ -133,7 +141,17 @@ impl ProcessLookups {
             table,
             bare_is_variable,
             files: RefCell::default(),
+            is_restricted: false,
         })
+    }
+
+    /// The same for a configuration that is only looked at: it may neither run programs nor read files.
+    #[must_use]
+    pub fn restricted(self) -> ProcessLookups {
+        ProcessLookups {
+            is_restricted: true,
+            ..self
+        }
     }
 
     /// The files that lookups have read.
@@ -157,6 +175,10 @@ impl ProcessLookups {
     }
 
     fn read(&self, path: &Path, asked: &str) -> Result<Vec<u8>, NotFound> {
+        if self.is_restricted {
+            let [text, remedy] = RESTRICTED;
+            return missing(format!("{asked}: to read it {text}"), remedy);
+        }
         self.files.borrow_mut().insert(path.into());
         let problem = match fs::metadata(path) {
             Ok(found) if !found.is_file() => "is not a file".into(),
@@ -294,7 +316,7 @@ impl Lookups for ProcessLookups {
     }
 
     fn filter(&self, section: Section) -> (Option<Box<dyn ConfigFilter>>, Vec<Diagnostic>) {
-        filters::make(section, self.conf_dir.as_deref())
+        filters::make(section, self.conf_dir.as_deref(), self.is_restricted)
     }
 }
 

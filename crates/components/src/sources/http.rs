@@ -170,7 +170,8 @@ impl Door {
         match *request.method() {
             Method::POST | Method::GET | Method::HEAD => {}
             Method::OPTIONS | Method::TRACE => return plain(StatusCode::FORBIDDEN),
-            _ => return plain(StatusCode::METHOD_NOT_ALLOWED),
+            Method::PUT | Method::DELETE => return plain(StatusCode::METHOD_NOT_ALLOWED),
+            _ => return plain(StatusCode::NOT_IMPLEMENTED),
         }
         match self.receive(request, cx).await {
             Ok(()) => plain(StatusCode::OK),
