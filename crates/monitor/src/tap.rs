@@ -36,7 +36,7 @@ const MAX_PER_SECOND: u64 = 10_000;
 /// Most bytes of a body or header that may be asked for.
 const MAX_BYTES: usize = 64 << 10;
 /// Bytes behind the shown part that are looked at, too, so that a cut does not hide a secret from its mask.
-const MASK_MARGIN: usize = 64 << 10;
+const MASK_MARGIN: usize = 4 << 10;
 /// One event followed through an agent passes so many points, at most, that count.
 const POINTS_OF_A_TRACE: u64 = 50;
 /// Headers that may be asked for.
