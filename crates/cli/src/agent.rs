@@ -207,8 +207,14 @@ fn monitoring(args: &Args) -> Result<Option<Monitoring>, Failure> {
     };
     let origins = args.properties.get("flume.monitoring.origins");
     let origins = origins.map_or("", String::as_str).split_whitespace();
+    let more = args.properties.get("flume.monitoring.hostNames");
+    let more = more.map_or("", String::as_str).split_whitespace();
+    let own_name = flume_host::names::own_name();
+    let canonical_name = flume_host::names::canonical_host_name();
+    let host_names = more.map(str::to_string).chain([own_name, canonical_name]);
     Ok(Some(Monitoring {
         address,
+        host_names: host_names.map(|name| name.to_ascii_lowercase()).collect(),
         origins: origins.map(origin).collect::<Result<_, _>>()?,
         settings: switch(args, "flume.monitoring.settings", true)?,
         event_texts: switch(args, "flume.monitoring.eventTexts", false)?,

@@ -121,13 +121,25 @@ pub(crate) fn of_running(given: Option<&str>, agent: &str) -> PathBuf {
 }
 
 fn has_agent(base: &Path, agent: &str) -> bool {
+    if !is_trusted(base) {
+        return false;
+    }
+    let is_agent = |path: &Path| is_trusted(path) && path.join("control.sock").exists();
     if !agent.is_empty() {
-        return base.join(agent).join("control.sock").exists();
+        return is_agent(&base.join(agent));
     }
     let entries = std::fs::read_dir(base).into_iter().flatten().flatten();
-    entries
-        .into_iter()
-        .any(|entry| entry.path().join("control.sock").exists())
+    entries.into_iter().any(|entry| is_agent(&entry.path()))
+}
+
+/// Whether a directory, and a link that leads to it, is root's, this user's or the service's. In `/tmp` a stranger may
+/// have made one first.
+pub(crate) fn is_trusted(path: &Path) -> bool {
+    let service = rustix::fs::stat(PACKAGED).map(|found| found.st_uid);
+    let known = |owner| owner == 0 || owner == geteuid().as_raw() || Ok(owner) == service;
+    [rustix::fs::lstat(path), rustix::fs::stat(path)]
+        .iter()
+        .all(|found| found.as_ref().is_ok_and(|found| known(found.st_uid)))
 }
 
 /// What was asked for: by the command line, or by systemd, which may name several directories, separated by colons.
@@ -222,6 +234,28 @@ mod tests {
         let said = refusal(&open);
         assert!(said.contains("open is writable by others"), "{said}");
         assert!(said.contains("--state-dir"), "{said}");
+    }
+
+    #[test]
+    fn a_strangers_agent_is_not_asked() {
+        let base = tempfile::tempdir().unwrap();
+        let agent = base.path().join("a1");
+        fs::create_dir(&agent).unwrap();
+        fs::write(agent.join("control.sock"), "").unwrap();
+        assert!(has_agent(base.path(), "a1") && has_agent(base.path(), ""));
+        if !geteuid().is_root() {
+            return;
+        }
+        let stranger = Some(65533);
+        for path in [agent.as_path(), base.path()] {
+            chown(path, stranger, stranger).unwrap();
+            assert!(!has_agent(base.path(), "a1") && !has_agent(base.path(), ""));
+            chown(path, Some(0), Some(0)).unwrap();
+        }
+        let link = base.path().join("a2");
+        symlink(&agent, &link).unwrap();
+        std::os::unix::fs::lchown(&link, stranger, stranger).unwrap();
+        assert!(!has_agent(base.path(), "a2"));
     }
 
     /// As root: what a stranger has made first in `/tmp`, and the service's own directory.

@@ -60,10 +60,16 @@ pub(crate) fn reload(args: &Args) -> Result<ExitCode, Failure> {
             dry_run: args.has("dry-run"),
         },
     )? {
-        ControlAnswer::Changed(changes) => print(&(changes + "\n")),
-        ControlAnswer::Partly(why) | ControlAnswer::Failed(why) => Err(anyhow!(why).into()),
+        ControlAnswer::Changed(changes) => print(&(lines(&changes) + "\n")),
+        ControlAnswer::Partly(why) | ControlAnswer::Failed(why) => Err(anyhow!(lines(&why)).into()),
         answer => Err(anyhow!("unexpected answer: {answer:?}").into()),
     }
+}
+
+/// Several lines for a terminal.
+fn lines(text: &str) -> String {
+    let lines: Vec<_> = text.split('\n').map(printable).collect();
+    lines.join("\n")
 }
 
 /// Asks the agent that the command line means.

@@ -69,7 +69,8 @@ impl Port {
     /// Header and body of an answer; the header in lower case.
     fn get(&self, path: &str, more: &str) -> (String, String) {
         let mut stream = self.connect();
-        let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{more}\r\n");
+        let request =
+            format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{more}\r\n");
         let _ = stream.write_all(request.as_bytes());
         let mut answer = vec![];
         let _ = stream.read_to_end(&mut answer);
@@ -142,7 +143,7 @@ fn the_flow_is_shown_without_secrets_and_only_to_pages_that_are_allowed() {
         assert!(!head.contains("allow-credentials"), "{head}");
     }
     let mut stream = port.connect();
-    let post = "POST /api/flow HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    let post = "POST /api/flow HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
     stream.write_all(post.as_bytes()).unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
@@ -152,6 +153,36 @@ fn the_flow_is_shown_without_secrets_and_only_to_pages_that_are_allowed() {
     assert!(!flow.to_string().contains("hostname"), "{flow}");
     let (head, _) = hidden.get("/api/flow", "Origin: http://other:41414\r\n");
     assert!(!head.contains("access-control"), "{head}");
+}
+
+#[test]
+fn a_request_that_names_another_host_gets_no_page_and_no_data() {
+    let port = Port::start(&["-Dflume.monitoring.hostNames=proxy.example.com other"]);
+    for (host, path, expected) in [
+        ("evil.example", "/api/flow", 421),
+        ("evil.example:80", "/api/status", 421),
+        ("evil.example", "/api/events", 421),
+        ("evil.example", "/", 421),
+        ("evil.example", "/metrics", 200),
+        ("evil.example", "/healthz", 200),
+        ("Proxy.example.com:80", "/api/flow", 200),
+        ("other", "/", 200),
+        ("[::1]:41414", "/api/flow", 200),
+    ] {
+        let mut stream = port.connect();
+        let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {expected}")),
+            "{host} {path}: {answer}"
+        );
+        assert_eq!(
+            answer.contains("flume.monitoring.hostNames"),
+            expected == 421
+        );
+    }
 }
 
 #[test]
@@ -210,10 +241,10 @@ fn a_thousand_readers_and_clients_that_do_nothing_hide_nothing() {
         let mut stream = port.connect();
         let request: &[u8] = match number % 3 {
             // Never reads.
-            0 => b"GET /api/events HTTP/1.1\r\nHost: x\r\n\r\n",
+            0 => b"GET /api/events HTTP/1.1\r\nHost: localhost\r\n\r\n",
             // Says nothing.
             1 => b"",
-            _ => b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n",
+            _ => b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n",
         };
         refused += usize::from(stream.write_all(request).is_err());
         readers.push(stream);
@@ -245,7 +276,7 @@ fn the_stream_goes_on_and_has_so_many_readers() {
     let open = || {
         let mut stream = port.connect();
         stream
-            .write_all(b"GET /api/events HTTP/1.1\r\nHost: x\r\n\r\n")
+            .write_all(b"GET /api/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
             .unwrap();
         let mut begin = vec![0; 12];
         stream.read_exact(&mut begin).unwrap();

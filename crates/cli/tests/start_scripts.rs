@@ -213,3 +213,14 @@ fn a_container() {
     ];
     host.prove(child, port, "data", &said);
 }
+
+/// The program takes the options from `flume-env.sh` itself; on a command line everybody could read them.
+#[test]
+fn the_unit_puts_no_options_on_the_command_line() {
+    let unit = include_str!("../../../packaging/systemd/flume-agent@.service");
+    let command = unit.lines().find(|line| line.starts_with("ExecStart="));
+    let command = command.unwrap();
+    assert!(!command.contains("JAVA_OPTS"), "{command}");
+    assert!(!command.contains("flume-env.sh"), "{command}");
+    assert!(command.contains("--conf \"$$FLUME_CONF_DIR\""), "{command}");
+}

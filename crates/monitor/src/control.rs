@@ -33,6 +33,12 @@ const MAX_REQUEST_BYTES: u64 = 4096;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// The pause before the socket is tried again while another agent has it.
 const BIND_PAUSE: Duration = Duration::from_secs(3);
+/// A longer answer is not one of ours.
+const MAX_ANSWER_BYTES: u64 = 16 << 20;
+/// How long an agent may take to answer.
+const ANSWER_TIME: Duration = Duration::from_secs(30);
+/// A reload ends components first, and opens what may have much to read.
+const RELOAD_TIME: Duration = Duration::from_secs(30 * 60);
 const SOCKET_NAME: &str = "control.sock";
 
 pub use crate::log_levels::{LogLevels, offer_log_levels};
@@ -240,8 +246,18 @@ async fn converse(
         .await
 }
 
+/// Connects to an agent that runs as the owner of its directory, or as root: nobody else is believed.
 pub(crate) async fn connect(state_dir: &Path, request: &ControlRequest) -> io::Result<UnixStream> {
-    let mut stream = UnixStream::connect(state_dir.join(SOCKET_NAME)).await?;
+    let connecting = UnixStream::connect(state_dir.join(SOCKET_NAME));
+    let mut stream = within(ANSWER_TIME, connecting).await?;
+    let owner = fs::metadata(state_dir)?.uid();
+    let peer = stream.peer_cred()?.uid();
+    if peer != owner && peer != 0 {
+        return Err(io::Error::new(
+            ErrorKind::PermissionDenied,
+            format!("user {peer} answers there, but the directory belongs to user {owner}"),
+        ));
+    }
     stream
         .write_all((serde_json::to_string(request)? + "\n").as_bytes())
         .await?;
@@ -250,8 +266,74 @@ pub(crate) async fn connect(state_dir: &Path, request: &ControlRequest) -> io::R
 
 /// Asks the agent whose state directory this is.
 pub async fn ask(state_dir: &Path, request: &ControlRequest) -> io::Result<ControlAnswer> {
-    let mut stream = connect(state_dir, request).await?;
+    let stream = connect(state_dir, request).await?;
+    let time = match request {
+        ControlRequest::Reload { .. } => RELOAD_TIME,
+        _ => ANSWER_TIME,
+    };
     let mut answer = String::new();
-    stream.read_to_string(&mut answer).await?;
+    let mut read = stream.take(MAX_ANSWER_BYTES + 1);
+    within(time, read.read_to_string(&mut answer)).await?;
+    if answer.len() as u64 > MAX_ANSWER_BYTES {
+        return Err(io::Error::new(
+            ErrorKind::InvalidData,
+            format!("the answer is longer than {MAX_ANSWER_BYTES} bytes"),
+        ));
+    }
     Ok(serde_json::from_str(&answer)?)
+}
+
+async fn within<T>(time: Duration, work: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    let late = |_| io::Error::new(ErrorKind::TimedOut, format!("no answer within {time:?}"));
+    tokio::time::timeout(time, work).await.map_err(late)?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failure(answer: &'static str, repeat: usize) -> String {
+        let name = format!("flume-control-{}-{repeat}", std::process::id());
+        let directory = std::env::temp_dir().join(name);
+        fs::create_dir_all(&directory).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        let asked = runtime.block_on(async {
+            let listener = UnixListener::bind(directory.join(SOCKET_NAME)).unwrap();
+            tokio::spawn(async move {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                // A socket that is closed with something unread is reset.
+                let _ = stream.read(&mut [0; 256]).await;
+                for _ in 0..repeat {
+                    if stream.write_all(answer.as_bytes()).await.is_err() {
+                        break;
+                    }
+                }
+            });
+            ask(&directory, &ControlRequest::Status).await
+        });
+        fs::remove_dir_all(&directory).unwrap();
+        asked.unwrap_err().to_string()
+    }
+
+    #[test]
+    fn an_answer_has_a_limit_and_must_be_one() {
+        let kilobytes = "                                                                ";
+        let count = (MAX_ANSWER_BYTES as usize / kilobytes.len()) + 1;
+        assert!(failure(kilobytes, count).contains("is longer than"));
+        assert!(failure("x\n", 1).contains("expected value"));
+    }
+
+    #[test]
+    fn a_wait_ends() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        let never = std::future::pending::<io::Result<()>>();
+        let waited = runtime.block_on(within(Duration::from_millis(5), never));
+        assert_eq!(waited.unwrap_err().kind(), ErrorKind::TimedOut);
+    }
 }

@@ -1,7 +1,8 @@
 //! The read-only monitoring port: the page, `/metrics` as Flume serves it, Prometheus text, health. Never event contents.
 //!
-//! Browsers may read it from pages of other agents only if the operator names those pages as origins. That is safe: the
-//! port answers GET alone, changes nothing, and knows no cookies or passwords that a browser would add.
+//! Browsers may read it from pages of other agents only if the operator names those pages as origins. A page of a
+//! stranger whose name leads to this address has the origin of this port for a browser. So the page and its data are
+//! for requests that name this host.
 
 use std::time::Duration;
 
@@ -70,6 +71,9 @@ const FILES: &[(&str, &str, &str)] = &[
     ),
 ];
 
+/// For a request that names another host.
+const MISDIRECTED: &str = "this agent does not know the host name of the request; use an address, or start the agent \
+                           with -Dflume.monitoring.hostNames=NAME (several names with blanks between them)\n";
 /// The pause before the port is tried again, as Flume's supervisor has it.
 const RETRY_PAUSE: Duration = Duration::from_secs(3);
 
@@ -80,6 +84,8 @@ pub struct Monitoring {
     pub address: MonitoringAddress,
     /// Pages of other agents that may read this one: `http://host:41414`.
     pub origins: Vec<String>,
+    /// Names of this host, in lower case, that requests for the page may have; addresses may always be used.
+    pub host_names: Vec<String>,
     /// Whether it shows the settings of components, without secrets.
     pub settings: bool,
     /// Whether it shows texts that may have something in them that came with an event.
@@ -166,7 +172,9 @@ impl Port {
             "/healthz" => typed("text/plain", "ok\n"),
             "/readyz" => ready(&self.board),
             path => {
-                let mut answer = if matches!(*method, Method::GET | Method::HEAD) {
+                let mut answer = if !self.is_for_us(uri, headers) {
+                    (StatusCode::MISDIRECTED_REQUEST, MISDIRECTED).into_response()
+                } else if matches!(*method, Method::GET | Method::HEAD) {
                     // Names of components are as they are written.
                     self.page(path, uri.path())
                 } else {
@@ -176,6 +184,20 @@ impl Port {
                 answer
             }
         }
+    }
+
+    /// Whether every host that a request names is this one. Browsers always name one.
+    fn is_for_us(&self, uri: &Uri, headers: &HeaderMap) -> bool {
+        let is_ours = |authority: &str| {
+            is_own_name(
+                authority,
+                &self.monitoring.address.host,
+                &self.monitoring.host_names,
+            )
+        };
+        let mut named = headers.get_all(header::HOST).iter();
+        named.all(|host| host.to_str().is_ok_and(is_ours))
+            && uri.authority().is_none_or(|host| is_ours(host.as_str()))
     }
 
     /// The page, and what it asks for.
@@ -254,6 +276,23 @@ impl Port {
     }
 }
 
+/// Whether `host:port` has an address, or a name that is known.
+fn is_own_name(authority: &str, bound: &str, names: &[String]) -> bool {
+    let host = if let Some(rest) = authority.strip_prefix('[') {
+        let address = rest.split_once(']').map_or(rest, |(address, _)| address);
+        return address.parse::<std::net::Ipv6Addr>().is_ok();
+    } else {
+        authority
+            .rsplit_once(':')
+            .map_or(authority, |(host, _)| host)
+    };
+    let host = host.strip_suffix('.').unwrap_or(host);
+    host.parse::<std::net::IpAddr>().is_ok()
+        || host.eq_ignore_ascii_case("localhost")
+        || host.eq_ignore_ascii_case(bound)
+        || names.iter().any(|name| name.eq_ignore_ascii_case(host))
+}
+
 /// A part of a path without its `%41`.
 fn percent_decoded(text: &str) -> String {
     let mut bytes = vec![];
@@ -302,6 +341,28 @@ mod tests {
     fn check(accept: &'static str, expected: bool) {
         let headers = HeaderMap::from_iter([(header::ACCEPT, accept.parse().unwrap())]);
         assert_eq!(wants_prometheus(&headers), expected, "{accept}");
+    }
+
+    #[test]
+    fn hosts_of_requests() {
+        let names = ["node7".to_string(), "node7.example.com".to_string()];
+        for (host, expected) in [
+            ("127.0.0.1:41414", true),
+            ("10.1.2.3", true),
+            ("[::1]:41414", true),
+            ("LocalHost:1", true),
+            ("bound:1", true),
+            ("Node7.Example.COM.:41414", true),
+            ("node7", true),
+            ("evil.example:41414", false),
+            ("node7.evil.example", false),
+            ("127.0.0.1.evil.example", false),
+            ("localhost@evil", false),
+            ("[evil]", false),
+            ("", false),
+        ] {
+            assert_eq!(is_own_name(host, "bound", &names), expected, "{host}");
+        }
     }
 
     #[test]
