@@ -96,6 +96,9 @@ pub struct HostFrame {
     payload: Bytes,
 }
 
+/// A bean by its name, with its attributes.
+pub type Reading = (Str, Vec<(Str, Str)>);
+
 impl HostFrame {
     /// Takes what follows the length field apart.
     ///
@@ -197,7 +200,7 @@ impl HostFrame {
     ///
     /// # Errors
     /// As [`HostFrame::text`].
-    pub fn readings(&mut self) -> Result<Vec<(Str, Vec<(Str, Str)>)>, FrameError> {
+    pub fn readings(&mut self) -> Result<Vec<Reading>, FrameError> {
         let count = self.count(8)?;
         (0..count)
             .map(|_| Ok((self.text()?, self.pairs()?)))

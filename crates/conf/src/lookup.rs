@@ -93,7 +93,7 @@ pub(crate) fn resolve(settings: &mut BTreeMap<String, Setting>, lookups: &dyn Lo
         let mut expansion = Expansion::of(key, setting);
         let text = resolver.expand(&setting.text, &mut expansion, Depth::default());
         if expansion.secret {
-            secrets::remember(&text);
+            remember(&text);
         }
         match expansion.problem {
             None => setting.text = text.trim().into(),
@@ -313,7 +313,7 @@ impl Resolver<'_> {
             return match self.filtered(filter, key, expansion) {
                 Ok(text) => {
                     expansion.secret = true;
-                    secrets::remember(&text);
+                    remember(&text);
                     text
                 }
                 Err(_) if default.is_some() => default.unwrap_or_default().into(),
@@ -324,7 +324,7 @@ impl Resolver<'_> {
             (Ok(found), _) => {
                 expansion.secret |= found.secret;
                 if found.secret {
-                    secrets::remember(&found.text);
+                    remember(&found.text);
                 }
                 found.text
             }
@@ -422,6 +422,14 @@ impl Resolver<'_> {
         self.cache.insert(cached, answer.clone());
         answer
     }
+}
+
+/// A setting is trimmed, and may be shown line by line.
+fn remember(secret: &str) {
+    secrets::remember(secret.trim());
+    secret
+        .lines()
+        .for_each(|line| secrets::remember(line.trim()));
 }
 
 /// Where the `}` is that closes a `${` in front of `text`.
@@ -530,6 +538,19 @@ mod tests {
             None => settings[key].text.clone(),
         };
         assert_eq!(seen, expected, "{value}");
+    }
+
+    #[test]
+    fn a_secret_is_masked_as_settings_have_it() {
+        remember(" spaced-7731 \n second-7731\r\n");
+        for text in [
+            "spaced-7731",
+            "x second-7731!",
+            "spaced-7731 \n second-7731",
+        ] {
+            let shown = secrets::masked(text);
+            assert!(!shown.contains("7731"), "{shown}");
+        }
     }
 
     #[test]

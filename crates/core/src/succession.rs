@@ -74,6 +74,20 @@ pub enum ReplaceError {
         /// Events in the successor.
         found: usize,
     },
+    /// Events that had moved did not come back.
+    #[error(
+        "{events} events are in {place} and did not come back; \
+         they are delivered when a channel uses it again"
+    )]
+    Stranded {
+        /// How many.
+        events: usize,
+        /// Where they are.
+        place: String,
+        /// Why the channel keeps its place.
+        #[source]
+        cause: Box<ReplaceError>,
+    },
     /// A channel failed while the events moved.
     #[error(transparent)]
     Channel(#[from] ChannelError),
@@ -121,22 +135,21 @@ impl ChannelHandle {
         let moves = old.store().is_local();
         successor.open().await.map_err(ReplaceError::Unopened)?;
         let mut outcome = Ok(());
-        if moves && successor.durable() {
-            outcome = move_most(&**old, &*successor).await;
+        let mut moved = 0;
+        if moves && successor.durable() && room(&*successor) >= old.stats().capacity {
+            outcome = move_most(&**old, &*successor, &mut moved).await;
         }
         let closed = match self.stop_puts().await {
             Ok(closed) => closed,
             Err(error) => {
-                take_back(&**old, &*successor, self.name()).await;
-                return Err(error);
+                return Err(take_back(&**old, &*successor, moved, error, self.name()).await);
             }
         };
         if outcome.is_ok() && moves {
-            outcome = move_all(&**old, &*successor).await;
+            outcome = move_all(&**old, &*successor, &mut moved).await;
         }
         if let Err(error) = outcome {
-            take_back(&**old, &*successor, self.name()).await;
-            return Err(error);
+            return Err(take_back(&**old, &*successor, moved, error, self.name()).await);
         }
         if let EventStore::Elsewhere(place) = old.store() {
             tracing::warn!(
@@ -224,32 +237,45 @@ fn held(channel: &dyn Channel) -> usize {
     stats.events + stats.in_flight
 }
 
-/// Moves events while puts go on, until few are left.
-async fn move_most(from: &dyn Channel, to: &dyn Channel) -> Result<(), ReplaceError> {
-    for _ in 0..MAX_ROUNDS {
+/// Moves events while puts go on, until few are left, or until more would not find room again in `from`.
+async fn move_most(
+    from: &dyn Channel,
+    to: &dyn Channel,
+    moved: &mut usize,
+) -> Result<(), ReplaceError> {
+    let most = from.stats().events.saturating_mul(MAX_ROUNDS);
+    while *moved < most {
         let events = from.stats().events;
-        if events <= FEW_EVENTS {
+        if events <= FEW_EVENTS || *moved + held(from) > from.stats().capacity {
             return Ok(());
         }
         check_room(events, to)?;
-        move_events(from, to, events).await?;
+        move_events(from, to, MOVE_EVENTS, moved).await?;
     }
     Ok(())
 }
 
 /// Moves all events. No put is under way.
-async fn move_all(from: &dyn Channel, to: &dyn Channel) -> Result<(), ReplaceError> {
+async fn move_all(
+    from: &dyn Channel,
+    to: &dyn Channel,
+    moved: &mut usize,
+) -> Result<(), ReplaceError> {
     check_room(from.stats().events, to)?;
-    move_events(from, to, usize::MAX).await
+    move_events(from, to, usize::MAX, moved).await
 }
 
 fn check_room(held: usize, to: &dyn Channel) -> Result<(), ReplaceError> {
-    let room = to.stats();
-    let capacity = room.capacity.saturating_sub(room.events + room.in_flight);
+    let capacity = room(to);
     if held > capacity {
         return Err(ReplaceError::TooSmall { held, capacity });
     }
     Ok(())
+}
+
+/// Events that still fit.
+fn room(channel: &dyn Channel) -> usize {
+    channel.stats().capacity.saturating_sub(held(channel))
 }
 
 /// Moves events in order, each batch in a transaction: first into the new channel, then out of the old one.
@@ -257,6 +283,7 @@ async fn move_events(
     from: &dyn Channel,
     to: &dyn Channel,
     mut limit: usize,
+    moved: &mut usize,
 ) -> Result<(), ReplaceError> {
     let most = to.stats().transaction_capacity.clamp(1, MOVE_EVENTS);
     let mut empty = 0;
@@ -278,6 +305,7 @@ async fn move_events(
         }
         empty = 0;
         to.put(take.events().to_vec()).await?;
+        *moved += events;
         take.commit().await?;
         limit = limit.saturating_sub(events);
     }
@@ -289,16 +317,35 @@ async fn move_events(
 }
 
 /// A move has failed: what has moved returns to the channel that stays in service, and the other one is closed. No event
-/// is lost: what does not return is in the store of the other one.
-async fn take_back(stays: &dyn Channel, goes: &dyn Channel, name: &str) {
-    if let Err(error) = move_events(goes, stays, usize::MAX).await {
-        tracing::error!(
-            "{name}: {} events could not return from {}: {error}; they are delivered when a channel uses it again",
-            held(goes),
-            goes.store(),
-        );
+/// is lost: what does not return is in the store of the other one, and the error says so. A store that is not local does
+/// not tell what it holds, so nothing returns from there.
+async fn take_back(
+    stays: &dyn Channel,
+    goes: &dyn Channel,
+    moved: usize,
+    cause: ReplaceError,
+    name: &str,
+) -> ReplaceError {
+    let mut stranded = moved;
+    if goes.store().is_local() {
+        stranded = 0;
+        if let Err(error) = move_events(goes, stays, usize::MAX, &mut 0).await {
+            stranded = held(goes);
+            tracing::error!(
+                "{name}: {stranded} events could not return from {}: {error}",
+                goes.store(),
+            );
+        }
     }
     if let Err(error) = goes.close().await {
         tracing::warn!("{name}: the channel that was refused failed to close: {error}");
+    }
+    if stranded == 0 {
+        return cause;
+    }
+    ReplaceError::Stranded {
+        events: stranded,
+        place: goes.store().to_string(),
+        cause: Box::new(cause),
     }
 }

@@ -36,7 +36,7 @@ const MAX_PER_SECOND: u64 = 10_000;
 /// Most bytes of a body or header that may be asked for.
 const MAX_BYTES: usize = 64 << 10;
 /// Bytes behind the shown part that are looked at, too, so that a cut does not hide a secret from its mask.
-const MASK_MARGIN: usize = 256;
+const MASK_MARGIN: usize = 4 << 10;
 /// One event followed through an agent passes so many points, at most, that count.
 const POINTS_OF_A_TRACE: u64 = 50;
 /// Headers that may be asked for.
@@ -177,20 +177,14 @@ impl TapMasks {
         shown + text.get(from..).unwrap_or_default()
     }
 
-    /// Bytes that are no text count as one character each, so that nothing of them is lost.
+    /// Masks each run of text between bytes that are no text.
     fn mask_bytes(&self, bytes: &[u8]) -> Vec<u8> {
-        if self.text.is_none() {
-            return bytes.to_vec();
+        let mut masked = vec![];
+        for chunk in bytes.utf8_chunks() {
+            masked.extend_from_slice(self.mask(chunk.valid()).as_bytes());
+            masked.extend_from_slice(chunk.invalid());
         }
-        if let Ok(text) = std::str::from_utf8(bytes) {
-            return self.mask(text).into_bytes();
-        }
-        let text: String = bytes.iter().map(|byte| char::from(*byte)).collect();
-        let masked = self.mask(&text);
         masked
-            .chars()
-            .map(|c| u8::try_from(c).unwrap_or(b'?'))
-            .collect()
     }
 
     fn show(&self, event: TappedEvent, max_bytes: usize) -> TapEvent {
@@ -206,7 +200,15 @@ impl TapMasks {
             (name.into(), cut(&value, max_bytes))
         };
         let headers = event.headers.iter();
-        let mut body = self.mask_bytes(&event.body);
+        let mut copied = &event.body[..];
+        // The copy may have cut a character.
+        if copied.len() < event.body_bytes
+            && let Err(error) = std::str::from_utf8(copied)
+            && error.error_len().is_none()
+        {
+            copied = &copied[..error.valid_up_to()];
+        }
+        let mut body = self.mask_bytes(copied);
         let cut_here = body.len() > max_bytes || event.body.len() < event.body_bytes;
         body.truncate(max_bytes);
         TapEvent {
@@ -517,6 +519,10 @@ mod tests {
         assert_eq!(masks.mask(""), "");
         assert_eq!(masks.mask_bytes(b"\xff 12345 \xfe"), b"\xff *** \xfe");
         assert_eq!(masks.mask_bytes("é 12345".as_bytes()), "é ***".as_bytes());
+        let umlaut = self::masks(&[("flume.tap.mask", "Müller")]).unwrap();
+        assert_eq!(umlaut.mask_bytes("\u{0}Müller".as_bytes()), b"\0***");
+        let mixed = [b"\xff\xfe", "Müller".as_bytes(), b"\xc3"].concat();
+        assert_eq!(umlaut.mask_bytes(&mixed), b"\xff\xfe***\xc3");
     }
 
     #[test]

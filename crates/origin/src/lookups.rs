@@ -290,7 +290,7 @@ impl Lookups for ProcessLookups {
             Lookup::Properties => self.property_of_file(name)?,
         };
         let secret = match lookup {
-            Lookup::File | Lookup::Base64Decoder => true,
+            Lookup::File | Lookup::Properties | Lookup::Base64Decoder => true,
             _ => is_secret_name(name),
         };
         Ok(LookedUp { text, secret })

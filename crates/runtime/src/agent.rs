@@ -97,13 +97,13 @@ impl Agent {
                 .chain(&changes.sources.restarted),
         )
         .await;
-        self.rewire_sources(plan, &changes).await?;
+        self.rewire_sources(plan, &mut changes).await;
         self.stop_groups(&changes).await;
         self.replace_channels(plan, &mut changes).await;
-        self.remove_channels(&changes).await;
+        self.remove_channels(&mut changes).await;
         self.open_in_place_of_others(&waiting).await;
-        self.start_groups(plan)?;
-        self.start_sources(plan)?;
+        self.start_groups(plan, &mut changes);
+        self.start_sources(plan, &mut changes);
         self.publish(plan);
         Ok(changes)
     }
@@ -196,7 +196,7 @@ impl Agent {
         stop_all(names.filter_map(|name| self.sources.remove(name)).collect()).await;
     }
 
-    async fn rewire_sources(&mut self, plan: &Plan, changes: &Changes) -> Result<(), ReloadError> {
+    async fn rewire_sources(&mut self, plan: &Plan, changes: &mut Changes) {
         for planned in &plan.sources {
             let name = short_name(&planned.section.name);
             if !changes
@@ -214,13 +214,10 @@ impl Agent {
                 .filter_map(|name| self.channels.get(name));
             let handles = handles.map(|channel| channel.handle.clone()).collect();
             if let Some(source) = self.sources.get_mut(name) {
-                source
-                    .rewire(planned, handles, GRACE)
-                    .await
-                    .map_err(failed(&planned.section.name))?;
+                let rewired = source.rewire(planned, handles, GRACE).await;
+                note_failure(rewired, &planned.section.name, changes);
             }
         }
-        Ok(())
     }
 
     /// A group that alone drains a vanishing channel goes on until that is empty.
@@ -245,7 +242,8 @@ impl Agent {
             };
             let drains = |channel: &&RunningChannel| {
                 let handle = &channel.handle;
-                handle.held_events() > 0 && handle.store().is_local() && !taken_over(channel)
+                let needed = handle.held_events() > 0 || handle.awaits_dead_letters();
+                needed && handle.store().is_local() && !taken_over(channel)
             };
             if left.iter().any(|channel| drains(&channel)) {
                 for channel in left.iter().filter(drains) {
@@ -286,17 +284,31 @@ impl Agent {
         }
     }
 
-    async fn remove_channels(&mut self, changes: &Changes) {
-        let removed = changes
-            .channels
-            .stopped
-            .iter()
-            .filter_map(|name| self.channels.remove(name))
-            .collect();
+    /// A channel without a sink stays if events came into it until its sources were rewired.
+    async fn remove_channels(&mut self, changes: &mut Changes) {
+        let mut removed = vec![];
+        for name in &changes.channels.stopped {
+            let Some(channel) = self.channels.remove(name) else {
+                continue;
+            };
+            let handle = &channel.handle;
+            let held = handle.held_events();
+            if held > 0 && handle.store().is_local() && !changes.taken_over.contains(name) {
+                let text = format!(
+                    "{} stays: {held} events came during the reload",
+                    handle.name()
+                );
+                tracing::error!("{text}");
+                changes.failed.push(text);
+                self.channels.insert(name.clone(), channel);
+            } else {
+                removed.push(channel);
+            }
+        }
         self.close_left(removed).await;
     }
 
-    fn start_groups(&mut self, plan: &Plan) -> Result<(), ReloadError> {
+    fn start_groups(&mut self, plan: &Plan, changes: &mut Changes) {
         for planned in &plan.groups {
             let name = short_name(&planned.section.name).to_string();
             if self.groups.contains_key(&name) {
@@ -307,14 +319,14 @@ impl Agent {
                     .get(name)
                     .map(|channel| (channel.handle.clone(), channel.opened()))
             };
-            let group = RunningGroup::start(planned, find, &self.info)
-                .map_err(failed(&planned.section.name))?;
-            self.groups.insert(name, group);
+            let started = RunningGroup::start(planned, find, &self.info);
+            if let Some(group) = note_failure(started, &planned.section.name, changes) {
+                self.groups.insert(name, group);
+            }
         }
-        Ok(())
     }
 
-    fn start_sources(&mut self, plan: &Plan) -> Result<(), ReloadError> {
+    fn start_sources(&mut self, plan: &Plan, changes: &mut Changes) {
         for planned in &plan.sources {
             let name = short_name(&planned.section.name).to_string();
             if self.sources.contains_key(&name) {
@@ -328,11 +340,11 @@ impl Agent {
             let channels = channels
                 .map(|channel| (channel.handle.clone(), channel.opened()))
                 .collect();
-            let source = RunningSource::start(planned, channels, &self.info)
-                .map_err(failed(&planned.section.name))?;
-            self.sources.insert(name, source);
+            let started = RunningSource::start(planned, channels, &self.info);
+            if let Some(source) = note_failure(started, &planned.section.name, changes) {
+                self.sources.insert(name, source);
+            }
         }
-        Ok(())
     }
 
     fn publish(&self, plan: &Plan) {
@@ -475,4 +487,14 @@ async fn close_all(channels: Vec<RunningChannel>) -> Remained {
 fn failed(name: &str) -> impl FnOnce(BuildError) -> ReloadError {
     let name = name.to_string();
     move |error| ReloadError::Build { name, error }
+}
+
+/// What cannot be done any longer once the reload is under way is told, and the rest goes on.
+fn note_failure<T>(done: Result<T, BuildError>, name: &str, changes: &mut Changes) -> Option<T> {
+    let told = |error| {
+        let text = format!("{name} failed: {}", flume_core::with_causes(&error));
+        tracing::error!("{text}");
+        changes.failed.push(text);
+    };
+    done.map_err(told).ok()
 }

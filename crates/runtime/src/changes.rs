@@ -137,10 +137,11 @@ impl Changes {
                 continue;
             }
             let held = running.handle.held_events();
-            if held == 0 || !store.is_local() {
+            let awaits = running.handle.awaits_dead_letters();
+            if (held == 0 && !awaits) || !store.is_local() {
                 continue;
             }
-            if !overlap.is_empty() {
+            if held > 0 && !overlap.is_empty() {
                 let text = format!(
                     "holds {held} events in directories of which another channel takes only some"
                 );
@@ -150,6 +151,10 @@ impl Changes {
                 .groups
                 .values()
                 .any(|group| group.drains.contains(name));
+            if !drained && held == 0 {
+                let text = "awaits dead letters that no sink would take";
+                return refuse(name, text.into());
+            }
             if !drained {
                 return refuse(name, format!("holds {held} events that no sink would take"));
             }

@@ -116,10 +116,13 @@ pub async fn run(
     if let Some(settings) = &options.ganglia {
         tokio::spawn(ganglia::report(settings.clone(), agent.board()));
     }
-    agent
+    let started = agent
         .apply(&plan)
         .await
         .map_err(|error| RunError::Configuration(error.to_string()))?;
+    if !started.failed.is_empty() {
+        return Err(RunError::Configuration(started.failed.join(", ")));
+    }
     tokio::spawn(agent.board().sample());
     let (reloads, requests) = mpsc::channel(RELOAD_QUEUE);
     let _control = control::listen(&info.state_dir, agent.board(), reloads).await;

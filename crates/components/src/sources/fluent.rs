@@ -19,6 +19,8 @@ use flume_wire::fluent::{
 
 /// Most messages without a chunk that are put together.
 const MAX_TOGETHER: usize = 1000;
+/// A batch with more bytes takes no further event: a small compressed message may hold a lot.
+const MAX_BATCH_BYTES: usize = 1 << 20;
 
 /// Takes events from Fluentd and Fluent Bit over their forward protocol, in all its modes, also compressed with gzip or
 /// zstd. The record becomes the body, as JSON; tag and time become headers. A sender that asks for acknowledgements
@@ -158,7 +160,8 @@ impl FluentConversation {
     /// Reads one message with a chunk, or several without. Events of the two sorts are never in one batch.
     fn read(&mut self, max_events: usize, events: &mut Vec<Event>) -> Result<(), FluentError> {
         let most = max_events.max(1);
-        while events.len() < most {
+        let mut bytes = 0;
+        while events.len() < most && bytes < MAX_BATCH_BYTES {
             let mut message = match self.current.take() {
                 Some(message) => message,
                 None => match self.stream.next_message()? {
@@ -171,11 +174,14 @@ impl FluentConversation {
                 return Ok(());
             }
             let is_whole = loop {
-                if events.len() == most {
+                if events.len() == most || bytes >= MAX_BATCH_BYTES {
                     break false;
                 }
                 match message.next_event(&self.headers)? {
-                    Some(event) => events.push(event),
+                    Some(event) => {
+                        bytes += event.size();
+                        events.push(event);
+                    }
                     None => break true,
                 }
             };

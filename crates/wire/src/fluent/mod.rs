@@ -5,14 +5,14 @@
 
 mod handshake;
 mod msgpack;
-
-use std::io::Read;
+mod unpack;
 
 use bytes::{Buf, Bytes, BytesMut};
 use flume_core::{Event, Str};
 
 pub use handshake::{Handshake, Pong};
 use msgpack::{Reader, Scanner, Token};
+use unpack::Unpacker;
 
 /// Why a sender cannot be understood.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -26,6 +26,9 @@ pub enum FluentError {
     /// The compression is not known.
     #[error("the compression `{0}` is not known")]
     Compression(String),
+    /// All connections together hold too much.
+    #[error("the messages of all connections hold too many decompressed bytes; send smaller ones")]
+    Memory,
     /// The peer does not know the shared key.
     #[error("the peer {0} does not know the shared key")]
     Key(String),
@@ -116,6 +119,8 @@ enum Form {
     Counted(usize),
     /// Entries to the end.
     Packed,
+    /// Compressed entries to the end.
+    Compressed(Box<Unpacker>),
 }
 
 impl FluentMessage {
@@ -178,26 +183,28 @@ impl FluentMessage {
                 let Token::Bytes(packed) = reader.next()? else {
                     return Err(FluentError::Broken("expected packed entries"));
                 };
-                self.entries = match compressed {
-                    None | Some("text") => entries.slice_ref(packed),
-                    Some("gzip") => {
-                        limited(flate2::read::MultiGzDecoder::new(packed), self.max_bytes)?
+                let packed = entries.slice_ref(packed);
+                match compressed {
+                    None | Some("text") => self.entries = packed,
+                    Some(name) => {
+                        let unpacker = Unpacker::new(name, packed, self.max_bytes)?;
+                        self.form = Form::Compressed(Box::new(unpacker));
                     }
-                    Some("zstd") => {
-                        let decoder = zstd::stream::read::Decoder::new(packed);
-                        let broken = |_| FluentError::Broken("the compressed entries are broken");
-                        limited(decoder.map_err(broken)?, self.max_bytes)?
-                    }
-                    Some(other) => return Err(FluentError::Compression(other.into())),
-                };
+                }
             }
+            // Made above.
+            Form::Compressed(_) => {}
         }
         Ok(())
     }
 
     /// Bytes that are still to be read.
     pub fn held_bytes(&self) -> usize {
-        self.entries.len()
+        let unpacked = match &self.form {
+            Form::Compressed(unpacker) => unpacker.held_bytes(),
+            _ => 0,
+        };
+        self.entries.len() + unpacked
     }
 
     /// The next event; `None` behind the last.
@@ -205,7 +212,19 @@ impl FluentMessage {
     /// # Errors
     /// The rest of the message cannot be understood.
     pub fn next_event(&mut self, headers: &FluentHeaders) -> Result<Option<Event>, FluentError> {
+        if let Form::Compressed(unpacker) = &mut self.form {
+            let Some(entry) = unpacker.next_entry()? else {
+                self.entries = Bytes::new();
+                return Ok(None);
+            };
+            let event = self.entry(Reader(&entry), headers)?;
+            if let Form::Compressed(unpacker) = &mut self.form {
+                unpacker.holds(event.size())?;
+            }
+            return Ok(Some(event));
+        }
         let left = match &mut self.form {
+            Form::Compressed(_) => false,
             Form::Single => !self.entries.is_empty(),
             Form::Packed => !self.entries.is_empty(),
             Form::Counted(0) => false,
@@ -225,14 +244,17 @@ impl FluentMessage {
             event
         } else {
             // The bounds of packed entries are checked here.
-            let mut entry = Reader(reader.skip()?);
-            match entry.next()? {
-                Token::Array(2) => self.event(&mut entry, headers)?,
-                _ => return Err(FluentError::Broken("an entry is a time and a record")),
-            }
+            self.entry(Reader(reader.skip()?), headers)?
         };
         self.entries = entries.slice(entries.len() - reader.0.len()..);
         Ok(Some(event))
+    }
+
+    fn entry(&self, mut entry: Reader<'_>, headers: &FluentHeaders) -> Result<Event, FluentError> {
+        match entry.next()? {
+            Token::Array(2) => self.event(&mut entry, headers),
+            _ => Err(FluentError::Broken("an entry is a time and a record")),
+        }
     }
 
     /// A time and a record.
@@ -246,7 +268,7 @@ impl FluentMessage {
             return Err(FluentError::Broken("a record is a map"));
         }
         let mut body = vec![];
-        reader.json(&mut body)?;
+        reader.json(&mut body, self.max_bytes)?;
         let mut event = Event::from(body);
         event.headers = [
             (headers.tag.clone(), self.tag.clone()),
@@ -294,16 +316,6 @@ fn time(reader: &mut Reader<'_>) -> Result<i64, FluentError> {
         }
         _ => return Err(FluentError::Broken("a time is a number")),
     })
-}
-
-fn limited(from: impl Read, max_bytes: usize) -> Result<Bytes, FluentError> {
-    let mut bytes = vec![];
-    let read = from.take(max_bytes as u64 + 1).read_to_end(&mut bytes);
-    read.map_err(|_| FluentError::Broken("the compressed entries are broken"))?;
-    if bytes.len() > max_bytes {
-        return Err(FluentError::TooLarge(max_bytes));
-    }
-    Ok(bytes.into())
 }
 
 #[derive(Default)]

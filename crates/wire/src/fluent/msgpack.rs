@@ -205,19 +205,19 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Writes the next value as JSON.
-    pub(super) fn json(&mut self, out: &mut Vec<u8>) -> Result<(), FluentError> {
+    /// Writes the next value as JSON, until there are more than `max_bytes`.
+    pub(super) fn json(&mut self, out: &mut Vec<u8>, max_bytes: usize) -> Result<(), FluentError> {
         match self.next()? {
             Token::Nil => out.extend_from_slice(b"null"),
-            Token::Bool(value) => write(out, &value),
-            Token::Signed(value) => write(out, &value),
-            Token::Unsigned(value) => write(out, &value),
-            Token::Float32(value) => write(out, &value),
-            Token::Float64(value) => write(out, &value),
-            Token::Bytes(bytes) => write(out, &String::from_utf8_lossy(bytes)),
+            Token::Bool(value) => write(out, &value, max_bytes)?,
+            Token::Signed(value) => write(out, &value, max_bytes)?,
+            Token::Unsigned(value) => write(out, &value, max_bytes)?,
+            Token::Float32(value) => write(out, &value, max_bytes)?,
+            Token::Float64(value) => write(out, &value, max_bytes)?,
+            Token::Bytes(bytes) => write(out, &String::from_utf8_lossy(bytes), max_bytes)?,
             Token::Extension(_, bytes) => {
                 let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-                write(out, &hex);
+                write(out, &hex, max_bytes)?;
             }
             Token::Array(count) => {
                 out.push(b'[');
@@ -225,7 +225,7 @@ impl<'a> Reader<'a> {
                     if place > 0 {
                         out.push(b',');
                     }
-                    self.json(out)?;
+                    self.json(out, max_bytes)?;
                 }
                 out.push(b']');
             }
@@ -235,9 +235,9 @@ impl<'a> Reader<'a> {
                     if place > 0 {
                         out.push(b',');
                     }
-                    self.json_key(out)?;
+                    self.json_key(out, max_bytes)?;
                     out.push(b':');
-                    self.json(out)?;
+                    self.json(out, max_bytes)?;
                 }
                 out.push(b'}');
             }
@@ -246,26 +246,48 @@ impl<'a> Reader<'a> {
     }
 
     /// Keys that are not text become text.
-    fn json_key(&mut self, out: &mut Vec<u8>) -> Result<(), FluentError> {
+    fn json_key(&mut self, out: &mut Vec<u8>, max_bytes: usize) -> Result<(), FluentError> {
         let mut key = vec![];
         // A map in a key of a key would be escaped again and again.
         if matches!(Reader(self.0).next()?, Token::Array(_) | Token::Map(_)) {
             return Err(FluentError::Broken("the key of a map is an array or a map"));
         }
-        self.json(&mut key)?;
+        self.json(&mut key, max_bytes)?;
         if key.first() == Some(&b'"') {
             out.extend_from_slice(&key);
         } else {
-            write(out, &String::from_utf8_lossy(&key));
+            write(out, &String::from_utf8_lossy(&key), max_bytes)?;
         }
         Ok(())
     }
 }
 
 /// Numbers that JSON does not have become `null`.
-fn write(out: &mut Vec<u8>, value: &(impl serde::Serialize + ?Sized)) {
-    // Neither a text nor a number can fail.
-    let _ = serde_json::to_writer(out, value);
+fn write(
+    out: &mut Vec<u8>,
+    value: &(impl serde::Serialize + ?Sized),
+    max_bytes: usize,
+) -> Result<(), FluentError> {
+    // Neither a text nor a number can fail, only the limit.
+    serde_json::to_writer(Limited(out, max_bytes), value)
+        .map_err(|_| FluentError::TooLarge(max_bytes))
+}
+
+/// Takes no more than so many bytes: a NUL becomes six.
+struct Limited<'a>(&'a mut Vec<u8>, usize);
+
+impl std::io::Write for Limited<'_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        if self.0.len() + bytes.len() > self.1 {
+            return Err(std::io::ErrorKind::FileTooLarge.into());
+        }
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Appends a text.

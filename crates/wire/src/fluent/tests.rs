@@ -113,7 +113,7 @@ fn values_as_json() {
             .unwrap()
             .unwrap();
         assert_eq!(end, bytes.len());
-        Reader(bytes).json(&mut out).unwrap();
+        Reader(bytes).json(&mut out, 1 << 20).unwrap();
         assert_eq!(String::from_utf8(out).unwrap(), expected);
     };
     check(&[0xc0], "null");
@@ -144,7 +144,7 @@ fn values_as_json() {
 #[test]
 fn what_is_not_the_protocol_is_refused() {
     let deep = [&[0x92][..], &text("t"), &[0x91; 100]].concat();
-    let bomb = gzip(&vec![0; 2 << 20]);
+    let bomb = gzip(&entry(&[7], 1).repeat(300_000));
     let compressed = [&[0x81][..], &text("compressed"), &text("gzip")].concat();
     let bomb = [&[0x93][..], &text("t"), &bin(&bomb), &compressed].concat();
     let unknown = [&[0x81][..], &text("compressed"), &text("lzma")].concat();
@@ -178,4 +178,44 @@ fn what_is_not_the_protocol_is_refused() {
         let error = read(bytes).expect_err("refused").to_string();
         assert!(error.contains(expected), "{error}");
     }
+}
+
+/// What a message holds stays small, however much it expands to.
+#[test]
+fn compressed_entries_are_read_piece_by_piece() {
+    let entries = entry(&[7], 1).repeat(100_000);
+    let zstd = zstd::stream::encode_all(&entries[..], 1).unwrap();
+    for (name, bytes) in [("gzip", gzip(&entries)), ("zstd", zstd)] {
+        let options = [&[0x81][..], &text("compressed"), &text(name)].concat();
+        let packed = [&[0x93][..], &text("t"), &bin(&bytes), &options].concat();
+        let mut stream = FluentStream::new(1 << 20);
+        stream.feed(&packed);
+        let mut message = stream.next_message().unwrap().unwrap();
+        let mut events = 0;
+        while message.next_event(&headers()).unwrap().is_some() {
+            events += 1;
+            assert!(message.held_bytes() < bytes.len() + (130 << 10));
+        }
+        assert_eq!((events, message.held_bytes()), (100_000, 0), "{name}");
+    }
+}
+
+#[test]
+fn what_all_connections_hold_is_bounded() {
+    let mut one = unpack::Share::default();
+    assert_eq!(
+        one.set(unpack::MAX_EXPANDED_BYTES + 1),
+        Err(FluentError::Memory)
+    );
+    one.set(1 << 20).unwrap();
+    let mut other = unpack::Share::default();
+    let all = other.set(unpack::MAX_EXPANDED_BYTES);
+    assert_eq!(all, Err(FluentError::Memory));
+}
+
+#[test]
+fn a_record_that_grows_as_json_is_refused() {
+    let nulls = [&[0x81][..], &text("k"), &[0xdb, 0, 4, 0, 0], &[0; 4 << 16]].concat();
+    let message = [&[0x93][..], &text("t"), &[7], &nulls].concat();
+    assert!(matches!(read(&message), Err(FluentError::TooLarge(_))));
 }
