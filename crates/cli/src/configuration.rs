@@ -62,6 +62,8 @@ pub(crate) struct AgentConfiguration {
     /// Where the last configuration that could be read is kept.
     backup: Option<PathBuf>,
     was_read: bool,
+    /// The last attempt found a part that could not be read: what changed in the others does not run yet.
+    pending: bool,
 }
 
 /// What the command line says about the places of a configuration.
@@ -216,6 +218,7 @@ impl AgentConfiguration {
             agent,
             backup,
             was_read: false,
+            pending: false,
         })
     }
 
@@ -226,7 +229,9 @@ impl AgentConfiguration {
 
     /// The parts; at the start the copy of the last ones, if one of them cannot be read.
     fn read_or_restore(&mut self) -> Result<Vec<(String, Vec<u8>)>, String> {
-        let problem = match self.read_parts() {
+        let read = self.read_parts();
+        self.pending = read.is_err();
+        let problem = match read {
             Ok(parts) => return Ok(parts),
             Err(problem) => problem,
         };
@@ -268,7 +273,8 @@ impl AgentConfiguration {
 impl Configuration for AgentConfiguration {
     fn changed(&mut self) -> bool {
         let web = |part: &Part| matches!(part, Part::Remote(document) if document.changed());
-        self.watch.changed() || self.parts.iter().any(web)
+        let comes_back = self.pending && self.problem().is_none();
+        comes_back || self.watch.changed() || self.parts.iter().any(web)
     }
 
     fn may_come_back(&self) -> bool {

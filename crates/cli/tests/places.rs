@@ -346,3 +346,80 @@ fn root_runs_nothing_for_the_configuration_of_somebody_else() {
         assert!(!trace.exists(), "{command} ran it");
     }
 }
+
+#[test]
+fn a_change_beside_a_part_that_is_away_is_read_when_that_comes_back() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("more.properties");
+    fs::write(&file, "a1.channels.c1.capacity = 1500\n").unwrap();
+    let (server, uri) = WebServer::start(FLOW);
+    let mut agent = start(&uri, &["--conf-uri", &format!("file://{}", file.display())]);
+    agent.address("r1");
+    assert_eq!(capacity(&agent), 1500);
+    server.set(|served| served.fails = Some("503 Service Unavailable"));
+    wait("a problem", || agent.status().unwrap().unreadable.is_some());
+    fs::write(&file, "# another\na1.channels.c1.capacity = 2500\n").unwrap();
+    wait("a refusal", || {
+        let reload = agent.status().unwrap().last_reload;
+        reload.is_some_and(|reload| reload.error.is_some())
+    });
+    assert_eq!(capacity(&agent), 1500);
+    server.set(|served| served.fails = None);
+    wait("a reload", || capacity(&agent) == 2500);
+    agent.stop().unwrap();
+}
+
+/// Far below the 120 s that the first answer may take, and the 30 s of a filter's program.
+const AT_ONCE: Duration = Duration::from_secs(20);
+
+#[test]
+fn a_stop_does_not_wait_for_a_server_that_hangs_at_the_start() {
+    let directory = tempfile::tempdir().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let uri = format!("http://{}/x", listener.local_addr().unwrap());
+    let arguments = [
+        "agent",
+        "-n",
+        "a1",
+        "--state-dir",
+        "state",
+        "--conf-uri",
+        &uri,
+    ];
+    let mut command = Command::new(PROGRAM);
+    command.args(arguments).current_dir(directory.path());
+    let mut agent = command.spawn().unwrap();
+    let (_hanging, _) = listener.accept().unwrap();
+    // The signals are listened for by now or within a moment; before that one would end it, too.
+    thread::sleep(Duration::from_millis(500));
+    let begin = Instant::now();
+    let pid = rustix::process::Pid::from_child(&agent);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    wait("an end", || agent.try_wait().unwrap().is_some());
+    assert!(begin.elapsed() < AT_ONCE);
+    assert_eq!(agent.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn a_stop_does_not_wait_for_a_filter_that_hangs_in_a_reload() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name).display().to_string();
+    let (program, slow, running) = (path("program"), path("slow"), path("running"));
+    let line = format!("if [ -e {slow} ]; then echo >{running}; exec sleep 100; fi; echo 1000\n");
+    fs::write(&program, line).unwrap();
+    let filter = format!(
+        "a1.configfilters = f\na1.configfilters.f.type = external\n\
+         a1.configfilters.f.command = /bin/sh {program}\n"
+    );
+    let flow = FLOW.replace("= 1000", "= ${f['x']}") + &filter;
+    let mut agent = Agent::start(Path::new(PROGRAM), &flow, &[]).unwrap();
+    agent.address("r1");
+    fs::write(&slow, "").unwrap();
+    agent.signal("HUP").unwrap();
+    wait("a reload", || Path::new(&running).exists());
+    let begin = Instant::now();
+    let (status, log) = agent.stop().unwrap();
+    assert!(begin.elapsed() < AT_ONCE);
+    assert_eq!(status.code(), Some(0), "{log}");
+    assert!(log.contains("stopped, nothing remained"), "{log}");
+}

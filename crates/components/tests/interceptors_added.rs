@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use flume_components::REGISTRY;
 use flume_core::{
-    Channel, ChannelHandle, ChannelSelector, Context, Event, Interceptor, Outlet, Wiring,
+    Channel, ChannelHandle, ChannelSelector, Context, Event, Interceptor, Outlet, PutError, Wiring,
 };
 use flume_testkit::parts::{build, events, try_build, words};
 use tokio::time::Instant;
@@ -233,7 +233,12 @@ async fn a_throttle_slows_its_source_down_to_the_rate() {
 async fn a_throttle_far_behind_refuses_and_recovers() {
     let (out, channel, _) = throttled("eventsPerSecond = 10");
     out.put(vec![Event::from("x"); 1000]).await.unwrap();
-    let error = out.put(events("late")).await.unwrap_err().to_string();
+    let error = out.put(events("late")).await.unwrap_err();
+    assert!(
+        matches!(error, PutError::Throttled(_)),
+        "as by a full channel"
+    );
+    let error = error.to_string();
     assert!(error.contains("990 events behind"), "{error}");
     tokio::time::advance(Duration::from_secs(95)).await;
     let begin = Instant::now();

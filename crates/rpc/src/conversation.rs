@@ -10,7 +10,7 @@ use std::{
 use bytes::BytesMut;
 use flume_client::transport::{BoxedStream, read_more};
 use flume_core::{
-    ChannelError, Event, FrameReservation, PutError, SourceContext, detach_small_part, with_causes,
+    Event, FrameReservation, PutError, SourceContext, detach_small_part, with_causes,
 };
 use flume_wire::Framing;
 use tokio::{io::AsyncWriteExt, time::timeout};
@@ -208,11 +208,7 @@ pub(crate) async fn put(
     let outcome = cx.out.put(events).await;
     match &outcome {
         Ok(()) => cx.state.running(),
-        Err(PutError::Channel {
-            channel,
-            source: ChannelError::Full { .. },
-        }) => cx.state.waiting(&format!("channel {channel} has no room")),
-        Err(error) => cx.state.failing(error, Duration::ZERO),
+        Err(error) => cx.refused(error),
     }
     outcome
 }

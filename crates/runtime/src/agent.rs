@@ -42,6 +42,9 @@ pub enum ReloadError {
     /// It could not be read.
     #[error("the configuration cannot be read: {0}")]
     Unreadable(String),
+    /// A stop was requested while it was read.
+    #[error("the agent is to stop")]
+    Stopping,
     /// A channel is to shrink below what it holds, or to vanish with events that nobody would take.
     #[error("{channel}: {reason}")]
     Channel {

@@ -1,6 +1,10 @@
 //! The agent's loop: signals, changes of the configuration, control requests, the stop.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{
+    io,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use flume_conf::Plan;
 use flume_core::{AgentInfo, Severity};
@@ -13,6 +17,7 @@ use flume_monitor::{
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::mpsc,
+    task::spawn_blocking,
     time::{MissedTickBehavior, interval},
 };
 
@@ -83,13 +88,17 @@ pub enum RunError {
 /// Runs the agent until SIGTERM or SIGINT; the answer is what it could not deliver.
 pub async fn run(
     info: Arc<AgentInfo>,
-    mut configuration: Box<dyn Configuration>,
+    configuration: Box<dyn Configuration>,
     options: &Options,
 ) -> Result<Remained, RunError> {
     let mut signals = Signals::new().map_err(system("listen for signals"))?;
-    let read = configuration.read();
+    let configuration = Origin(Arc::new(Mutex::new(configuration)));
+    let Some(read) = configuration.read(&mut signals).await else {
+        tracing::info!("asked to stop before the configuration was read");
+        return Ok(Remained::new());
+    };
     let read = read.map_err(|text| {
-        if configuration.may_come_back() {
+        if configuration.lock().may_come_back() {
             RunError::Unreachable(text)
         } else {
             RunError::Configuration(text)
@@ -119,14 +128,7 @@ pub async fn run(
     let _control = control::listen(&info.state_dir, agent.board(), reloads).await;
     notify::ready();
     notify::feed_watchdog();
-    serve(
-        &mut agent,
-        &mut *configuration,
-        options,
-        &mut signals,
-        requests,
-    )
-    .await;
+    serve(&mut agent, &configuration, options, &mut signals, requests).await;
     notify::stopping();
     tracing::info!(
         "stopping; sinks may take {:?} to deliver what channels in memory hold",
@@ -137,7 +139,7 @@ pub async fn run(
 
 async fn serve(
     agent: &mut Agent,
-    configuration: &mut dyn Configuration,
+    configuration: &Origin,
     options: &Options,
     signals: &mut Signals,
     mut requests: mpsc::Receiver<ReloadRequest>,
@@ -148,27 +150,81 @@ async fn serve(
     for timer in [&mut poll, &mut housekeeping] {
         timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
     }
+    let flows = options.flows;
     loop {
-        tokio::select! {
+        let is_stopping = tokio::select! {
             asked = signals.next() => match asked {
-                Asked::Stop => return,
-                Asked::Reload => drop(reload(agent, configuration, options.flows).await),
+                Asked::Stop => true,
+                Asked::Reload => is_stopping(&reload(agent, configuration, flows, signals).await),
             },
             _ = poll.tick(), if options.poll_interval.is_some() => {
-                watch_problem(agent, configuration.problem());
-                if configuration.changed() {
-                    drop(reload(agent, configuration, options.flows).await);
-                }
+                watch_problem(agent, configuration.lock().problem());
+                let has_changed = configuration.lock().changed();
+                has_changed && is_stopping(&reload(agent, configuration, flows, signals).await)
             }
-            _ = housekeeping.tick() => agent.settle_retired().await,
+            _ = housekeeping.tick() => {
+                agent.settle_retired().await;
+                false
+            }
             Some(request) = requests.recv() => {
-                let outcome = if request.dry_run { dry_run(agent, configuration, options.flows) } else { reload(agent, configuration, options.flows).await };
-                let answer = outcome
-                    .map_or_else(|error| ControlAnswer::Failed(error.to_string()), |changes| if changes.failed.is_empty() { ControlAnswer::Changed(changes.to_string()) } else { ControlAnswer::Partly(changes.to_string()) });
-                let _ = request.answer.send(answer);
+                let outcome = if request.dry_run {
+                    dry_run(agent, configuration, flows, signals).await
+                } else {
+                    reload(agent, configuration, flows, signals).await
+                };
+                let is_stopping = is_stopping(&outcome);
+                let _ = request.answer.send(answer(outcome));
+                is_stopping
             }
+        };
+        if is_stopping {
+            return;
         }
     }
+}
+
+fn is_stopping(outcome: &Result<Changes, ReloadError>) -> bool {
+    matches!(outcome, Err(ReloadError::Stopping))
+}
+
+fn answer(outcome: Result<Changes, ReloadError>) -> ControlAnswer {
+    match outcome {
+        Ok(changes) if changes.failed.is_empty() => ControlAnswer::Changed(changes.to_string()),
+        Ok(changes) => ControlAnswer::Partly(changes.to_string()),
+        Err(error) => ControlAnswer::Failed(error.to_string()),
+    }
+}
+
+/// The configuration, which a thread beside reads: a server or a program that hangs does not hold up a stop.
+struct Origin(Arc<Mutex<Box<dyn Configuration>>>);
+
+impl Origin {
+    /// What was read; `None` when a stop was requested meanwhile. Then the thread is left to itself.
+    async fn read(&self, signals: &mut Signals) -> Option<Result<Plan, String>> {
+        let shared = self.0.clone();
+        let reading = spawn_blocking(move || locked(&shared).read());
+        tokio::select! {
+            read = reading => {
+                Some(read.unwrap_or_else(|error| Err(format!("failed to read it: {error}"))))
+            }
+            () = signals.stop() => None,
+        }
+    }
+
+    async fn reread(&self, signals: &mut Signals) -> Result<Plan, ReloadError> {
+        let read = self.read(signals).await.ok_or(ReloadError::Stopping)?;
+        read.map_err(ReloadError::Unreadable)
+    }
+
+    /// Nobody reads meanwhile: who reads waits for it, or stops the agent.
+    fn lock(&self) -> MutexGuard<'_, Box<dyn Configuration>> {
+        locked(&self.0)
+    }
+}
+
+fn locked(configuration: &Mutex<Box<dyn Configuration>>) -> MutexGuard<'_, Box<dyn Configuration>> {
+    let lock = configuration.lock();
+    lock.unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Shows why the configuration cannot be looked at, and logs it once.
@@ -186,16 +242,18 @@ fn watch_problem(agent: &Agent, problem: Option<String>) {
 /// Puts the configuration as it is now in the place of the running one, or leaves everything as it is.
 async fn reload(
     agent: &mut Agent,
-    configuration: &mut dyn Configuration,
+    configuration: &Origin,
     flows: Flows,
+    signals: &mut Signals,
 ) -> Result<Changes, ReloadError> {
     notify::reloading();
-    let outcome = match configuration.read().map_err(ReloadError::Unreadable) {
+    let outcome = match configuration.reread(signals).await {
         Ok(plan) => {
             let plan = check(plan, &agent.info, flows);
             report(&plan);
             agent.apply(&plan).await
         }
+        Err(ReloadError::Stopping) => return Err(ReloadError::Stopping),
         Err(error) => Err(error),
     };
     notify::ready();
@@ -211,12 +269,13 @@ async fn reload(
     outcome
 }
 
-fn dry_run(
+async fn dry_run(
     agent: &Agent,
-    configuration: &mut dyn Configuration,
+    configuration: &Origin,
     flows: Flows,
+    signals: &mut Signals,
 ) -> Result<Changes, ReloadError> {
-    let plan = configuration.read().map_err(ReloadError::Unreadable)?;
+    let plan = configuration.reread(signals).await?;
     Changes::between(agent, &check(plan, &agent.info, flows))
 }
 
@@ -288,13 +347,15 @@ impl Signals {
         }
     }
 
-    /// The next request to stop: the second ends the draining.
+    /// The next request to stop: the second ends the draining. A request to reload waits for its turn.
     async fn stop(&mut self) {
-        while self.next().await != Asked::Stop {}
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
     }
 }
 
-#[derive(PartialEq, Eq)]
 enum Asked {
     Stop,
     Reload,

@@ -3,8 +3,8 @@
 use std::{num::NonZeroU64, time::Duration};
 
 use flume_core::{
-    BuildError, Component, Config, Context, Event, InterceptError, Interceptor, config::Choice,
-    metrics::Counter,
+    BuildError, Component, Config, Context, Event, InterceptError, Interceptor, Throttled,
+    config::Choice, metrics::Counter,
 };
 use parking_lot::Mutex;
 use tokio::time::Instant;
@@ -105,7 +105,7 @@ impl Interceptor for ThrottleInterceptor {
 
     /// A batch waits for what the batches before it took, not for itself: so a batch of any size passes, and the
     /// average is right.
-    fn wait(&self, batch: &[Event]) -> Result<Duration, InterceptError> {
+    fn wait(&self, batch: &[Event]) -> Result<Duration, Throttled> {
         if self.overflow == Overflow::Drop || batch.is_empty() {
             return Ok(Duration::ZERO);
         }
@@ -116,7 +116,7 @@ impl Interceptor for ThrottleInterceptor {
             .unwrap_or(Duration::MAX);
         if wait > MAX_WAIT {
             let rate = self.rate.events_per_second;
-            return Err(InterceptError(format!(
+            return Err(Throttled(format!(
                 "the throttle of {rate} events per second is {debt:.0} events behind; raise `eventsPerSecond` or send \
                  smaller batches"
             )));

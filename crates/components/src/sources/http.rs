@@ -231,6 +231,11 @@ impl Door {
                     text: format!("the events are not stored: {}", with_causes(&error)),
                     is_worth_a_retry: !matches!(source, ChannelError::TooLarge { .. }),
                 },
+                PutError::Throttled(_) => Refusal {
+                    status: StatusCode::SERVICE_UNAVAILABLE,
+                    text: format!("the events are not stored: {}", with_causes(&error)),
+                    is_worth_a_retry: true,
+                },
                 PutError::Intercept(_) => {
                     Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, with_causes(&error))
                 }

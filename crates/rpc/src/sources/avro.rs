@@ -156,7 +156,9 @@ impl Dialogue for AvroDialogue {
             }
             RemoteCall::Append(event) => match self.put(vec![event], frame_bytes, false).await {
                 Ok(()) => CallOutcome::Status(AppendStatus::Ok),
-                Err(PutError::Channel { .. }) => CallOutcome::Status(AppendStatus::Failed),
+                Err(PutError::Channel { .. } | PutError::Throttled(_)) => {
+                    CallOutcome::Status(AppendStatus::Failed)
+                }
                 Err(refusal) => {
                     error = told(&refusal);
                     CallOutcome::SystemError(&error)

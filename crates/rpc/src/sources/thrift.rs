@@ -130,7 +130,7 @@ impl Dialogue for ThriftDialogue {
         let outcome = put(&self.cx, events, frame_bytes).await;
         write_thrift_frame(out, |out| match &outcome {
             Ok(()) => write_status(protocol, &head, ThriftStatus::Ok, out),
-            Err(PutError::Channel { .. }) => {
+            Err(PutError::Channel { .. } | PutError::Throttled(_)) => {
                 write_status(protocol, &head, ThriftStatus::Failed, out);
             }
             Err(refusal) => {
