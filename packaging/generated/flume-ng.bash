@@ -19,7 +19,7 @@ _flume_ng() {
     esac
     case ${COMP_WORDS[1]} in
         agent) mapfile -t COMPREPLY < <(compgen -W '--name --conf-file --conf-uri --conf --conf-user --conf-password --state-dir --no-reload-conf --poll-interval --zkConnString --zkBasePath --backup-directory --dryrun --auth-provider --conf-provider --verify-host --lenient --strict --drain-timeout --help' -- "$current") ;;
-        validate) mapfile -t COMPREPLY < <(compgen -W '--conf-file --conf-uri --name --format --effective --conf --conf-user --conf-password --help' -- "$current") ;;
+        validate) mapfile -t COMPREPLY < <(compgen -W '--conf-file --conf-uri --name --format --effective --java --conf --conf-user --conf-password --help' -- "$current") ;;
         graph) mapfile -t COMPREPLY < <(compgen -W '--conf-file --conf-uri --name --format --conf --conf-user --conf-password --help' -- "$current") ;;
         test) mapfile -t COMPREPLY < <(compgen -W '--coverage --format --conf --help' -- "$current") ;;
         status) mapfile -t COMPREPLY < <(compgen -W '--name --format --state-dir --watch --help' -- "$current") ;;

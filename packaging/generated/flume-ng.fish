@@ -41,6 +41,7 @@ complete -c flume-ng -n '__fish_seen_subcommand_from validate' -s u -l conf-uri 
 complete -c flume-ng -n '__fish_seen_subcommand_from validate' -s n -l name -r -d 'the agent\'s name in the configuration'
 complete -c flume-ng -n '__fish_seen_subcommand_from validate' -l format -x -a 'text json html sarif' -d 'how the result is printed; html: one page with a drawing and the files'
 complete -c flume-ng -n '__fish_seen_subcommand_from validate' -l effective -d 'print what Java Flume would keep of the configuration, and why it drops the rest'
+complete -c flume-ng -n '__fish_seen_subcommand_from validate' -l java -d 'load and configure each Java class in a JVM; nothing is started'
 complete -c flume-ng -n '__fish_seen_subcommand_from validate' -s c -l conf -r -d 'configuration directory'
 complete -c flume-ng -n '__fish_seen_subcommand_from validate' -s user -l conf-user -r -d 'user for the web server that has the configuration'
 complete -c flume-ng -n '__fish_seen_subcommand_from validate' -s pwd -l conf-password -r -d 'the user\'s password'

@@ -56,6 +56,7 @@ _flume_ng() {
             '--name[the agent'\''s name in the configuration]:name: ' \
             '--format[how the result is printed; html\: one page with a drawing and the files]:value:(text json html sarif)' \
             '--effective[print what Java Flume would keep of the configuration, and why it drops the rest]' \
+            '--java[load and configure each Java class in a JVM; nothing is started]' \
             '--conf[configuration directory]:directory:_files -/' \
             '--conf-user[user for the web server that has the configuration]:user: ' \
             '--conf-password[the user'\''s password]:password: ' \

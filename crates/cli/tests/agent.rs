@@ -167,16 +167,16 @@ fn metrics_have_flumes_shape_and_more() {
     assert!(body.contains("# TYPE flume_channel_size gauge\n"), "{body}");
     let (_, accepted) = get(
         &port,
-        "GET /metrics HTTP/1.1\r\nHost: x\r\nAccept: text/plain;version=0.0.4",
+        "GET /metrics HTTP/1.1\r\nHost: localhost\r\nAccept: text/plain;version=0.0.4",
     );
     assert!(accepted.starts_with("# TYPE"), "{accepted}");
     assert_eq!(
         component(&agent.status().unwrap(), "k2").map(|sink| sink.type_name.as_str()),
         Some("irc")
     );
-    assert_eq!(get(&port, "GET /healthz HTTP/1.1\r\nHost: x").1, "ok\n");
+    assert_eq!(get(&port, "GET /healthz HTTP/1.1\r\nHost: localhost").1, "ok\n");
     // A sink that does not work keeps nobody from sending: the channel is for that.
-    let (head, body) = get(&port, "GET /readyz HTTP/1.1\r\nHost: x");
+    let (head, body) = get(&port, "GET /readyz HTTP/1.1\r\nHost: localhost");
     assert!(
         head.starts_with("http/1.1 200") && body == "ready\n",
         "{head} {body}"
@@ -186,7 +186,7 @@ fn metrics_have_flumes_shape_and_more() {
         ("TRACE /", "403"),
         ("GET /elsewhere", "404"),
     ] {
-        let (head, _) = get(&port, &format!("{request} HTTP/1.1\r\nHost: x"));
+        let (head, _) = get(&port, &format!("{request} HTTP/1.1\r\nHost: localhost"));
         assert!(
             head.starts_with(&format!("http/1.1 {expected}")),
             "{request}: {head}"
