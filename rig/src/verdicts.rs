@@ -30,7 +30,7 @@ pub fn show(report: &mut Report) -> Result<()> {
         .collect()
     };
     let errors = [
-        "4:a1.channels.c1.type",
+        "4:a1.channels",
         "6:a1.sources.r1.channels",
         "9:a1.sinks.k1.channel",
         "9:a1.sinks.k1.hdfs.path",
