@@ -19,7 +19,7 @@ const GUIDE: &str = "docs/adding-a-component.md";
 /// Who follows the guide has a component that the program describes, and has touched two source files.
 pub fn show(report: &mut Report) -> Result<()> {
     let Followed { page, touched } = follow(&root())?;
-    let described = page.contains("`batchSize`") && page.contains("`maxBytes`");
+    let described = page.contains("batchSize") && page.contains("maxBytes");
     report.row(
         "a sink added as the guide says, described",
         described,
