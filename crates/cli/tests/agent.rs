@@ -174,7 +174,10 @@ fn metrics_have_flumes_shape_and_more() {
         component(&agent.status().unwrap(), "k2").map(|sink| sink.type_name.as_str()),
         Some("irc")
     );
-    assert_eq!(get(&port, "GET /healthz HTTP/1.1\r\nHost: localhost").1, "ok\n");
+    assert_eq!(
+        get(&port, "GET /healthz HTTP/1.1\r\nHost: localhost").1,
+        "ok\n"
+    );
     // A sink that does not work keeps nobody from sending: the channel is for that.
     let (head, body) = get(&port, "GET /readyz HTTP/1.1\r\nHost: localhost");
     assert!(
