@@ -167,9 +167,9 @@ impl Bench {
         });
         rows.push(Row::new(
             "node configuration as sites write it",
-            text.matches("warning:").count().to_string(),
+            text.matches("warning[").count().to_string(),
             "1 warning",
-            text.matches("warning:").count() == 1,
+            text.matches("warning[").count() == 1,
         ));
         for (item, want) in [("provision, first", "OK"), ("provision, again", "PASS")] {
             let (fine, text) = self.run(&format!("$PROVISION_BUILT --from-self {arguments}"))?;
