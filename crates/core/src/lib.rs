@@ -57,7 +57,7 @@ pub use room::{Reserved, Room, Stock, TakeProgress, move_front};
 pub use rotation::{Rotation, RotationOrder};
 pub use runner::{RunnerConfig, SinkProcessor, SinkRunner, SinkStep, run_sinks};
 pub use sink::{Cause, Delivered, EventSerializer, Kept, Rejected, Sink, SinkError};
-pub use source::{Origin, Reservation, Source, SourceContext, SourceError};
+pub use source::{ListenPort, Origin, Reservation, Source, SourceContext, SourceError};
 pub use state::{State, StateChange, StateHandle, with_causes};
 pub use stop::{Phase, Stop, Switch};
 pub use succession::{Rebuild, ReplaceError};

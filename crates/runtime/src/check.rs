@@ -1,14 +1,14 @@
 //! Builds every component once and throws it away: what a plan cannot run shows before anything runs.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     sync::Arc,
 };
 
 use flume_conf::{GroupPlan, Plan, Refused, SourcePlan};
 use flume_core::{
-    AgentInfo, BuildError, ChannelStats, Code, Context, Diagnostic, EventStore, Interceptor, Sink,
-    Source, component::short_name, props::Section,
+    AgentInfo, BuildError, ChannelStats, Code, Context, Diagnostic, EventStore, Interceptor,
+    ListenPort, Sink, Source, component::short_name, props::Section,
 };
 
 /// Moves what cannot be built from the plan's components to `refused`, with a diagnostic each. No I/O.
@@ -16,7 +16,10 @@ pub fn check(mut plan: Plan, agent: &Arc<AgentInfo>, flows: Flows) -> Plan {
     let mut check = Check {
         agent: agent.clone(),
         channels: HashMap::new(),
+        capacities: HashMap::new(),
         stores: vec![],
+        shared: BTreeSet::new(),
+        ports: vec![],
         feeders: vec![],
         diagnostics: vec![],
         refused: vec![],
@@ -29,8 +32,15 @@ pub fn check(mut plan: Plan, agent: &Arc<AgentInfo>, flows: Flows) -> Plan {
             if used.contains(&short) {
                 check.own_directories(&short, built.store())?;
             }
+            if let EventStore::Elsewhere(_) = built.store() {
+                check.shared.insert(short.clone());
+            }
             Ok(built.stats())
         });
+        check.capacities.insert(
+            short.clone(),
+            line_of(&channel.section, "transactionCapacity"),
+        );
         let stats = built.map_err(|error| check.refuse(&channel.section, &error));
         stats
             .map(|stats| check.channels.insert(short, stats))
@@ -41,9 +51,9 @@ pub fn check(mut plan: Plan, agent: &Arc<AgentInfo>, flows: Flows) -> Plan {
     plan.diagnostics.append(&mut check.diagnostics);
     plan.refused.append(&mut check.refused);
     if flows == Flows::Whole {
-        plan.leave_out_halves();
+        plan.leave_out_halves(&check.shared);
     }
-    plan.remark_flows();
+    plan.remark_flows(&check.shared);
     plan.diagnostics.sort_by(|a, b| a.place.cmp(&b.place));
     plan
 }
@@ -76,6 +86,12 @@ struct Check {
     agent: Arc<AgentInfo>,
     /// What the channels that can be built hold, by short name.
     channels: HashMap<String, ChannelStats>,
+    /// Where their `transactionCapacity` is said, in words, by short name.
+    capacities: HashMap<String, String>,
+    /// The channels whose events others can have, too, by short name.
+    shared: BTreeSet<String>,
+    /// The ports that sources listen on, with the short name of the source.
+    ports: Vec<(String, ListenPort)>,
     /// Where the used channels keep their events, by short name.
     stores: Vec<(String, EventStore)>,
     feeders: Vec<Feeder>,
@@ -144,10 +160,16 @@ impl Check {
         );
         let interceptors = match wire(frame, &cx) {
             Err(error) => {
-                self.refuse(&source.frame_section, &error);
+                self.report(&source.frame_section, &error);
+                self.left_out(&source.section, &reason(&error));
                 return false;
             }
-            Ok((interceptors, _)) => interceptors,
+            Ok((interceptors, selector)) => {
+                for remark in selector.remarks() {
+                    self.report(&source.frame_section, &remark.inside("selector"));
+                }
+                interceptors
+            }
         };
         match (source.build)(&cx) {
             Err(error) => {
@@ -155,11 +177,19 @@ impl Check {
                 false
             }
             Ok(built) => {
+                if let Some(error) = self.taken_port(&*built) {
+                    self.refuse(&source.section, &error);
+                    return false;
+                }
                 let fits = self.fits(source, built.batch_size());
                 for remark in built.remarks() {
                     self.report(&source.section, &remark);
                 }
                 if fits {
+                    let name = short_name(&source.section.name);
+                    let ports = built.ports().into_iter();
+                    self.ports
+                        .extend(ports.map(|port| (name.to_string(), port)));
                     let channels = cx.peers.to_vec();
                     self.feeders.push(Feeder {
                         channels,
@@ -170,6 +200,15 @@ impl Check {
                 fits
             }
         }
+    }
+
+    /// What is wrong with a source that listens where another one does.
+    fn taken_port(&self, source: &dyn Source) -> Option<BuildError> {
+        source.ports().iter().find_map(|port| {
+            let (owner, _) = self.ports.iter().find(|(_, other)| port.clashes(other))?;
+            let text = format!("source {owner} listens on port {}, too", port.port);
+            Some(BuildError::of(Code::SamePort, port.key, text))
+        })
     }
 
     /// Whether an event of a channel can have a header. One without a source may hold events of another time.
@@ -206,10 +245,13 @@ impl Check {
         if batch <= limit {
             return true;
         }
+        let (key, is_default) = batch_key(&source.section);
         let text = format!(
-            "a batch of {batch} events can never fit into channel {channel}, its transactionCapacity is {limit}"
+            "a batch of {batch} events{is_default} can never fit into channel {channel}, whose transactionCapacity is \
+             {limit} ({})",
+            self.capacities[channel]
         );
-        let error = BuildError::of(Code::SourceBatchTooLarge, "batchSize", text);
+        let error = BuildError::of(Code::SourceBatchTooLarge, key, text);
         self.refuse(&source.section, &error);
         false
     }
@@ -243,11 +285,12 @@ impl Check {
                     }
                     let wanted = built.want().events;
                     if wanted > limit {
+                        let (key, is_default) = batch_key(&sink.section);
                         let text = format!(
-                            "batches of {wanted} events exceed the transactionCapacity {limit} of channel {}: Flume would leave this sink out",
-                            sink.channel
+                            "batches of {wanted} events{is_default} exceed the transactionCapacity {limit} of channel {} \
+                             ({}): Flume would leave this sink out",
+                            sink.channel, self.capacities[&sink.channel]
                         );
-                        let key = "";
                         let found = BuildError::of(Code::SinkBatchTooLarge, key, text);
                         self.report(&sink.section, &found);
                     }
@@ -279,15 +322,7 @@ impl Check {
 
     fn refuse(&mut self, section: &Section, error: &BuildError) {
         self.report(section, error);
-        let text = error.text.clone();
-        self.left_out(
-            section,
-            &if error.key.is_empty() {
-                text
-            } else {
-                format!("{}: {text}", error.key)
-            },
-        );
+        self.left_out(section, &reason(error));
     }
 
     fn left_out(&mut self, section: &Section, reason: &str) {
@@ -305,6 +340,34 @@ impl Check {
         let found = Diagnostic::new(error.code, place, &key, error.text.clone());
         self.diagnostics.push(found);
     }
+}
+
+/// Why a component is left out.
+fn reason(error: &BuildError) -> String {
+    if error.key.is_empty() {
+        error.text.clone()
+    } else {
+        format!("{}: {}", error.key, error.text)
+    }
+}
+
+/// The property that says how large batches are, and what to say if it is not set.
+fn batch_key(section: &Section) -> (&str, &'static str) {
+    let mut keys = section.settings.keys();
+    let key = keys.find(|key| {
+        let last = key.rsplit('.').next().unwrap_or_default();
+        let last = last.replace(['-', '_'], "").to_ascii_lowercase();
+        last == "batchsize" || last == "flumebatchsize"
+    });
+    key.map_or(("", ", the default,"), |key| (key, ""))
+}
+
+/// Where a property is set, in words.
+fn line_of(section: &Section, key: &str) -> String {
+    let setting = section.settings.get(key);
+    setting.map_or("the default".into(), |setting| {
+        format!("line {}", setting.value_place.line)
+    })
 }
 
 /// What a source's frame leads through.

@@ -3,7 +3,7 @@
 use std::{io, net::SocketAddr, time::Duration};
 
 use flume_client::transport::{BoxedStream, RewoundStream, ZlibStream};
-use flume_core::{SourceContext, SourceError};
+use flume_core::{ListenPort, SourceContext, SourceError};
 use flume_net::{Complaints, Connection, Listener, ListenerSettings, tls::TlsServerSettings};
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
@@ -22,6 +22,12 @@ pub(crate) struct Port {
     pub(crate) listener: ListenerSettings,
     /// Whether connections are compressed.
     pub(crate) is_compressed: bool,
+}
+
+impl Port {
+    pub(crate) fn listen_port(&self) -> ListenPort {
+        ListenPort::tcp(&self.host, self.port)
+    }
 }
 
 /// What comes between a connection and its frames.
