@@ -99,3 +99,27 @@ fn commands_of_the_guide_exist() {
     }
     assert!(tried >= 20, "{tried}");
 }
+
+/// The book has no page for a document that its summary lacks, so a link to it would lead nowhere.
+#[test]
+fn the_book_has_every_page_that_it_links_to() {
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs");
+    let links = |file: &Path| -> Vec<PathBuf> {
+        let text = fs::read_to_string(file).unwrap();
+        let targets = text
+            .split("](")
+            .skip(1)
+            .filter_map(|rest| rest.split(')').next());
+        let targets = targets.filter_map(|target| target.split('#').next());
+        let pages = targets.filter(|target| target.ends_with(".md") && !target.contains("://"));
+        let found = pages.map(|target| file.parent().unwrap().join(target).canonicalize());
+        found.map(|path| path.unwrap()).collect()
+    };
+    let pages = links(&docs.join("SUMMARY.md"));
+    for page in &pages {
+        for target in links(page) {
+            let (from, to) = (page.display(), target.display());
+            assert!(pages.contains(&target), "{from}: {to}");
+        }
+    }
+}

@@ -153,7 +153,9 @@ fn agents_are_judged_apart() {
     );
     let dropped = |agent: &str| {
         let verdicts = document.effective(agent, std::slice::from_ref(&wrong));
-        let dropped = verdicts.into_iter().filter(|verdict| verdict.reason.is_some());
+        let dropped = verdicts
+            .into_iter()
+            .filter(|verdict| verdict.reason.is_some());
         dropped.map(|verdict| verdict.name).collect::<Vec<_>>()
     };
     assert_eq!(dropped("a1"), Vec::<String>::new());

@@ -50,6 +50,7 @@ fn every_input_is_read_as_java_reads_it() {
             .map(pair)
             .collect();
         assert_eq!(seen, expected, "{shown:?}");
-        assert!(parsed.diagnostics.is_empty(), "{shown:?}");
+        let is_remark = |found: &Diagnostic| found.code == Code::BackslashDropped;
+        assert!(parsed.diagnostics.iter().all(is_remark), "{shown:?}");
     }
 }

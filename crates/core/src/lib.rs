@@ -9,6 +9,7 @@ pub mod config;
 mod deserializer;
 pub mod diagnostic;
 mod event;
+mod fall_back;
 pub mod foreign;
 mod frame_reservation;
 mod handle;
