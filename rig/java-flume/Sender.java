@@ -1,0 +1,71 @@
+import java.io.*;
+import java.nio.charset.StandardCharsets;
+import java.util.*;
+import org.apache.flume.Event;
+import org.apache.flume.api.*;
+import org.apache.flume.event.EventBuilder;
+
+/**
+ * Sends the events of standard input by Flume's client SDK, all of them once for each file of properties among the
+ * arguments. An event is the count of its headers, their names and values, and its body; each text and the body follow
+ * their length. A client that fails is said so and left out.
+ */
+class Sender {
+    static final int BATCH = 100;
+
+    public static void main(String[] files) throws Exception {
+        Map<String, RpcClient> clients = new LinkedHashMap<>();
+        for (String file : files) {
+            Properties properties = new Properties();
+            try (Reader reader = new FileReader(file)) {
+                properties.load(reader);
+            }
+            boolean secure = Boolean.parseBoolean(properties.getProperty("kerberos"));
+            clients.put(file, secure ? SecureRpcClientFactory.getThriftInstance(properties)
+                : RpcClientFactory.getInstance(properties));
+        }
+        DataInputStream in = new DataInputStream(new BufferedInputStream(System.in, 1 << 16));
+        for (List<Event> batch = read(in); !batch.isEmpty(); batch = read(in)) {
+            List<Event> events = batch;
+            clients.entrySet().removeIf(client -> {
+                try {
+                    client.getValue().appendBatch(events);
+                    return false;
+                } catch (Exception error) {
+                    System.err.println(client.getKey());
+                    error.printStackTrace();
+                    return true;
+                }
+            });
+        }
+        clients.values().forEach(RpcClient::close);
+        // Threads of the SDK live on.
+        System.exit(0);
+    }
+
+    static List<Event> read(DataInputStream in) throws IOException {
+        List<Event> batch = new ArrayList<>();
+        try {
+            while (batch.size() < BATCH) {
+                Map<String, String> headers = new HashMap<>();
+                for (int left = in.readInt(); left > 0; left--) {
+                    headers.put(text(in), text(in));
+                }
+                batch.add(EventBuilder.withBody(bytes(in), headers));
+            }
+        } catch (EOFException end) {
+            // The rest is the last batch.
+        }
+        return batch;
+    }
+
+    static String text(DataInputStream in) throws IOException {
+        return new String(bytes(in), StandardCharsets.UTF_8);
+    }
+
+    static byte[] bytes(DataInputStream in) throws IOException {
+        byte[] bytes = new byte[in.readInt()];
+        in.readFully(bytes);
+        return bytes;
+    }
+}
