@@ -35,6 +35,8 @@ pub const CLAIMS: &[Claim] = &[
         .slice(|report| file_channel::slice(report, &scratch()?)),
     claim("file-channel-kills", |report| file_channel::killed(report, &scratch()?, 100)),
     claim("rpc-beside-java", rpc::show).slice(rpc::slice),
+    claim("rpc-kerberos", |report| rpc::with_kerberos(report, 100_000))
+        .slice(|report| rpc::with_kerberos(report, 300)),
     claim("sources-beside-java", sources::show).slice(sources::slice),
     claim("groups", rpc::groups::show),
     claim("rpc-bench", |report| rpc::bench::show(report, seconds(5))),

@@ -76,27 +76,30 @@ pub fn slice(report: &mut Report) -> Result<()> {
 
 /// Flume 1.11 compresses what TLS has encrypted, Flume 1.9 encrypts what was compressed: so both orders are seen.
 fn versions(report: &mut Report, count: usize) -> Result<()> {
-    install_java()?;
-    let new = JavaFlume {
-        version: "1.11",
-        directory: java_dir(),
-        options: "-Xmx512m",
-    };
     let old = JavaFlume {
         version: "1.9",
         directory: java_1_9()?,
         // Netty 3, which Flume 1.9 has, breaks connections as a client of TLS 1.3. Java 8 does not offer that version.
         options: "-Xmx512m -Djdk.tls.client.protocols=TLSv1.2",
     };
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()?;
-    for java in [&new, &old] {
+    let runtime = runtime()?;
+    for java in [&java_1_11()?, &old] {
         runtime.block_on(lanes(report, java, count))?;
         runtime.block_on(sdk::show(report, java, count))?;
     }
-    runtime.block_on(kerberos::show(report, &new, count))
+    Ok(())
+}
+
+/// Logins by Kerberos, which Flume 1.9 has as 1.11 does.
+pub fn with_kerberos(report: &mut Report, count: usize) -> Result<()> {
+    runtime()?.block_on(kerberos::show(report, &java_1_11()?, count))
+}
+
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
 }
 
 /// A release of Java Flume.
@@ -115,6 +118,15 @@ impl JavaFlume {
             ("JAVA_OPTS".into(), self.options.into()),
         ])
     }
+}
+
+fn java_1_11() -> Result<JavaFlume> {
+    install_java()?;
+    Ok(JavaFlume {
+        version: "1.11",
+        directory: java_dir(),
+        options: "-Xmx512m",
+    })
 }
 
 /// Where Flume 1.9 is.

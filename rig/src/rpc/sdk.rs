@@ -87,18 +87,18 @@ impl Drop for JavaSdk {
 
 /// As `Sender.java` reads it.
 fn write(out: &mut impl Write, event: &Event) -> std::io::Result<()> {
-    let mut counted = |bytes: &[u8]| {
-        out.write_all(&(bytes.len() as u32).to_be_bytes())?;
-        out.write_all(bytes)
-    };
     let headers: Vec<_> = event.headers.iter().collect();
-    let mut texts = vec![];
-    for (name, value) in &headers {
-        texts.extend([name.as_bytes(), value.as_bytes()]);
-    }
     out.write_all(&(headers.len() as u32).to_be_bytes())?;
-    texts.iter().try_for_each(|text| counted(text))?;
-    counted(&event.body)
+    for (name, value) in headers {
+        write_counted(out, name.as_bytes())?;
+        write_counted(out, value.as_bytes())?;
+    }
+    write_counted(out, &event.body)
+}
+
+fn write_counted(out: &mut impl Write, bytes: &[u8]) -> std::io::Result<()> {
+    out.write_all(&(bytes.len() as u32).to_be_bytes())?;
+    out.write_all(bytes)
 }
 
 /// In every lane.
