@@ -8,7 +8,7 @@ import org.apache.flume.event.EventBuilder;
 /**
  * Sends the events of standard input by Flume's client SDK, all of them once for each file of properties among the
  * arguments. An event is the count of its headers, their names and values, and its body; each text and the body follow
- * their length. A client that fails is said so and left out.
+ * their length. `connected` is said once all clients are. A client that fails is left out, and the error is said.
  */
 class Sender {
     static final int BATCH = 100;
@@ -16,14 +16,13 @@ class Sender {
     public static void main(String[] files) throws Exception {
         Map<String, RpcClient> clients = new LinkedHashMap<>();
         for (String file : files) {
-            Properties properties = new Properties();
-            try (Reader reader = new FileReader(file)) {
-                properties.load(reader);
+            try {
+                clients.put(file, connect(file));
+            } catch (Exception error) {
+                fail(file, error);
             }
-            boolean secure = Boolean.parseBoolean(properties.getProperty("kerberos"));
-            clients.put(file, secure ? SecureRpcClientFactory.getThriftInstance(properties)
-                : RpcClientFactory.getInstance(properties));
         }
+        System.out.println("connected");
         DataInputStream in = new DataInputStream(new BufferedInputStream(System.in, 1 << 16));
         for (List<Event> batch = read(in); !batch.isEmpty(); batch = read(in)) {
             List<Event> events = batch;
@@ -32,15 +31,29 @@ class Sender {
                     client.getValue().appendBatch(events);
                     return false;
                 } catch (Exception error) {
-                    System.err.println(client.getKey());
-                    error.printStackTrace();
-                    return true;
+                    return fail(client.getKey(), error);
                 }
             });
         }
         clients.values().forEach(RpcClient::close);
         // Threads of the SDK live on.
         System.exit(0);
+    }
+
+    static RpcClient connect(String file) throws Exception {
+        Properties properties = new Properties();
+        try (Reader reader = new FileReader(file)) {
+            properties.load(reader);
+        }
+        boolean secure = Boolean.parseBoolean(properties.getProperty("kerberos"));
+        return secure ? SecureRpcClientFactory.getThriftInstance(properties)
+            : RpcClientFactory.getInstance(properties);
+    }
+
+    static boolean fail(String file, Exception error) {
+        System.err.println(file);
+        error.printStackTrace();
+        return true;
     }
 
     static List<Event> read(DataInputStream in) throws IOException {

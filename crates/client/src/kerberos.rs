@@ -144,13 +144,16 @@ impl Ticket {
         let server = self.server.clone();
         let shown = self.negotiate(stream).await;
         shown.map_err(|error| {
-            let text = match &error {
-                ExchangeError::Io(cause) if cause.kind() == io::ErrorKind::UnexpectedEof => {
-                    "the source closed the connection; has it `kerberos = true`?".to_owned()
+            use io::ErrorKind::{ConnectionReset, UnexpectedEof};
+            let hint = match &error {
+                ExchangeError::Io(cause)
+                    if matches!(cause.kind(), ConnectionReset | UnexpectedEof) =>
+                {
+                    "; has the source `kerberos = true`?"
                 }
-                other => other.to_string(),
+                _ => "",
             };
-            io::Error::other(format!("the login at {server} failed: {text}"))
+            io::Error::other(format!("the login at {server} failed: {error}{hint}"))
         })
     }
 

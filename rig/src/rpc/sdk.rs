@@ -2,11 +2,11 @@
 
 use std::{
     fs,
-    io::{BufWriter, Write},
+    io::{BufRead, BufReader, BufWriter, Write},
     process::{Child, Command, Stdio},
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use flume_client::Event;
 use tokio::task::{JoinSet, spawn_blocking};
 
@@ -34,7 +34,7 @@ impl JavaSdk {
             fs::write(&file, properties)?;
             files.push(file);
         }
-        let child = Command::new("java")
+        let mut child = Command::new("java")
             .args(java.options.split_whitespace())
             .args(options)
             .arg("-Dorg.slf4j.simpleLogger.defaultLogLevel=warn")
@@ -43,10 +43,21 @@ impl JavaSdk {
             .arg(root().join("rig/java-flume/Sender.java"))
             .args(files)
             .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
             .stderr(fs::File::create(dir.path().join("log"))?)
             .spawn()
             .context("failed to start java")?;
-        Ok(JavaSdk { child, dir })
+        let out = child.stdout.take().context("standard output")?;
+        let sdk = JavaSdk { child, dir };
+        // A JVM on a busy machine takes its time; each connection has a time limit of its own.
+        let mut said = String::new();
+        BufReader::new(out).read_line(&mut said)?;
+        ensure!(
+            said.trim() == "connected",
+            "the SDK does not start:\n{}",
+            sdk.log()
+        );
+        Ok(sdk)
     }
 
     /// Feeds it the events of a mill, on a thread of its own.
