@@ -181,8 +181,7 @@ impl Daemon {
     }
 
     fn signal(&self, signal: Signal) -> Result<()> {
-        kill_process(self.pid()?, signal)
-            .with_context(|| format!("failed to signal {}", self.name))
+        kill_process(self.pid()?, signal).with_context(|| format!("failed to signal {}", self.name))
     }
 
     fn pid(&self) -> Result<Pid> {

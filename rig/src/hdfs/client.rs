@@ -70,7 +70,11 @@ pub fn matrix(report: &mut Report) -> Result<()> {
     on(report, " by 3des", cipher("3des"))?;
     on(report, " by rc4", cipher("rc4"))?;
     for encrypt in [false, true] {
-        on(report, " below 1024", privacy(encrypt).with_privileged_ports())?;
+        on(
+            report,
+            " below 1024",
+            privacy(encrypt).with_privileged_ports(),
+        )?;
     }
     on(report, " HA", privacy(true).with_ha())?;
     on(report, "", Layout::simple(3))?;

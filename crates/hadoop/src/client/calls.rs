@@ -53,7 +53,9 @@ impl ClientCore {
                 exclude,
             } => located(self.add_node(file, block, &existing, exclude).await?),
             BlockCall::NewGeneration { block } => located(self.new_generation(block).await?),
-            BlockCall::UpdatePipeline { old, new, nodes } => self.update_pipeline(old, new, &nodes).await,
+            BlockCall::UpdatePipeline { old, new, nodes } => {
+                self.update_pipeline(old, new, &nodes).await
+            }
             BlockCall::Abandon { block } => self.abandon(file, block).await,
             BlockCall::Fsync { length } => self.fsync(file, length).await,
             BlockCall::Complete { last } => self.complete(file, last).await,

@@ -34,22 +34,45 @@ pub fn data_nodes(report: &mut Report) -> Result<()> {
     };
     let open = [Moment::Load, Moment::Idle, Moment::Close];
     let disks = layout().with_small_disks();
-    on(report, disks.clone().with("dfs.blocksize", "4194304"), open.into_iter().flat_map(at))?;
-    on(report, disks.with("dfs.blocksize", SMALL_BLOCK), at(Moment::BlockEnds))
+    on(
+        report,
+        disks.clone().with("dfs.blocksize", "4194304"),
+        open.into_iter().flat_map(at),
+    )?;
+    on(
+        report,
+        disks.with("dfs.blocksize", SMALL_BLOCK),
+        at(Moment::BlockEnds),
+    )
 }
 
 /// Fewer replicas, and fewer DataNodes, down to one.
 pub fn few_data_nodes(report: &mut Report) -> Result<()> {
     let harms = [Harm::Kill, Harm::Pause, Harm::CutOff];
     let load = |harm: &Harm, at: &[usize]| Trial::of(harm.to(at), Moment::Load);
-    let of_two = harms.iter().flat_map(|harm| [0, 1].map(|at| load(harm, &[at])));
+    let of_two = harms
+        .iter()
+        .flat_map(|harm| [0, 1].map(|at| load(harm, &[at])));
     on(report, layout().with_replication(2), of_two)?;
     // Its block is on no other node: the flow goes on in another file.
     let of_one = load(&Harm::Kill, &[0]).in_files(2);
-    on(report, layout().with_replication(1), [of_one, load(&Harm::Upgrade, &[0])])?;
-    let three = Layout { datanodes: 3, ..layout() };
+    on(
+        report,
+        layout().with_replication(1),
+        [of_one, load(&Harm::Upgrade, &[0])],
+    )?;
+    let three = Layout {
+        datanodes: 3,
+        ..layout()
+    };
     let survivors = [[0, 1], [1, 2], [0, 2]];
-    on(report, three, harms.iter().flat_map(|harm| survivors.map(|two| load(harm, &two))))
+    on(
+        report,
+        three,
+        harms
+            .iter()
+            .flat_map(|harm| survivors.map(|two| load(harm, &two))),
+    )
 }
 
 /// Those of NameNodes.
@@ -71,11 +94,7 @@ pub fn slice(report: &mut Report) -> Result<()> {
     on(report, layout().with_ha(), untimed)
 }
 
-fn on(
-    report: &mut Report,
-    layout: Layout,
-    trials: impl IntoIterator<Item = Trial>,
-) -> Result<()> {
+fn on(report: &mut Report, layout: Layout, trials: impl IntoIterator<Item = Trial>) -> Result<()> {
     let mut cluster = Cluster::start(layout)?;
     let mut active = "nn1";
     for (number, trial) in trials.into_iter().enumerate() {

@@ -3,7 +3,12 @@
 
 mod blocks;
 
-pub use blocks::{AbandonBlockRequest, AddBlockRequest, AdditionalDatanodeRequest, BlockLocationsRequest, BlockLocationsResponse, CompleteRequest, DatanodeId, DatanodeInfoHead, ExtendedBlock, FsyncRequest, LocatedBlock, LocatedBlockResponse, LocatedBlocks, NewGenerationRequest, Token, UpdatePipelineRequest};
+pub use blocks::{
+    AbandonBlockRequest, AddBlockRequest, AdditionalDatanodeRequest, BlockLocationsRequest,
+    BlockLocationsResponse, CompleteRequest, DatanodeId, DatanodeInfoHead, ExtendedBlock,
+    FsyncRequest, LocatedBlock, LocatedBlockResponse, LocatedBlocks, NewGenerationRequest, Token,
+    UpdatePipelineRequest,
+};
 use prost::{Message, bytes::Bytes};
 
 /// `HdfsFileStatusProto`.

@@ -57,8 +57,9 @@ impl FileMachine {
         self.allocations += 1;
         if self.allocations > MAX_ALLOCATIONS {
             let cause = &self.no_pipeline;
-            let text =
-                format!("{MAX_ALLOCATIONS} blocks in a row found no pipeline, the last one: {cause}");
+            let text = format!(
+                "{MAX_ALLOCATIONS} blocks in a row found no pipeline, the last one: {cause}"
+            );
             return self.die(FsErrorKind::Retry, text);
         }
         let call = BlockCall::AddBlock {
