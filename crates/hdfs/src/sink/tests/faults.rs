@@ -135,25 +135,6 @@ async fn whatever_fails_once_or_more_nothing_is_lost() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_hundred_files_are_created_written_and_flushed_at_the_same_time() {
-    let model = Model::default();
-    let cx = Context::new("a1.sinks.k1", &["c1"]);
-    let mut sink = on(&model, "hdfs.rollInterval = 0", &cx);
-    sink.open().await.unwrap();
-    let words: Vec<_> = (0..100).map(|at| format!("{at}:b{at}")).collect();
-    for call in ["create", "hflush"] {
-        model.fault(call, "/x/", Fault::Slow, 100);
-    }
-    let begun = Instant::now();
-    let delivered = sink.deliver(&events(&words.join(" "))).await.unwrap();
-    assert!(delivered.rejected.is_empty());
-    assert_eq!(model.calls("hflush").len(), 100);
-    // On the paused clock, so that this is no measurement: one second for all of them, twice.
-    assert_eq!(begun.elapsed().as_secs(), 2);
-    sink.close().await.unwrap();
-}
-
-#[tokio::test(start_paused = true)]
 async fn one_bad_bucket_of_a_hundred_stops_no_other() {
     for (call, fault) in [
         ("create", Fault::Fail(FsErrorKind::Permission)),

@@ -1,11 +1,11 @@
 //! A file system in memory that fails, hangs and crashes as a test says.
 
-use std::{collections::BTreeMap, future::pending, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, future::pending, sync::Arc};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use parking_lot::Mutex;
-use tokio::{sync::Notify, time::sleep};
+use tokio::sync::Notify;
 
 use flume_hadoop::fs::{FileSystem, FsError, FsErrorKind, OpenFile};
 
@@ -20,8 +20,6 @@ pub(super) enum Fault {
     Hang,
     /// It is done and never comes back.
     HangAfter,
-    /// It is done, and takes a second.
-    Slow,
 }
 
 /// When the process dies.
@@ -180,10 +178,6 @@ impl Model {
                 pending().await
             }
             (Some(Fault::Fail(kind) | Fault::FailAfter(kind)), _) => Err(failed(kind)),
-            (Some(Fault::Slow), Some(done)) => {
-                sleep(Duration::from_secs(1)).await;
-                done.map_err(failed)
-            }
             (_, Some(done)) => done.map_err(failed),
             (_, None) => pending().await,
         }
