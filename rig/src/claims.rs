@@ -53,6 +53,7 @@ pub const CLAIMS: &[Claim] = &[
     claim("hdfs-agent", hdfs::show::all).slice(hdfs::show::slice),
     claim("hdfs-limits", hdfs::limits::all).slice(hdfs::limits::all),
     claim("hdfs-datanodes", hdfs::faults::data_nodes),
+    claim("hdfs-few-datanodes", hdfs::faults::few_data_nodes),
     claim("hdfs-namenodes", hdfs::faults::name_nodes).slice(hdfs::faults::slice),
     claim("hdfs-bench", |report| hdfs::bench::run(report, true)),
     claim("kafka", kafka::show).slice(kafka::slice),
