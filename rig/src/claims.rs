@@ -35,6 +35,8 @@ pub const CLAIMS: &[Claim] = &[
         .slice(|report| file_channel::slice(report, &scratch()?)),
     claim("file-channel-kills", |report| file_channel::killed(report, &scratch()?, 100)),
     claim("rpc-beside-java", rpc::show).slice(rpc::slice),
+    claim("rpc-kerberos", |report| rpc::with_kerberos(report, 100_000))
+        .slice(|report| rpc::with_kerberos(report, 300)),
     claim("sources-beside-java", sources::show).slice(sources::slice),
     claim("groups", rpc::groups::show),
     claim("rpc-bench", |report| rpc::bench::show(report, seconds(5))),
@@ -51,6 +53,7 @@ pub const CLAIMS: &[Claim] = &[
     claim("hdfs-agent", hdfs::show::all).slice(hdfs::show::slice),
     claim("hdfs-limits", hdfs::limits::all).slice(hdfs::limits::all),
     claim("hdfs-datanodes", hdfs::faults::data_nodes),
+    claim("hdfs-few-datanodes", hdfs::faults::few_data_nodes),
     claim("hdfs-namenodes", hdfs::faults::name_nodes).slice(hdfs::faults::slice),
     claim("hdfs-bench", |report| hdfs::bench::run(report, true)),
     claim("kafka", kafka::show).slice(kafka::slice),

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use flume_conf::properties::{decode, parse};
+use flume_core::{Code, Diagnostic};
 use serde_json::Value;
 
 fn bytes(hex: &str) -> Vec<u8> {
