@@ -49,7 +49,7 @@ impl Component for AvroLegacySource {
 #[async_trait]
 impl Source for AvroLegacySource {
     fn ports(&self) -> Vec<ListenPort> {
-        vec![ListenPort::tcp(&self.host, self.port)]
+        vec![self.port.listen_port()]
     }
 
     async fn run(&mut self, cx: &SourceContext) -> Result<(), SourceError> {
