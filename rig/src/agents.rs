@@ -188,6 +188,11 @@ impl Running {
         Ok(())
     }
 
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Its directory.
     pub fn dir(&self) -> &Path {
         self.dir.path()

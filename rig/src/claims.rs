@@ -34,6 +34,9 @@ pub const CLAIMS: &[Claim] = &[
     claim("file-channel", |report| file_channel::show(report, &scratch()?))
         .slice(|report| file_channel::slice(report, &scratch()?)),
     claim("file-channel-kills", |report| file_channel::killed(report, &scratch()?, 100)),
+    claim("file-channel-faults", |report| file_channel::killed_while_failing(report, &scratch()?, 500))
+        .slice(|report| file_channel::killed_while_failing(report, &scratch()?, 10)),
+    claim("file-channel-edges", |report| file_channel::idle_at_edges(report, &scratch()?)),
     claim("rpc-beside-java", rpc::show).slice(rpc::slice),
     claim("sources-beside-java", sources::show).slice(sources::slice),
     claim("groups", rpc::groups::show),

@@ -181,18 +181,18 @@ fn a_put_that_is_given_up_keeps_no_room() {
 #[test]
 fn a_take_does_not_linger_for_a_put_that_waits_for_its_room() {
     explore(|| {
-        let queue = queue(1);
+        let queue = queue(2);
         let other = queue.clone();
         let producer = thread::spawn(move || {
             put(&other, 1);
-            put(&other, 1);
+            put(&other, 2);
         });
         let lingering = Want {
             linger: LONG,
-            ..Want::events(2)
+            ..Want::events(3)
         };
         assert_eq!(commit(take(&queue, lingering)), 1);
-        assert_eq!(commit(take(&queue, Want::events(1))), 1);
+        assert_eq!(commit(take(&queue, Want::events(2))), 2);
         producer.join().expect("room");
     });
 }
