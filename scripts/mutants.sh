@@ -31,7 +31,7 @@ def mutants():
 def run(command):
     """The outcome of a command; none if it takes too long, and then it ends with all that it started."""
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    with subprocess.Popen(command, start_new_session=True, **pipes) as process:
+    with subprocess.Popen(command, process_group=0, **pipes) as process:
         try:
             said, told = process.communicate(timeout=TIMEOUT_SECONDS)
         except subprocess.TimeoutExpired:

@@ -119,6 +119,45 @@ fn a_damaged_block_costs_what_it_touches() {
     assert!(costly > 0, "nothing was damaged");
 }
 
+/// Either checkpoint may be damaged at any moment: what the other needs is still there.
+#[test]
+fn either_checkpoint_may_be_damaged() {
+    for seed in 0..5 {
+        let mut random = Random(seed);
+        let disk = ModelDisk::default();
+        let mut oracle = Oracle::default();
+        let mut world = World::open(&disk, &SHAPE).unwrap();
+        for round in 0..6 {
+            (0..15).for_each(|_| world.put(&SHAPE, &mut oracle, &mut random));
+            // Some stay, so that not all segments can go.
+            let stay = random.below(20) as usize;
+            while oracle.obliged().len() > stay {
+                world.read();
+                let taken = world.grab(5, &mut oracle).unwrap();
+                assert!(!taken.events.is_empty(), "seed {seed}, round {round}");
+                world.commit(taken, &mut oracle);
+            }
+            world.flush(&mut oracle);
+            world.checkpoint();
+            // More than the spare files hold: into those that were given back.
+            (0..90).for_each(|_| world.put(&SHAPE, &mut oracle, &mut random));
+            for (path, _) in named(&disk, "channel-") {
+                let damaged = disk.kill();
+                damaged.flip(&path, 30, 1);
+                let at = format!("seed {seed}, round {round}, {}", path.display());
+                let mut after = World::open(&damaged, &SHAPE)
+                    .unwrap_or_else(|error| panic!("{at}: {}", flume_core::with_causes(&error)));
+                let found = after.drain().unwrap();
+                let mut oracle = oracle.clone();
+                oracle.commits_may_return();
+                oracle
+                    .verify(&found)
+                    .unwrap_or_else(|error| panic!("{at}: {error}"));
+            }
+        }
+    }
+}
+
 /// Two data directories, of which one is not mounted: nothing may be written off.
 #[test]
 fn a_missing_directory_is_refused_whatever_else_is_damaged() {
