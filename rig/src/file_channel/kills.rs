@@ -39,7 +39,6 @@ const REFUSED_PAUSE: Duration = Duration::from_millis(2);
 /// What was seen.
 #[derive(Debug, Default)]
 pub struct Outcome {
-    pub kills: usize,
     /// Events that were acknowledged.
     pub acknowledged: usize,
     /// Of these, never delivered.
@@ -81,7 +80,7 @@ pub fn run(
         lasts: None,
     };
     oracle.live(&dir, &last)?;
-    Ok(oracle.judge(kills))
+    Ok(oracle.judge())
 }
 
 /// One process.
@@ -205,7 +204,7 @@ impl Oracle {
         }
     }
 
-    fn judge(&self, kills: usize) -> Outcome {
+    fn judge(&self) -> Outcome {
         let lost = self
             .acknowledged
             .iter()
@@ -216,7 +215,6 @@ impl Oracle {
         let undone = self.undone;
         let oldest = self.oldest;
         Outcome {
-            kills,
             acknowledged,
             lost,
             repeated,
