@@ -35,7 +35,7 @@ pub const CLAIMS: &[Claim] = &[
         .slice(|report| file_channel::slice(report, &scratch()?)),
     claim("file-channel-kills", |report| file_channel::killed(report, &scratch()?, 100)),
     claim("file-channel-faults", |report| file_channel::killed_while_failing(report, &scratch()?, 500))
-        .slice(|report| file_channel::killed_while_failing(report, &scratch()?, 10)),
+        .slice(|report| file_channel::killed_while_failing(report, &scratch()?, 25)),
     claim("file-channel-edges", |report| file_channel::idle_at_edges(report, &scratch()?)),
     claim("rpc-beside-java", rpc::show).slice(rpc::slice),
     claim("sources-beside-java", sources::show).slice(sources::slice),

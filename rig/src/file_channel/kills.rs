@@ -30,7 +30,7 @@ const LONGEST_LIFE: Duration = Duration::from_millis(400);
 /// The same with failing calls: after one that failed, the channel pauses for a second.
 const LONGEST_FAILING_LIFE: Duration = Duration::from_millis(1600);
 /// One write or sync of so many fails.
-const FAULT_ONE_IN: u32 = 100;
+const FAULT_ONE_IN: u32 = 50;
 /// An open that fails is tried so often, as the agent does.
 const MOST_OPENS: usize = 100;
 /// A producer that was refused waits so long.
