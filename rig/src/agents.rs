@@ -280,6 +280,16 @@ impl Running {
         Ok(())
     }
 
+    /// Waits until it has logged this text.
+    pub fn wait_for_log(&mut self, text: &str) -> Result<()> {
+        let begun = Instant::now();
+        while !self.log().contains(text) {
+            self.alive(text, begun)?;
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        Ok(())
+    }
+
     /// SIGTERM, and its end.
     pub fn stop(&mut self) -> Result<()> {
         Command::new("kill")

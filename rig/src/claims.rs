@@ -38,6 +38,8 @@ pub const CLAIMS: &[Claim] = &[
         .slice(|report| file_channel::killed_while_failing(report, &scratch()?, 25)),
     claim("file-channel-edges", |report| file_channel::idle_at_edges(report, &scratch()?)),
     claim("rpc-beside-java", rpc::show).slice(rpc::slice),
+    claim("rpc-kerberos", |report| rpc::with_kerberos(report, 100_000))
+        .slice(|report| rpc::with_kerberos(report, 300)),
     claim("sources-beside-java", sources::show).slice(sources::slice),
     claim("groups", rpc::groups::show),
     claim("rpc-bench", |report| rpc::bench::show(report, seconds(5))),
@@ -54,6 +56,7 @@ pub const CLAIMS: &[Claim] = &[
     claim("hdfs-agent", hdfs::show::all).slice(hdfs::show::slice),
     claim("hdfs-limits", hdfs::limits::all).slice(hdfs::limits::all),
     claim("hdfs-datanodes", hdfs::faults::data_nodes),
+    claim("hdfs-few-datanodes", hdfs::faults::few_data_nodes),
     claim("hdfs-namenodes", hdfs::faults::name_nodes).slice(hdfs::faults::slice),
     claim("hdfs-bench", |report| hdfs::bench::run(report, true)),
     claim("kafka", kafka::show).slice(kafka::slice),
