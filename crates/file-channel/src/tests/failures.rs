@@ -289,6 +289,7 @@ fn numbers_of_a_failed_group_are_spent() {
         let taken = world.grab(1000, &mut oracle).unwrap();
         world.commit(taken, &mut oracle);
         world.flush(&mut oracle);
+        world.checkpoint();
         let found = World::open(&disk.kill(), &shape).unwrap().drain();
         oracle
             .verify(&found.unwrap_or_else(|error| panic!("{at}: {error}")))
