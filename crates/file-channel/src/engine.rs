@@ -29,6 +29,7 @@ use crate::{
     reader::Reader,
     recovery::{self, OpenError},
     segment::Position,
+    takeover::{self, TakeOverError},
     writer::Writer,
 };
 
@@ -73,6 +74,9 @@ pub(crate) enum StartError {
     /// A directory is in use.
     #[error(transparent)]
     Lock(#[from] LockError),
+    /// What Java Flume left there cannot be taken over.
+    #[error(transparent)]
+    TakeOver(#[from] TakeOverError),
     /// It cannot be read.
     #[error(transparent)]
     Open(#[from] OpenError),
@@ -89,7 +93,6 @@ impl Engine {
         metrics: &Metrics,
         state: StateHandle,
     ) -> Result<Self, StartError> {
-        recovery::refuse_java(&*disk, &settings.layout)?;
         let directories = settings
             .layout
             .data_dirs
@@ -111,6 +114,7 @@ impl Engine {
             keys,
         } = settings;
         let began = Instant::now();
+        let lost_before = takeover::run(&disk, &layout, keys.as_ref())?;
         let (log, recovered) = recovery::open(
             disk.clone(),
             layout,
@@ -123,7 +127,8 @@ impl Engine {
             log.kept.len(),
             began.elapsed(),
         );
-        let lost = usize::try_from(recovered.lost).unwrap_or(usize::MAX);
+        let lost = recovered.lost.saturating_add(lost_before);
+        let lost = usize::try_from(lost).unwrap_or(usize::MAX);
         metrics.counter("EventLostCount").add(lost);
         let queue = Arc::new(queue(&log, limits));
         let inbox = Arc::new(Inbox::default());
