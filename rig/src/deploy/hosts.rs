@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 
 use anyhow::{Context, Result};
 use flume_cluster::{
-    ADMIN, ADMIN_PASSWORD, Cluster, Daemon, Layout, Protection, REALM, Ready, free_port, need,
+    ADMIN, ADMIN_PASSWORD, Cluster, Daemon, Layout, Protection, REALM, Ready, need,
 };
 
 use super::{
@@ -159,7 +159,8 @@ impl Surroundings {
         let administrator = format!("addprinc -pw {} {}", role::PASSWORD, role::ADMINISTRATOR);
         kdc.admin(&administrator)?;
         let (replica, address) = kdc.start_replica()?;
-        let names = name_server(&kdc.address(), &kdc.admin_address())?;
+        let log = kdc.krb5_conf().with_file_name("names.log");
+        let names = name_server(&kdc.address(), &kdc.admin_address(), &log)?;
         let profile = kdc.krb5_conf().with_file_name("kdc.conf");
         let variables = format!(
             "KDC={} REPLICA={address}\nexport KRB5_KDC_PROFILE={}\nKADMIN='kadmin.local -r {REALM}'\n",
@@ -225,6 +226,9 @@ impl Surroundings {
     fn furnish(&self, host: &Host, kind: &Kind) -> Result<()> {
         for entry in fs::read_dir(self.cluster.client_conf())? {
             let path = entry?.path();
+            if path.extension().is_none_or(|end| end != "xml") {
+                continue;
+            }
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             let text = fs::read_to_string(&path)?;
             host.write(&format!("/etc/hadoop/conf/{name}"), &text, "0644")?;
@@ -279,7 +283,7 @@ impl Seen {
 }
 
 /// A name server that knows where the realm's servers are, and nothing else.
-fn name_server(kdc: &str, kadmind: &str) -> Result<Daemon> {
+fn name_server(kdc: &str, kadmind: &str, log: &Path) -> Result<Daemon> {
     need(&[("dnsmasq", "dnsmasq-base")])?;
     let port = |address: &str| address.rsplit(':').next().unwrap_or_default().to_string();
     let mut command: Vec<String> = [
@@ -303,15 +307,8 @@ fn name_server(kdc: &str, kadmind: &str) -> Result<Daemon> {
             "--srv-host={service}.{REALM},kdc.flume.test,{port}"
         ));
     }
-    // Its port is always 53; that it answers is seen by its log.
-    let log = std::env::temp_dir().join(format!("names-{}.log", free_port()));
     command.push("--log-facility=-".into());
-    let mut server = Daemon::new(
-        "dnsmasq",
-        Path::new(&log),
-        command,
-        Ready::Logged("started", 1),
-    );
+    let mut server = Daemon::new("dnsmasq", log, command, Ready::Logged("started", 1));
     server.up()?;
     Ok(server)
 }
