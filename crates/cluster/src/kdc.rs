@@ -141,7 +141,8 @@ impl Kdc {
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
-    /// Starts a replica: it knows what the primary knows now, and learns nothing more. Its address.
+    /// Starts a replica: it knows what the primary knows now, and learns nothing more. Its address has a number of its own,
+    /// because clients tell a primary from a replica by that, and not by the port.
     ///
     /// # Errors
     /// The database could not be copied; what the programs said.
@@ -157,11 +158,13 @@ impl Kdc {
         self.run("kdb5_util", &["dump", &dump])?;
         fs::copy(self.dir.join("stash"), dir.join("stash"))?;
         fs::write(dir.join("krb5.conf"), krb5_conf(&dir, &ports))?;
-        fs::write(dir.join("kdc.conf"), kdc_conf(&dir, &ports))?;
+        let beside = format!("127.0.0.1:{0}, 127.0.0.2:{0}", ports.kdc);
+        let conf = kdc_conf(&dir, &ports).replace(&format!("127.0.0.1:{}", ports.kdc), &beside);
+        fs::write(dir.join("kdc.conf"), conf)?;
         run_in(&dir, "kdb5_util", &["-r", REALM, "load", &dump])?;
         let mut replica = daemon(&dir, "krb5kdc", "-n", ports.kdc);
         replica.up()?;
-        Ok((replica, format!("127.0.0.1:{}", ports.kdc)))
+        Ok((replica, format!("127.0.0.2:{}", ports.kdc)))
     }
 
     /// Fetches a ticket by keytab into a cache of its own: the value of `KRB5CCNAME`.

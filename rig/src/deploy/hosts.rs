@@ -114,7 +114,7 @@ $login
 END
 # No blank may be in a word of the service's command but where it is quoted, as for systemd.
 printf 'exec %s\n' "$(setting ExecStart | sed 's/[$][$]/$/g; s/%i/a1/g')" >/root/command
-as_service() { env -i "$@" setpriv --reuid "$user" --regid "$group" --init-groups sh -c "umask $(setting UMask); cd /var/lib/flume; . /dev/stdin"; }
+as_service() { env -i "$@" setpriv --reuid "$user" --regid "$group" --init-groups sh -c "umask $(setting UMask); cd /var/lib/flume; exec sh"; }
 as_service "$@" </root/command >/root/said 2>&1 & agent=$!
 for n in $(seq 240); do
     kill -0 $agent 2>/dev/null || break
