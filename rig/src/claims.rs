@@ -36,6 +36,7 @@ pub const CLAIMS: &[Claim] = &[
     claim("file-channel-kills", |report| file_channel::killed(report, &scratch()?, 100)),
     claim("rpc-beside-java", rpc::show).slice(rpc::slice),
     claim("sources-beside-java", sources::show).slice(sources::slice),
+    claim("taildir-torture", sources::torture::show).slice(sources::torture::slice),
     claim("groups", rpc::groups::show),
     claim("rpc-bench", |report| rpc::bench::show(report, seconds(5))),
     claim("rpc-limits", rpc::limits::show).slice(rpc::limits::show),

@@ -97,6 +97,7 @@ const LIMITS: HttpLimits = HttpLimits {
     max_body_bytes: 100,
     write_timeout: Duration::from_millis(200),
     make_room: false,
+    http2: false,
 };
 
 const REQUEST: &str = "POST / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n";
