@@ -128,11 +128,8 @@ async fn an_end_of_the_command_is_an_error_and_loses_nothing() {
 #[tokio::test]
 async fn a_cursor_that_cannot_be_saved_holds_up_nothing() {
     let journal = journal(2, STAY);
-    fs::write(
-        journal.path().join("state"),
-        "a file where the directory has to be",
-    )
-    .unwrap();
+    let obstacle = journal.path().join("state/.cursor.new");
+    fs::create_dir_all(&obstacle).unwrap();
     let source = start(journal.path(), "batchSize = 1", ROOM);
     assert_eq!(source.take(2).await.len(), 2);
     within(async {
@@ -141,7 +138,9 @@ async fn a_cursor_that_cannot_be_saved_holds_up_nothing() {
         }
     })
     .await;
+    fs::remove_dir(&obstacle).unwrap();
     source.stop().await.unwrap();
+    assert_eq!(saved(journal.path()), "c2\n");
 }
 
 #[tokio::test]

@@ -127,6 +127,33 @@ async fn silent_clients_do_not_keep_others_out() {
 }
 
 #[tokio::test]
+async fn silent_clients_have_their_time_in_each_version() {
+    let server = EchoServer::start(HttpLimits {
+        http2: true,
+        ..LIMITS
+    })
+    .await;
+    let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    let settings = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
+    let begun_headers = &[0, 0, 99, 1, 4, 0, 0, 0, 1, 0x82];
+    for sent in [
+        &b""[..],
+        b"PRI * HT",
+        b"GET / HTTP/1.1\r\nX-Slow: ",
+        preface,
+        &[&preface[..], settings].concat(),
+        &[&preface[..], settings, begun_headers].concat(),
+    ] {
+        // Returns when the server closes.
+        server.exchange(sent).await;
+    }
+    let request = format!("{REQUEST}Content-Length: 4\r\n\r\nbody");
+    let answer = server.exchange(request.as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn headers_and_bodies_have_limits() {
     let generous = HttpLimits {
         header_timeout: Duration::from_secs(60),
