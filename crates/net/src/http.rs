@@ -19,7 +19,7 @@ use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 pub use hyper::{
     HeaderMap, Method, Request, Response, StatusCode, Uri,
     body::{Body, Incoming},
-    header,
+    header::{self, HeaderValue},
 };
 use hyper::{
     body::{Frame, SizeHint},
