@@ -193,6 +193,11 @@ impl Running {
         Ok(())
     }
 
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Its directory.
     pub fn dir(&self) -> &Path {
         self.dir.path()
@@ -276,6 +281,16 @@ impl Running {
         while self.metric(component, attribute)? < count {
             self.alive(attribute, begun)?;
             std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(())
+    }
+
+    /// Waits until it has logged this text.
+    pub fn wait_for_log(&mut self, text: &str) -> Result<()> {
+        let begun = Instant::now();
+        while !self.log().contains(text) {
+            self.alive(text, begun)?;
+            std::thread::sleep(Duration::from_millis(100));
         }
         Ok(())
     }

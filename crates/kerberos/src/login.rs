@@ -106,7 +106,7 @@ fn explain(login: &Login, keytab: &Keytab, error: &GssError) -> IdentityError {
         code::REALM_UNKNOWN => (
             IdentityProblem::RealmUnknown,
             format!("the realm {realm} of {principal} has no KDC: {said}"),
-            format!("{conf} must name its KDCs in section [realms], or hdfs.kerberosPrincipal another realm"),
+            format!("{conf} must name its KDCs in section [realms], or the principal another realm"),
         ),
         code::SKEW | code::REPLY_SKEW => (
             IdentityProblem::ClockSkew,
