@@ -169,7 +169,7 @@ fn of_realm(problem: IdentityProblem, login: &Login, error: &GssError) -> (Strin
         IdentityProblem::RealmUnknown => (
             format!("the realm {realm} of {principal} has no KDC"),
             format!(
-                "{conf} must name its KDCs in section [realms], or hdfs.kerberosPrincipal another realm"
+                "{conf} must name its KDCs in section [realms], or the principal another realm"
             ),
         ),
         IdentityProblem::PrincipalUnknown => (
