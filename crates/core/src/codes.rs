@@ -294,6 +294,11 @@ codes! {
         "`tail` does not remember how far it has read. Lines are lost, or come twice, when the agent or the command ends.",
         "Flume does the same, and says nothing.",
         "Use a source with `type = TAILDIR`. `flume-ng convert exec-to-taildir -f FILE` writes it.";
+    SentForEver "FLM0520" Warning "a sink sends what was accepted again",
+        "The http sink rolls an event back after each status that its configuration does not name. So an event that the \
+         server accepts comes again, and no other event follows.",
+        "Flume does the same, and says nothing.",
+        "Set `rollback.200 = false` and `backoff.200 = false`, or `defaultRollback = false`.";
 
     NodeFile "FLM0901" Error "a node configuration is wrong",
         "`flume-ng provision` reads a JSON file that describes the host. The message says what is wrong in it.",
