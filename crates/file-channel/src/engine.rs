@@ -30,6 +30,7 @@ use crate::{
     reader::Reader,
     recovery::{self, OpenError},
     segment::Position,
+    takeover::{self, TakeOverError},
     writer::Writer,
 };
 
@@ -74,6 +75,9 @@ pub(crate) enum StartError {
     /// A directory is in use.
     #[error(transparent)]
     Lock(#[from] LockError),
+    /// What Java Flume left there cannot be taken over.
+    #[error(transparent)]
+    TakeOver(#[from] TakeOverError),
     /// It cannot be read.
     #[error(transparent)]
     Open(#[from] OpenError),
@@ -90,9 +94,9 @@ impl Engine {
         metrics: &Metrics,
         state: StateHandle,
     ) -> Result<Self, StartError> {
-        recovery::refuse_java(&*disk, &settings.layout)?;
         let locks = lock_directories(&settings.layout)?;
         let began = Instant::now();
+        let lost_before = takeover::run(&disk, &settings.layout, settings.keys.as_ref())?;
         let (log, recovered) = recovery::open(
             disk.clone(),
             settings.layout.clone(),
@@ -105,7 +109,8 @@ impl Engine {
             log.kept.len(),
             began.elapsed(),
         );
-        let lost = usize::try_from(recovered.lost).unwrap_or(usize::MAX);
+        let lost = recovered.lost.saturating_add(lost_before);
+        let lost = usize::try_from(lost).unwrap_or(usize::MAX);
         metrics.counter("EventLostCount").add(lost);
         let mut engine = Engine {
             queue: Arc::new(queue(&log, settings.limits.clone())),
