@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use flume_core::{
-    Channel, Code, Config, Diagnostic, Registry, RunnerConfig, Sink, SinkProcessor, Source, Span,
+    Channel, Code, Config, Diagnostic, Recipe, Registry, RunnerConfig, Sink, SinkProcessor, Source,
+    Span,
     component::Constructor,
     config::{Names, Nested, Property},
     props::{Props, Section, did_you_mean},
@@ -128,10 +129,10 @@ impl<'a> Planner<'a> {
         }
         let mut props = self.props(&section);
         match component::<dyn Channel>(&mut props, TypeFrame::properties()) {
-            Some(build) if !failed(&props) => {
+            Some(recipe) if !failed(&props) => {
                 self.plan.diagnostics.append(&mut props.diagnostics);
                 self.usable.insert(name);
-                self.plan.channels.push(ChannelPlan { section, build });
+                self.plan.channels.push(ChannelPlan { section, recipe });
             }
             _ => self.refuse(&section, props.diagnostics),
         }
@@ -143,11 +144,11 @@ impl<'a> Planner<'a> {
         }
         let mut props = self.props(&section);
         let frame = SourceFrame::parse(&mut props);
-        let build = component::<dyn Source>(&mut props, source_properties());
+        let recipe = component::<dyn Source>(&mut props, source_properties());
         // Also when something else of the frame is wrong: a channel is used, or misspelt, all the same.
         let named = section.settings.get("channels").map(Names::split);
         let channels = self.resolve(&mut props, &named.unwrap_or_default());
-        let (Some(frame), Some(build), false) = (frame, build, failed(&props)) else {
+        let (Some(frame), Some(recipe), false) = (frame, recipe, failed(&props)) else {
             return self.refuse(&section, props.diagnostics);
         };
         self.plan.diagnostics.append(&mut props.diagnostics);
@@ -157,9 +158,10 @@ impl<'a> Planner<'a> {
         let (frame_section, section) = divide(section);
         self.plan.sources.push(SourcePlan {
             section,
-            build,
+            recipe,
             frame: SourceFrame { channels, ..frame },
             frame_section,
+            wires: None,
         });
     }
 
@@ -214,7 +216,7 @@ impl<'a> Planner<'a> {
         let mut props = self.props(&section);
         let frame = SinkFrame::parse(&mut props);
         let runner = RunnerConfig::parse(&mut props);
-        let build = component::<dyn Sink>(&mut props, sink_properties());
+        let recipe = component::<dyn Sink>(&mut props, sink_properties());
         let references = [
             (
                 "channel",
@@ -246,8 +248,8 @@ impl<'a> Planner<'a> {
                 "dead letters cannot go into the sink's own channel, it would take them again";
             props.report(Code::DeadLetterLoop, "deadLetterChannel", text, None);
         }
-        let (Some(frame), Some(runner), Some(build), false) =
-            (frame, runner, build, failed(&props))
+        let (Some(frame), Some(runner), Some(recipe), false) =
+            (frame, runner, recipe, failed(&props))
         else {
             self.refuse(&section, props.diagnostics);
             return None;
@@ -261,7 +263,7 @@ impl<'a> Planner<'a> {
         }
         Some(SinkPlan {
             section,
-            build,
+            recipe,
             channel: frame.channel,
             runner,
         })
@@ -308,7 +310,7 @@ impl<'a> Planner<'a> {
             };
             self.plan.diagnostics.append(&mut props.diagnostics);
             if !members.is_empty() {
-                let processor = frame.processor.constructor();
+                let processor = Recipe::new(frame.processor.constructor());
                 self.plan.groups.push(GroupPlan {
                     section,
                     processor,
@@ -330,7 +332,7 @@ impl<'a> Planner<'a> {
             let processor: Option<Nested<dyn SinkProcessor>> = processor;
             match processor {
                 Some(processor) => {
-                    let processor = processor.constructor();
+                    let processor = Recipe::new(processor.constructor());
                     self.plan.groups.push(GroupPlan {
                         section,
                         processor,
@@ -391,10 +393,10 @@ fn failed(props: &Props<'_>) -> bool {
 fn component<K: ComponentKind + ?Sized + 'static>(
     props: &mut Props<'_>,
     frame: Vec<Property>,
-) -> Option<Constructor<K>> {
+) -> Option<Recipe<K>> {
     let TypeFrame { type_name, .. } = TypeFrame::parse(props)?;
     let unknown = match props.registry().find::<K>(&type_name) {
-        Ok(found) => return parse_found(props, &found, frame),
+        Ok(found) => return parse_found(props, &found, frame).map(Recipe::new),
         Err(unknown) => unknown,
     };
     props.report(unknown.code, "type", &unknown.text, unknown.hint);

@@ -116,10 +116,10 @@ fn plan(lines: &str) -> Plan {
 }
 
 /// What the sink of the plan is configured by.
-fn sink_configuration(plan: &Plan) -> String {
+fn sink_configuration(plan: &mut Plan) -> String {
     let cx = Context::new("a1.sinks.k1", &["c1"]);
-    let sink = &plan.groups[0].sinks[0];
-    assert!((sink.build)(&cx).is_ok());
+    let sink = &mut plan.groups[0].sinks[0];
+    assert!(sink.recipe.try_out(cx.clone()).is_ok());
     cx.metrics.text("Configuration").get()
 }
 

@@ -18,6 +18,7 @@ mod memory_queue;
 pub mod metrics;
 mod outlet;
 pub mod props;
+mod recipe;
 pub mod registry;
 mod room;
 mod rotation;
@@ -52,6 +53,7 @@ pub use memory_queue::{ByteLimit, MemoryQueue, QueueLimits};
 pub use outlet::{
     ChannelSelector, InterceptError, Interceptor, Outlet, PutError, Route, Throttled, Wiring,
 };
+pub use recipe::Recipe;
 pub use registry::{Registration, Registry};
 pub use room::{Reserved, Room, Stock, TakeProgress, move_front};
 pub use rotation::{Rotation, RotationOrder};

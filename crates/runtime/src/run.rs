@@ -22,8 +22,8 @@ use tokio::{
 };
 
 use crate::{
-    agent::{Agent, ReloadError},
-    changes::Changes,
+    agent::{Agent, Applied},
+    changes::ReloadError,
     check::{Flows, check},
     dump, notify,
     remained::Remained,
@@ -117,7 +117,7 @@ pub async fn run(
         tokio::spawn(ganglia::report(settings.clone(), agent.board()));
     }
     let started = agent
-        .apply(&plan)
+        .apply(plan)
         .await
         .map_err(|error| RunError::Configuration(error.to_string()))?;
     if !started.failed.is_empty() {
@@ -183,11 +183,11 @@ async fn serve(
     }
 }
 
-fn is_stopping(outcome: &Result<Changes, ReloadError>) -> bool {
+fn is_stopping(outcome: &Result<Applied, ReloadError>) -> bool {
     matches!(outcome, Err(ReloadError::Stopping))
 }
 
-fn answer(outcome: Result<Changes, ReloadError>) -> ControlAnswer {
+fn answer(outcome: Result<Applied, ReloadError>) -> ControlAnswer {
     match outcome {
         Ok(changes) if changes.failed.is_empty() => ControlAnswer::Changed(changes.to_string()),
         Ok(changes) => ControlAnswer::Partly(changes.to_string()),
@@ -245,13 +245,13 @@ async fn reload(
     configuration: &Origin,
     flows: Flows,
     signals: &mut Signals,
-) -> Result<Changes, ReloadError> {
+) -> Result<Applied, ReloadError> {
     notify::reloading();
     let outcome = match configuration.reread(signals).await {
         Ok(plan) => {
             let plan = check(plan, &agent.info, flows);
             report(&plan);
-            agent.apply(&plan).await
+            agent.apply(plan).await
         }
         Err(ReloadError::Stopping) => return Err(ReloadError::Stopping),
         Err(error) => Err(error),
@@ -274,9 +274,9 @@ async fn dry_run(
     configuration: &Origin,
     flows: Flows,
     signals: &mut Signals,
-) -> Result<Changes, ReloadError> {
+) -> Result<Applied, ReloadError> {
     let plan = configuration.reread(signals).await?;
-    Changes::between(agent, &check(plan, &agent.info, flows))
+    agent.compare(check(plan, &agent.info, flows))
 }
 
 fn report(plan: &Plan) {

@@ -173,7 +173,7 @@ pub(crate) async fn start(text: &str) -> Agent {
     let mut agent = Agent::new(info());
     let plan = plan(text);
     assert!(plan.refused.is_empty(), "{:#?}", plan.diagnostics);
-    agent.apply(&plan).await.expect("a first plan applies");
+    agent.apply(plan).await.expect("a first plan applies");
     agent
 }
 
