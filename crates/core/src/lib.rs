@@ -23,6 +23,7 @@ pub mod registry;
 mod room;
 mod rotation;
 mod runner;
+mod scalar;
 pub mod secrets;
 mod sink;
 mod source;

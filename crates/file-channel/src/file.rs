@@ -10,9 +10,9 @@ use std::{
 
 use async_trait::async_trait;
 use flume_core::{
-    BuildError, Channel, ChannelError, ChannelStats, Component, Config, Context, Event, EventStore,
-    Room, Settled, StateHandle, Take, Want,
-    config::{Ignored, Millis, OrDefault, Seconds},
+    BuildError, Channel, ChannelError, ChannelStats, Code, Component, Config, Context, Event,
+    EventStore, Room, Settled, StateHandle, Take, Want,
+    config::{Ignored, Millis, OrDefault, Scalar, Seconds},
     metrics::{Gauge, Metrics},
 };
 use parking_lot::RwLock;
@@ -68,7 +68,7 @@ pub struct StoreConfig {
     checkpoint_dir: String,
     /// Directories for events, separated by commas; on separate disks they share the load.
     #[prop("dataDirs", default = "~/.flume/file-channel/data")]
-    data_dirs: String,
+    data_dirs: DirectoryList,
     /// Most events in one put.
     #[prop("transactionCapacity", default = 10_000)]
     pub(crate) transaction_capacity: OrDefault<NonZeroUsize>,
@@ -184,13 +184,8 @@ impl Plan {
                 format!("must not exceed {MOST_BATCH_BYTES}"),
             ));
         }
-        let directories = config
-            .store
-            .data_dirs
-            .split(',')
-            .map(str::trim)
-            .filter(|path| !path.is_empty());
-        let data_dirs: Vec<_> = directories.map(at_home).collect();
+        let directories = config.store.data_dirs.0.iter();
+        let data_dirs: Vec<_> = directories.map(|path| at_home(path)).collect();
         if data_dirs.is_empty() {
             return Err(BuildError::at(
                 "dataDirs",
@@ -242,6 +237,31 @@ impl Plan {
             checkpoint_on_close: config.store.checkpoint_on_close,
             encryption: config.store.encryption.build()?,
         })
+    }
+}
+
+/// Directories, separated by commas.
+#[derive(Clone, Debug)]
+struct DirectoryList(Vec<String>);
+
+impl Scalar for DirectoryList {
+    const TYPE: &'static str = "text";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let directories = text.split(',').map(str::trim);
+        let directories = directories.filter(|directory| !directory.is_empty());
+        Ok(DirectoryList(directories.map(String::from).collect()))
+    }
+
+    fn doubt(text: &str) -> Option<(Code, &'static str)> {
+        let begins_anew = |(blank, next)| char::is_whitespace(blank) && ['/', '~'].contains(&next);
+        let directories = text.split(',').map(str::trim);
+        let mut pairs = directories.flat_map(|it| it.chars().zip(it.chars().skip(1)));
+        let doubt = "is separated by blanks, which are a part of a directory's name; use commas";
+        let blanks = pairs
+            .any(begins_anew)
+            .then_some((Code::BlankSeparated, doubt));
+        blanks.or_else(|| String::doubt(text))
     }
 }
 

@@ -253,6 +253,8 @@ impl Agent {
             };
             let full_name = plan.section.name.clone();
             if let Err(error) = channel.replace(plan, &self.info).await {
+                let durable = channel.handle.durable();
+                self.lost.add(&name, error.lost(), durable);
                 let reason = with_causes(&error);
                 applied.fail(format!("{full_name} keeps its settings: {reason}"));
             }

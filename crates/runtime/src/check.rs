@@ -20,9 +20,11 @@ pub fn check(mut plan: Plan, agent: &Arc<AgentInfo>, flows: Flows) -> Plan {
     let used = used_channels(&plan);
     plan.channels
         .retain_mut(|channel| check.channel(channel, &used));
+    let buried_in = buried_in(&plan);
     let mut built = Built {
         channels: &plan.channels,
         sources: &[],
+        buried_in: &buried_in,
     };
     plan.sources
         .retain_mut(|source| check.source(source, &built));
@@ -52,6 +54,13 @@ fn used_channels(plan: &Plan) -> HashSet<String> {
     fed.chain(drained).map(String::from).collect()
 }
 
+/// Short names of the channels that get dead letters.
+fn buried_in(plan: &Plan) -> HashSet<String> {
+    let sinks = plan.groups.iter().flat_map(|group| &group.sinks);
+    let names = sinks.filter_map(|sink| sink.runner.dead_letter_channel.clone());
+    names.collect()
+}
+
 /// Which flows an agent starts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Flows {
@@ -66,6 +75,7 @@ pub enum Flows {
 struct Built<'a> {
     channels: &'a [ChannelPlan],
     sources: &'a [SourcePlan],
+    buried_in: &'a HashSet<String>,
 }
 
 impl<'a> Built<'a> {
@@ -83,8 +93,15 @@ impl<'a> Built<'a> {
         sources.filter_map(|source| Some((source, source.recipe.first()?)))
     }
 
-    /// Whether an event of a channel can have a header. One without a source may hold events of another time.
+    /// Whether an event of a channel can have a header. One without a source may hold events of another time, and into
+    /// some channels others put events, too.
     fn may_have(&self, channel: &str, header: &str) -> bool {
+        let is_shared = self
+            .channel(channel)
+            .is_some_and(|it| !it.store().is_local());
+        if is_shared || self.buried_in.contains(channel) {
+            return true;
+        }
         let mut feeders = self.feeders(channel).peekable();
         let set_on_the_way = |source: &SourcePlan| {
             let mut interceptors = source.wires.iter().flat_map(|wires| &wires.interceptors);

@@ -7,27 +7,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use common::{delivered, info, plan, start, state, wait_for};
+use common::{delivered, flow, held, info, plan, start, state, wait_for};
 use flume_monitor::status;
 use flume_runtime::{Agent, Remained};
 
 const DRAIN: Duration = Duration::from_secs(5);
-
-/// `r1` → `c1` → `k1`, with some more lines.
-fn flow(log: &str, more: &str) -> String {
-    format!(
-        "sources = r1
-         channels = c1
-         sinks = k1
-         sources.r1.type = count
-         sources.r1.channels = c1
-         channels.c1.type = memory
-         sinks.k1.type = note
-         sinks.k1.channel = c1
-         sinks.k1.log = {log}
-         {more}"
-    )
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn events_flow_and_a_stop_leaves_nothing() {
@@ -113,16 +97,6 @@ async fn a_sink_that_closes_has_the_time_it_asks_for_but_in_a_hurry() {
             .iter()
             .all(|component| component.state == "stopped")
     );
-}
-
-fn held(agent: &Agent, channel: &str) -> usize {
-    let status = status(&agent.board());
-    let found = status
-        .components
-        .iter()
-        .find(|component| component.name == channel);
-    let channel = found.and_then(|component| component.channel.clone());
-    channel.map_or(0, |channel| channel.events + channel.in_flight)
 }
 
 #[tokio::test(flavor = "multi_thread")]
