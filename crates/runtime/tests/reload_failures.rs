@@ -28,7 +28,7 @@ async fn events_that_do_not_come_back_are_counted_and_fail_the_reload() {
     let (failure, lost) = strand("stranded-memory", memory).await;
     assert_eq!(
         failure,
-        "a1.channels.c1 keeps its settings: 10 events did not come back and are lost: scripted"
+        "a1.channels.c1 keeps its settings: 10 events did not come back and are lost: the channel's storage failed: scripted"
     );
     assert_eq!(
         lost, 20,
@@ -39,7 +39,7 @@ async fn events_that_do_not_come_back_are_counted_and_fail_the_reload() {
     assert_eq!(
         failure,
         "a1.channels.c1 keeps its settings: 10 events are in /nowhere/c1/data and did not come back; \
-         they are delivered when a channel uses it again: scripted"
+         they are delivered when a channel uses it again: the channel's storage failed: scripted"
     );
     assert_eq!(lost, 10, "those that are still held");
 }
@@ -94,7 +94,7 @@ async fn after_a_failure_the_rest_of_a_reload_goes_on() {
     );
     let after = before.replace("channels.c1.type = memory", &file)
         + "\nsources.r1.events = 5
-           channels.c2.capacity = 77
+           channels.c2.capacity = 777
            sinks = k1 k2 k3
            sinks.k3.type = note
            sinks.k3.log = rest-3
@@ -112,7 +112,7 @@ async fn after_a_failure_the_rest_of_a_reload_goes_on() {
         let channel = components.find(|component| component.name == name)?;
         Some(channel.channel.as_ref()?.capacity)
     };
-    assert_eq!((capacity("c1"), capacity("c2")), (Some(100), Some(77)));
+    assert_eq!((capacity("c1"), capacity("c2")), (Some(100), Some(777)));
     assert_ne!(state(&agent, "k3"), "absent");
     assert_eq!(delivered("rest-1", 5).await, ["e0", "e1", "e2", "e3", "e4"]);
     assert!(agent.stop(DRAIN, pending()).await.is_empty());
