@@ -276,11 +276,13 @@ mod tests {
     #[test]
     fn what_flume_takes_in_silence_is_told() {
         let base = "a1.sources = r1\na1.channels = c1\na1.sinks = k1\na1.sources.r1.channels = c1\n\
-                    a1.sources.r1.interceptors = i1\na1.channels.c1.type = file\na1.sinks.k1.type = hdfs\n\
-                    a1.sinks.k1.channel = c1\na1.sinks.k1.hdfs.useLocalTimeStamp = true\n";
+                    a1.sources.r1.interceptors = i1\na1.sinks.k1.type = hdfs\n\
+                    a1.sinks.k1.hdfs.useLocalTimeStamp = true\n";
         // Unless a case says otherwise.
         let usual = [
             "sources.r1.type = seq",
+            "channels.c1.type = file",
+            "sinks.k1.channel = c1",
             "sources.r1.interceptors.i1.type = timestamp",
             "sinks.k1.hdfs.path = /x",
             "sinks.k1.hdfs.rollCount = 1000",
@@ -397,6 +399,13 @@ mod tests {
                 &[],
             ),
             (&["channels.c1.dataDirs = /a /b"], &[blanks("/a /b")]),
+            (
+                &["sinks.k1.channel = \"c1\"", "channels.c1.type = \"file\""],
+                &[
+                    "error a1.sinks.k1.channel: there is no channel `\"c1\"`".into(),
+                    "error a1.channels.c1.type: there is no channel type `\"file\"`".into(),
+                ],
+            ),
             (
                 &["channels.c1.dataDirs = /a, ~/b /c"],
                 &[blanks("/a, ~/b /c")],

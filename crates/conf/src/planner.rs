@@ -90,6 +90,7 @@ impl Graph {
             .retain(|found| found.code != Code::NotListed || !told.contains(&found.key));
         let mut plan = planner.plan;
         plan.diagnostics.append(&mut self.diagnostics);
+        leave_out_told_quotes(&mut plan.diagnostics);
         plan
     }
 }
@@ -383,6 +384,13 @@ impl<'a> Planner<'a> {
     fn leave_out(&mut self, section: &Section, reason: &str) {
         self.plan.refused.push(Refused::new(section, reason));
     }
+}
+
+/// An error about a value shows its quotation marks, too.
+fn leave_out_told_quotes(diagnostics: &mut Vec<Diagnostic>) {
+    let errors = diagnostics.iter().filter(|found| found.is_error());
+    let errors: Vec<_> = errors.map(|found| found.key.clone()).collect();
+    diagnostics.retain(|found| found.code != Code::Quoted || !errors.contains(&found.key));
 }
 
 fn failed(props: &Props<'_>) -> bool {
