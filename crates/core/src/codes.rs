@@ -323,6 +323,11 @@ codes! {
          gets no more events, and keeps its `.tmp` until the agent stops.",
         "Flume does the same, and says nothing.",
         "Set `hdfs.idleTimeout`, or one of the roll limits.";
+    SentForEver "FLM0520" Warning "a sink sends what was accepted again",
+        "The http sink rolls an event back after each status that its configuration does not name. So an event that the \
+         server accepts comes again, and no other event follows.",
+        "Flume does the same, and says nothing.",
+        "Set `rollback.200 = false` and `backoff.200 = false`, or `defaultRollback = false`.";
 
     NodeFile "FLM0901" Error "a node configuration is wrong",
         "`flume-ng provision` reads a JSON file that describes the host. The message says what is wrong in it.",

@@ -43,9 +43,7 @@ impl Complaints {
         }
         let more = match log.unsaid {
             0 => String::new(),
-            unsaid => format!(
-                " (and {unsaid} other complaints about clients since the last; DEBUG logs each)"
-            ),
+            unsaid => format!(" (and {unsaid} other complaints since the last; DEBUG logs each)"),
         };
         tracing::warn!("{}: {text}{more}", log.source);
         log.last = Some(Instant::now());

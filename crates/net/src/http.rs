@@ -18,7 +18,7 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 pub use hyper::{
     HeaderMap, Method, Request, Response, StatusCode, Uri,
     body::{Body, Incoming},
-    header,
+    header::{self, HeaderValue},
 };
 use hyper::{
     body::{Frame, SizeHint},

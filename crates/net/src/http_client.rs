@@ -1,18 +1,20 @@
-//! Fetches a document over HTTP, with limits on its size and on how long it may take.
+//! Asks a server over HTTP, with limits on the size of its answers and on how long they may take.
 
-use std::{io, time::Duration};
+use std::{io, pin::Pin, time::Duration};
 
 use bytes::Bytes;
 use flume_core::{Config, Context, props::Props};
-use http_body_util::Empty;
+use http_body_util::Full;
 use hyper::{
-    HeaderMap, Method, Request, StatusCode, Uri, body::Incoming, client::conn::http1, header,
+    HeaderMap, Method, Request, StatusCode, Uri,
+    client::conn::http1,
+    header::{self, HeaderValue},
 };
 use hyper_util::rt::TokioIo;
 
 use crate::{
     Dialer, DialerConfig,
-    http::{HttpLimits, read_body},
+    http::{BodyError, HttpLimits, read_body},
 };
 
 /// As `HttpURLConnection`, one more than it follows at most by default counts as a circle.
@@ -72,44 +74,168 @@ impl HttpClient {
     }
 
     async fn get_once(&self, uri: &Uri, headers: &HeaderMap, cx: &Context) -> io::Result<Fetched> {
-        let mut dialer = dialer(uri, cx)?;
-        dialer.connect_timeout = self.timeout;
-        dialer.request_timeout = self.timeout;
-        let connection = dialer.connect().await?;
-        let work = async {
-            let (mut sender, connection) = http1::handshake(TokioIo::new(connection))
+        let mut peer = HttpPeer::new(uri, cx)?;
+        peer.connect_timeout(self.timeout);
+        peer.request_timeout(self.timeout);
+        peer.max_answer_bytes = self.max_bytes;
+        let mut request = peer.request(Method::GET, Bytes::new())?;
+        request
+            .headers_mut()
+            .insert(header::ACCEPT, HeaderValue::from_static("*/*"));
+        request
+            .headers_mut()
+            .insert(header::CONNECTION, HeaderValue::from_static("close"));
+        request.headers_mut().extend(headers.clone());
+        let answer = peer.send(request).await?;
+        Ok(Fetched {
+            status: answer.status,
+            headers: answer.headers,
+            body: answer.body.map_err(io::Error::other)?,
+        })
+    }
+}
+
+/// What a server is asked.
+pub type HttpRequest = Request<Full<Bytes>>;
+
+/// What a server said.
+#[derive(Debug)]
+pub struct HttpAnswer {
+    /// Its status.
+    pub status: StatusCode,
+    /// Its header.
+    pub headers: HeaderMap,
+    /// Its body, or why it was not received.
+    pub body: Result<Bytes, BodyError>,
+}
+
+/// A server that is asked again and again, for one address. The connection is kept as long as the server keeps it.
+pub struct HttpPeer {
+    dialer: Dialer,
+    path: Uri,
+    host: HeaderValue,
+    kept: Option<OpenConnection>,
+    /// Most bytes of an answer's body.
+    pub max_answer_bytes: usize,
+}
+
+struct OpenConnection {
+    sender: http1::SendRequest<Full<Bytes>>,
+    /// Moves the bytes while somebody polls it.
+    mover: Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>>,
+}
+
+impl HttpPeer {
+    /// The server of an address. `cx` has the system properties that say which certificates to trust. Opens nothing.
+    ///
+    /// # Errors
+    /// It is no HTTP address.
+    pub fn new(uri: &Uri, cx: &Context) -> io::Result<HttpPeer> {
+        let authority = uri.authority().map_or("", |authority| authority.as_str());
+        // A user in the address is not for the server's log.
+        let host = authority.rsplit('@').next().unwrap_or_default();
+        let path = uri.path_and_query().map_or("/", |path| path.as_str());
+        Ok(HttpPeer {
+            dialer: dialer(uri, cx)?,
+            path: path.parse().map_err(io::Error::other)?,
+            host: HeaderValue::from_str(host).map_err(io::Error::other)?,
+            kept: None,
+            max_answer_bytes: HttpLimits::default().max_body_bytes,
+        })
+    }
+
+    /// How long connecting may take.
+    pub fn connect_timeout(&mut self, timeout: Duration) {
+        self.dialer.connect_timeout = timeout;
+    }
+
+    /// How long an answer may take.
+    pub fn request_timeout(&mut self, timeout: Duration) {
+        self.dialer.request_timeout = timeout;
+    }
+
+    /// A request for the address.
+    ///
+    /// # Errors
+    /// None that is known; the library's types allow for one.
+    pub fn request(&self, method: Method, body: Bytes) -> io::Result<HttpRequest> {
+        let request = Request::builder()
+            .method(method)
+            .uri(self.path.clone())
+            .header(header::HOST, self.host.clone())
+            .header(
+                header::USER_AGENT,
+                concat!("flume-ng/", env!("CARGO_PKG_VERSION")),
+            );
+        request.body(Full::new(body)).map_err(io::Error::other)
+    }
+
+    /// Asks, and waits for the answer. A server may close a kept connection at any time; a request that it did not
+    /// answer for that is sent once more, as Java does.
+    ///
+    /// # Errors
+    /// The host does not answer in time, or what it says is no HTTP.
+    pub async fn send(&mut self, request: HttpRequest) -> io::Result<HttpAnswer> {
+        if let Some(kept) = self.kept.take() {
+            match self.ask(kept, request.clone()).await {
+                Err(error) if error.kind() != io::ErrorKind::TimedOut => {}
+                answered => return answered,
+            }
+        }
+        let connection = self.dialer.connect().await?;
+        let opening = async {
+            let (sender, connection) = http1::handshake(TokioIo::new(connection))
                 .await
                 .map_err(io::Error::other)?;
-            // The connection moves bytes while somebody polls it, and ends with the request.
+            Ok(OpenConnection {
+                sender,
+                mover: Box::pin(connection),
+            })
+        };
+        let open = self.dialer.request(opening).await?;
+        self.ask(open, request).await
+    }
+
+    /// Closes the connection.
+    pub fn close(&mut self) {
+        self.kept = None;
+    }
+
+    async fn ask(
+        &mut self,
+        mut open: OpenConnection,
+        request: HttpRequest,
+    ) -> io::Result<HttpAnswer> {
+        let limits = HttpLimits {
+            body_timeout: self.dialer.request_timeout,
+            max_body_bytes: self.max_answer_bytes,
+            ..HttpLimits::default()
+        };
+        let exchange = async {
             let ask = async {
-                let answer = sender.send_request(request(uri, headers)?).await;
-                self.received(answer.map_err(io::Error::other)?).await
+                let answer = open.sender.send_request(request).await;
+                let (head, body) = answer.map_err(io::Error::other)?.into_parts();
+                Ok(HttpAnswer {
+                    status: head.status,
+                    headers: head.headers,
+                    body: read_body(body, limits).await,
+                })
             };
-            tokio::pin!(connection);
             tokio::pin!(ask);
             tokio::select! {
-                fetched = &mut ask => fetched,
-                ended = &mut connection => match ended {
-                    Ok(()) => ask.await,
+                biased;
+                answer = &mut ask => answer.map(|answer| (answer, true)),
+                ended = &mut open.mover => match ended {
+                    Ok(()) => ask.await.map(|answer| (answer, false)),
                     Err(error) => Err(io::Error::other(error)),
                 },
             }
         };
-        dialer.request(work).await
-    }
-
-    async fn received(&self, answer: hyper::Response<Incoming>) -> io::Result<Fetched> {
-        let (head, body) = answer.into_parts();
-        let limits = HttpLimits {
-            body_timeout: self.timeout,
-            max_body_bytes: self.max_bytes,
-            ..HttpLimits::default()
-        };
-        Ok(Fetched {
-            status: head.status,
-            headers: head.headers,
-            body: read_body(body, limits).await.map_err(io::Error::other)?,
-        })
+        let (answer, is_open) = self.dialer.request(exchange).await?;
+        if is_open && answer.body.is_ok() && !open.sender.is_closed() {
+            self.kept = Some(open);
+        }
+        Ok(answer)
     }
 }
 
@@ -136,27 +262,6 @@ fn dialer(uri: &Uri, cx: &Context) -> io::Result<Dialer> {
     let config = DialerConfig::parse(&mut props)
         .ok_or_else(|| io::Error::other("the defaults of TLS are wrong"))?;
     config.build(host, port, cx).map_err(io::Error::other)
-}
-
-fn request(uri: &Uri, headers: &HeaderMap) -> io::Result<Request<Empty<Bytes>>> {
-    let path = uri.path_and_query().map_or("/", |path| path.as_str());
-    let authority = uri.authority().map_or("", |authority| authority.as_str());
-    // A user in the address is not for the server's log.
-    let host = authority.rsplit('@').next().unwrap_or_default();
-    let mut request = Request::builder()
-        .method(Method::GET)
-        .uri(path)
-        .header(header::HOST, host)
-        .header(
-            header::USER_AGENT,
-            concat!("flume-ng/", env!("CARGO_PKG_VERSION")),
-        )
-        .header(header::ACCEPT, "*/*")
-        .header(header::CONNECTION, "close")
-        .body(Empty::new())
-        .map_err(io::Error::other)?;
-    request.headers_mut().extend(headers.clone());
-    Ok(request)
 }
 
 /// Where a redirect leads: a whole address, or a path on the same host.

@@ -11,7 +11,7 @@
 //! | [`Connection`] | one connection, with or without TLS |
 //! | [`intake`] | from a connection into the channels: reads on while the last put is being stored |
 //! | [`http`] | an HTTP server with its limits |
-//! | [`http_client`] | fetches a document over HTTP |
+//! | [`http_client`] | asks a server over HTTP |
 //! | [`tls`] | Flume's TLS properties, key stores, protocols and cipher suites |
 //! | [`address`] | names and addresses as Java sees them |
 

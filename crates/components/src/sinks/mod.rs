@@ -1,6 +1,7 @@
 //! Sinks. To add one: write its file, then add its two lines here.
 
 mod file_roll;
+mod http;
 mod logger;
 mod null;
 
@@ -12,4 +13,5 @@ pub(crate) const SINKS: &[Registration<dyn Sink>] = &[
     Registration::sink::<null::NullSink>("null", "org.apache.flume.sink.NullSink"),
     Registration::sink::<logger::LoggerSink>("logger", "org.apache.flume.sink.LoggerSink"),
     Registration::sink::<file_roll::FileRollSink>("file_roll", "org.apache.flume.sink.RollingFileSink"),
+    Registration::sink::<http::HttpSink>("http", "org.apache.flume.sink.http.HttpSink"),
 ];
