@@ -6,8 +6,8 @@ use bytes::{Bytes, BytesMut};
 use flume_wire::{
     Framing,
     thrift::{
-        LegacyFraming, ThriftFrameDecoder, ThriftProtocol, read_call, read_legacy_call, read_reply,
-        read_scribe_call, write_append_batch,
+        LegacyFraming, SaslFrameDecoder, ThriftFrameDecoder, ThriftProtocol, read_call,
+        read_legacy_call, read_reply, read_scribe_call, write_append_batch, write_sasl_message,
     },
 };
 use libfuzzer_sys::fuzz_target;
@@ -16,6 +16,13 @@ fuzz_target!(|bytes: &[u8]| {
     let mut decoder = ThriftFrameDecoder::new(1 << 20);
     let mut received = BytesMut::from(bytes);
     while let Ok(Some(_)) = decoder.decode(&mut received) {}
+    let mut decoder = SaslFrameDecoder::default();
+    let mut received = BytesMut::from(bytes);
+    let mut written = vec![];
+    while let Ok(Some(message)) = decoder.decode(&mut received) {
+        write_sasl_message(message.status, &message.payload, &mut written);
+    }
+    assert!(bytes.starts_with(&written));
     let message = Bytes::copy_from_slice(bytes);
     for protocol in [ThriftProtocol::Compact, ThriftProtocol::Binary] {
         let _ = read_reply(protocol, 1, message.clone());

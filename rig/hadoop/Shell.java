@@ -12,6 +12,7 @@ import org.apache.hadoop.fs.FsShell;
 import org.apache.hadoop.hdfs.HdfsConfiguration;
 import org.apache.hadoop.hdfs.tools.DFSAdmin;
 import org.apache.hadoop.hdfs.tools.DFSHAAdmin;
+import org.apache.hadoop.hdfs.tools.ECAdmin;
 import org.apache.hadoop.security.UserGroupInformation;
 import org.apache.hadoop.util.Tool;
 import org.apache.hadoop.util.ToolRunner;
@@ -76,6 +77,8 @@ public class Shell {
         return new FsShell();
       case "dfsadmin":
         return new DFSAdmin();
+      case "ec":
+        return new ECAdmin(new HdfsConfiguration());
       case "haadmin":
         return new DFSHAAdmin();
       default:

@@ -177,6 +177,11 @@ impl Running {
         Ok(())
     }
 
+    /// Its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends a signal: `STOP`, `CONT`.
     pub fn signal(&self, signal: &str) -> Result<()> {
         let pid = self.child.id().to_string();
@@ -186,6 +191,11 @@ impl Running {
             .status()?;
         ensure!(status.success(), "kill -{signal}: {status}");
         Ok(())
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// Its directory.
@@ -271,6 +281,16 @@ impl Running {
         while self.metric(component, attribute)? < count {
             self.alive(attribute, begun)?;
             std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(())
+    }
+
+    /// Waits until it has logged this text.
+    pub fn wait_for_log(&mut self, text: &str) -> Result<()> {
+        let begun = Instant::now();
+        while !self.log().contains(text) {
+            self.alive(text, begun)?;
+            std::thread::sleep(Duration::from_millis(100));
         }
         Ok(())
     }

@@ -20,7 +20,7 @@ use flume_origin::{
 };
 use flume_runtime::Configuration;
 
-use crate::{args::Args, outcome::Failure, registry::REGISTRY};
+use crate::{args::Args, outcome::Failure, process::read_password, registry::REGISTRY};
 
 /// How often files are looked at.
 const FILE_INTERVAL: Duration = Duration::from_secs(30);
@@ -83,6 +83,30 @@ pub(crate) struct Places {
     login: Option<BasicLogin>,
 }
 
+/// The login for a web server. A file with the password counts before the password itself.
+fn login(args: &Args) -> Result<Option<BasicLogin>, Failure> {
+    let password = match args.get("password-file") {
+        Some(path) => {
+            let read = fs::File::open(path).and_then(read_password);
+            let password =
+                read.map_err(|error| Failure::Usage(format!("{path} cannot be read: {error}")))?;
+            Some(password.0)
+        }
+        None => args.get("conf-password").map(String::from),
+    };
+    match (args.get("conf-user"), password) {
+        (Some(user), Some(password)) => Ok(Some(BasicLogin {
+            user: user.into(),
+            password,
+        })),
+        (None, None) => Ok(None),
+        _ => {
+            let text = "--conf-user and --conf-password (or --password-file) belong together";
+            Err(Failure::Usage(text.into()))
+        }
+    }
+}
+
 impl Places {
     /// As in Flume: if a URI is given, files count no longer.
     pub(crate) fn of(args: &Args) -> Result<Places, Failure> {
@@ -112,17 +136,7 @@ impl Places {
             let files = args.all("conf-file").iter();
             places = files.map(|file| Place::File(file.into())).collect();
         }
-        let login = match (args.get("conf-user"), args.get("conf-password")) {
-            (Some(user), Some(password)) => Some(BasicLogin {
-                user: user.into(),
-                password: password.into(),
-            }),
-            (None, None) => None,
-            _ => {
-                let text = "--conf-user and --conf-password belong together";
-                return Err(Failure::Usage(text.into()));
-            }
-        };
+        let login = login(args)?;
         Ok(Places { places, login })
     }
 

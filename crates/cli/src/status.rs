@@ -84,18 +84,12 @@ pub(crate) fn request(args: &Args, request: &ControlRequest) -> Result<ControlAn
 
 /// The named agent's, or that of the only one there is.
 pub(crate) fn directory(args: &Args) -> Result<PathBuf, Failure> {
-    if let Some(name) = args.get("name") {
-        return Ok(state_dir::of_running(args.get("state-dir"), name));
+    let name = args.get("name").unwrap_or_default();
+    let base = state_dir::of_running(args.get("state-dir"), name).map_err(|why| anyhow!(why))?;
+    if !name.is_empty() {
+        return Ok(base);
     }
-    let base = state_dir::of_running(args.get("state-dir"), "");
-    let found = std::fs::read_dir(&base)
-        .into_iter()
-        .flatten()
-        .flatten()
-        .map(|entry| entry.path());
-    let agents: Vec<_> = found
-        .filter(|path| path.join("control.sock").exists())
-        .collect();
+    let agents = state_dir::agents_in(&base);
     match &agents[..] {
         [one] => Ok(one.clone()),
         [] => Err(anyhow!("no agent runs in {}", base.display()).into()),

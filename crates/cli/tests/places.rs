@@ -238,8 +238,24 @@ fn a_server_that_refuses_or_is_away_is_named_at_the_start() {
     check(
         &[&uri, "--conf-user", "u"],
         2,
-        "--conf-user and --conf-password belong together",
+        "--conf-user and --conf-password (or --password-file) belong together",
     );
+    fs::write(directory.path().join("password"), "secret\n").unwrap();
+    let user = |more: &'static [&'static str]| {
+        let mut all = vec!["validate", "-u", &uri, "--conf-user", "user"];
+        all.extend(more);
+        let output = flume(&all, directory.path());
+        (output.status.code(), said(&output))
+    };
+    let (code, text) = user(&["--password-file", "password"]);
+    assert_eq!(code, Some(0), "{text}");
+    assert!(!text.contains("list of processes"), "{text}");
+    let (code, text) = user(&["--conf-password", "secret"]);
+    assert_eq!(code, Some(0), "{text}");
+    assert_eq!(text.matches("list of processes").count(), 1, "{text}");
+    let (code, text) = user(&["--password-file", "nothing"]);
+    assert_eq!(code, Some(2), "{text}");
+    assert!(text.contains("nothing cannot be read"), "{text}");
     check(&["http://h/x.json"], 2, "only properties can be read");
 }
 

@@ -5,8 +5,8 @@ use flume_wire::avro::ipc::{AppendStatus, CallReply, FrameDecoder, IpcFrame, Req
 
 use crate::{
     error::CallError,
-    exchange::{FrameExchange, MAX_ANSWER_BYTES},
-    transport::BoxedStream,
+    peer::MAX_ANSWER_BYTES,
+    transport::{BoxedStream, FrameExchange},
 };
 
 pub(crate) struct AvroConnection {

@@ -9,7 +9,9 @@ use flume_core::{
 };
 use flume_net::DialerConfig;
 
-use crate::{ClientError, FlumeClient, Hosts, PeerSettings, RpcProtocol, ThriftProtocol};
+use crate::{
+    ClientError, FlumeClient, Hosts, KerberosConfig, PeerSettings, RpcProtocol, ThriftProtocol,
+};
 
 /// Flume's longest pause of a peer that failed.
 const MAX_BACK_OFF: std::time::Duration = std::time::Duration::from_millis(30_000);
@@ -50,6 +52,8 @@ pub struct ClientConfig {
     /// There are no threads to limit.
     #[prop("maxIoWorkers")]
     _max_io_workers: Ignored,
+    #[prop(flatten)]
+    kerberos: KerberosConfig,
     #[prop(flatten)]
     dialer: DialerConfig,
 }
@@ -227,6 +231,11 @@ impl ClientConfig {
         }
     }
 
+    /// Whether a login is wanted that the protocol does not have.
+    pub fn ignores_kerberos(&self) -> bool {
+        self.kerberos.is_on() && self.client_type != ClientType::Thrift
+    }
+
     /// Most events of a call.
     pub fn batch_size(&self) -> NonZeroUsize {
         self.batch_size.0
@@ -249,6 +258,10 @@ impl ClientConfig {
             batch_size: self.batch_size.0,
             pipeline_depth,
             compression: self.compression.build()?,
+            kerberos: match protocol {
+                RpcProtocol::Avro => None,
+                RpcProtocol::Thrift(_) => self.kerberos.build()?,
+            },
         })
     }
 }

@@ -4,6 +4,8 @@ use std::io;
 
 use flume_core::BuildError;
 
+use crate::transport::ExchangeError;
+
 /// Why a call failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
@@ -68,6 +70,15 @@ pub(crate) enum CallError {
     Remote(String),
     #[error("{0}")]
     Protocol(String),
+}
+
+impl From<ExchangeError> for CallError {
+    fn from(error: ExchangeError) -> Self {
+        match error {
+            ExchangeError::Io(error) => CallError::Io(error),
+            ExchangeError::Protocol(text) => CallError::Protocol(text),
+        }
+    }
 }
 
 impl CallError {

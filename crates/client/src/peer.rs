@@ -3,19 +3,21 @@
 use std::{io, num::NonZeroUsize, time::Duration};
 
 use flume_core::Event;
-use flume_net::{Dialer, tls::TlsClientSettings};
+use flume_net::Dialer;
 use flume_wire::thrift::ThriftProtocol;
-use rustls::pki_types::ServerName;
 use tokio::time::timeout;
 
 use crate::{
     ClientError, CompressionOrder, CompressionSettings,
     avro::AvroConnection,
     error::CallError,
+    kerberos::{KerberosLogin, KerberosSettings},
     thrift::ThriftConnection,
     transport::{BoxedStream, ZlibStream, is_closed},
 };
 
+/// Most bytes of an answer. The longest has the protocol of an Avro server, with the licence in front of it.
+pub(crate) const MAX_ANSWER_BYTES: usize = 1 << 20;
 /// Flume's default for the events of a call.
 const DEFAULT_BATCH_SIZE: NonZeroUsize = NonZeroUsize::new(100).expect("100 is not 0");
 
@@ -33,6 +35,8 @@ pub struct PeerSettings {
     pub pipeline_depth: NonZeroUsize,
     /// Whether the connection is compressed.
     pub compression: Option<CompressionSettings>,
+    /// How this side proves who it is, with Thrift.
+    pub kerberos: Option<KerberosSettings>,
 }
 
 /// The protocol of a source.
@@ -47,8 +51,9 @@ pub enum RpcProtocol {
 /// Sends to one peer, over one connection, which is made when there is something to send.
 pub struct PeerClient {
     settings: PeerSettings,
-    /// Taken out of the dialer when compression comes between the connection and TLS.
-    order: CompressionOrder,
+    /// With compression and TLS: which of both came first when the peer accepted it last.
+    encrypts_first: bool,
+    kerberos: Option<KerberosLogin>,
     name: String,
     connection: Option<PeerConnection>,
 }
@@ -67,6 +72,7 @@ impl PeerSettings {
             batch_size: DEFAULT_BATCH_SIZE,
             pipeline_depth: NonZeroUsize::MIN,
             compression: None,
+            kerberos: None,
         }
     }
 
@@ -98,12 +104,10 @@ impl PeerClient {
         } else {
             format!("{host}:{port}")
         };
-        let order = settings
-            .compression
-            .map_or(CompressionOrder::Auto, |it| it.order);
         PeerClient {
+            kerberos: settings.kerberos.clone().map(KerberosLogin::new),
             settings,
-            order,
+            encrypts_first: true,
             name,
             connection: None,
         }
@@ -197,69 +201,70 @@ impl PeerClient {
         })
     }
 
-    /// A new connection with its layers.
+    /// A new connection with its layers, ready for calls.
     async fn dial(&mut self) -> io::Result<BoxedStream> {
-        let Some(CompressionSettings { level, .. }) = self.settings.compression else {
+        let Some(kerberos) = &mut self.kerberos else {
+            return self.dial_layers().await;
+        };
+        // Before the connection is made: a source waits for no KDC.
+        let ticket = kerberos.ticket(&self.settings.dialer.host).await?;
+        let stream = self.dial_layers().await?;
+        let limit = self.settings.dialer.connect_timeout;
+        let logged_in = timeout(limit, ticket.show(stream)).await;
+        logged_in.map_err(|_| timed_out(limit))?
+    }
+
+    async fn dial_layers(&mut self) -> io::Result<BoxedStream> {
+        let Some(CompressionSettings { level, order }) = self.settings.compression else {
             return Ok(Box::new(self.settings.dialer.connect().await?));
         };
-        let Some(tls) = self.settings.dialer.tls.clone() else {
+        if self.settings.dialer.tls.is_none() {
             let stream = self.settings.dialer.connect().await?;
             return Ok(Box::new(ZlibStream::new(stream, level)));
+        }
+        let encrypts_first = match order {
+            CompressionOrder::EncryptThenCompress => return self.dial_in_order(true, level).await,
+            CompressionOrder::CompressThenEncrypt => return self.dial_in_order(false, level).await,
+            CompressionOrder::Auto => self.encrypts_first,
         };
-        let refusal = match self.order {
-            CompressionOrder::CompressThenEncrypt => {
-                return self.compress_then_encrypt(level).await;
-            }
-            CompressionOrder::EncryptThenCompress => {
-                return self.encrypt_then_compress(&tls, level).await;
-            }
-            CompressionOrder::Auto => match self.encrypt_then_compress(&tls, level).await {
-                Ok(stream) => {
-                    self.order = CompressionOrder::EncryptThenCompress;
-                    return Ok(stream);
-                }
-                // Nobody is there to refuse.
-                Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-                    return Err(error);
-                }
-                Err(error) => error,
-            },
+        let refusal = match self.dial_in_order(encrypts_first, level).await {
+            Err(error) if is_refusal(&error) => error,
+            outcome => return outcome,
         };
-        match self.compress_then_encrypt(level).await {
-            Ok(stream) => {
-                tracing::info!(
-                    "{} compresses before it encrypts, as Flume 1.9 does",
-                    self.name
-                );
-                self.order = CompressionOrder::CompressThenEncrypt;
-                Ok(stream)
-            }
-            Err(error) => {
-                let text = format!(
-                    "neither order of compression and TLS is accepted: {refusal}; and the other way round: {error}"
-                );
-                Err(io::Error::new(error.kind(), text))
-            }
+        let other_way = self.dial_in_order(!encrypts_first, level).await;
+        let stream = other_way.map_err(|error| {
+            let text = format!(
+                "neither order of compression and TLS is accepted: {refusal}; and the other way round: {error}"
+            );
+            io::Error::new(error.kind(), text)
+        })?;
+        self.encrypts_first = !encrypts_first;
+        let order = if self.encrypts_first {
+            "encrypts before it compresses, as Flume 1.11 does"
+        } else {
+            "compresses before it encrypts, as Flume 1.9 does"
+        };
+        tracing::info!("{} {order}", self.name);
+        Ok(stream)
+    }
+
+    async fn dial_in_order(&mut self, encrypts_first: bool, level: u32) -> io::Result<BoxedStream> {
+        if encrypts_first {
+            self.encrypt_then_compress(level).await
+        } else {
+            self.compress_then_encrypt(level).await
         }
     }
 
     /// What Flume 1.10 and 1.11 understand.
-    async fn encrypt_then_compress(
-        &mut self,
-        tls: &TlsClientSettings,
-        level: u32,
-    ) -> io::Result<BoxedStream> {
-        let limit = self.settings.dialer.connect_timeout;
-        let mut plain = self.settings.dialer.clone();
-        plain.tls = None;
-        let work = async {
-            let compressed = ZlibStream::new(plain.connect().await?, level);
-            let connector = tls.connector().map_err(io::Error::other)?;
-            let name = ServerName::try_from(plain.host.clone()).map_err(io::Error::other)?;
-            connector.connect(name, compressed).await
-        };
-        let stream = timeout(limit, work).await.map_err(|_| timed_out(limit))??;
-        Ok(Box::new(stream))
+    async fn encrypt_then_compress(&mut self, level: u32) -> io::Result<BoxedStream> {
+        let dialer = &mut self.settings.dialer;
+        let limit = dialer.connect_timeout;
+        let connector = dialer.tls_connector()?;
+        let (connector, name) = connector.ok_or_else(|| io::Error::other("there is no TLS"))?;
+        let compressed = ZlibStream::new(dialer.connect_plain().await?, level);
+        let stream = timeout(limit, connector.connect(name, compressed)).await;
+        Ok(Box::new(stream.map_err(|_| timed_out(limit))??))
     }
 
     /// What Flume up to 1.9 understands.
@@ -306,6 +311,17 @@ async fn within(
 ) -> Result<(), CallError> {
     let outcome = timeout(limit, call).await;
     outcome.unwrap_or_else(|_| Err(timed_out(limit).into()))
+}
+
+/// Whether a peer that was reached may have wanted the other order.
+fn is_refusal(error: &io::Error) -> bool {
+    use io::ErrorKind::{
+        BrokenPipe, ConnectionAborted, ConnectionReset, InvalidData, UnexpectedEof,
+    };
+    matches!(
+        error.kind(),
+        BrokenPipe | ConnectionAborted | ConnectionReset | InvalidData | UnexpectedEof
+    )
 }
 
 fn timed_out(limit: Duration) -> io::Error {

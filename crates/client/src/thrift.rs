@@ -8,8 +8,8 @@ use flume_wire::thrift::{
 
 use crate::{
     error::CallError,
-    exchange::{FrameExchange, MAX_ANSWER_BYTES},
-    transport::BoxedStream,
+    peer::MAX_ANSWER_BYTES,
+    transport::{BoxedStream, FrameExchange},
 };
 
 pub(crate) struct ThriftConnection {
@@ -55,7 +55,7 @@ impl ThriftConnection {
         self.under_way += 1;
         let sequence = self.sequence;
         let frame = |out: &mut Vec<u8>| write_thrift_frame(out, |out| write(sequence, out));
-        self.exchange.send(frame).await
+        Ok(self.exchange.send(frame).await?)
     }
 
     /// Waits for answers until no more than so many calls are without. They come in the order of the calls.

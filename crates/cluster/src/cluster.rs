@@ -16,11 +16,15 @@ use crate::{
     kdc::{Kdc, REALM},
     layout::{Layout, Ports, Site, ports},
     shell::{Answer, As, Shell},
+    trouble::{CutOff, Disk, FullDisk},
 };
 
 /// Users with a keytab and a home directory. `flume` may impersonate `alice` and `bob`, and not `carol`; tickets of
 /// `short` live for 20 seconds.
 pub const USERS: &[&str] = &["flume", "flume2", "short", "alice", "bob", "carol"];
+
+/// The size of a small disk.
+const SMALL_DISK_MIB: usize = 64;
 
 /// A running HDFS. Every server is a process of its own, to be killed, paused and started again one by one.
 pub struct Cluster {
@@ -30,6 +34,8 @@ pub struct Cluster {
     layout: Layout,
     ports: BTreeMap<String, Ports>,
     hadoop: Hadoop,
+    // After the servers, which use them.
+    _disks: Vec<Disk>,
     // Last: servers that still run write into it.
     dir: tempfile::TempDir,
 }
@@ -58,6 +64,13 @@ impl Cluster {
         for name in ports.keys().map(String::as_str).chain(["client"]) {
             site.write(&dir.path().join("conf").join(name), name)?;
         }
+        let small = if layout.small_disks {
+            layout.data_nodes()
+        } else {
+            vec![]
+        };
+        let disk = |name: &String| Disk::mount(&data_dir(dir.path(), name), SMALL_DISK_MIB);
+        let disks = small.iter().map(disk).collect::<Result<Vec<_>>>()?;
         let java = Java {
             hadoop: &hadoop,
             kdc: kdc.as_ref(),
@@ -75,6 +88,7 @@ impl Cluster {
             layout,
             ports,
             hadoop,
+            _disks: disks,
             dir,
         };
         cluster.bring_up()?;
@@ -189,6 +203,24 @@ impl Cluster {
             .map(drop)
     }
 
+    /// Tells a DataNode to end for an upgrade: it warns its clients, which may wait for it.
+    pub fn shut_down_for_upgrade(&mut self, name: &str) -> Result<()> {
+        let address = format!("127.0.0.1:{}", self.site().port(name)?.ipc);
+        self.admin(&["dfsadmin", "-shutdownDatanode", &address, "upgrade"])?;
+        self.server(name)?.wait_for_end()
+    }
+
+    /// Fills the small disk of a DataNode.
+    pub fn fill_disk(&self, name: &str) -> Result<FullDisk> {
+        ensure!(self.layout.small_disks, "{name} has no small disk");
+        FullDisk::fill(&data_dir(self.dir(), name))
+    }
+
+    /// Lets nothing through to the data of a DataNode; its NameNode still hears of it.
+    pub fn cut_off(&self, name: &str) -> Result<CutOff> {
+        CutOff::port(self.site().port(name)?.main)
+    }
+
     /// Waits until the NameNode takes writes.
     pub fn leave_safe_mode(&self) -> Result<()> {
         self.admin(&["dfsadmin", "-safemode", "wait"]).map(drop)
@@ -291,6 +323,11 @@ impl Cluster {
         );
         Ok(())
     }
+}
+
+/// Where a server keeps its data.
+pub(crate) fn data_dir(dir: &Path, server: &str) -> PathBuf {
+    dir.join("data").join(server)
 }
 
 /// Command lines of the JVMs of a cluster.

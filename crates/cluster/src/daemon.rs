@@ -5,6 +5,7 @@ use std::{
     fs,
     hash::{BuildHasher, RandomState},
     net::TcpStream,
+    ops::Range,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{
@@ -15,11 +16,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::trouble::SlowDown;
+
 /// A server is ready within this time, or the test fails.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(300);
 const POLL: Duration = Duration::from_millis(50);
 
 /// When a server is ready.
@@ -162,13 +165,31 @@ impl Daemon {
         self.signal(Signal::CONT)
     }
 
+    /// It has little time to run, in pieces.
+    pub fn slow_down(&self) -> Result<SlowDown> {
+        Ok(SlowDown::start(self.pid()?))
+    }
+
+    /// Waits until it has ended by itself.
+    pub fn wait_for_end(&mut self) -> Result<()> {
+        let deadline = Instant::now() + PATIENCE;
+        while self.is_running() {
+            ensure!(Instant::now() < deadline, "{} does not end", self.name);
+            thread::sleep(POLL);
+        }
+        Ok(())
+    }
+
     fn signal(&self, signal: Signal) -> Result<()> {
+        kill_process(self.pid()?, signal).with_context(|| format!("failed to signal {}", self.name))
+    }
+
+    fn pid(&self) -> Result<Pid> {
         let child = self
             .child
             .as_ref()
             .with_context(|| format!("{} does not run", self.name))?;
-        let pid = Pid::from_raw(child.id().cast_signed()).context("no process id")?;
-        kill_process(pid, signal).with_context(|| format!("failed to signal {}", self.name))
+        Pid::from_raw(child.id().cast_signed()).context("no process id")
     }
 
     /// What it has logged since it was started.
@@ -208,9 +229,19 @@ fn port_open(port: u16) -> bool {
 /// Nothing is bound to find out. A process that is just being started still has every listener of this process, until
 /// the kernel has closed them: who then waits for the port would reach the wrong listener.
 pub fn free_port() -> u16 {
+    port_among(20_000..32_000)
+}
+
+/// The same below 1024: only root may listen there, so that a client may trust who does.
+pub(crate) fn privileged_port() -> u16 {
+    port_among(512..1024)
+}
+
+fn port_among(range: Range<u16>) -> u16 {
     static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
     loop {
-        let port = 20_000 + (RandomState::new().hash_one(0) % 12_000) as u16;
+        let at = RandomState::new().hash_one(0) % range.len() as u64;
+        let port = range.start + at as u16;
         let mut given = GIVEN.lock().unwrap_or_else(PoisonError::into_inner);
         if !port_open(port) && given.insert(port) {
             return port;

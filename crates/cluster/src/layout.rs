@@ -5,7 +5,8 @@ use std::{collections::BTreeMap, fs, path::Path};
 use anyhow::{Context, Result};
 
 use crate::{
-    daemon::free_port,
+    cluster::data_dir,
+    daemon::{free_port, privileged_port},
     hadoop::{Hadoop, STORE_PASSWORD},
     kdc::{Kdc, REALM},
 };
@@ -21,6 +22,10 @@ pub struct Layout {
     pub datanodes: usize,
     /// `dfs.replication`.
     pub replication: usize,
+    /// Whether each DataNode has a small disk of its own, which can be filled; only root can have that.
+    pub small_disks: bool,
+    /// Whether DataNodes listen below 1024, where SASL is not spoken; only root can have that.
+    pub privileged_ports: bool,
     /// More settings, of servers and clients.
     pub settings: Vec<(String, String)>,
 }
@@ -70,6 +75,8 @@ impl Layout {
             ha: false,
             datanodes,
             replication,
+            small_disks: false,
+            privileged_ports: false,
             settings: vec![],
         }
     }
@@ -88,6 +95,30 @@ impl Layout {
     /// The same with two NameNodes.
     pub fn with_ha(self) -> Layout {
         Layout { ha: true, ..self }
+    }
+
+    /// The same with another `dfs.replication`.
+    pub fn with_replication(self, replication: usize) -> Layout {
+        Layout {
+            replication,
+            ..self
+        }
+    }
+
+    /// The same with a small disk for each DataNode.
+    pub fn with_small_disks(self) -> Layout {
+        Layout {
+            small_disks: true,
+            ..self
+        }
+    }
+
+    /// The same with DataNodes below port 1024.
+    pub fn with_privileged_ports(self) -> Layout {
+        Layout {
+            privileged_ports: true,
+            ..self
+        }
     }
 
     /// The same with another setting, of servers and clients.
@@ -122,7 +153,7 @@ impl Layout {
 pub(crate) struct Ports {
     /// Of clients: RPC of a NameNode, data of a DataNode.
     pub(crate) main: u16,
-    ipc: u16,
+    pub(crate) ipc: u16,
     http: u16,
     https: u16,
 }
@@ -146,20 +177,23 @@ pub(crate) fn ports(layout: &Layout) -> BTreeMap<String, Ports> {
         layout.data_nodes(),
     ]
     .concat();
-    names
-        .into_iter()
-        .map(|name| {
-            (
-                name,
-                Ports {
-                    main: free_port(),
-                    ipc: free_port(),
-                    http: free_port(),
-                    https: free_port(),
-                },
-            )
-        })
-        .collect()
+    let main = |name: &str| {
+        if layout.privileged_ports && name.starts_with("dn") {
+            privileged_port()
+        } else {
+            free_port()
+        }
+    };
+    let of = |name: String| {
+        let ports = Ports {
+            main: main(&name),
+            ipc: free_port(),
+            http: free_port(),
+            https: free_port(),
+        };
+        (name, ports)
+    };
+    names.into_iter().map(of).collect()
 }
 
 impl Site<'_> {
@@ -188,7 +222,7 @@ impl Site<'_> {
         Ok([self.core()?, self.hdfs()?, self.layout.settings.clone()].concat())
     }
 
-    fn port(&self, server: &str) -> Result<Ports> {
+    pub(crate) fn port(&self, server: &str) -> Result<Ports> {
         self.ports
             .get(server)
             .copied()
@@ -235,6 +269,11 @@ impl Site<'_> {
             setting("dfs.namenode.fs-limits.min-block-size", 1024),
             // Hadoop's half a minute would be most of a test's time.
             setting("dfs.namenode.safemode.extension", 0),
+            // By default a disk must have a gigabyte more than a block takes.
+            setting(
+                "dfs.datanode.round-robin-volume-choosing-policy.additional-available-space",
+                0,
+            ),
             // On three nodes one that has just been written to would be left out as too busy.
             setting("dfs.namenode.redundancy.considerLoad", false),
         ];
@@ -297,7 +336,7 @@ impl Site<'_> {
             ),
             setting(
                 "dfs.journalnode.edits.dir",
-                self.dir.join("data/jn1").display(),
+                data_dir(self.dir, "jn1").display(),
             ),
             setting(
                 "dfs.journalnode.rpc-address",
@@ -315,7 +354,7 @@ impl Site<'_> {
     }
 
     fn server(&self, name: &str) -> Result<Settings> {
-        let data = self.dir.join("data").join(name);
+        let data = data_dir(self.dir, name);
         let mut all = vec![
             setting(
                 "dfs.namenode.name.dir",

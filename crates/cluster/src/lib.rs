@@ -10,6 +10,7 @@ mod kdc;
 mod layout;
 mod packages;
 mod shell;
+mod trouble;
 
 pub use cluster::{Cluster, USERS};
 pub use daemon::{Daemon, Ready, free_port};
@@ -17,3 +18,4 @@ pub use kdc::{ADMIN, ADMIN_PASSWORD, Kdc, REALM};
 pub use layout::{Layout, Protection, Security};
 pub use packages::need;
 pub use shell::Answer;
+pub use trouble::{CutOff, FullDisk, SlowDown};

@@ -52,7 +52,8 @@ pub use hold::Hold;
 pub use http_handler::{HandlerError, HttpHandler, HttpMessage};
 pub use memory_queue::{ByteLimit, MemoryQueue, QueueLimits};
 pub use outlet::{
-    ChannelSelector, InterceptError, Interceptor, Outlet, PutError, Route, Throttled, Wiring,
+    ChannelSelector, InterceptError, Interceptor, OnceStored, Outlet, PutError, Route, Throttled,
+    Wiring,
 };
 pub use recipe::Recipe;
 pub use registry::{Registration, Registry};

@@ -165,6 +165,7 @@ impl Component for FileChannel {
 
 impl Plan {
     fn of(config: &FileConfig) -> Result<Self, BuildError> {
+<<<<<<< HEAD
         let events = config.capacity.0.get();
         let transaction = config.store.transaction_capacity.0.get();
         if transaction > events {
@@ -213,33 +214,29 @@ impl Plan {
             .byte_capacity
             .filter(|bytes| (1..=Room::MAX_BYTES).contains(bytes));
         let interval = config.store.checkpoint_interval.0.0;
+=======
+        let limits = config.limits()?;
+        let store = &config.store;
+        at_most("maxEventSize", store.max_event_size, MOST_BATCH_BYTES)?;
+        let interval = store.checkpoint_interval.0.0;
+>>>>>>> main
         Ok(Plan {
-            layout: Layout {
-                checkpoint_dir,
-                data_dirs,
-                segment_bytes,
-                minimum_free,
-            },
-            limits: Limits {
-                events,
-                bytes,
-                transaction,
-                keep_alive: config.keep_alive.0.min(LONGEST_WAIT),
-                cache_bytes: config.store.cache_bytes,
-            },
-            max_event_size: config.store.max_event_size,
-            take_sync: config.store.take_sync.0,
+            layout: store.layout()?,
+            limits,
+            max_event_size: store.max_event_size,
+            take_sync: store.take_sync.0,
             checkpoint_interval: if interval.is_zero() {
                 Duration::from_secs(30)
             } else {
                 interval
             },
-            checkpoint_on_close: config.store.checkpoint_on_close,
-            encryption: config.store.encryption.build()?,
+            checkpoint_on_close: store.checkpoint_on_close,
+            encryption: store.encryption.build()?,
         })
     }
 }
 
+<<<<<<< HEAD
 /// Directories, separated by commas.
 #[derive(Clone, Debug)]
 struct DirectoryList(Vec<String>);
@@ -265,6 +262,69 @@ impl Scalar for DirectoryList {
     }
 }
 
+=======
+impl FileConfig {
+    fn limits(&self) -> Result<Limits, BuildError> {
+        let events = self.capacity.0.get();
+        let transaction = self.store.transaction_capacity.0.get();
+        if transaction > events {
+            let text = format!("must not exceed capacity, which is {events}");
+            return Err(BuildError::at("transactionCapacity", text));
+        }
+        at_most("capacity", events, Room::MAX_EVENTS)?;
+        let bytes = self
+            .byte_capacity
+            .filter(|bytes| (1..=Room::MAX_BYTES).contains(bytes));
+        Ok(Limits {
+            events,
+            bytes,
+            transaction,
+            keep_alive: self.keep_alive.0.min(LONGEST_WAIT),
+            cache_bytes: self.store.cache_bytes,
+        })
+    }
+}
+
+impl StoreConfig {
+    fn layout(&self) -> Result<Layout, BuildError> {
+        let segment_bytes = self
+            .max_file_size
+            .clamp(LEAST_SEGMENT_BYTES, SEGMENT_BYTES)
+            .next_multiple_of(BLOCK);
+        Ok(Layout {
+            checkpoint_dir: at_home(&self.checkpoint_dir),
+            data_dirs: self.directories()?,
+            segment_bytes,
+            minimum_free: self.minimum_required_space.max(LEAST_MINIMUM_FREE),
+        })
+    }
+
+    /// `dataDirs`: at least one, each once.
+    fn directories(&self) -> Result<Vec<PathBuf>, BuildError> {
+        let refused = |text: String| Err(BuildError::at("dataDirs", text));
+        let mut directories = vec![];
+        let paths = self.data_dirs.split(',').map(str::trim);
+        for path in paths.filter(|path| !path.is_empty()).map(at_home) {
+            if directories.contains(&path) {
+                return refused(format!("{} is named twice", path.display()));
+            }
+            directories.push(path);
+        }
+        if directories.is_empty() {
+            return refused("expected at least one directory".into());
+        }
+        Ok(directories)
+    }
+}
+
+fn at_most(key: &str, value: usize, most: usize) -> Result<(), BuildError> {
+    if value > most {
+        return Err(BuildError::at(key, format!("must not exceed {most}")));
+    }
+    Ok(())
+}
+
+>>>>>>> main
 /// `~` is the home directory.
 fn at_home(path: &str) -> PathBuf {
     match path.strip_prefix("~/").zip(flume_host::home::directory()) {

@@ -35,7 +35,7 @@ pub fn check(login: &Login) -> Result<CheckedKeytab, IdentityError> {
         return Err(IdentityError::new(
             IdentityProblem::KeytabUnreadable,
             text,
-            "hdfs.kerberosKeytab must name one",
+            "the property for it must name one",
         ));
     }
     if metadata.len() > MAX_KEYTAB_BYTES {
@@ -46,7 +46,7 @@ pub fn check(login: &Login) -> Result<CheckedKeytab, IdentityError> {
         return Err(IdentityError::new(
             IdentityProblem::KeytabBroken,
             text,
-            "hdfs.kerberosKeytab must name a keytab",
+            "the property for it must name a keytab",
         ));
     }
     let bytes = fs::read(path).map_err(|error| unreadable(path, &error, Some(&metadata)))?;
@@ -87,8 +87,8 @@ fn not_in(keytab: &Keytab, login: &Login) -> IdentityError {
         ),
     };
     let hint = match there[..] {
-        [one] => format!("should hdfs.kerberosPrincipal be {one}?"),
-        _ => "hdfs.kerberosPrincipal must be one of those in the keytab; `_HOST` in it became this host's canonical name".into(),
+        [one] => format!("should the principal be {one}?"),
+        _ => "the principal must be one of those in the keytab; `_HOST` in it became this host's canonical name".into(),
     };
     IdentityError::new(IdentityProblem::PrincipalNotInKeytab, text, hint)
 }
@@ -100,7 +100,7 @@ fn unreadable(path: &Path, error: &io::Error, metadata: Option<&Metadata>) -> Id
         (io::ErrorKind::NotFound, _) => IdentityError::new(
             IdentityProblem::KeytabMissing,
             format!("the keytab {name} does not exist"),
-            "hdfs.kerberosKeytab must name a file on this host",
+            "the property for it must name a file on this host",
         ),
         (io::ErrorKind::PermissionDenied, Some(metadata)) => IdentityError::new(
             IdentityProblem::KeytabUnreadable,
@@ -118,7 +118,7 @@ fn unreadable(path: &Path, error: &io::Error, metadata: Option<&Metadata>) -> Id
         _ => IdentityError::new(
             IdentityProblem::KeytabUnreadable,
             format!("the keytab {name} cannot be read: {error}"),
-            "hdfs.kerberosKeytab must name a readable file",
+            "the property for it must name a readable file",
         ),
     }
 }

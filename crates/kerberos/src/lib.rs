@@ -5,8 +5,9 @@
 //! explain: the keytab on disk ([`keytab`], [`check`]), then a login at the KDC ([`login`]). [`KerberosSession`] keeps
 //! the result fresh and visible. Equal identities share what is made for them.
 //!
-//! What a service demands of a client (quality of protection, its own principal) does not belong here: that is the
-//! protocol's business, as Hadoop's RPC has it in the crate `hadoop`.
+//! [`sasl`] has the mechanism GSSAPI, which protocols put into messages of their own. What a service demands of a client
+//! (quality of protection, its own principal) does not belong here: that is the protocol's business, as Hadoop's RPC has
+//! it in the crate `hadoop`.
 
 pub mod check;
 pub mod gss;
@@ -14,6 +15,7 @@ mod identity;
 pub mod keytab;
 pub mod login;
 mod principal;
+pub mod sasl;
 mod session;
 
 pub use flume_host::names::user_name;

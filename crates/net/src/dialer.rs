@@ -105,6 +105,34 @@ impl Dialer {
         Ok(connection)
     }
 
+    /// The same without TLS, for who puts another layer between: [`tls_connector`](Self::tls_connector) adds it then.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect).
+    pub async fn connect_plain(&mut self) -> io::Result<Connection> {
+        let stream = TcpStream::connect((self.host.as_str(), self.port));
+        let stream = within(self.connect_timeout, stream).await?;
+        self.connected = Some(Instant::now());
+        Connection::plain(stream)
+    }
+
+    /// What adds TLS to a stream, and the name that the peer must have; `None` without TLS. Trust stores are read once.
+    ///
+    /// # Errors
+    /// When a store cannot be read. It is read again the next time.
+    pub fn tls_connector(&mut self) -> io::Result<Option<(TlsConnector, ServerName<'static>)>> {
+        let Some(tls) = &self.tls else {
+            return Ok(None);
+        };
+        let connector = match &self.connector {
+            Some(connector) => connector.clone(),
+            None => tls.connector().map_err(io::Error::other)?,
+        };
+        self.connector = Some(connector.clone());
+        let name = ServerName::try_from(self.host.clone()).map_err(io::Error::other)?;
+        Ok(Some((connector, name)))
+    }
+
     /// Runs one request within the request timeout.
     ///
     /// # Errors
@@ -123,16 +151,9 @@ impl Dialer {
 
     async fn connect_slowly(&mut self) -> io::Result<Connection> {
         let stream = TcpStream::connect((self.host.as_str(), self.port)).await?;
-        let Some(tls) = &self.tls else {
+        let Some((connector, name)) = self.tls_connector()? else {
             return Connection::plain(stream);
         };
-        // Trust stores are read once. An error is met again with the next connection.
-        let connector = match &self.connector {
-            Some(connector) => connector.clone(),
-            None => tls.connector().map_err(io::Error::other)?,
-        };
-        self.connector = Some(connector.clone());
-        let name = ServerName::try_from(self.host.clone()).map_err(io::Error::other)?;
         let stream = connector.connect(name, stream).await?;
         Connection::tls(TlsStream::Client(stream))
     }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use bytes::BytesMut;
-use flume_client::transport::{BoxedStream, read_more};
+use flume_client::transport::{BoxedStream, ExchangeError, read_more};
 use flume_core::{
     Event, FrameReservation, PutError, SourceContext, detach_small_part, with_causes,
 };
@@ -57,6 +57,15 @@ impl From<io::Error> for Ending {
         match error.kind() {
             io::ErrorKind::InvalidData => Ending::Fault(error.to_string()),
             _ => Ending::Io(error),
+        }
+    }
+}
+
+impl From<ExchangeError> for Ending {
+    fn from(error: ExchangeError) -> Self {
+        match error {
+            ExchangeError::Io(error) => error.into(),
+            ExchangeError::Protocol(text) => Ending::Fault(text),
         }
     }
 }

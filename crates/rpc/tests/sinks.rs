@@ -8,6 +8,7 @@ use flume_testkit::{
     sink_contract::SinkUnderTest,
     source::{RunningSource, within},
 };
+use tokio::net::{TcpListener, TcpStream};
 
 static REGISTRY: Registry = Registry {
     includes: &[&flume_components::REGISTRY, &flume_rpc::REGISTRY],
@@ -148,6 +149,53 @@ async fn a_sink_learns_the_order_from_the_first_refusal() {
     assert_eq!(cx.metrics.number("ConnectionCreatedCount"), 1);
 }
 
+/// Stands in front of a source, and sends some connections away: `refuses` is asked with their number and first byte. What
+/// each begins with is sent to the test.
+async fn gate(
+    source: std::net::SocketAddr,
+    refuses: fn(usize, u8) -> bool,
+) -> (u16, tokio::sync::mpsc::UnboundedReceiver<u8>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (beginnings, seen) = tokio::sync::mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        for number in 0.. {
+            let (mut client, _) = listener.accept().await.unwrap();
+            let mut first = [0];
+            client.peek(&mut first).await.unwrap();
+            beginnings.send(first[0]).unwrap();
+            if refuses(number, first[0]) {
+                continue;
+            }
+            tokio::spawn(async move {
+                let mut server = TcpStream::connect(source).await.unwrap();
+                let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
+            });
+        }
+    });
+    (port, seen)
+}
+
+#[tokio::test]
+async fn an_order_that_was_learned_from_a_passing_fault_is_forgotten_again() {
+    const ZLIB: u8 = 0x78;
+    const TLS: u8 = 0x16;
+    let source = format!("{HERE}{DEFLATE}{}", server_tls());
+    let source = RunningSource::start(&REGISTRY, "avro", &source);
+    // The first connection breaks. After the second, the peer is one that understands only what Flume 1.11 does.
+    let refuses = |number, first| number == 0 || (number >= 2 && first == TLS);
+    let (port, mut seen) = gate(source.address().await, refuses).await;
+    let (mut sink, _) = sink("avro", port, &format!("{DEFLATE}{CLIENT_TLS}"));
+    for word in ["a", "b", "c"] {
+        within(sink.deliver(&events(word))).await.unwrap();
+        assert_eq!(source.bodies(1).await, [word]);
+        sink.close().await.unwrap();
+    }
+    for expected in [ZLIB, TLS, TLS, ZLIB, ZLIB] {
+        assert_eq!(seen.recv().await, Some(expected));
+    }
+}
+
 #[tokio::test]
 async fn what_is_wrong_is_said() {
     let gone = RunningSource::start(&REGISTRY, "avro", HERE);
@@ -164,6 +212,19 @@ async fn what_is_wrong_is_said() {
     );
     assert!(error.pause);
     assert_eq!(cx.metrics.number("ConnectionFailedCount"), 1);
+}
+
+#[tokio::test]
+async fn a_keytab_that_is_missing_is_told_before_the_source_is_bothered() {
+    let text = "kerberos = true\nserver-principal = flume/h@R\nclient-principal = flume@R\n\
+                client-keytab = /nowhere/flume.keytab";
+    let (mut sink, _) = sink("thrift", 1, text);
+    let error = within(sink.deliver(&events("a"))).await.unwrap_err();
+    let said = flume_core::with_causes(&error);
+    assert!(
+        said.contains("/nowhere/flume.keytab does not exist"),
+        "{said}"
+    );
 }
 
 #[tokio::test]
@@ -184,7 +245,12 @@ fn properties_that_cannot_be_are_errors() {
             "compression-level",
         ),
         ("avro", "client.type = default_loadbalance", "hosts"),
-        ("thrift", "kerberos = true", "kerberos"),
+        ("thrift", "kerberos = true", "server-principal"),
+        (
+            "thrift",
+            "kerberos = true\nserver-principal = flume/h@R\nclient-principal = flume@R",
+            "client-keytab",
+        ),
     ] {
         let cx = Context::new("a1.sinks.k1", &["c1"]);
         let text = format!("hostname = h\nport = 1\n{text}");

@@ -52,7 +52,7 @@ const WHO: &[Who] = &[
     },
 ];
 
-/// Every protection, with and without encryption.
+/// Every protection, with and without encryption; each cipher; ports that only root can have; two NameNodes.
 pub fn matrix(report: &mut Report) -> Result<()> {
     for protection in [
         Protection::Authentication,
@@ -60,32 +60,40 @@ pub fn matrix(report: &mut Report) -> Result<()> {
         Protection::Privacy,
     ] {
         for encrypt in [false, true] {
-            on(report, Layout::kerberos(3, protection, encrypt))?;
+            on(report, "", Layout::kerberos(3, protection, encrypt))?;
         }
     }
-    on(
-        report,
-        Layout::kerberos(3, Protection::Privacy, true)
-            .with("dfs.encrypt.data.transfer.cipher.suites", ""),
-    )?;
-    on(report, Layout::simple(3))?;
-    on(report, Layout::simple(3).with_ha())
+    let privacy = |encrypt| Layout::kerberos(3, Protection::Privacy, encrypt);
+    let no_aes = |encrypt| privacy(encrypt).with("dfs.encrypt.data.transfer.cipher.suites", "");
+    let cipher = |name| no_aes(true).with("dfs.encrypt.data.transfer.algorithm", name);
+    on(report, " without AES", no_aes(false))?;
+    on(report, " by 3des", cipher("3des"))?;
+    on(report, " by rc4", cipher("rc4"))?;
+    for encrypt in [false, true] {
+        on(
+            report,
+            " below 1024",
+            privacy(encrypt).with_privileged_ports(),
+        )?;
+    }
+    on(report, " HA", privacy(true).with_ha())?;
+    on(report, "", Layout::simple(3))?;
+    on(report, " HA", Layout::simple(3).with_ha())
 }
 
-fn on(report: &mut Report, layout: Layout) -> Result<()> {
+fn on(report: &mut Report, more: &str, layout: Layout) -> Result<()> {
     let start = Instant::now();
     let cluster = Cluster::start(layout)?;
     println!(
         "a cluster is up after {:.1} s",
         start.elapsed().as_secs_f64()
     );
-    everybody(report, &cluster)
+    everybody(report, more, &cluster)
 }
 
-/// Each kind of user on this cluster.
-pub fn everybody(report: &mut Report, cluster: &Cluster) -> Result<()> {
-    let layout = cluster.layout();
-    let kind = match layout.security {
+/// Each kind of user on this cluster; `more` says what else is special about it.
+pub fn everybody(report: &mut Report, more: &str, cluster: &Cluster) -> Result<()> {
+    let kind = match cluster.layout().security {
         Security::Simple => "simple".to_string(),
         Security::Kerberos {
             protection,
@@ -102,9 +110,8 @@ pub fn everybody(report: &mut Report, cluster: &Cluster) -> Result<()> {
             .as_ref()
             .err()
             .map_or_else(|| "as said".into(), |error| format!("{error:#}"));
-        let pair = if layout.ha { " HA" } else { "" };
         let behalf = proxied.map(|user| format!(" for {user}"));
-        let item = format!("client, {kind}{pair}, {user}{}", behalf.unwrap_or_default());
+        let item = format!("client, {kind}{more}, {user}{}", behalf.unwrap_or_default());
         report.row(&item, shown, "as said", outcome.is_ok());
     }
     Ok(())

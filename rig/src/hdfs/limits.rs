@@ -1,4 +1,5 @@
-//! What a cluster refuses for a while, blocks that end in the middle of a batch, and paths through a mount table.
+//! What a cluster refuses for a while, blocks that end in the middle of a batch, directories that are erasure coded, and
+//! paths through a mount table.
 
 use std::{
     fs,
@@ -31,6 +32,7 @@ pub fn all(report: &mut Report) -> Result<()> {
     blocks(report, &cluster)?;
     safe_mode(report, &cluster)?;
     quota(report, &cluster)?;
+    erasure_coded(report, &cluster)?;
     mounted(report, &cluster)
 }
 
@@ -88,6 +90,32 @@ fn safe_mode(report: &mut Report, cluster: &Cluster) -> Result<()> {
     println!(
         "safe mode: {twice} lines twice, {} files",
         files(cluster, path)?.len()
+    );
+    Ok(())
+}
+
+/// Files below an erasure-coded directory are replicated: the others cannot be flushed.
+fn erasure_coded(report: &mut Report, cluster: &Cluster) -> Result<()> {
+    const POLICY: &str = "XOR-2-1-1024k";
+    let path = "/user/flume/coded";
+    cluster.admin(&["fs", "-mkdir", "-p", path])?;
+    cluster.admin(&["fs", "-chown", "flume", path])?;
+    cluster.admin(&["ec", "-enablePolicy", "-policy", POLICY])?;
+    cluster.admin(&["ec", "-setPolicy", "-path", path, "-policy", POLICY])?;
+    let mut agent = start(cluster, &one_sink(cluster, "flume", path, 0)?)?;
+    let address = agent.address("r1");
+    send_numbered(&address, 0..1000)?;
+    agent.wait_for_count("k1", "EventDrainSuccessCount", 1000);
+    agent.stop()?;
+    each_once(report, cluster, "an erasure-coded directory", path, 1000)?;
+    let file = files(cluster, path)?.pop().context("no file")?;
+    let of = |path: &str| cluster.admin(&["ec", "-getPolicy", "-path", path]);
+    let coded = [of(path)?, of(&file)?].map(|said| said.contains(POLICY));
+    report.row(
+        "an erasure-coded directory: it, its file are",
+        format!("{coded:?}"),
+        "[true, false]",
+        coded == [true, false],
     );
     Ok(())
 }

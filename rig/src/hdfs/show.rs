@@ -45,7 +45,7 @@ pub fn all(report: &mut Report) -> Result<()> {
 /// The same within a few minutes.
 pub fn slice(report: &mut Report) -> Result<()> {
     let mut cluster = platform()?;
-    client::everybody(report, &cluster)?;
+    client::everybody(report, "", &cluster)?;
     deployment(report, &cluster)?;
     refused(report, &cluster)?;
     identity::refusals(report, &mut cluster)?;

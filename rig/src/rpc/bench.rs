@@ -12,6 +12,7 @@ use anyhow::{Context, Result};
 use flume_client::{Event, FlumeClient, PeerSettings, ThriftProtocol};
 use tokio::task::JoinSet;
 
+use super::parts;
 use crate::{
     agents::{Maker, Running, install_java},
     report::Report,
@@ -21,32 +22,6 @@ const WARM_UP: Duration = Duration::from_secs(2);
 const BODY_BYTES: usize = 500;
 const CLIENTS: [usize; 3] = [1, 10, 100];
 const BATCHES: [usize; 3] = [1, 100, 1000];
-
-const SOURCE: &str = "\
-a1.sources = r1
-a1.channels = c1
-a1.sinks = k1
-a1.sources.r1.bind = 127.0.0.1
-a1.sources.r1.port = @PORT@
-a1.sources.r1.channels = c1
-a1.sinks.k1.channel = c1
-";
-
-const MEMORY: &str = "\
-a1.channels.c1.type = memory
-a1.channels.c1.capacity = 100000
-a1.channels.c1.transactionCapacity = 1000
-";
-
-const FILE: &str = "\
-a1.channels.c1.type = file
-a1.channels.c1.checkpointDir = @DIR@/channel/checkpoint
-a1.channels.c1.dataDirs = @DIR@/channel/data
-a1.channels.c1.capacity = 1000000
-a1.channels.c1.minimumRequiredSpace = 0
-";
-
-const NULL: &str = "a1.sinks.k1.type = null\na1.sinks.k1.batchSize = 1000\n";
 
 /// What was measured.
 struct Measured {
@@ -67,8 +42,8 @@ pub fn show(report: &mut Report, duration: Duration) -> Result<()> {
         for clients in CLIENTS {
             for batch in BATCHES {
                 let name = format!("{kind}, {clients} clients, batch {batch}");
-                let source = format!("a1.sources.r1.type = {kind}\n");
-                let flow = [SOURCE, &source, MEMORY, NULL].concat();
+                let channel = parts::memory_channel(100_000, 1000);
+                let flow = flow(kind, &channel, parts::NULL_SINK);
                 compare(report, &name, |maker| {
                     let mut agents = [Running::start(maker, &flow)?];
                     runtime.block_on(measure(&mut agents, kind, clients, batch, duration))
@@ -80,17 +55,19 @@ pub fn show(report: &mut Report, duration: Duration) -> Result<()> {
         report,
         "two hops, file channels, 10 clients, batch 100",
         |maker| {
-            let source = "a1.sources.r1.type = avro\n";
-            let mut tail = Running::start(maker, &[SOURCE, source, FILE, NULL].concat())?;
+            let tail = flow("avro", parts::FILE_CHANNEL, parts::NULL_SINK);
+            let mut tail = Running::start(maker, &tail)?;
             tail.wait_for_port()?;
-            let sink = format!(
-                "a1.sinks.k1.type = avro\na1.sinks.k1.hostname = 127.0.0.1\na1.sinks.k1.port = {}\n",
-                tail.port
-            );
-            let head = Running::start(maker, &[SOURCE, source, FILE, &sink].concat())?;
+            let sink = parts::avro_sink("k1", tail.port, "");
+            let head = Running::start(maker, &flow("avro", parts::FILE_CHANNEL, &sink))?;
             runtime.block_on(measure(&mut [head, tail], "avro", 10, 100, duration))
         },
     )
+}
+
+fn flow(kind: &str, channel: &str, sink: &str) -> String {
+    let source = parts::source(kind);
+    [&parts::names(&["k1"]), &source, channel, sink].concat()
 }
 
 fn compare(report: &mut Report, name: &str, run: impl Fn(Maker) -> Result<Measured>) -> Result<()> {

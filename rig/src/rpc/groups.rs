@@ -5,7 +5,10 @@ use std::{path::PathBuf, thread::sleep, time::Duration};
 use anyhow::{Context, Result, ensure};
 use flume_monitor::{ControlAnswer, ControlRequest, ask};
 
-use super::senders::{Senders, wait_for_all};
+use super::{
+    parts,
+    senders::{Senders, wait_for_all},
+};
 use crate::{
     agents::{Maker, Running, install_java},
     report::Report,
@@ -19,40 +22,31 @@ const PAUSE: Duration = Duration::from_secs(4);
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(90);
 
 /// An agent that a sink of the group sends to.
-const MEMBER: &str = "\
-a1.sources = r1
-a1.channels = c1
-a1.sinks = k1
-a1.sources.r1.type = avro
-a1.sources.r1.bind = 127.0.0.1
-a1.sources.r1.port = @PORT@
-a1.sources.r1.channels = c1
-a1.channels.c1.type = file
-a1.channels.c1.checkpointDir = @DIR@/channel/checkpoint
-a1.channels.c1.dataDirs = @DIR@/channel/data
-a1.channels.c1.capacity = 100000
-a1.channels.c1.minimumRequiredSpace = 0
-a1.sinks.k1.type = file_roll
-a1.sinks.k1.sink.directory = @DIR@/files
-a1.sinks.k1.sink.rollInterval = 0
-a1.sinks.k1.channel = c1
-";
+fn member() -> String {
+    let sink = "type = file_roll\nsink.directory = @DIR@/files\nsink.rollInterval = 0";
+    [
+        parts::names(&["k1"]),
+        parts::source("avro"),
+        parts::FILE_CHANNEL.into(),
+        parts::settings("a1.sinks.k1", sink),
+    ]
+    .concat()
+}
 
-/// The agent with the group.
-const HEAD: &str = "\
-a1.sources = r1
-a1.channels = c1
-a1.sinks = k1 k2
-a1.sinkgroups = g1
-a1.sinkgroups.g1.sinks = k1 k2
-a1.sources.r1.type = netcat
-a1.sources.r1.bind = 127.0.0.1
-a1.sources.r1.port = @PORT@
-a1.sources.r1.channels = c1
-a1.channels.c1.type = memory
-a1.channels.c1.capacity = 1000
-a1.channels.c1.transactionCapacity = 100
-";
+/// The agent with the group, whose sinks send to these ports.
+fn head(case: &GroupCase, ports: [u16; 2]) -> String {
+    let [first, second] = ports;
+    [
+        parts::names(&["k1", "k2"]),
+        parts::source("netcat"),
+        parts::memory_channel(1000, 100),
+        parts::avro_sink("k1", first, parts::SHORT_LIMITS),
+        parts::avro_sink("k2", second, parts::SHORT_LIMITS),
+        "a1.sinkgroups = g1\na1.sinkgroups.g1.sinks = k1 k2\n".into(),
+        parts::settings("a1.sinkgroups.g1.processor", case.properties),
+    ]
+    .concat()
+}
 
 /// One group.
 struct GroupCase {
@@ -64,18 +58,18 @@ const CASES: &[GroupCase] = &[
     GroupCase {
         name: "failover",
         properties: "\
-a1.sinkgroups.g1.processor.type = failover
-a1.sinkgroups.g1.processor.priority.k1 = 10
-a1.sinkgroups.g1.processor.priority.k2 = 5
-a1.sinkgroups.g1.processor.maxpenalty = 2000
+type = failover
+priority.k1 = 10
+priority.k2 = 5
+maxpenalty = 2000
 ",
     },
     GroupCase {
         name: "load_balance",
         properties: "\
-a1.sinkgroups.g1.processor.type = load_balance
-a1.sinkgroups.g1.processor.backoff = true
-a1.sinkgroups.g1.processor.selector.maxTimeOut = 2000
+type = load_balance
+backoff = true
+selector.maxTimeOut = 2000
 ",
     },
 ];
@@ -90,21 +84,18 @@ pub fn show(report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-fn run(report: &mut Report, case: &GroupCase, head: Maker, members: Maker) -> Result<()> {
-    let item = format!("groups.{}.{head:?}-to-{members:?}", case.name);
-    let mut first = Running::start(members, MEMBER)?;
-    let mut second = Running::start(members, MEMBER)?;
+fn run(report: &mut Report, case: &GroupCase, heads: Maker, members: Maker) -> Result<()> {
+    let item = format!("groups.{}.{heads:?}-to-{members:?}", case.name);
+    let mut first = Running::start(members, &member())?;
+    let mut second = Running::start(members, &member())?;
     first.wait_for_port()?;
     second.wait_for_port()?;
-    let mut configuration = [HEAD, case.properties].concat();
-    for (sink, port) in [("k1", first.port), ("k2", second.port)] {
-        configuration += &avro_sink(sink, port);
-    }
-    let mut group = Running::start(head, &configuration)?;
+    let configuration = head(case, [first.port, second.port]);
+    let mut group = Running::start(heads, &configuration)?;
     group.wait_for_port()?;
     let senders = Senders::start(&format!("127.0.0.1:{}", group.port), CLIENTS);
     sleep(CALM);
-    if case.name == "failover" && head == Maker::Ours {
+    if case.name == "failover" && heads == Maker::Ours {
         show_standby(report, &item, &group)?;
     }
     first.kill_and_restart()?;
@@ -118,14 +109,23 @@ fn run(report: &mut Report, case: &GroupCase, head: Maker, members: Maker) -> Re
     sleep(PAUSE);
     first.signal("CONT")?;
     sleep(CALM);
-    let acknowledged = senders.stop();
+    let sent = senders.stop()?;
     let outputs: Vec<PathBuf> = [&first, &second]
         .map(|agent| agent.dir().join("files"))
         .into();
-    let tally = wait_for_all(&acknowledged, &outputs, DRAIN_TIMEOUT)?;
-    let sent = tally.acknowledged;
-    println!("{item}: {sent} lines, {} came out twice", tally.duplicates);
-    report.row(&format!("{item}.acknowledged"), sent, "> 0", sent > 0);
+    let tally = wait_for_all(&sent, &outputs, DRAIN_TIMEOUT)?;
+    let acknowledged = tally.acknowledged;
+    println!(
+        "{item}: {acknowledged} lines, {} came out twice",
+        tally.duplicates
+    );
+    let is_some = acknowledged > 0;
+    report.row(
+        &format!("{item}.acknowledged"),
+        acknowledged,
+        "> 0",
+        is_some,
+    );
     report.row(&format!("{item}.lost"), tally.lost, "0", tally.lost == 0);
     if tally.lost > 0 {
         println!(
@@ -134,14 +134,6 @@ fn run(report: &mut Report, case: &GroupCase, head: Maker, members: Maker) -> Re
         );
     }
     Ok(())
-}
-
-fn avro_sink(name: &str, port: u16) -> String {
-    format!(
-        "a1.sinks.{name}.type = avro\na1.sinks.{name}.hostname = 127.0.0.1\na1.sinks.{name}.port = {port}\n\
-         a1.sinks.{name}.request-timeout = 2000\na1.sinks.{name}.connect-timeout = 2000\n\
-         a1.sinks.{name}.channel = c1\n"
-    )
 }
 
 /// `status` says which sink delivers, and why the other does not.

@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 
-use super::last_lines;
+use super::{last_lines, parts};
 use crate::{
     agents::{Maker, Running},
     report::Report,
@@ -20,22 +20,6 @@ const MAX_MIB: f64 = 100.0;
 const STRANGERS: usize = 200;
 /// A bad client must be sent away within this time.
 const FAREWELL_TIMEOUT: Duration = Duration::from_secs(20);
-
-const FLOW: &str = "\
-a1.sources = r1
-a1.channels = c1
-a1.sinks = k1
-a1.sources.r1.type = avro
-a1.sources.r1.bind = 127.0.0.1
-a1.sources.r1.port = @PORT@
-a1.sources.r1.maxConnections = 12000
-a1.sources.r1.channels = c1
-a1.channels.c1.type = memory
-a1.channels.c1.capacity = 10000
-a1.channels.c1.transactionCapacity = 100
-a1.sinks.k1.type = null
-a1.sinks.k1.channel = c1
-";
 
 /// A handshake, and `append` of an event `x`: serial number, one buffer, its length.
 const CALL: &[u8] = b"\0\0\0\x01\0\0\0\x01\0\0\0\x2e\
@@ -55,7 +39,15 @@ const BAD_BEGINNINGS: &[(&str, &[u8])] = &[
 
 /// Idle connections, then strangers.
 pub fn show(report: &mut Report) -> Result<()> {
-    let mut agent = Running::start(Maker::Ours, FLOW)?;
+    let configuration = [
+        parts::names(&["k1"]),
+        parts::source("avro"),
+        parts::settings("a1.sources.r1", "maxConnections = 12000"),
+        parts::memory_channel(10_000, 1000),
+        parts::NULL_SINK.into(),
+    ]
+    .concat();
+    let mut agent = Running::start(Maker::Ours, &configuration)?;
     agent.wait_for_port()?;
     let before = agent.resident_mib()?;
     let mut idle = vec![];

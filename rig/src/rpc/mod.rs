@@ -1,19 +1,27 @@
-//! The hop between agents, beside Java Flume: events go from this program's client through a Java agent and back into this
-//! program's sources, over every protocol and layer, and are compared byte for byte.
+//! The hop between agents, beside Java Flume, over every protocol and layer: events are compared byte for byte.
 //!
-//! Each lane therefore shows two things: that our client is understood by Java's source, and Java's sink by our source.
+//! | row | way |
+//! |---|---|
+//! | `client` | our client → Java's source → Java's sink → our source |
+//! | `sink` | our sink → Java's source → Java's sink → our source |
+//! | `sdk` | Java's client SDK → our source |
 
 pub mod bench;
 mod events;
 pub mod groups;
+mod kerberos;
+mod lane;
 pub mod limits;
+mod parts;
 mod proxy;
+mod sdk;
 mod senders;
 pub mod tiers;
 
 use std::{
     fmt::Write,
     num::NonZeroUsize,
+    path::PathBuf,
     process::Command,
     time::{Duration, Instant},
 };
@@ -21,15 +29,20 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use flume_client::{ClientConfig, Event, FlumeClient};
 use flume_cluster::free_port;
-use flume_core::{Context as ComponentContext, Registry, Want};
-use flume_testkit::{parts::read, source::RunningSource};
+use flume_core::{Context as ComponentContext, Registry, Sink, Want};
+use flume_testkit::{
+    parts::{build, read},
+    source::RunningSource,
+};
 use tokio::task::JoinSet;
 
 use crate::{
-    agents::{Maker, Running, install_java, root, target},
+    agents::{Maker, Running, install_java, java_dir, root, target},
     report::Report,
 };
 use events::EventMill;
+use lane::{LANES, Lane};
+use parts::settings;
 
 static REGISTRY: Registry = Registry {
     includes: &[&flume_components::REGISTRY, &flume_rpc::REGISTRY],
@@ -45,106 +58,11 @@ const LOG_LINES: usize = 30;
 const SILENCE: Duration = Duration::from_secs(40);
 /// A lane is broken if it takes no event so long after its port is open.
 const WARM_UP: Duration = Duration::from_secs(60);
+/// Of a lane in the Java agent.
+const JAVA_CHANNEL: &str =
+    "type = memory\ncapacity = 10000\ntransactionCapacity = 1000\nkeep-alive = 10";
 /// The body of events that are not counted.
 const WARM_UP_BODY: &[u8] = b"warm-up";
-
-/// One way through the Java agent and back.
-struct Lane {
-    name: &'static str,
-    /// Of sources and sinks on both sides.
-    kind: &'static str,
-    /// Properties of all four ends.
-    common: &'static str,
-    /// Those of the sources.
-    source: &'static str,
-    /// Those of our client and of Java's sink.
-    sink: &'static str,
-    /// Whether the sources need a key store and the clients have to trust it.
-    tls: bool,
-}
-
-#[rustfmt::skip]
-const LANES: &[Lane] = &[
-    lane("avro", "avro", ""),
-    lane("avro-deflate", "avro", "compression-type = deflate"),
-    lane("avro-ipfilter", "avro", "").with_source("ipFilter = true\nipFilterRules = allow:ip:127.*,deny:ip:*"),
-    lane("avro-deflate-ipfilter", "avro", "compression-type = deflate").with_source("ipFilter = true\nipFilterRules = allow:name:localhost,deny:ip:*"),
-    lane("avro-tls", "avro", "").with_tls(),
-    lane("avro-tls-deflate", "avro", "compression-type = deflate").with_tls(),
-    lane("thrift-compact", "thrift", "protocol = compact"),
-    lane("thrift-binary", "thrift", "protocol = binary"),
-    lane("thrift-tls", "thrift", "").with_tls(),
-    lane("thrift-binary-tls", "thrift", "protocol = binary").with_tls(),
-];
-
-const fn lane(name: &'static str, kind: &'static str, common: &'static str) -> Lane {
-    Lane {
-        name,
-        kind,
-        common,
-        source: "",
-        sink: "batch-size = 37",
-        tls: false,
-    }
-}
-
-impl Lane {
-    const fn with_tls(self) -> Lane {
-        Lane { tls: true, ..self }
-    }
-
-    const fn with_source(self, source: &'static str) -> Lane {
-        Lane { source, ..self }
-    }
-
-    fn source_properties(&self, keystore: &str) -> String {
-        let tls = if self.tls {
-            format!(
-                "ssl = true\nkeystore = {}/{keystore}\nkeystore-password = storePassword",
-                stores()
-            )
-        } else {
-            String::new()
-        };
-        format!("{}\n{}\n{tls}\n", self.common, self.source)
-    }
-
-    fn client_properties(&self, truststore: &str) -> String {
-        let tls = if self.tls {
-            format!(
-                "ssl = true\ntruststore = {}/{truststore}\ntruststore-type = PKCS12\ntruststore-password = storePassword",
-                stores()
-            )
-        } else {
-            String::new()
-        };
-        format!("{}\n{}\n{tls}\n", self.common, self.sink)
-    }
-
-    /// Our client of Java's source, which shows the certificate of `rsa.jks`; nobody has a store that trusts it.
-    fn client(&self, port: u16) -> Result<FlumeClient> {
-        let mut text = format!("{}\n{}\n", self.common, self.sink);
-        if self.tls {
-            text += "ssl = true\ntrust-all-certs = true\n";
-        }
-        if self.kind == "thrift" {
-            text += "client.type = thrift\n";
-        }
-        let (config, problems) = read::<ClientConfig>(&Registry::EMPTY, "client", &text);
-        ensure!(problems.is_empty(), "{problems:?}");
-        let config = config.context("no client")?;
-        let cx = ComponentContext::new("client", &[]);
-        let peer = Some(("127.0.0.1".into(), port));
-        Ok(config.build(peer, NonZeroUsize::MIN, &cx)?)
-    }
-}
-
-fn stores() -> String {
-    root()
-        .join("crates/keystore/tests/data")
-        .display()
-        .to_string()
-}
 
 /// Flume 1.11 and 1.9 in every lane.
 pub fn show(report: &mut Report) -> Result<()> {
@@ -158,84 +76,133 @@ pub fn slice(report: &mut Report) -> Result<()> {
 
 /// Flume 1.11 compresses what TLS has encrypted, Flume 1.9 encrypts what was compressed: so both orders are seen.
 fn versions(report: &mut Report, count: usize) -> Result<()> {
-    install_java()?;
-    lanes(report, "1.11", &[], count)?;
-    // Netty 3, which Flume 1.9 has, breaks connections as a client of TLS 1.3. Java 8 does not offer that version.
-    let options = "-Xmx512m -Djdk.tls.client.protocols=TLSv1.2";
-    let environment = [java_1_9()?, ("JAVA_OPTS".into(), options.into())];
-    lanes(report, "1.9", &environment, count)
+    let old = JavaFlume {
+        version: "1.9",
+        directory: java_1_9()?,
+        // Netty 3, which Flume 1.9 has, breaks connections as a client of TLS 1.3. Java 8 does not offer that version.
+        options: "-Xmx512m -Djdk.tls.client.protocols=TLSv1.2",
+    };
+    let runtime = runtime()?;
+    for java in [&java_1_11()?, &old] {
+        runtime.block_on(lanes(report, java, count))?;
+        runtime.block_on(sdk::show(report, java, count))?;
+    }
+    Ok(())
 }
 
-/// Where Flume 1.9 is, for the environment of its agent.
-fn java_1_9() -> Result<(String, String)> {
+/// Logins by Kerberos, which Flume 1.9 has as 1.11 does.
+pub fn with_kerberos(report: &mut Report, count: usize) -> Result<()> {
+    runtime()?.block_on(kerberos::show(report, &java_1_11()?, count))
+}
+
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+}
+
+/// A release of Java Flume.
+pub struct JavaFlume {
+    version: &'static str,
+    directory: PathBuf,
+    /// Of its JVM.
+    options: &'static str,
+}
+
+impl JavaFlume {
+    fn environment(&self) -> Result<[(String, String); 2]> {
+        let directory = self.directory.canonicalize()?.display().to_string();
+        Ok([
+            ("JAVA_FLUME".into(), directory),
+            ("JAVA_OPTS".into(), self.options.into()),
+        ])
+    }
+}
+
+fn java_1_11() -> Result<JavaFlume> {
+    install_java()?;
+    Ok(JavaFlume {
+        version: "1.11",
+        directory: java_dir(),
+        options: "-Xmx512m",
+    })
+}
+
+/// Where Flume 1.9 is.
+fn java_1_9() -> Result<PathBuf> {
     let old = target().join("java-flume-1.9");
     let status = Command::new(root().join("rig/java-flume/install.sh"))
         .arg(&old)
         .arg("1.9.0")
         .status()?;
     ensure!(status.success(), "Java Flume 1.9 could not be installed");
-    let old = old.canonicalize()?.display().to_string();
-    Ok(("JAVA_FLUME".into(), old))
+    Ok(old)
 }
 
-fn lanes(
-    report: &mut Report,
-    version: &str,
-    environment: &[(String, String)],
-    count: usize,
-) -> Result<()> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()?;
-    runtime.block_on(async {
-        let mut sources = vec![];
-        let mut ports = vec![];
-        let mut configuration = String::new();
-        for lane in LANES {
-            let text = format!(
-                "bind = 127.0.0.1\nport = 0\n{}",
-                lane.source_properties("server.pkcs12")
-            );
-            let source = RunningSource::start(&REGISTRY, lane.kind, &text);
-            let port = free_port();
-            let back = source.address().await.port();
-            write_lane(&mut configuration, lane, port, back)?;
-            sources.push(source);
-            ports.push(port);
-        }
-        let names = |prefix: &str| {
-            let names = (0..LANES.len()).map(|lane| format!("{prefix}{lane}"));
-            names.collect::<Vec<_>>().join(" ")
-        };
-        let heads = format!(
-            "a1.sources = {}\na1.channels = {}\na1.sinks = {}\n",
-            names("r"),
-            names("c"),
-            names("k")
-        );
-        let mut agent = Running::start_with(Maker::Java, &(heads + &configuration), environment)?;
-        // All at once: while a lane is idle, its Java sink makes its pauses longer.
-        let mut travels = JoinSet::new();
-        for ((place, lane), source) in LANES.iter().enumerate().zip(sources) {
-            agent.port = ports[place];
-            agent.wait_for_port()?;
-            let port = ports[place];
-            travels.spawn(async move { (place, travel(lane, port, &source, count).await) });
-        }
-        while let Some(travelled) = travels.join_next().await {
-            let (place, outcome) = travelled?;
-            let item = format!("rpc.{version}.{}.lost-or-changed", LANES[place].name);
-            match outcome {
-                Ok(wrong) => report.row(&item, wrong, &format!("0 of {count}"), wrong == 0),
-                Err(error) => {
-                    println!("the Java agent said last:\n{}", last_lines(&agent.log()));
-                    report.row(&item, format!("{error:#}"), "0", false);
+/// Through a Java agent that has a source, a channel and a sink for each lane.
+async fn lanes(report: &mut Report, java: &JavaFlume, count: usize) -> Result<()> {
+    let mut configuration = String::new();
+    for kind in ["sources = r", "channels = c", "sinks = k"] {
+        let (key, letter) = kind.split_once(" = ").context("a key")?;
+        let names: Vec<_> = (0..LANES.len())
+            .map(|place| format!("{letter}{place}"))
+            .collect();
+        writeln!(configuration, "a1.{key} = {}", names.join(" "))?;
+    }
+    let mut ways = vec![];
+    for (place, lane) in LANES.iter().enumerate() {
+        let source = our_source(lane.kind, &lane.source_properties("server.pkcs12"));
+        let port = free_port();
+        let back = source.address().await.port();
+        configuration += &java_lane(place, lane, port, back);
+        ways.push((lane, port, source));
+    }
+    let mut agent = Running::start_with(Maker::Java, &configuration, &java.environment()?)?;
+    // All at once: while a lane is idle, its Java sink makes its pauses longer.
+    let mut travels = JoinSet::new();
+    for (lane, port, source) in ways {
+        agent.port = port;
+        agent.wait_for_port()?;
+        travels.spawn(async move {
+            let mut outcomes = vec![];
+            for by in [By::Client, By::Sink] {
+                let travelled = travel(lane, by, port, &source, count).await;
+                let is_broken = travelled.is_err();
+                outcomes.push((by, travelled));
+                if is_broken {
+                    break;
                 }
             }
+            (lane, outcomes)
+        });
+    }
+    while let Some(travelled) = travels.join_next().await {
+        let (lane, outcomes) = travelled?;
+        for (by, outcome) in outcomes {
+            let item = format!("rpc.{}.{}.{}", java.version, lane.name, by.name());
+            verdict(report, &item, count, &outcome);
+            if outcome.is_err() {
+                println!("the Java agent said last:\n{}", last_lines(&agent.log()));
+            }
         }
-        Ok(())
-    })
+    }
+    Ok(())
+}
+
+/// How many events came out otherwise, or not at all.
+fn verdict(report: &mut Report, item: &str, count: usize, outcome: &Result<usize>) {
+    let item = format!("{item}.lost-or-changed");
+    match outcome {
+        Ok(wrong) => report.row(&item, wrong, &format!("0 of {count}"), *wrong == 0),
+        Err(error) => report.row(&item, format!("{error:#}"), "0", false),
+    }
+}
+
+/// A source of ours on a free port.
+fn our_source(kind: &str, properties: &str) -> RunningSource {
+    let text = format!("bind = 127.0.0.1\nport = 0\n{properties}");
+    RunningSource::start(&REGISTRY, kind, &text)
 }
 
 fn last_lines(log: &str) -> String {
@@ -244,73 +211,133 @@ fn last_lines(log: &str) -> String {
 }
 
 /// A source, a channel and a sink of the Java agent.
-fn write_lane(out: &mut String, lane: &Lane, port: u16, back: u16) -> Result<()> {
-    let place = LANES.iter().position(|other| other.name == lane.name);
-    let place = place.context("a lane of the table")?;
+fn java_lane(place: usize, lane: &Lane, port: u16, back: u16) -> String {
+    let kind = lane.kind;
     let source = lane.source_properties("rsa.jks");
-    let sink = lane.client_properties("trust.pkcs12");
-    let source = format!(
-        "type = {}\nbind = 127.0.0.1\nport = {port}\nchannels = c{place}\n{source}",
-        lane.kind
-    );
-    let sink = format!(
-        "type = {}\nhostname = 127.0.0.1\nport = {back}\nchannel = c{place}\n{sink}",
-        lane.kind
-    );
-    let channel = "type = memory\ncapacity = 10000\ntransactionCapacity = 1000\nkeep-alive = 10";
-    for (prefix, text) in [
-        (format!("a1.sources.r{place}"), source.as_str()),
-        (format!("a1.channels.c{place}"), channel),
-        (format!("a1.sinks.k{place}"), sink.as_str()),
-    ] {
-        for line in text.lines().filter(|line| !line.is_empty()) {
-            writeln!(out, "{prefix}.{line}")?;
+    let sink = lane.client_properties();
+    [
+        settings(
+            &format!("a1.sources.r{place}"),
+            &format!(
+                "type = {kind}\nbind = 127.0.0.1\nport = {port}\nchannels = c{place}\n{source}"
+            ),
+        ),
+        settings(&format!("a1.channels.c{place}"), JAVA_CHANNEL),
+        settings(
+            &format!("a1.sinks.k{place}"),
+            &format!(
+                "type = {kind}\nhostname = 127.0.0.1\nport = {back}\nchannel = c{place}\n{sink}"
+            ),
+        ),
+    ]
+    .concat()
+}
+
+/// What of ours sends.
+#[derive(Clone, Copy, Debug)]
+enum By {
+    Client,
+    Sink,
+}
+
+impl By {
+    fn name(self) -> &'static str {
+        match self {
+            By::Client => "client",
+            By::Sink => "sink",
         }
     }
-    Ok(())
+
+    fn connect(self, lane: &Lane, port: u16) -> Result<Sender> {
+        let properties = lane.trusting_properties();
+        match self {
+            By::Client => {
+                let text = format!("{properties}\nclient.type = {}", lane.client_type());
+                let (config, problems) = read::<ClientConfig>(&Registry::EMPTY, "client", &text);
+                ensure!(problems.is_empty(), "{problems:?}");
+                let config = config.context("no client")?;
+                let cx = ComponentContext::new("client", &[]);
+                let peer = Some(("127.0.0.1".into(), port));
+                let client = config.build(peer, NonZeroUsize::MIN, &cx)?;
+                Ok(Sender::Client(client))
+            }
+            By::Sink => {
+                let text = format!("hostname = 127.0.0.1\nport = {port}\n{properties}");
+                let cx = ComponentContext::new("a1.sinks.k1", &["c1"]);
+                Ok(Sender::Sink(build(&REGISTRY, lane.kind, &text, &cx)))
+            }
+        }
+    }
+}
+
+enum Sender {
+    Client(FlumeClient),
+    Sink(Box<dyn Sink>),
+}
+
+impl Sender {
+    async fn send(&mut self, events: &[Event]) -> Result<()> {
+        match self {
+            Sender::Client(client) => client.append_batch(events).await?,
+            Sender::Sink(sink) => {
+                let delivered = sink.deliver(events).await?;
+                ensure!(delivered.rejected.is_empty(), "the sink rejects events");
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Sends events through the Java agent; how many came back otherwise. They come back while more are sent: Java's sink
 /// pauses for seconds whenever its channel is empty.
-async fn travel(lane: &Lane, port: u16, source: &RunningSource, count: usize) -> Result<usize> {
-    let mut client = lane.client(port)?;
-    let send = async {
-        warm_up(&mut client).await?;
-        let mut mill = EventMill::new(count as u64);
-        let mut left = count;
-        while left > 0 {
-            let portion = mill.events(PORTION.min(left));
-            client.append_batch(&portion).await?;
-            left -= portion.len();
-        }
-        client.append(&mill.events(1)[0]).await?;
-        Ok::<_, anyhow::Error>(())
-    };
-    let receive = async {
-        let mut mill = EventMill::new(count as u64);
-        let mut wrong = 0;
-        let mut left = count + 1;
-        while left > 0 {
-            let expected = mill.events(PORTION.min(left));
-            let back = take(source, expected.len()).await?;
-            wrong += expected.iter().zip(&back).filter(|(a, b)| a != b).count();
-            left -= expected.len();
-        }
-        Ok(wrong)
-    };
-    let (_, wrong) = tokio::try_join!(send, receive)?;
+async fn travel(
+    lane: &Lane,
+    by: By,
+    port: u16,
+    source: &RunningSource,
+    count: usize,
+) -> Result<usize> {
+    let mut sender = by.connect(lane, port)?;
+    let (_, wrong) = tokio::try_join!(send(&mut sender, count), receive(source, count))?;
+    Ok(wrong)
+}
+
+/// Sends what a mill makes.
+async fn send(sender: &mut Sender, count: usize) -> Result<()> {
+    warm_up(sender).await?;
+    let mut mill = EventMill::new(count as u64);
+    let mut left = count;
+    while left > 0 {
+        let portion = mill.events(PORTION.min(left));
+        sender.send(&portion).await?;
+        left -= portion.len();
+    }
+    Ok(())
+}
+
+/// Takes what a mill made out of the channel of a source; how many events are not as they were made.
+async fn receive(source: &RunningSource, count: usize) -> Result<usize> {
+    let mut mill = EventMill::new(count as u64);
+    let mut wrong = 0;
+    let mut left = count;
+    while left > 0 {
+        let expected = mill.events(PORTION.min(left));
+        let back = take(source, expected.len()).await?;
+        wrong += expected.iter().zip(&back).filter(|(a, b)| a != b).count();
+        left -= expected.len();
+    }
     Ok(wrong)
 }
 
 /// Waits until the source takes an event. Netty closes a connection whose TLS handshake takes more than 10 s, and on a busy
 /// machine a JVM that has just started needs longer for its first.
-async fn warm_up(client: &mut FlumeClient) -> Result<()> {
+async fn warm_up(sender: &mut Sender) -> Result<()> {
     let began = Instant::now();
     let event = Event {
         body: WARM_UP_BODY.into(),
         ..Event::default()
     };
-    while let Err(error) = client.append(&event).await {
+    while let Err(error) = sender.send(std::slice::from_ref(&event)).await {
         if began.elapsed() > WARM_UP {
             return Err(error).context("the source took no event");
         }

@@ -10,6 +10,7 @@ use flume_cluster::free_port;
 use flume_testkit::agent::Agent;
 
 use super::{
+    parts,
     proxy::FaultyProxy,
     senders::{Senders, wait_for_all},
 };
@@ -26,42 +27,14 @@ const STALL: Duration = Duration::from_millis(3500);
 /// Between faults.
 const LONGEST_CALM_MILLIS: u64 = 2500;
 
-const CHANNEL: &str = "\
-a1.sources = r1
-a1.channels = c1
-a1.sinks = k1
-a1.sources.r1.channels = c1
-a1.sinks.k1.channel = c1
-a1.channels.c1.type = file
-a1.channels.c1.checkpointDir = @DIR@/channel/checkpoint
-a1.channels.c1.dataDirs = @DIR@/channel/data
-a1.channels.c1.minimumRequiredSpace = 0
-";
-
-/// What takes events from the tier before: a netcat source for the first, an avro source for the others.
-fn source(tier: usize, port: u16) -> String {
-    let kind = if tier == 0 { "netcat" } else { "avro" };
-    format!(
-        "a1.sources.r1.type = {kind}\na1.sources.r1.bind = 127.0.0.1\na1.sources.r1.port = {port}\n"
-    )
-}
-
-/// To the next tier, with time limits shorter than a stall.
-fn avro_sink(port: u16) -> String {
-    format!(
-        "a1.sinks.k1.type = avro\na1.sinks.k1.hostname = 127.0.0.1\na1.sinks.k1.port = {port}\n\
-         a1.sinks.k1.request-timeout = 2000\na1.sinks.k1.connect-timeout = 2000\n"
-    )
-}
-
 const HDFS_SINK: &str = "\
-a1.sinks.k1.type = hdfs
-a1.sinks.k1.hdfs.path = file://@DIR@/out
-a1.sinks.k1.hdfs.fileType = DataStream
-a1.sinks.k1.hdfs.rollInterval = 5
-a1.sinks.k1.hdfs.rollSize = 0
-a1.sinks.k1.hdfs.rollCount = 0
-a1.sinks.k1.hdfs.batchSize = 500
+type = hdfs
+hdfs.path = file://@DIR@/out
+hdfs.fileType = DataStream
+hdfs.rollInterval = 5
+hdfs.rollSize = 0
+hdfs.rollCount = 0
+hdfs.batchSize = 500
 ";
 
 /// Three agents, and the proxies between them.
@@ -77,14 +50,19 @@ impl Tiers {
         let ports = [free_port(), free_port(), free_port()];
         let proxies = vec![FaultyProxy::start(ports[1])?, FaultyProxy::start(ports[2])?];
         let sinks = [
-            avro_sink(proxies[0].port),
-            avro_sink(proxies[1].port),
-            HDFS_SINK.to_string(),
+            parts::avro_sink("k1", proxies[0].port, parts::SHORT_LIMITS),
+            parts::avro_sink("k1", proxies[1].port, parts::SHORT_LIMITS),
+            parts::settings("a1.sinks.k1", HDFS_SINK),
         ];
-        let configurations: Vec<_> = sinks
-            .iter()
-            .enumerate()
-            .map(|(tier, sink)| [CHANNEL, &source(tier, ports[tier]), sink].concat())
+        let names = parts::names(&["k1"]);
+        let configurations: Vec<_> = ["netcat", "avro", "avro"]
+            .into_iter()
+            .zip(ports)
+            .zip(sinks)
+            .map(|((kind, port), sink)| {
+                let source = parts::source(kind).replace("@PORT@", &port.to_string());
+                [&names, parts::FILE_CHANNEL, &source, &sink].concat()
+            })
             .collect();
         let mut agents = vec![];
         for configuration in &configurations {
@@ -181,13 +159,12 @@ pub fn show(report: &mut Report, duration: Duration) -> Result<()> {
             }
         }
     }
-    let acknowledged = senders.stop();
+    let sent = senders.stop()?;
     let out = tiers.agents[2]
         .as_ref()
         .context("a running agent")?
         .dir()
         .join("out");
-    let tally = wait_for_all(&acknowledged, &[out], DRAIN_TIMEOUT)?;
     let FaultCounts {
         kills,
         cuts,
@@ -195,10 +172,17 @@ pub fn show(report: &mut Report, duration: Duration) -> Result<()> {
         half_closes,
     } = counts;
     println!(
-        "three tiers for {:.0} s: {kills} kills, {cuts} cuts, {stalls} stalls, {half_closes} half-closes; {} lines came \
-         out twice, because an answer was lost after the events were stored",
-        begun.elapsed().as_secs_f64(),
-        tally.duplicates
+        "three tiers for {:.0} s: {kills} kills, {cuts} cuts, {stalls} stalls, {half_closes} half-closes",
+        begun.elapsed().as_secs_f64()
+    );
+    for (client, sent) in sent.iter().enumerate() {
+        println!("client {client}: {sent:?}");
+    }
+    let tally = wait_for_all(&sent, &[out], DRAIN_TIMEOUT)?;
+    println!(
+        "{} lines came out, {} of them once more than necessary: clients sent {} lines again, and an agent repeats a \
+         batch whose answer was lost",
+        tally.delivered, tally.duplicates, tally.again
     );
     report.row(
         "three-tiers.acknowledged",

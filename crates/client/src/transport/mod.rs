@@ -1,5 +1,7 @@
-//! Streams that both ends of a connection need: compressed ones, and reading without holding memory while nothing comes.
+//! What both ends of a connection need: compressed streams, frames, and reading without holding memory while nothing
+//! comes.
 
+mod exchange;
 mod zlib;
 
 use std::{
@@ -12,6 +14,7 @@ use std::{
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
+pub use exchange::{ExchangeError, FrameExchange};
 pub use zlib::ZlibStream;
 
 /// A stream in both directions.

@@ -277,8 +277,12 @@ fn start(config: &ExecConfig, left: &Leftovers) -> Result<CommandGroup, SourceEr
         .map_err(SourceError::at(format!("start `{}`", words[0])))
 }
 
-/// Reads to the end, and logs if there is a name to log under.
-async fn log_lines(stream: Option<impl AsyncRead + Unpin>, name: Option<String>, charset: Charset) {
+/// Reads what a command says to its end, and logs it if there is a name to log under.
+pub(super) async fn log_lines(
+    stream: Option<impl AsyncRead + Unpin>,
+    name: Option<String>,
+    charset: Charset,
+) {
     let Some(mut stream) = stream else { return };
     let mut lines = JavaLines::new(charset, READ_BYTES);
     let mut received = Vec::with_capacity(READ_BYTES);

@@ -1,4 +1,4 @@
-//! What files ask of NameNodes and DataNodes while they are written.
+//! What files ask of DataNodes while they are written.
 
 use std::{
     io::ErrorKind,
@@ -13,19 +13,14 @@ use tokio::{
 use super::ClientCore;
 use crate::{
     namenode::{
-        exceptions::{kind, said},
+        exceptions::said,
         messages::{
-            AbandonBlockRequest, AddBlockRequest, AdditionalDatanodeRequest, BooleanResponse,
-            CompleteRequest, DataEncryptionKey, DataEncryptionKeyResponse, EmptyRequest,
-            ExtendedBlock, FsyncRequest, LocatedBlockResponse, NewGenerationRequest,
-            ServerDefaultsResponse, Token, UpdatePipelineRequest,
+            DataEncryptionKey, DataEncryptionKeyResponse, EmptyRequest, ExtendedBlock,
+            ServerDefaultsResponse, Token,
         },
     },
     rpc::RpcError,
-    writer::{
-        BlockCall, CallAnswer, CallFailure, NodeAnswer, PipelineNode, SetUpFailure, SetUpRequest,
-        TransferRequest,
-    },
+    writer::{NodeAnswer, PipelineNode, SetUpFailure, SetUpRequest, TransferRequest},
     xfer::{
         handshake::HandshakeError,
         messages::{
@@ -39,7 +34,7 @@ use crate::{
 /// A pipeline whose nodes live is set up in milliseconds; one with a dead node behind a live one reports it.
 const SET_UP_TIMEOUT: Duration = Duration::from_secs(30);
 /// A copy of a block's part that takes longer is not worth the wait: the block goes on with the nodes that are left.
-const TRANSFER_TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const TRANSFER_TIMEOUT: Duration = Duration::from_secs(10);
 /// A live node answers a question in milliseconds.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long the NameNode's defaults are believed.
@@ -58,143 +53,7 @@ struct KnownKey {
     key: Option<DataEncryptionKey>,
 }
 
-/// Which file a call is about.
-#[derive(Clone)]
-pub(super) struct FileRef {
-    pub(super) path: String,
-    pub(super) file_id: Option<u64>,
-}
-
 impl ClientCore {
-    /// Makes a call for a file.
-    pub(super) async fn block_call(
-        &self,
-        file: FileRef,
-        call: BlockCall,
-    ) -> Result<CallAnswer, CallFailure> {
-        let called = self.try_block_call(file, call).await;
-        called.map_err(|error| CallFailure {
-            kind: kind(&error),
-            text: said(&error),
-        })
-    }
-
-    async fn try_block_call(&self, file: FileRef, call: BlockCall) -> Result<CallAnswer, RpcError> {
-        let deadline = self.deadline();
-        let client_name = self.name.clone();
-        let FileRef { path, file_id } = file;
-        match call {
-            BlockCall::AddBlock { previous, exclude } => {
-                let mut request = AddBlockRequest {
-                    path,
-                    client_name,
-                    previous,
-                    exclude,
-                    file_id,
-                };
-                for suspect in self.suspects.avoided() {
-                    if !request.exclude.contains(&suspect) {
-                        request.exclude.push(suspect);
-                    }
-                }
-                let first: Result<LocatedBlockResponse, _> =
-                    self.namenodes.call("addBlock", &request, deadline).await;
-                let located = match first {
-                    Err(error) if has_no_other(&error) && !request.exclude.is_empty() => {
-                        self.suspects.forgive();
-                        request.exclude.clear();
-                        self.namenodes.call("addBlock", &request, deadline).await?
-                    }
-                    other => other?,
-                };
-                Ok(CallAnswer::Located(located.block))
-            }
-            BlockCall::Abandon { block } => {
-                let request = AbandonBlockRequest {
-                    block,
-                    path,
-                    holder: client_name,
-                    file_id,
-                };
-                let _: BooleanResponse = self
-                    .namenodes
-                    .call("abandonBlock", &request, deadline)
-                    .await?;
-                Ok(CallAnswer::Done)
-            }
-            BlockCall::AdditionalDatanode {
-                block,
-                existing,
-                mut exclude,
-            } => {
-                exclude.extend(self.suspects.avoided());
-                let request = AdditionalDatanodeRequest {
-                    path,
-                    block,
-                    existing: existing.iter().map(|node| node.info.clone()).collect(),
-                    exclude,
-                    count: 1,
-                    client_name,
-                    existing_storage_ids: storage_ids(&existing),
-                    file_id,
-                };
-                let deadline = deadline.min(Instant::now() + TRANSFER_TIMEOUT);
-                let located: LocatedBlockResponse = self
-                    .namenodes
-                    .call("getAdditionalDatanode", &request, deadline)
-                    .await?;
-                Ok(CallAnswer::Located(located.block))
-            }
-            BlockCall::NewGeneration { block } => {
-                let request = NewGenerationRequest { block, client_name };
-                let located: LocatedBlockResponse = self
-                    .namenodes
-                    .call("updateBlockForPipeline", &request, deadline)
-                    .await?;
-                Ok(CallAnswer::Located(located.block))
-            }
-            BlockCall::UpdatePipeline { old, new, nodes } => {
-                let request = UpdatePipelineRequest {
-                    client_name,
-                    old_block: old,
-                    new_nodes: nodes.iter().map(|node| node.id.clone()).collect(),
-                    storage_ids: storage_ids(&nodes),
-                    new_block: new.clone(),
-                };
-                let updated: Result<BooleanResponse, _> = self
-                    .namenodes
-                    .call("updatePipeline", &request, deadline)
-                    .await;
-                match updated {
-                    // An earlier attempt has arrived, and the NameNode has forgotten the call.
-                    Err(error) if is_applied(&error, &new) => Ok(CallAnswer::Done),
-                    other => other.map(|_| CallAnswer::Done),
-                }
-            }
-            BlockCall::Fsync { length } => {
-                let request = FsyncRequest {
-                    path,
-                    client_name,
-                    last_block_length: Some(length as i64),
-                    file_id,
-                };
-                let _: BooleanResponse = self.namenodes.call("fsync", &request, deadline).await?;
-                Ok(CallAnswer::Done)
-            }
-            BlockCall::Complete { last } => {
-                let request = CompleteRequest {
-                    path,
-                    client_name,
-                    last,
-                    file_id,
-                };
-                let complete: BooleanResponse =
-                    self.namenodes.call("complete", &request, deadline).await?;
-                Ok(CallAnswer::Complete(complete.result == Some(true)))
-            }
-        }
-    }
-
     /// Connects to a DataNode. A key that it does not know is replaced, once.
     pub(super) async fn dial(
         &self,
@@ -226,11 +85,8 @@ impl ClientCore {
         let encrypts = match known.encrypts {
             Some((encrypts, since)) if since.elapsed() < DEFAULTS_LIFETIME => encrypts,
             _ => {
-                let answer: ServerDefaultsResponse = self
-                    .namenodes
-                    .call("getServerDefaults", &EmptyRequest {}, self.deadline())
-                    .await
-                    .map_err(failed)?;
+                let asked = self.ask("getServerDefaults", &EmptyRequest {}).await;
+                let answer: ServerDefaultsResponse = asked.map_err(failed)?;
                 let encrypts = answer.defaults.encrypt_data_transfer == Some(true);
                 known.encrypts = Some((encrypts, Instant::now()));
                 encrypts
@@ -246,11 +102,8 @@ impl ClientCore {
         if let Some(key) = known.key.as_ref().filter(fresh) {
             return Ok(Some(key.clone()));
         }
-        let answer: DataEncryptionKeyResponse = self
-            .namenodes
-            .call("getDataEncryptionKey", &EmptyRequest {}, self.deadline())
-            .await
-            .map_err(failed)?;
+        let asked = self.ask("getDataEncryptionKey", &EmptyRequest {}).await;
+        let answer: DataEncryptionKeyResponse = asked.map_err(failed)?;
         known.key = answer.key;
         Ok(known.key.clone())
     }
@@ -381,22 +234,6 @@ impl ClientCore {
     }
 }
 
-fn storage_ids(nodes: &[PipelineNode]) -> Vec<String> {
+pub(super) fn storage_ids(nodes: &[PipelineNode]) -> Vec<String> {
     nodes.iter().map(|node| node.storage_id.clone()).collect()
-}
-
-/// Whether the NameNode found no DataNode that is not excluded.
-fn has_no_other(error: &RpcError) -> bool {
-    let text = error.to_string();
-    text.contains("could only be") && text.contains("excluded")
-}
-
-/// Whether the NameNode has the new generation already.
-fn is_applied(error: &RpcError, new: &ExtendedBlock) -> bool {
-    let text = error.to_string();
-    let generation = new.generation_stamp.to_string();
-    text.contains("does not have a larger generation stamp")
-        && text
-            .split(|c: char| !c.is_ascii_digit())
-            .any(|number| number == generation)
 }

@@ -19,7 +19,7 @@ use tokio::{
 
 use super::{
     ClientCore,
-    data::FileRef,
+    calls::FileRef,
     file::{FileCommand, FileProgress},
 };
 use crate::{

@@ -3,6 +3,7 @@
 //! It has a runtime of its own, one connection to each NameNode, one lease renewer, and one task for each open file. What
 //! a failing DataNode teaches one file, all files know ([`suspects`]).
 
+mod calls;
 mod data;
 mod driver;
 mod file;
@@ -199,13 +200,22 @@ impl ClientCore {
         Instant::now() + self.write.patience
     }
 
+    async fn ask<M: Message + Default>(
+        &self,
+        method: &'static str,
+        request: &impl Message,
+    ) -> Result<M, RpcError> {
+        self.namenodes.call(method, request, self.deadline()).await
+    }
+
+    /// The same; an error says what was being done.
     async fn call<M: Message + Default>(
         &self,
         method: &'static str,
         request: &impl Message,
         doing: impl Into<String>,
     ) -> Result<M, FsError> {
-        let called = self.namenodes.call(method, request, self.deadline()).await;
+        let called = self.ask(method, request).await;
         called.map_err(|error| fs_error(doing, error))
     }
 
@@ -272,10 +282,7 @@ impl ClientCore {
             client_name: self.recovery_name.clone(),
         };
         let doing = format!("cut {path} to {keep} bytes");
-        let cut: Result<BooleanResponse, RpcError> = self
-            .namenodes
-            .call("truncate", &request, self.deadline())
-            .await;
+        let cut: Result<BooleanResponse, RpcError> = self.ask("truncate", &request).await;
         match cut {
             Ok(cut) => Ok(cut.result == Some(true)),
             Err(error) if kind(&error) == FsErrorKind::Unsupported => {

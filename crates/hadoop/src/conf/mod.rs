@@ -20,8 +20,9 @@ use std::{
 };
 
 pub use expand::set_system_properties;
+pub use flume_kerberos::sasl::Protection;
 pub use known::{KNOWN_KEYS, KnownKey};
-pub use settings::{ClientSettings, Protection};
+pub use settings::ClientSettings;
 pub use target::{NameNode, Target};
 pub use xml::{XmlProperty, parse};
 

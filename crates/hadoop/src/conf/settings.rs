@@ -1,6 +1,6 @@
 //! What a client needs to know, as values.
 
-use std::fmt;
+use flume_kerberos::sasl::Protection;
 
 use super::{Hadoop, HadoopError};
 use crate::xfer::packet::{ChecksumKind, MAX_PACKET_BYTES};
@@ -43,38 +43,6 @@ pub struct ClientSettings {
     pub use_host_name: bool,
     /// `dfs.user.home.dir.prefix`.
     pub home_prefix: String,
-}
-
-/// What SASL does for the bytes of a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Protection {
-    /// Nothing after the login: `auth`.
-    Authentication,
-    /// A checksum with a key: `auth-int`.
-    Integrity,
-    /// Encryption: `auth-conf`.
-    Privacy,
-}
-
-impl Protection {
-    /// Its name as SASL has it.
-    pub fn sasl_name(self) -> &'static str {
-        match self {
-            Protection::Authentication => "auth",
-            Protection::Integrity => "auth-int",
-            Protection::Privacy => "auth-conf",
-        }
-    }
-}
-
-impl fmt::Display for Protection {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Protection::Authentication => "authentication",
-            Protection::Integrity => "integrity",
-            Protection::Privacy => "privacy",
-        })
-    }
 }
 
 impl ClientSettings {

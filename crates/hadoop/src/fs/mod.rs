@@ -103,7 +103,7 @@ pub struct FsError {
 }
 
 /// What can be done about a failed call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum FsErrorKind {
     /// It may work later: an unreachable server, safe mode, a time-out.
     Retry,

@@ -9,7 +9,6 @@ use crate::{
 
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const MAX_PAUSE: Duration = Duration::from_secs(2);
-/// A NameNode leaves its safe mode by itself, in seconds at best.
 /// A NameNode that has just started leaves it soon. Later the caller has to hear of it, and says so.
 const SAFE_MODE_TRIES: u32 = 8;
 const SAFE_MODE_PAUSE: Duration = Duration::from_secs(1);

@@ -205,7 +205,7 @@ impl Asked<'_> {
                 "dfs.namenode.kerberos.principal in hdfs-site.xml says who it must be; `_HOST` in it is the canonical \
                  name of its address",
             ),
-            SaslRefusal::TooWeak { .. } => (
+            SaslRefusal::TooWeak(_) => (
                 ProbeProblem::TooWeak,
                 "hadoop.rpc.protection in core-site.xml must name what the NameNode has",
             ),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use flume_kerberos::gss::{GssCredential, GssError};
-use flume_kerberos::{Login, Stuck, on_thread};
+use flume_kerberos::{Login, Stuck, on_thread, sasl::SecurityContext};
 use prost::{Message, bytes::Bytes};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -14,7 +14,7 @@ use tokio::{
 use super::{
     RpcError, frame,
     messages::{CallHeader, ConnectionContext, Sasl, UserInformation, state},
-    sasl::{SaslAgreement, SaslDemands, SaslMechanism, SaslNegotiation, SaslNext, opener},
+    sasl::{SaslAgreement, SaslDemands, SaslNegotiation, SaslNext, opener},
 };
 use crate::conf::{NameNode, Protection};
 
@@ -52,7 +52,7 @@ pub struct RpcConnection {
     stream: TcpStream,
     client_id: [u8; 16],
     calls: i32,
-    layer: Option<Box<dyn SaslMechanism>>,
+    layer: Option<Box<dyn SecurityContext>>,
     /// What was agreed on for each frame.
     pub protection: Protection,
     /// Who the server has proved to be.

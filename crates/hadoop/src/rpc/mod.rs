@@ -19,6 +19,8 @@ pub mod messages;
 mod mux;
 pub mod sasl;
 
+use flume_kerberos::sasl::GssapiError;
+
 pub use connection::{ConnectionSettings, RpcConnection, RpcUser};
 pub use frame::RemoteException;
 pub use mux::RpcMux;
@@ -56,6 +58,16 @@ impl From<frame::RemoteException> for RpcError {
         RpcError::Remote {
             class: exception.class,
             message: exception.message,
+        }
+    }
+}
+
+impl From<GssapiError> for RpcError {
+    fn from(error: GssapiError) -> Self {
+        match error {
+            GssapiError::Gss(error) => error.into(),
+            GssapiError::TooWeak(weak) => sasl::SaslRefusal::from(weak).into(),
+            GssapiError::Protocol(text) => RpcError::Protocol(text),
         }
     }
 }

@@ -1,46 +1,16 @@
-//! The negotiation, as a machine that is fed the server's messages and gives the client's: which way, GSSAPI by RFC
-//! 4752, which protection. It does no I/O; its steps may ask a KDC, and block.
+//! The negotiation, as a machine that is fed the server's messages and gives the client's: which way, then GSSAPI. It
+//! does no I/O; its steps may ask a KDC, and block.
 
-use flume_kerberos::gss::{GssContext, GssCredential, GssError, GssFlags, GssService, GssStep};
+use flume_kerberos::{
+    gss::{GssContext, GssCredential, GssError, GssFlags, GssService},
+    sasl::{GssapiClient, SecurityContext, TooWeak},
+};
 
 use super::{
     RpcError,
     messages::{Sasl, SaslAuth, state},
 };
 use crate::conf::Protection;
-
-/// What a mechanism does, so that tests need no KDC.
-pub trait SaslMechanism: Send {
-    /// Takes what the server said, nothing at first.
-    ///
-    /// # Errors
-    /// What the KDC or the server refused.
-    fn step(&mut self, token: &[u8]) -> Result<GssStep, GssError>;
-    /// Seals a message, and encrypts it if so wanted.
-    ///
-    /// # Errors
-    /// Before the context is ready.
-    fn wrap(&mut self, message: &[u8], encrypt: bool) -> Result<Vec<u8>, GssError>;
-    /// Opens a message, and says whether it was encrypted.
-    ///
-    /// # Errors
-    /// A message that is not from the other side.
-    fn unwrap(&mut self, message: &[u8]) -> Result<(Vec<u8>, bool), GssError>;
-}
-
-impl SaslMechanism for GssContext {
-    fn step(&mut self, token: &[u8]) -> Result<GssStep, GssError> {
-        GssContext::step(self, token)
-    }
-
-    fn wrap(&mut self, message: &[u8], encrypt: bool) -> Result<Vec<u8>, GssError> {
-        GssContext::wrap(self, message, encrypt)
-    }
-
-    fn unwrap(&mut self, message: &[u8]) -> Result<(Vec<u8>, bool), GssError> {
-        GssContext::unwrap(self, message)
-    }
-}
 
 /// What the client insists on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -70,18 +40,13 @@ pub enum SaslRefusal {
         wanted: String,
     },
     /// The server offers less protection than is demanded.
-    #[error("the server offers {offered}, and the client demands {demanded}")]
-    TooWeak {
-        /// What it offers.
-        offered: String,
-        /// What is demanded.
-        demanded: String,
-    },
+    #[error("the server {0}")]
+    TooWeak(#[from] TooWeak),
 }
 
 /// Opens a context with a service, for the machine.
 pub type ContextOpener =
-    Box<dyn FnOnce(&GssService, GssFlags) -> Result<Box<dyn SaslMechanism>, GssError> + Send>;
+    Box<dyn FnOnce(&GssService, GssFlags) -> Result<Box<dyn SecurityContext>, GssError> + Send>;
 
 /// The negotiation so far.
 #[derive(Default)]
@@ -94,16 +59,9 @@ pub struct SaslNegotiation {
 enum SaslStage {
     /// NEGOTIATE was sent.
     Asked(ContextOpener),
-    /// Tokens go back and forth.
+    /// Tokens go back and forth; SUCCESS is to come when the protection was chosen.
     Authenticating {
-        mechanism: Box<dyn SaslMechanism>,
-        ready: bool,
-        server: String,
-    },
-    /// The protection was chosen; SUCCESS is to come.
-    Chosen {
-        mechanism: Box<dyn SaslMechanism>,
-        protection: Protection,
+        client: Box<GssapiClient>,
         server: String,
     },
     /// Over.
@@ -126,7 +84,7 @@ pub struct SaslAgreement {
     /// What is done to each frame.
     pub protection: Protection,
     /// What does it, with protection above authentication.
-    pub layer: Option<Box<dyn SaslMechanism>>,
+    pub layer: Option<Box<dyn SecurityContext>>,
 }
 
 impl SaslNegotiation {
@@ -154,31 +112,20 @@ impl SaslNegotiation {
         match (std::mem::take(&mut self.stage), message.state) {
             (SaslStage::Asked(_), state::SUCCESS) => self.simple("nothing but SIMPLE"),
             (SaslStage::Asked(open), state::NEGOTIATE) => self.choose(open, &message.auths),
-            (
-                SaslStage::Authenticating {
-                    mechanism,
-                    ready: false,
-                    server,
-                },
-                state::CHALLENGE,
-            ) => self.authenticate(mechanism, server, token),
-            (
-                SaslStage::Authenticating {
-                    mechanism,
-                    ready: true,
-                    server,
-                },
-                state::CHALLENGE,
-            ) => self.protect(mechanism, server, token),
-            (
-                SaslStage::Chosen {
-                    mechanism,
-                    protection,
-                    server,
-                },
-                state::SUCCESS,
-            ) => {
-                let layer = (protection > Protection::Authentication).then_some(mechanism);
+            (SaslStage::Authenticating { mut client, server }, state::CHALLENGE) => {
+                let answer = client.answer(token)?;
+                self.stage = SaslStage::Authenticating { client, server };
+                Ok(SaslNext::Send(Sasl {
+                    state: state::RESPONSE,
+                    token: Some(answer),
+                    ..Sasl::default()
+                }))
+            }
+            (SaslStage::Authenticating { client, server }, state::SUCCESS) => {
+                let early = || RpcError::protocol("a SUCCESS before a protection was chosen");
+                let protection = client.chosen().ok_or_else(early)?;
+                let layer =
+                    (protection > Protection::Authentication).then(|| client.into_context());
                 Ok(SaslNext::Agreed(SaslAgreement {
                     server: Some(server),
                     protection,
@@ -223,15 +170,14 @@ impl SaslNegotiation {
             // Wanted in any case, for a server that insists on it; it costs nothing until it is used.
             confidentiality: true,
         };
-        let mut mechanism = open(&service, flags)?;
-        let step = mechanism.step(&[])?;
+        let context = open(&service, flags)?;
+        let (client, token) = GssapiClient::begin(context, self.demands.protection.clone())?;
         let server = match service {
             GssService::Principal(name) => name,
             GssService::OnHost(_) => format!("{protocol}/{host}"),
         };
         self.stage = SaslStage::Authenticating {
-            mechanism,
-            ready: step.ready,
+            client: Box::new(client),
             server,
         };
         let chosen = SaslAuth {
@@ -240,7 +186,7 @@ impl SaslNegotiation {
         };
         Ok(SaslNext::Send(Sasl {
             state: state::INITIATE,
-            token: Some(step.token),
+            token: Some(token),
             auths: vec![chosen],
             ..Sasl::default()
         }))
@@ -276,78 +222,6 @@ impl SaslNegotiation {
             None => GssService::OnHost(format!("{protocol}@{host}")),
         })
     }
-
-    fn authenticate(
-        &mut self,
-        mut mechanism: Box<dyn SaslMechanism>,
-        server: String,
-        token: &[u8],
-    ) -> Result<SaslNext, RpcError> {
-        let step = mechanism.step(token)?;
-        self.stage = SaslStage::Authenticating {
-            mechanism,
-            ready: step.ready,
-            server,
-        };
-        Ok(respond(step.token))
-    }
-
-    /// The last exchange of RFC 4752: one byte of protections, three of the largest message, each way.
-    fn protect(
-        &mut self,
-        mut mechanism: Box<dyn SaslMechanism>,
-        server: String,
-        token: &[u8],
-    ) -> Result<SaslNext, RpcError> {
-        let (offer, _) = mechanism.unwrap(token)?;
-        let &[offered, high, middle, low] = &offer[..] else {
-            return Err(RpcError::protocol(format!(
-                "an offer of {} bytes of protections",
-                offer.len()
-            )));
-        };
-        let protection = self.pick(offered)?;
-        let largest = if protection == Protection::Authentication {
-            [0; 3]
-        } else {
-            [high, middle, low]
-        };
-        let choice = [&[layer(protection)][..], &largest].concat();
-        let answer = mechanism.wrap(&choice, false)?;
-        self.stage = SaslStage::Chosen {
-            mechanism,
-            protection,
-            server,
-        };
-        Ok(respond(answer))
-    }
-
-    /// The first demand that is offered; more than any demand rather than nothing; never less.
-    fn pick(&self, offered: u8) -> Result<Protection, SaslRefusal> {
-        let all = [
-            Protection::Authentication,
-            Protection::Integrity,
-            Protection::Privacy,
-        ];
-        let is_offered = |protection: &&Protection| offered & layer(**protection) != 0;
-        let demanded = &self.demands.protection;
-        if let Some(protection) = demanded.iter().find(is_offered) {
-            return Ok(*protection);
-        }
-        let least = demanded
-            .iter()
-            .min()
-            .copied()
-            .unwrap_or(Protection::Authentication);
-        let more = all
-            .iter()
-            .filter(is_offered)
-            .find(|protection| **protection > least);
-        more.copied().ok_or_else(|| SaslRefusal::TooWeak {
-            offered: list(all.iter().filter(is_offered)),
-            demanded: list(demanded.iter()),
-        })
-    }
 }
 
 /// The credential that a context is opened with; `None`: the user's own tickets.
@@ -358,31 +232,6 @@ pub(crate) fn opener(
         let context = GssContext::initiate(credential()?, service, flags)?;
         Ok(Box::new(context))
     })
-}
-
-fn respond(token: Vec<u8>) -> SaslNext {
-    SaslNext::Send(Sasl {
-        state: state::RESPONSE,
-        token: Some(token),
-        ..Sasl::default()
-    })
-}
-
-fn layer(protection: Protection) -> u8 {
-    match protection {
-        Protection::Authentication => 1,
-        Protection::Integrity => 2,
-        Protection::Privacy => 4,
-    }
-}
-
-fn list<'a>(protections: impl Iterator<Item = &'a Protection>) -> String {
-    let names: Vec<_> = protections.map(ToString::to_string).collect();
-    if names.is_empty() {
-        "no protection".into()
-    } else {
-        names.join(", ")
-    }
 }
 
 /// Whether a pattern with `*` and `?` matches the whole text.

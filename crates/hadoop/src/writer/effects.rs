@@ -30,7 +30,7 @@ pub struct WriteSettings {
 }
 
 /// A DataNode of a pipeline.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct PipelineNode {
     /// Which one.
     pub id: DatanodeId,
@@ -63,7 +63,7 @@ impl PipelineNode {
 }
 
 /// What the driver is to do. `op` comes back with the answer; the answer to an old one is ignored.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[expect(clippy::large_enum_variant, reason = "few exist at a time")]
 pub enum Effect {
     /// Call the NameNode.
@@ -109,7 +109,7 @@ pub enum Effect {
 }
 
 /// A call of the NameNode.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum BlockCall {
     /// A new block, after this one, on none of these DataNodes.
     AddBlock {
@@ -180,7 +180,7 @@ pub struct CallFailure {
 }
 
 /// A pipeline to set up.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct SetUpRequest {
     /// For the answer.
     pub op: u64,
@@ -201,7 +201,7 @@ pub struct SetUpRequest {
 }
 
 /// A copy of a block.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct TransferRequest {
     /// For the answer.
     pub op: u64,
@@ -238,7 +238,7 @@ pub enum NodeAnswer {
 }
 
 /// Why a file cannot be written any more.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct WriteFailure {
     /// What can be done about it.
     pub kind: FsErrorKind,

@@ -18,6 +18,7 @@
 //! 7. `complete` names the length that was written.
 
 mod blocks;
+mod waiting;
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -26,6 +27,7 @@ use prost::{
     bytes::{Bytes, BytesMut},
 };
 
+use self::waiting::FlushTicket;
 use super::{
     BlockCall, CallAnswer, CallFailure, Effect, OutgoingPacket, PipelineNode, WriteFailure,
     WriteSettings, packets::PacketQueue, recovery::NodeProbe,
@@ -46,6 +48,7 @@ const FIRST_COMPLETE_PAUSE: Duration = Duration::from_millis(5);
 const MAX_COMPLETE_PAUSE: Duration = Duration::from_secs(1);
 
 /// A file that is being written.
+#[derive(Clone, Hash)]
 pub struct FileMachine {
     pub(super) settings: WriteSettings,
     pub(super) now: Duration,
@@ -75,6 +78,8 @@ pub struct FileMachine {
     /// Pipelines in a row that nothing was acknowledged on.
     pub(super) recoveries: u32,
     allocations: u32,
+    /// Why the last block found no pipeline.
+    pub(super) no_pipeline: String,
     pub(super) token_renewed: bool,
     /// Replacements that were tried for the present block.
     pub(super) replacements: u32,
@@ -98,17 +103,8 @@ pub struct FileMachine {
     pub(super) effects: VecDeque<Effect>,
 }
 
-/// A flush that somebody waits for.
-struct FlushTicket {
-    id: u64,
-    /// Bytes of the file.
-    target: u64,
-    sync: bool,
-    since: Duration,
-}
-
 /// Where a file is.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Hash)]
 pub(super) enum FileStage {
     /// There is no block.
     Vacant,
@@ -164,6 +160,7 @@ impl FileMachine {
             fsync: None,
             recoveries: 0,
             allocations: 0,
+            no_pipeline: String::new(),
             token_renewed: false,
             replacements: 0,
             restart_until: None,
@@ -188,22 +185,6 @@ impl FileMachine {
         self.written += bytes.len() as u64;
         self.bytes.push(bytes);
         self.advance();
-    }
-
-    /// Asks that everything written is acknowledged by every DataNode, with `sync` after it is on their disks.
-    /// [`Effect::Flushed`] names the ticket that this returns.
-    pub fn flush(&mut self, sync: bool) -> u64 {
-        let id = self.next_ticket;
-        self.next_ticket += 1;
-        self.sync_blocks |= sync;
-        self.tickets.push_back(FlushTicket {
-            id,
-            target: self.written,
-            sync,
-            since: self.now,
-        });
-        self.advance();
-        id
     }
 
     /// Asks that the file be closed.
@@ -269,7 +250,8 @@ impl FileMachine {
         if self.fsync == Some(op) {
             self.fsync = None;
             match answer {
-                Ok(_) => self.persisted = true,
+                // Its block may have ended meanwhile.
+                Ok(_) => self.persisted = self.stage != FileStage::Vacant,
                 Err(failure) => self.die(failure.kind, failure.text),
             }
             return self.advance();
@@ -374,13 +356,7 @@ impl FileMachine {
             FileStage::SettingUp { .. } => self.watch(),
             _ => {}
         }
-        if let Some(since) = self.oldest_wait()
-            && self.now >= since + self.settings.patience
-            && !self.is_over()
-        {
-            let text = self.why_waiting();
-            self.die(FsErrorKind::Retry, text);
-        }
+        self.end_of_patience();
         self.advance();
     }
 
@@ -395,66 +371,20 @@ impl FileMachine {
             FileStage::SettingUp { .. } => Some(self.watch_at()),
             _ => None,
         };
-        let patience = self
-            .oldest_wait()
-            .map(|since| since + self.settings.patience);
-        stage.into_iter().chain(patience).min()
-    }
-
-    fn oldest_wait(&self) -> Option<Duration> {
-        let ticket = self.tickets.front().map(|ticket| ticket.since);
-        ticket.into_iter().chain(self.closing).min()
-    }
-
-    fn why_waiting(&self) -> String {
-        let nodes: Vec<_> = self.nodes.iter().map(|node| node.id.address()).collect();
-        let nodes = nodes.join(", ");
-        let seconds = (self.now - self.since.max(self.progress)).as_secs();
-        match self.stage {
-            FileStage::Streaming => {
-                format!("the DataNodes {nodes} have acknowledged nothing for {seconds} s")
-            }
-            FileStage::SettingUp { .. } => {
-                format!("the DataNodes {nodes} have set up no pipeline for {seconds} s")
-            }
-            FileStage::Copying { .. } => "a new DataNode has not got its copy of the block".into(),
-            _ => format!("the NameNode has not answered for {seconds} s"),
-        }
+        stage.into_iter().chain(self.patience_ends_at()).min()
     }
 
     /// Goes on with whatever can go on.
     pub(super) fn advance(&mut self) {
         match self.stage {
+            // It would be taken for the length of the next block.
+            FileStage::Vacant if self.fsync.is_some() => {}
             FileStage::Vacant if self.bytes.queued > 0 => self.allocate(),
             FileStage::Vacant if self.closing.is_some() => self.complete(),
             FileStage::Streaming => self.stream(),
             _ => {}
         }
         self.resolve();
-    }
-
-    /// Tells who waited for a flush. The first one of a pipeline waits for the NameNode's disk besides.
-    fn resolve(&mut self) {
-        let acknowledged = self.acknowledged();
-        while let Some(ticket) = self.tickets.front() {
-            let on_disk = !ticket.sync || self.synced >= ticket.target;
-            if acknowledged < ticket.target || !on_disk || self.is_over() {
-                return;
-            }
-            if self.bytes.acked > 0 && !self.persisted {
-                if self.stage == FileStage::Streaming && self.fsync.is_none() {
-                    let length = self.bytes.acked;
-                    let op = self.fresh_op();
-                    self.fsync = Some(op);
-                    let call = BlockCall::Fsync { length };
-                    self.effects.push_back(Effect::Call { op, call });
-                }
-                return;
-            }
-            let ticket = ticket.id;
-            self.tickets.pop_front();
-            self.effects.push_back(Effect::Flushed { ticket });
-        }
     }
 
     pub(super) fn enter(&mut self, stage: FileStage) -> u64 {

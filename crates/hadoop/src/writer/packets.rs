@@ -14,7 +14,7 @@ use crate::xfer::{
 const MAX_PACKETS: usize = 80;
 
 /// A packet to send.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct OutgoingPacket {
     /// Its number.
     pub seqno: i64,
@@ -63,7 +63,7 @@ impl OutgoingPacket {
 }
 
 /// Bytes that were written, and the packets of the present block.
-#[derive(Default)]
+#[derive(Clone, Default, Hash)]
 pub(super) struct PacketQueue {
     queue: VecDeque<Bytes>,
     /// Bytes in `queue`.

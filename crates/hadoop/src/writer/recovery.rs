@@ -30,6 +30,7 @@ const RESTART_TIMEOUT: Duration = Duration::from_secs(30);
 const RESTART_PAUSE: Duration = Duration::from_secs(1);
 
 /// A question to nodes that may hang.
+#[derive(Clone, Hash)]
 pub(super) struct NodeProbe {
     /// The answer that is waited for; `None`: it is time to ask again at `again_at`.
     op: Option<u64>,
@@ -89,6 +90,10 @@ impl FileMachine {
         }
         if self.stage == (FileStage::SettingUp { renewed: None }) {
             // Nothing was written: another block is cheaper than a recovery, and works with every version.
+            self.no_pipeline = match self.failed.last() {
+                Some(node) => format!("{}: {cause}", node.id.address()),
+                None => cause.into(),
+            };
             let block = self.block.clone();
             return self.call(FileStage::Abandoning, BlockCall::Abandon { block });
         }

@@ -6,11 +6,13 @@
 //! node that lives every flush ends.
 
 mod data_nodes;
+mod faults;
+mod model;
 mod name_node;
+mod oracle;
 
 use std::{
-    cmp::Reverse,
-    collections::{BTreeMap, BinaryHeap},
+    collections::{BTreeMap, BTreeSet},
     time::Duration,
 };
 
@@ -24,7 +26,7 @@ use super::*;
 use crate::{
     namenode::messages::{DatanodeId, DatanodeInfoHead, ExtendedBlock, LocatedBlock, Token},
     xfer::{
-        messages::{OUT_OF_BAND_SEQNO, PipelineAck, stage},
+        messages::{OUT_OF_BAND_SEQNO, PipelineAck, stage, status},
         packet::{ChecksumKind, ReceivedPacket},
     },
 };
@@ -33,43 +35,52 @@ use crate::{
 const SEEDS: u64 = 2000;
 /// No schedule needs more.
 const MAX_STEPS: usize = 200_000;
+/// The status of a node that has failed.
+const ERROR: i32 = 1;
 /// The driver's own limit of a set-up.
 const SET_UP_TIMEOUT: Duration = Duration::from_secs(30);
 
-#[derive(Clone, Default)]
+#[derive(Clone, Default, Hash)]
 struct Replica {
+    /// The pipeline that may write it.
+    writer: u64,
     generation: u64,
     data: Vec<u8>,
     acked: usize,
     ended: bool,
 }
 
-#[derive(Default)]
+#[derive(Clone, Default, Hash)]
 struct FakeNode {
     dead: bool,
     hung: bool,
+    /// Its disk takes nothing more.
+    full: bool,
     replicas: BTreeMap<u64, Replica>,
     /// What a hung node has not looked at.
     stalled: Vec<Happening>,
 }
 
+#[derive(Clone, Hash)]
 struct FakeBlock {
     id: u64,
     generation: u64,
     nodes: Vec<usize>,
     /// The length that the NameNode was told last.
     known: u64,
+    /// Whether the NameNode's disk has the block.
+    persisted: bool,
 }
 
 /// A pipeline: its number, and its nodes in order.
-#[derive(Clone)]
+#[derive(Clone, Hash)]
 struct Chain {
     number: u64,
     block: u64,
     nodes: Vec<usize>,
 }
 
-#[derive(Clone)]
+#[derive(Clone, Hash)]
 #[expect(clippy::large_enum_variant, reason = "few exist at a time")]
 enum Happening {
     Called(u64, BlockCall),
@@ -97,23 +108,37 @@ enum Happening {
         chain: u64,
     },
     Kill(usize),
+    /// It warns its clients and ends.
+    Upgrade(usize),
+    Restart(usize),
+    FillDisk(usize),
     Hang(usize),
     Resume(usize),
     Reset,
 }
 
+#[derive(Clone)]
 struct World {
     random: Rng,
+    /// Nothing takes time but what waits for a time: the model chooses what happens first.
+    modelled: bool,
+    /// What is done otherwise than it must be.
+    left_out: Option<Rule>,
     now: Duration,
-    events: BinaryHeap<Reverse<(Duration, u64)>>,
-    happenings: BTreeMap<u64, Happening>,
+    events: BTreeMap<(Duration, u64), Happening>,
     numbered: u64,
     /// The last arrival at each hop: packets and acknowledgements do not overtake each other.
     arrivals: BTreeMap<(u64, usize, bool), Duration>,
     nodes: Vec<FakeNode>,
     blocks: Vec<FakeBlock>,
     next_generation: u64,
-    chain: Option<Chain>,
+    /// The pipeline that the writer listens to.
+    chain: Option<u64>,
+    chains: BTreeMap<u64, Chain>,
+    /// DataNodes that have failed for everybody to see.
+    proofs: BTreeSet<usize>,
+    /// Of packets that were never sent.
+    next_seqno: i64,
     machine: FileMachine,
     settings: WriteSettings,
     content: Vec<u8>,
@@ -126,6 +151,23 @@ struct World {
     /// Every block has a node that no fault hits.
     lives: bool,
     longest: Duration,
+}
+
+/// A rule that the model may leave out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Rule {
+    /// The NameNode knows a new pipeline before anything is flushed on it.
+    NameNodeIsTold,
+    /// Replicas of a node that was left out have an older generation.
+    GenerationGrows,
+    /// The NameNode's disk knows the block before anything in it is flushed.
+    NameNodeRemembers,
+    /// What was not acknowledged is sent again.
+    SentAgain,
+    /// Silence of all nodes blames none.
+    SilenceIsNoProof,
+    /// The NameNode hears the whole length.
+    LengthIsWhole,
 }
 
 fn node_id(at: usize) -> DatanodeId {
@@ -155,15 +197,29 @@ impl World {
             patience: Duration::from_secs(300),
         };
         World {
+            refused_completes: random.u32(0..3),
+            lives,
+            random,
+            ..World::of(settings, count)
+        }
+    }
+
+    fn of(settings: WriteSettings, nodes: usize) -> World {
+        World {
+            random: Rng::with_seed(0),
+            modelled: false,
+            left_out: None,
             now: Duration::ZERO,
-            events: BinaryHeap::new(),
-            happenings: BTreeMap::new(),
+            events: BTreeMap::new(),
             numbered: 0,
             arrivals: BTreeMap::new(),
-            nodes: (0..count).map(|_| FakeNode::default()).collect(),
+            nodes: vec![FakeNode::default(); nodes],
             blocks: vec![],
             next_generation: 1000,
             chain: None,
+            chains: BTreeMap::new(),
+            proofs: BTreeSet::new(),
+            next_seqno: 0,
             machine: FileMachine::new(settings.clone(), Duration::ZERO),
             settings,
             content: vec![],
@@ -171,29 +227,35 @@ impl World {
             tickets: BTreeMap::new(),
             closed: false,
             failed: None,
-            refused_completes: random.u32(0..3),
-            lives,
+            refused_completes: 0,
+            lives: false,
             longest: Duration::ZERO,
-            random,
         }
+    }
+
+    fn leaves_out(&self, rule: Rule) -> bool {
+        self.left_out == Some(rule)
     }
 
     fn at(&mut self, when: Duration, happening: Happening) {
         self.numbered += 1;
-        self.events.push(Reverse((when, self.numbered)));
-        self.happenings.insert(self.numbered, happening);
+        self.events.insert((when, self.numbered), happening);
     }
 
     fn soon(&mut self, happening: Happening) {
-        let delay = match self.random.u32(0..20) {
+        let millis = match self.random.u32(0..20) {
+            _ if self.modelled => 0,
             0 => self.random.u64(0..2000),
             _ => self.random.u64(0..20),
         };
-        self.at(self.now + Duration::from_millis(delay), happening);
+        self.at(self.now + Duration::from_millis(millis), happening);
     }
 
     /// In order on its hop.
     fn along(&mut self, chain: u64, hop: usize, back: bool, happening: Happening) {
+        if self.modelled {
+            return self.at(self.now, happening);
+        }
         let delay = Duration::from_micros(self.random.u64(50..5000));
         let last = self
             .arrivals
@@ -205,10 +267,6 @@ impl World {
         self.at(when, happening);
     }
 
-    fn chain(&self, number: u64) -> Option<Chain> {
-        self.chain.clone().filter(|chain| chain.number == number)
-    }
-
     /// Lets the machine's wishes come true.
     fn drain(&mut self) {
         loop {
@@ -218,17 +276,22 @@ impl World {
             let Some(packet) = self.machine.next_packet() else {
                 return;
             };
-            let Some(chain) = self.chain.clone() else {
-                continue;
-            };
+            let chain = self.chain.expect("packets go to a pipeline");
+            if packet.seqno >= 0 && packet.seqno < self.next_seqno {
+                if self.leaves_out(Rule::SentAgain) {
+                    continue;
+                }
+            } else {
+                self.next_seqno = packet.seqno + 1;
+            }
             let mut bytes = packet.head(&self.settings);
             bytes.extend(&packet.data);
             let packet = Happening::Packet {
-                chain: chain.number,
+                chain,
                 hop: 0,
                 bytes: bytes.into(),
             };
-            self.along(chain.number, 0, false, packet);
+            self.along(chain, 0, false, packet);
         }
     }
 
@@ -245,75 +308,10 @@ impl World {
             Effect::Blame { .. } => {}
             Effect::Flushed { ticket } => self.check_flushed(ticket),
             Effect::Closed => self.check_closed(),
-            Effect::Failed(failure) => self.failed = Some(failure),
-        }
-    }
-
-    fn check_flushed(&mut self, ticket: u64) {
-        let target = self
-            .tickets
-            .remove(&ticket)
-            .expect("a ticket is flushed once");
-        self.flushed = self.flushed.max(target);
-        let mut start = 0;
-        for (at, block) in self.blocks.iter().enumerate() {
-            let last = at + 1 == self.blocks.len();
-            let length = if last {
-                target.saturating_sub(start)
-            } else {
-                block.known as usize
-            };
-            for node in &block.nodes {
-                let replica = &self.nodes[*node].replicas[&block.id];
-                assert!(
-                    replica.acked >= length.min(target.saturating_sub(start)),
-                    "node {node} has acknowledged {} of {length}",
-                    replica.acked
-                );
-                // A recovery under way has told the nodes before the NameNode.
-                assert!(replica.generation >= block.generation);
+            Effect::Failed(failure) => {
+                self.check_failure(&failure);
+                self.failed = Some(failure);
             }
-            start += length;
-        }
-        assert!(
-            start >= target || self.blocks.is_empty(),
-            "{start} of {target}"
-        );
-    }
-
-    fn check_closed(&mut self) {
-        self.closed = true;
-        let mut whole: Vec<u8> = vec![];
-        for block in &self.blocks {
-            let good: Vec<_> = self
-                .nodes
-                .iter()
-                .filter_map(|node| node.replicas.get(&block.id))
-                .filter(|replica| replica.ended && replica.generation == block.generation)
-                .collect();
-            assert!(!good.is_empty(), "a block without a replica");
-            assert!(good.iter().all(|replica| replica.data == good[0].data));
-            whole.extend(&good[0].data);
-        }
-        assert!(
-            whole == self.content,
-            "{} of {} bytes",
-            whole.len(),
-            self.content.len()
-        );
-    }
-
-    /// Every replica of the present generation is a prefix of what was written.
-    fn check_prefixes(&self) {
-        let mut start = 0;
-        for block in &self.blocks {
-            for node in &self.nodes {
-                if let Some(replica) = node.replicas.get(&block.id) {
-                    let end = (start + replica.data.len()).min(self.content.len());
-                    assert!(self.content[start..end] == replica.data[..], "a wrong byte");
-                }
-            }
-            start += self.settings.block_bytes as usize;
         }
     }
 
@@ -335,6 +333,9 @@ impl World {
             Happening::Probed(op, nodes) => {
                 let answer = |node: &PipelineNode| match &self.nodes[number(node)] {
                     FakeNode { dead: true, .. } => NodeAnswer::Gone,
+                    FakeNode { hung: true, .. } if self.leaves_out(Rule::SilenceIsNoProof) => {
+                        NodeAnswer::Gone
+                    }
                     FakeNode { hung: true, .. } => NodeAnswer::Silent,
                     _ => NodeAnswer::Answers,
                 };
@@ -352,7 +353,7 @@ impl World {
                 self.acknowledge(chain, hop, seqno, end, last);
             }
             Happening::News { chain, bytes } => {
-                if self.chain(chain).is_some() {
+                if self.chain == Some(chain) {
                     // In pieces, as TCP may.
                     let cut = self.random.usize(0..=bytes.len());
                     self.machine.received(&bytes[..cut]);
@@ -360,54 +361,12 @@ impl World {
                 }
             }
             Happening::Broken { chain } => {
-                if self.chain(chain).is_some() {
+                if self.chain == Some(chain) {
                     self.chain = None;
                     self.machine.disconnected("reset");
                 }
             }
-            Happening::Reset => {
-                if let Some(chain) = self.chain.take() {
-                    let _ = chain;
-                    self.machine.disconnected("reset");
-                }
-            }
-            Happening::Kill(node) => {
-                self.nodes[node].dead = true;
-                if let Some(chain) = self.chain.clone()
-                    && let Some(at) = chain.nodes.iter().position(|other| *other == node)
-                {
-                    self.tell_of_death(&chain, at);
-                }
-            }
-            Happening::Hang(node) => self.nodes[node].hung = true,
-            Happening::Resume(node) => {
-                self.nodes[node].hung = false;
-                for stalled in std::mem::take(&mut self.nodes[node].stalled) {
-                    self.happen(stalled);
-                }
-            }
-        }
-    }
-
-    /// Faults at random times; one node is spared where one has to live.
-    fn schedule_faults(&mut self) {
-        let spared = if self.lives { 1 } else { 0 };
-        for _ in 0..self.random.usize(0..4) {
-            if self.nodes.len() <= spared {
-                break;
-            }
-            let node = self.random.usize(spared..self.nodes.len());
-            let when = Duration::from_millis(self.random.u64(0..60_000));
-            match self.random.u32(0..4) {
-                0 => {
-                    self.at(when, Happening::Hang(node));
-                    let until = when + Duration::from_millis(self.random.u64(0..20_000));
-                    self.at(until, Happening::Resume(node));
-                }
-                1 => self.at(when, Happening::Hang(node)),
-                2 if !self.lives => self.at(when, Happening::Reset),
-                _ => self.at(when, Happening::Kill(node)),
-            }
+            fault => self.fault(fault),
         }
     }
 
@@ -419,24 +378,45 @@ impl World {
             if done(self) || self.failed.is_some() {
                 return;
             }
-            let event = self.events.peek().map(|Reverse((when, _))| *when);
-            let wake = self.machine.wake_at().map(|wake| wake.max(self.now));
-            let next = event.into_iter().chain(wake).min().unwrap_or(until);
+            let next = self.next_time().unwrap_or(until);
             if next >= until {
                 self.now = until;
                 self.machine.tick(until);
                 return;
             }
-            self.now = next;
-            self.machine.tick(next);
-            if event == Some(next)
-                && let Some(Reverse((_, number))) = self.events.pop()
-            {
-                let happening = self.happenings.remove(&number).expect("it is numbered");
-                self.happen(happening);
-            }
+            self.pass_to(next);
         }
         panic!("no end at {:?}", self.now);
+    }
+
+    /// When something happens next.
+    fn next_time(&self) -> Option<Duration> {
+        let event = self.events.keys().next().map(|(when, _)| *when);
+        let wake = self.machine.wake_at().map(|wake| wake.max(self.now));
+        event.into_iter().chain(wake).min()
+    }
+
+    fn pass_to(&mut self, time: Duration) {
+        self.now = time;
+        self.machine.tick(time);
+        if let Some(first) = self.events.first_entry()
+            && first.key().0 == time
+        {
+            let happening = first.remove();
+            self.happen(happening);
+        }
+    }
+
+    fn write(&mut self, length: usize) {
+        let first = self.content.len();
+        let bytes: Vec<_> = (first..first + length).map(|at| (at % 251) as u8).collect();
+        self.content.extend(&bytes);
+        self.machine.write(bytes.into());
+    }
+
+    fn flush(&mut self, sync: bool) {
+        let ticket = self.machine.flush(sync);
+        self.tickets.insert(ticket, self.content.len());
     }
 
     /// A writer that writes, flushes, idles and closes.
@@ -445,14 +425,10 @@ impl World {
         for _ in 0..self.random.usize(1..12) {
             for _ in 0..self.random.usize(1..4) {
                 let length = self.random.usize(1..3000);
-                let first = self.content.len();
-                let bytes: Vec<_> = (first..first + length).map(|at| (at % 251) as u8).collect();
-                self.content.extend(&bytes);
-                self.machine.write(bytes.into());
+                self.write(length);
             }
             let sync = self.random.u32(0..4) == 0;
-            let ticket = self.machine.flush(sync);
-            self.tickets.insert(ticket, self.content.len());
+            self.flush(sync);
             let start = self.now;
             self.run(Duration::from_secs(400), |world| world.tickets.is_empty());
             self.longest = self.longest.max(self.now - start);

@@ -1,5 +1,6 @@
 //! The handshake that a connection to a DataNode begins with, as a machine that is fed the DataNode's messages.
 
+use flume_kerberos::sasl::TooWeak;
 use prost::{Message, bytes::Bytes};
 
 use super::{
@@ -29,13 +30,8 @@ pub enum HandshakeError {
     #[error("the DataNode refuses: {0}")]
     Refused(String),
     /// The DataNode protects less than is demanded.
-    #[error("the DataNode offers {offered}, and the client demands {demanded}")]
-    TooWeak {
-        /// What it offers.
-        offered: String,
-        /// What is demanded.
-        demanded: String,
-    },
+    #[error("the DataNode {0}")]
+    TooWeak(#[from] TooWeak),
     /// What came is no handshake.
     #[error(transparent)]
     Protocol(#[from] XferError),
@@ -143,7 +139,7 @@ impl DataHandshake {
 
     fn respond(&mut self, challenge: &[u8]) -> Result<HandshakeNext, HandshakeError> {
         let challenge = DigestChallenge::parse(challenge)?;
-        let protection = self.pick(&challenge.protections)?;
+        let protection = Protection::agree(&challenge.protections, &self.terms.protection)?;
         let cipher = if protection == Protection::Privacy {
             let cipher = challenge.cipher().ok_or_else(|| {
                 HandshakeError::Refused(format!(
@@ -179,29 +175,6 @@ impl DataHandshake {
         Ok(HandshakeNext::Send(
             message.encode_length_delimited_to_vec(),
         ))
-    }
-
-    /// The first demand that is offered; more than any demand rather than nothing; never less.
-    fn pick(&self, offered: &[Protection]) -> Result<Protection, HandshakeError> {
-        let demanded = &self.terms.protection;
-        let least = demanded
-            .iter()
-            .min()
-            .copied()
-            .unwrap_or(Protection::Privacy);
-        let wanted = demanded.iter().find(|wanted| offered.contains(wanted));
-        let more = || offered.iter().filter(|offer| **offer > least).min();
-        let list = |protections: &[Protection]| {
-            let names: Vec<_> = protections.iter().map(ToString::to_string).collect();
-            names.join(", ")
-        };
-        wanted
-            .or_else(more)
-            .copied()
-            .ok_or_else(|| HandshakeError::TooWeak {
-                offered: list(offered),
-                demanded: list(demanded),
-            })
     }
 }
 
@@ -306,7 +279,7 @@ mod tests {
         let aes = agree(&[Privacy], "auth,auth-conf", Privacy, true);
         assert!(matches!(aes, Ok(DataLayer::Aes(_))));
         let weak = agree(&[Privacy, Integrity], "auth", Privacy, false);
-        assert!(matches!(weak, Err(HandshakeError::TooWeak { .. })));
+        assert!(matches!(weak, Err(HandshakeError::TooWeak(_))));
     }
 
     #[test]

@@ -1,33 +1,30 @@
 //! The C functions, their types, and owners of what they hand out.
 
+mod context;
+mod credential;
+
 use std::{
     ffi::{CString, c_char, c_int, c_void},
     mem::ManuallyDrop,
-    ptr::{null, null_mut},
+    ptr::null_mut,
     slice,
-    sync::{
-        OnceLock,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::OnceLock,
 };
 
 use libloading::Library;
 
-use super::{GssError, GssFlags, GssStep};
+pub(super) use context::OwnedContext;
+pub(super) use credential::OwnedCredential;
+
+use super::GssError;
 
 /// Debian's and RHEL's name; the bare one comes with development files only.
 const LIBRARY: &str = "libgssapi_krb5.so.2";
 
 // RFC 2744, appendix A.
-const INITIATE: c_int = 1;
 const INDEFINITE: u32 = u32::MAX;
 const CONTINUE_NEEDED: u32 = 1;
 const ERROR_BITS: u32 = 0xffff_0000;
-const MUTUAL: u32 = 2;
-const REPLAY: u32 = 4;
-const SEQUENCE: u32 = 8;
-const CONFIDENTIALITY: u32 = 16;
-const INTEGRITY: u32 = 32;
 const BY_GSS: c_int = 1;
 const BY_MECHANISM: c_int = 2;
 
@@ -114,6 +111,13 @@ functions! {
         Handle, *mut Handle, Handle, *const Oid, u32, u32, Handle, *const Buffer, *mut Handle, *mut Buffer, *mut u32,
         *mut u32
     );
+    gss_accept_sec_context(
+        *mut Handle, Handle, *const Buffer, Handle, *mut Handle, *mut *const Oid, *mut Buffer, *mut u32, *mut u32,
+        *mut Handle
+    );
+    gss_inquire_context(
+        Handle, *mut Handle, *mut Handle, *mut u32, *mut *const Oid, *mut u32, *mut c_int, *mut c_int
+    );
     gss_delete_sec_context(*mut Handle, *mut Buffer);
     gss_wrap(Handle, c_int, u32, *const Buffer, *mut c_int, *mut Buffer);
     gss_unwrap(Handle, *const Buffer, *mut Buffer, *mut c_int, *mut u32);
@@ -171,101 +175,6 @@ impl Api {
             .map_err(|error| own_error(format!("the Kerberos library is not there: {error}")))
     }
 
-    /// A cache that no other has the name of.
-    pub(crate) fn cache(&'static self) -> Result<OwnedCache, GssError> {
-        static CACHES: AtomicU64 = AtomicU64::new(0);
-        let number = CACHES.fetch_add(1, Ordering::Relaxed);
-        Ok(OwnedCache {
-            api: self,
-            name: c_string(&format!("MEMORY:flume-{number}"))?,
-        })
-    }
-
-    /// Logs in by a keytab; the tickets live as long as the credential.
-    pub(crate) fn log_in(
-        &'static self,
-        principal: &str,
-        keytab: &str,
-    ) -> Result<OwnedCredential, GssError> {
-        let cache = self.cache()?;
-        let name = self.name(principal, PRINCIPAL_NAME)?;
-        let keytab = c_string(keytab)?;
-        let pairs = [
-            KeyValue {
-                key: c"client_keytab".as_ptr(),
-                value: keytab.as_ptr(),
-            },
-            KeyValue {
-                key: c"ccache".as_ptr(),
-                value: cache.name.as_ptr(),
-            },
-        ];
-        let store = KeyValues {
-            count: pairs.len() as u32,
-            elements: pairs.as_ptr(),
-        };
-        self.acquire(name.handle, &raw const store, Some(cache))
-    }
-
-    /// Logs in by a keytab, into the default cache.
-    pub(crate) fn log_in_for_process(
-        &'static self,
-        principal: &str,
-        keytab: &str,
-    ) -> Result<OwnedCredential, GssError> {
-        let name = self.name(principal, PRINCIPAL_NAME)?;
-        let keytab = c_string(keytab)?;
-        let pair = KeyValue {
-            key: c"client_keytab".as_ptr(),
-            value: keytab.as_ptr(),
-        };
-        let store = KeyValues {
-            count: 1,
-            elements: &raw const pair,
-        };
-        self.acquire(name.handle, &raw const store, None)
-    }
-
-    /// The tickets of this process' user.
-    pub(crate) fn of_user(&'static self) -> Result<OwnedCredential, GssError> {
-        self.acquire(null_mut(), null(), None)
-    }
-
-    fn acquire(
-        &'static self,
-        name: Handle,
-        store: *const KeyValues,
-        cache: Option<OwnedCache>,
-    ) -> Result<OwnedCredential, GssError> {
-        let kerberos = oid(KERBEROS);
-        let mechanisms = OidSet {
-            count: 1,
-            elements: &raw const kerberos,
-        };
-        let mut owned = OwnedCredential {
-            api: self,
-            handle: null_mut(),
-            _cache: cache,
-        };
-        self.call(|minor| {
-            // SAFETY: all that is pointed to outlives the call; out-parameters may be null where not wanted.
-            unsafe {
-                (self.gss_acquire_cred_from)(
-                    minor,
-                    name,
-                    INDEFINITE,
-                    &raw const mechanisms,
-                    INITIATE,
-                    store,
-                    &raw mut owned.handle,
-                    null_mut(),
-                    null_mut(),
-                )
-            }
-        })?;
-        Ok(owned)
-    }
-
     fn name(&'static self, text: &str, kind: &'static [u8]) -> Result<Name, GssError> {
         c_string(text)?;
         let buffer = lent(text.as_bytes());
@@ -284,6 +193,18 @@ impl Api {
             )
         })?;
         Ok(owned)
+    }
+
+    fn display(&'static self, name: &Name) -> Result<String, GssError> {
+        let mut text = Owned {
+            api: self,
+            buffer: empty(),
+        };
+        // SAFETY: the name is alive; the buffer is released by its owner.
+        self.call(|minor| unsafe {
+            (self.gss_display_name)(minor, name.handle, &raw mut text.buffer, null_mut())
+        })?;
+        Ok(String::from_utf8_lossy(text.bytes()).into_owned())
     }
 
     /// Makes a call; its status is told apart at once, for the library remembers details by thread.
@@ -380,217 +301,5 @@ impl Drop for Name {
     fn drop(&mut self) {
         // SAFETY: the handle is the library's, or null; it is released once.
         unsafe { (self.api.gss_release_name)(&mut 0, &raw mut self.handle) };
-    }
-}
-
-/// A cache of tickets in memory, of this process alone.
-pub(crate) struct OwnedCache {
-    api: &'static Api,
-    name: CString,
-}
-
-impl Drop for OwnedCache {
-    /// Forgets the tickets: the library keeps them for the life of the process otherwise.
-    fn drop(&mut self) {
-        let mut context = null_mut();
-        let mut cache = null_mut();
-        // SAFETY: each handle is used only after the call that fills it in has succeeded, and is given back once.
-        unsafe {
-            if (self.api.krb5_init_context)(&raw mut context) != 0 {
-                return;
-            }
-            if (self.api.krb5_cc_resolve)(context, self.name.as_ptr(), &raw mut cache) == 0 {
-                (self.api.krb5_cc_destroy)(context, cache);
-            }
-            (self.api.krb5_free_context)(context);
-        }
-    }
-}
-
-pub(crate) struct OwnedCredential {
-    api: &'static Api,
-    handle: Handle,
-    /// Forgotten after the handle is released: fields are dropped after `drop`.
-    _cache: Option<OwnedCache>,
-}
-
-// SAFETY: MIT's credentials have a lock of their own, and none of their functions cares for the thread.
-unsafe impl Send for OwnedCredential {}
-
-impl Drop for OwnedCredential {
-    fn drop(&mut self) {
-        // SAFETY: the handle is the library's, or null; it is released once.
-        unsafe { (self.api.gss_release_cred)(&mut 0, &raw mut self.handle) };
-    }
-}
-
-impl OwnedCredential {
-    /// Its principal, and seconds until it expires.
-    pub(crate) fn inquire(&self) -> Result<(String, u32), GssError> {
-        let mut name = Name {
-            api: self.api,
-            handle: null_mut(),
-        };
-        let mut seconds = 0;
-        // SAFETY: the handle is alive; out-parameters may be null where not wanted.
-        self.api.call(|minor| unsafe {
-            (self.api.gss_inquire_cred)(
-                minor,
-                self.handle,
-                &raw mut name.handle,
-                &raw mut seconds,
-                null_mut(),
-                null_mut(),
-            )
-        })?;
-        let mut text = Owned {
-            api: self.api,
-            buffer: empty(),
-        };
-        // SAFETY: the name is alive; the buffer is released by its owner.
-        self.api.call(|minor| unsafe {
-            (self.api.gss_display_name)(minor, name.handle, &raw mut text.buffer, null_mut())
-        })?;
-        Ok((String::from_utf8_lossy(text.bytes()).into_owned(), seconds))
-    }
-
-    pub(crate) fn initiate(
-        self,
-        service: &str,
-        principal: bool,
-        flags: GssFlags,
-    ) -> Result<OwnedContext, GssError> {
-        let kind = if principal {
-            PRINCIPAL_NAME
-        } else {
-            HOST_BASED_NAME
-        };
-        let target = self.api.name(service, kind)?;
-        let mut wanted = MUTUAL | REPLAY | SEQUENCE;
-        if flags.integrity || flags.confidentiality {
-            wanted |= INTEGRITY;
-        }
-        if flags.confidentiality {
-            wanted |= CONFIDENTIALITY;
-        }
-        Ok(OwnedContext {
-            api: self.api,
-            handle: null_mut(),
-            credential: self,
-            target,
-            wanted,
-        })
-    }
-}
-
-pub(crate) struct OwnedContext {
-    api: &'static Api,
-    handle: Handle,
-    credential: OwnedCredential,
-    target: Name,
-    wanted: u32,
-}
-
-// SAFETY: none of the functions of a context cares for the thread; that there is one call at a time is `&mut self`.
-unsafe impl Send for OwnedContext {}
-
-impl Drop for OwnedContext {
-    fn drop(&mut self) {
-        // SAFETY: the handle is the library's, or null; it is deleted once, without a token for the other side.
-        unsafe { (self.api.gss_delete_sec_context)(&mut 0, &raw mut self.handle, null_mut()) };
-    }
-}
-
-impl OwnedContext {
-    pub(crate) fn step(&mut self, token: &[u8]) -> Result<GssStep, GssError> {
-        let kerberos = oid(KERBEROS);
-        let input = lent(token);
-        let mut output = Owned {
-            api: self.api,
-            buffer: empty(),
-        };
-        let input = if token.is_empty() {
-            null()
-        } else {
-            &raw const input
-        };
-        // SAFETY: all handles are alive, all buffers outlive the call; out-parameters may be null where not wanted.
-        let major = self.api.call(|minor| unsafe {
-            (self.api.gss_init_sec_context)(
-                minor,
-                self.credential.handle,
-                &raw mut self.handle,
-                self.target.handle,
-                &raw const kerberos,
-                self.wanted,
-                INDEFINITE,
-                null_mut(),
-                input,
-                null_mut(),
-                &raw mut output.buffer,
-                null_mut(),
-                null_mut(),
-            )
-        })?;
-        Ok(GssStep {
-            token: output.bytes().to_vec(),
-            ready: major & CONTINUE_NEEDED == 0,
-        })
-    }
-
-    pub(crate) fn wrap(&mut self, message: &[u8], encrypt: bool) -> Result<Vec<u8>, GssError> {
-        self.check()?;
-        let input = lent(message);
-        let mut output = Owned {
-            api: self.api,
-            buffer: empty(),
-        };
-        let mut encrypted = 0;
-        // SAFETY: the context is alive, the buffers outlive the call.
-        self.api.call(|minor| unsafe {
-            (self.api.gss_wrap)(
-                minor,
-                self.handle,
-                encrypt.into(),
-                0,
-                &raw const input,
-                &raw mut encrypted,
-                &raw mut output.buffer,
-            )
-        })?;
-        if encrypt && encrypted == 0 {
-            return Err(own_error("the security context does not encrypt".into()));
-        }
-        Ok(output.bytes().to_vec())
-    }
-
-    pub(crate) fn unwrap(&mut self, message: &[u8]) -> Result<(Vec<u8>, bool), GssError> {
-        self.check()?;
-        let input = lent(message);
-        let mut output = Owned {
-            api: self.api,
-            buffer: empty(),
-        };
-        let mut encrypted = 0;
-        // SAFETY: the context is alive, the buffers outlive the call.
-        self.api.call(|minor| unsafe {
-            (self.api.gss_unwrap)(
-                minor,
-                self.handle,
-                &raw const input,
-                &raw mut output.buffer,
-                &raw mut encrypted,
-                null_mut(),
-            )
-        })?;
-        Ok((output.bytes().to_vec(), encrypted != 0))
-    }
-
-    fn check(&self) -> Result<(), GssError> {
-        if self.handle.is_null() {
-            Err(own_error("the security context is not set up".into()))
-        } else {
-            Ok(())
-        }
     }
 }

@@ -1,4 +1,4 @@
-//! Kerberos through GSSAPI (RFC 2743, 2744, 4121): credentials from a keytab, the client's side of a security context.
+//! Kerberos through GSSAPI (RFC 2743, 2744, 4121): credentials from a keytab, and security contexts of both sides.
 //!
 //! MIT's `libgssapi_krb5` is loaded when it is first needed; without it every call here is a [`GssError`], and nothing
 //! else. Calls that ask a KDC block for as long as `krb5.conf` allows, which may be minutes: make them on a thread that
@@ -112,6 +112,16 @@ impl GssCredential {
             .map(GssCredential)
     }
 
+    /// The keys by which the service `principal` knows its clients. Asks no KDC.
+    ///
+    /// # Errors
+    /// Without the library, or the principal in the keytab.
+    pub fn of_service(principal: &str, keytab: &Path) -> Result<GssCredential, GssError> {
+        Api::get()?
+            .serve(principal, text_of(keytab)?)
+            .map(GssCredential)
+    }
+
     /// The tickets that this process' user already has.
     ///
     /// # Errors
@@ -162,13 +172,13 @@ pub enum GssService {
     OnHost(String),
 }
 
-/// A security context with a service.
+/// A security context of a client and a service.
 pub struct GssContext(api::OwnedContext);
 
 /// One step of setting a context up.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct GssStep {
-    /// What to send to the service; may be empty.
+    /// What to send to the other side; may be empty.
     pub token: Vec<u8>,
     /// Whether the context is ready.
     pub ready: bool,
@@ -194,12 +204,25 @@ impl GssContext {
             .map(GssContext)
     }
 
-    /// Takes what the service sent, nothing at first. The first step asks a KDC for a ticket.
+    /// The side of a service, whose keys `credential` has. It waits for a client's token.
+    pub fn accept(credential: GssCredential) -> GssContext {
+        GssContext(credential.0.accept())
+    }
+
+    /// Takes what the other side sent. A client begins with nothing, and its first step asks a KDC for a ticket.
     ///
     /// # Errors
-    /// What the KDC or the service refused, and tokens that are none.
+    /// What the KDC or the other side refused, and tokens that are none.
     pub fn step(&mut self, token: &[u8]) -> Result<GssStep, GssError> {
         self.0.step(token)
+    }
+
+    /// The principal of the client.
+    ///
+    /// # Errors
+    /// Before the context is ready.
+    pub fn initiator(&self) -> Result<String, GssError> {
+        self.0.initiator()
     }
 
     /// Seals a message; encrypts it if so wanted.
@@ -233,5 +256,6 @@ mod tests {
         assert!(!error.text.is_empty());
         assert!(GssCredential::from_keytab("a\0b", none).is_err());
         assert!(GssCredential::from_keytab("", none).is_err());
+        assert!(GssCredential::of_service("flume/host@NOWHERE.TEST", none).is_err());
     }
 }

@@ -26,7 +26,10 @@ pub(crate) struct AvroSinkConfig {
     client: ClientConfig,
 }
 
-pub(crate) struct AvroSink(RpcSink);
+pub(crate) struct AvroSink {
+    sink: RpcSink,
+    ignores_kerberos: bool,
+}
 
 /// What sinks over Avro and Thrift have in common.
 pub(super) struct RpcSink {
@@ -113,22 +116,31 @@ impl Component for AvroSink {
             .client
             .batch_size()
             .saturating_mul(config.pipeline_depth);
-        Ok(AvroSink(RpcSink::new(client, want.get(), &cx.metrics)))
+        Ok(AvroSink {
+            sink: RpcSink::new(client, want.get(), &cx.metrics),
+            ignores_kerberos: config.client.ignores_kerberos(),
+        })
     }
 }
 
 #[async_trait]
 impl Sink for AvroSink {
+    fn remarks(&self, _may_have: &dyn Fn(&str) -> bool) -> Vec<BuildError> {
+        let text = "Avro has no login by Kerberos, so nobody proves anything; Thrift has it";
+        let remark = || BuildError::at("kerberos", text);
+        self.ignores_kerberos.then(remark).into_iter().collect()
+    }
+
     fn want(&self) -> Want {
-        self.0.want()
+        self.sink.want()
     }
 
     async fn deliver(&mut self, batch: &[Event]) -> Result<Delivered, SinkError> {
-        self.0.deliver(batch).await
+        self.sink.deliver(batch).await
     }
 
     async fn close(&mut self) -> Result<(), SinkError> {
-        self.0.close();
+        self.sink.close();
         Ok(())
     }
 }

@@ -3,10 +3,10 @@
 use std::num::NonZeroUsize;
 
 use async_trait::async_trait;
-use flume_client::{FlumeClient, PeerSettings, RpcProtocol, ThriftProtocolName};
+use flume_client::{FlumeClient, KerberosConfig, PeerSettings, RpcProtocol, ThriftProtocolName};
 use flume_core::{
     BuildError, Component, Config, Context, Delivered, Event, Sink, SinkError, Want,
-    config::{Ignored, OrDefault, Secret},
+    config::{Ignored, OrDefault},
 };
 use flume_net::DialerConfig;
 
@@ -36,18 +36,8 @@ pub(crate) struct ThriftSinkConfig {
     /// Flume's guide calls `reset-connection-interval` so; its code does not know the name.
     #[prop("connection-reset-interval")]
     _connection_reset_interval: Ignored,
-    /// Whether this sink proves who it is by Kerberos. This build cannot; `true` is an error.
-    #[prop("kerberos", default = false)]
-    kerberos: bool,
-    /// Principal of this sink, with `kerberos = true`.
-    #[prop("client-principal")]
-    _client_principal: Option<String>,
-    /// Keytab of the principal.
-    #[prop("client-keytab")]
-    _client_keytab: Option<Secret>,
-    /// Principal of the source.
-    #[prop("server-principal")]
-    _server_principal: Option<String>,
+    #[prop(flatten)]
+    kerberos: KerberosConfig,
     #[prop(flatten)]
     dialer: DialerConfig,
 }
@@ -57,10 +47,6 @@ pub(crate) struct ThriftSink(RpcSink);
 impl Component for ThriftSink {
     type Config = ThriftSinkConfig;
     fn build(config: ThriftSinkConfig, cx: &Context) -> Result<Self, BuildError> {
-        if config.kerberos {
-            let text = "this build cannot authenticate to Thrift sources by Kerberos";
-            return Err(BuildError::at("kerberos", text));
-        }
         let batch_size = config.batch_size.0;
         let peer = PeerSettings {
             dialer: config.dialer.build(&config.hostname, config.port, cx)?,
@@ -68,6 +54,7 @@ impl Component for ThriftSink {
             batch_size,
             pipeline_depth: config.pipeline_depth,
             compression: None,
+            kerberos: config.kerberos.build()?,
         };
         let want = batch_size.saturating_mul(config.pipeline_depth).get();
         let client = FlumeClient::peer(peer);

@@ -13,7 +13,7 @@ use flume_wire::avro::ipc::{
     AppendStatus, CallOutcome, ClientProtocols, FrameDecoder, IpcFrame, RemoteCall, Responder,
 };
 
-use super::serve::Port;
+use super::serve::{Port, PortLayer};
 use crate::conversation::{BoxedError, Dialogue, put, told};
 
 /// Takes events from Avro sinks of other agents and from Flume's client SDK. A client is told OK when the channels have
@@ -105,7 +105,10 @@ impl Component for AvroSource {
                 listener: config.listener.build(cx)?,
                 host: config.bind,
                 port: config.port,
-                is_compressed: config.compression_type.0 == SourceCompression::Deflate,
+                layer: match config.compression_type.0 {
+                    SourceCompression::None => PortLayer::None,
+                    SourceCompression::Deflate => PortLayer::Zlib,
+                },
             },
             max_frame_bytes: config.max_frame_bytes,
             counters: CallCounters::new(&cx.metrics),

@@ -6,13 +6,14 @@ use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use flume_core::{BuildError, Component, Config, Context, Source, SourceContext, SourceError};
 use flume_net::{
-    Listener, ListenerConfig, ListenerSettings,
+    Listener,
     http::{self, HttpLimits, Incoming, Method, Request, Response, StatusCode, header},
 };
 use flume_wire::avro::ipc::{read_legacy_request, write_legacy_answer};
 use http_body_util::{BodyExt, Full};
 use tokio::time::timeout;
 
+use super::serve::{LegacyPortConfig, Port};
 use crate::conversation::{put, told};
 
 /// Most bytes of a call. Flume 0.9 allows bodies of 32 KiB.
@@ -26,29 +27,19 @@ const CONTENT_TYPE: &str = "avro/binary";
 /// headers. A client whose event the channels refuse is told so, and may send it again; Java Flume says nothing.
 #[derive(Clone, Config)]
 pub(crate) struct AvroLegacyConfig {
-    /// Host name or address to listen on.
-    #[prop("host")]
-    host: String,
-    /// Port to listen on; 0 takes a free one.
-    #[prop("port")]
-    port: u16,
     #[prop(flatten)]
-    listener: ListenerConfig,
+    port: LegacyPortConfig,
 }
 
 pub(crate) struct AvroLegacySource {
-    host: String,
-    port: u16,
-    listener: ListenerSettings,
+    port: Port,
 }
 
 impl Component for AvroLegacySource {
     type Config = AvroLegacyConfig;
     fn build(config: AvroLegacyConfig, cx: &Context) -> Result<Self, BuildError> {
         Ok(AvroLegacySource {
-            listener: config.listener.build(cx)?,
-            host: config.host,
-            port: config.port,
+            port: config.port.build(cx)?,
         })
     }
 }
@@ -56,10 +47,16 @@ impl Component for AvroLegacySource {
 #[async_trait]
 impl Source for AvroLegacySource {
     async fn run(&mut self, cx: &SourceContext) -> Result<(), SourceError> {
-        let listener = Listener::bind(&self.host, self.port, &self.listener).await?;
+        let Port {
+            host,
+            port,
+            listener: settings,
+            ..
+        } = &self.port;
+        let listener = Listener::bind(host, *port, settings).await?;
         cx.ready(listener.address());
         let source = cx.clone();
-        let complaints = self.listener.complaints.clone();
+        let complaints = settings.complaints.clone();
         let answer = move |request: Request<Incoming>| {
             let source = source.clone();
             let complaints = complaints.clone();

@@ -2,6 +2,7 @@
 
 mod avro;
 mod avro_legacy;
+mod kerberos;
 mod scribe;
 mod serve;
 mod thrift;

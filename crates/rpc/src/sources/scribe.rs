@@ -11,7 +11,7 @@ use flume_wire::thrift::{
     read_scribe_call, write_exception, write_scribe_result, write_thrift_frame,
 };
 
-use super::serve::Port;
+use super::serve::{Port, PortLayer};
 use crate::conversation::{BoxedError, Dialogue, put};
 
 /// Flume's limit, which also stands in for one below 1.
@@ -50,7 +50,7 @@ impl Component for ScribeSource {
                 listener: config.listener.build(cx)?,
                 host: "0.0.0.0".into(),
                 port: config.port,
-                is_compressed: false,
+                layer: PortLayer::None,
             },
             max_frame_bytes: max_frame_bytes as usize,
         })

@@ -3,11 +3,15 @@
 use std::{io, net::SocketAddr, time::Duration};
 
 use flume_client::transport::{BoxedStream, RewoundStream, ZlibStream};
-use flume_core::{SourceContext, SourceError};
-use flume_net::{Complaints, Connection, Listener, ListenerSettings, tls::TlsServerSettings};
+use flume_core::{BuildError, Config, Context, SourceContext, SourceError};
+use flume_kerberos::Login;
+use flume_net::{
+    Complaints, Connection, Listener, ListenerConfig, ListenerSettings, tls::TlsServerSettings,
+};
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
+use super::kerberos::Doorkeeper;
 use crate::conversation::{Dialogue, Ending, converse};
 
 /// The level at which Java Flume's source compresses.
@@ -20,8 +24,40 @@ pub(crate) struct Port {
     pub(crate) host: String,
     pub(crate) port: u16,
     pub(crate) listener: ListenerSettings,
-    /// Whether connections are compressed.
-    pub(crate) is_compressed: bool,
+    pub(crate) layer: PortLayer,
+}
+
+/// Where a source for Flume 0.9 listens.
+#[derive(Clone, Config)]
+pub(crate) struct LegacyPortConfig {
+    /// Host name or address to listen on.
+    #[prop("host")]
+    host: String,
+    /// Port to listen on; 0 takes a free one.
+    #[prop("port")]
+    port: u16,
+    #[prop(flatten)]
+    listener: ListenerConfig,
+}
+
+impl LegacyPortConfig {
+    pub(crate) fn build(self, cx: &Context) -> Result<Port, BuildError> {
+        Ok(Port {
+            listener: self.listener.build(cx)?,
+            host: self.host,
+            port: self.port,
+            layer: PortLayer::None,
+        })
+    }
+}
+
+/// What a source adds to its connections.
+pub(crate) enum PortLayer {
+    None,
+    /// Compression.
+    Zlib,
+    /// Clients log in at this principal, by Kerberos.
+    Kerberos(Login),
 }
 
 /// What comes between a connection and its frames.
@@ -31,6 +67,8 @@ enum Layers {
     None,
     /// Compression.
     Zlib,
+    /// A login.
+    Kerberos(Doorkeeper),
     /// Compression and TLS. Flume 1.10 and 1.11 compress what was encrypted, older ones encrypt what was compressed.
     ZlibAndTls(TlsAcceptor),
 }
@@ -43,10 +81,10 @@ impl Port {
         N: Fn() -> (D::Framing, D) + Clone + Send + Sync + 'static,
     {
         let mut settings = self.listener.clone();
-        let layers = if self.is_compressed {
-            Layers::of(settings.take_tls())?
-        } else {
-            Layers::None
+        let layers = match &self.layer {
+            PortLayer::None => Layers::None,
+            PortLayer::Zlib => Layers::compressed(settings.take_tls())?,
+            PortLayer::Kerberos(login) => Layers::Kerberos(Doorkeeper::new(login).await?),
         };
         let listener = Listener::bind(&self.host, self.port, &settings).await?;
         cx.ready(listener.address());
@@ -98,7 +136,7 @@ fn report(peer: SocketAddr, ending: &Ending, complaints: &Complaints) {
 }
 
 impl Layers {
-    fn of(tls: Option<TlsServerSettings>) -> Result<Self, SourceError> {
+    fn compressed(tls: Option<TlsServerSettings>) -> Result<Self, SourceError> {
         let Some(tls) = tls else {
             return Ok(Layers::Zlib);
         };
@@ -106,14 +144,17 @@ impl Layers {
         Ok(Layers::ZlibAndTls(acceptor))
     }
 
-    async fn over(self, connection: Connection) -> Result<BoxedStream, Ending> {
+    async fn over(self, mut connection: Connection) -> Result<BoxedStream, Ending> {
         let acceptor = match self {
             Layers::None => return Ok(Box::new(connection)),
             Layers::Zlib => return Ok(Box::new(ZlibStream::new(connection, COMPRESSION_LEVEL))),
+            // A client that says nothing yet costs no more than any other: there is nothing to time.
+            Layers::Kerberos(doorkeeper) => {
+                connection.readable().await?;
+                return Box::pin(doorkeeper.admit(Box::new(connection))).await;
+            }
             Layers::ZlibAndTls(acceptor) => acceptor,
         };
-        // A client that says nothing yet costs no more than any other: there is nothing to time.
-        let mut connection = connection;
         connection.readable().await?;
         let handshake = Box::pin(zlib_and_tls(connection, acceptor));
         let handshake = timeout(HANDSHAKE_TIMEOUT, handshake).await;

@@ -2,18 +2,22 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use flume_client::{ThriftProtocol, ThriftProtocolName};
+use flume_client::{ThriftProtocol, ThriftProtocolName, required_by_kerberos};
 use flume_core::{
     BuildError, Component, Config, Context, PutError, Source, SourceContext, SourceError,
-    config::{Ignored, Secret},
+    config::Ignored,
 };
+use flume_kerberos::Login;
 use flume_net::ListenerConfig;
 use flume_wire::thrift::{
     ApplicationFailure, ThriftCall, ThriftError, ThriftFrameDecoder, ThriftStatus, read_call,
     write_exception, write_status, write_thrift_frame,
 };
 
-use super::{avro::CallCounters, serve::Port};
+use super::{
+    avro::CallCounters,
+    serve::{Port, PortLayer},
+};
 use crate::conversation::{BoxedError, Dialogue, put, told};
 
 /// Takes events from Thrift sinks of other agents and from Flume's client SDK. A client is told OK when the channels have
@@ -35,17 +39,29 @@ pub(crate) struct ThriftSourceConfig {
     /// Most bytes of a call; Flume's limit is the same. Not a property of Flume.
     #[prop("maxFrameBytes", default = 16384000)]
     max_frame_bytes: usize,
-    /// Whether clients prove who they are by Kerberos. This build cannot; `true` is an error.
+    /// Whether clients prove who they are by Kerberos, and this source to them.
     #[prop("kerberos", default = false)]
     kerberos: bool,
-    /// Principal of this source, with `kerberos = true`.
+    /// With `kerberos = true`: the principal of this source. `_HOST` in it stands for this host.
     #[prop("agent-principal")]
-    _agent_principal: Option<String>,
-    /// Keytab of the principal.
+    agent_principal: Option<String>,
+    /// With `kerberos = true`: the file with the keys of the principal.
     #[prop("agent-keytab")]
-    _agent_keytab: Option<Secret>,
+    agent_keytab: Option<String>,
     #[prop(flatten)]
     listener: ListenerConfig,
+}
+
+impl ThriftSourceConfig {
+    fn layer(&self) -> Result<PortLayer, BuildError> {
+        if !self.kerberos {
+            return Ok(PortLayer::None);
+        }
+        Ok(PortLayer::Kerberos(Login {
+            principal: required_by_kerberos("agent-principal", &self.agent_principal)?,
+            keytab: required_by_kerberos("agent-keytab", &self.agent_keytab)?.into(),
+        }))
+    }
 }
 
 pub(crate) struct ThriftSource {
@@ -58,16 +74,12 @@ pub(crate) struct ThriftSource {
 impl Component for ThriftSource {
     type Config = ThriftSourceConfig;
     fn build(config: ThriftSourceConfig, cx: &Context) -> Result<Self, BuildError> {
-        if config.kerberos {
-            let text = "this build cannot authenticate Thrift clients by Kerberos";
-            return Err(BuildError::at("kerberos", text));
-        }
         Ok(ThriftSource {
             port: Port {
                 listener: config.listener.build(cx)?,
+                layer: config.layer()?,
                 host: config.bind,
                 port: config.port,
-                is_compressed: false,
             },
             protocol: config.protocol.0,
             max_frame_bytes: config.max_frame_bytes,

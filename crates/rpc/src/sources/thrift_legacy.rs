@@ -2,24 +2,17 @@
 
 use async_trait::async_trait;
 use flume_core::{BuildError, Component, Config, Context, Source, SourceContext, SourceError};
-use flume_net::ListenerConfig;
 use flume_wire::thrift::{LegacyCall, LegacyFraming, write_closed};
 
-use super::serve::Port;
+use super::serve::{LegacyPortConfig, Port};
 use crate::conversation::{BoxedError, Dialogue, put};
 
 /// Takes events from agents of Flume 0.9 over Thrift. Host, timestamp, priority, nanoseconds and fields become headers.
 /// Flume 0.9 asks for no answer, so what the channels refuse is lost; it is counted as `ChannelWriteFail`.
 #[derive(Clone, Config)]
 pub(crate) struct ThriftLegacyConfig {
-    /// Host name or address to listen on.
-    #[prop("host")]
-    host: String,
-    /// Port to listen on; 0 takes a free one.
-    #[prop("port")]
-    port: u16,
     #[prop(flatten)]
-    listener: ListenerConfig,
+    port: LegacyPortConfig,
 }
 
 pub(crate) struct ThriftLegacySource {
@@ -30,12 +23,7 @@ impl Component for ThriftLegacySource {
     type Config = ThriftLegacyConfig;
     fn build(config: ThriftLegacyConfig, cx: &Context) -> Result<Self, BuildError> {
         Ok(ThriftLegacySource {
-            port: Port {
-                listener: config.listener.build(cx)?,
-                host: config.host,
-                port: config.port,
-                is_compressed: false,
-            },
+            port: config.port.build(cx)?,
         })
     }
 }

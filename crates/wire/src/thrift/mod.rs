@@ -5,6 +5,7 @@ mod flume;
 mod frame;
 mod legacy;
 mod reader;
+mod sasl;
 mod scan;
 mod scribe;
 #[cfg(test)]
@@ -20,6 +21,7 @@ pub use flume::{
 pub use frame::{ThriftFrameDecoder, ThriftFrameError, write_thrift_frame};
 pub use legacy::{LegacyCall, LegacyFraming, read_legacy_call, write_closed};
 pub use reader::{MessageHead, ThriftReader};
+pub use sasl::{SaslFrameDecoder, SaslFrameError, SaslMessage, SaslStatus, write_sasl_message};
 pub use scribe::{ScribeCall, ScribeResult, read_scribe_call, write_scribe_result};
 pub use writer::ThriftWriter;
 

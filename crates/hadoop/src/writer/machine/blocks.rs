@@ -47,8 +47,6 @@ impl FileMachine {
         self.failed.clear();
         self.acks.clear();
         self.persisted = false;
-        // An answer that is still to come is about another block.
-        self.fsync = None;
         self.allocations = 0;
         self.replacements = 0;
         self.stage = FileStage::Vacant;
@@ -58,7 +56,10 @@ impl FileMachine {
     pub(in crate::writer) fn allocate(&mut self) {
         self.allocations += 1;
         if self.allocations > MAX_ALLOCATIONS {
-            let text = format!("{MAX_ALLOCATIONS} blocks in a row found no pipeline");
+            let cause = &self.no_pipeline;
+            let text = format!(
+                "{MAX_ALLOCATIONS} blocks in a row found no pipeline, the last one: {cause}"
+            );
             return self.die(FsErrorKind::Retry, text);
         }
         let call = BlockCall::AddBlock {

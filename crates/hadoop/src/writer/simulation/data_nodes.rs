@@ -3,23 +3,18 @@
 use super::*;
 
 impl World {
-    /// The node before a dead one says so; the first one's death shows by itself.
-    pub(super) fn tell_of_death(&mut self, chain: &Chain, at: usize) {
-        if at == 0 {
-            return self.along(
-                chain.number,
-                0,
-                true,
-                Happening::Broken {
-                    chain: chain.number,
-                },
-            );
-        }
+    /// The node before one that ended says so; the first one's end shows by itself.
+    pub(super) fn tell_of_end(&mut self, chain: &Chain, at: usize, word: i32) {
         let before = chain.nodes[..at].iter().map(|node| &self.nodes[*node]);
-        if before.clone().all(|node| !node.dead && !node.hung) {
-            let mut replies = vec![0; at];
-            replies.push(1);
+        let hears = before.clone().all(|node| !node.dead && !node.hung);
+        if hears && (at > 0 || word == status::OOB_RESTART) {
+            let mut replies = vec![status::SUCCESS; at];
+            replies.push(word);
             self.tell(chain.number, OUT_OF_BAND_SEQNO, replies);
+        }
+        if at == 0 {
+            let chain = chain.number;
+            self.along(chain, 0, true, Happening::Broken { chain });
         }
     }
 
@@ -63,6 +58,7 @@ impl World {
             if request.stage == stage::CREATE {
                 let generation = request.block.generation_stamp;
                 let replica = Replica {
+                    writer: chain.number,
                     generation,
                     ..Replica::default()
                 };
@@ -91,20 +87,23 @@ impl World {
                 replica.data.truncate(replica.acked);
             }
             replica.generation = request.new_generation;
+            replica.writer = chain.number;
         }
-        self.chain = Some(chain);
+        self.chain = Some(chain.number);
+        self.chains.insert(chain.number, chain);
         let _ = self.machine.set_up(request.op, Ok(()));
     }
 
     pub(super) fn copy(&mut self, request: TransferRequest) {
         let source = &self.nodes[number(&request.source)];
         let target = &self.nodes[number(&request.target)];
-        if source.dead || source.hung || target.dead || target.hung {
+        if source.dead || source.hung || target.dead || target.hung || target.full {
             return self.machine.transferred(request.op, Err("no copy".into()));
         }
         let mut replica = source.replicas[&request.block.block_id].clone();
         assert!(replica.acked as u64 >= request.block.num_bytes.unwrap());
         replica.data.truncate(replica.acked);
+        replica.writer = 0;
         self.nodes[number(&request.target)]
             .replicas
             .insert(request.block.block_id, replica);
@@ -112,12 +111,10 @@ impl World {
     }
 
     pub(super) fn packet(&mut self, number: u64, hop: usize, bytes: Bytes) {
-        let Some(chain) = self.chain(number) else {
-            return;
-        };
+        let chain = self.chains[&number].clone();
         let node = &mut self.nodes[chain.nodes[hop]];
         if node.dead {
-            return self.tell_of_death(&chain, hop);
+            return;
         }
         if node.hung {
             return node.stalled.push(Happening::Packet {
@@ -137,6 +134,9 @@ impl World {
             .replicas
             .get_mut(&chain.block)
             .expect("it has the block");
+        if replica.writer != number {
+            return;
+        }
         let offset = packet.header.offset as usize;
         let end = offset + packet.data.len();
         if packet.header.seqno >= 0 {
@@ -147,6 +147,10 @@ impl World {
             );
             assert!(offset <= replica.data.len(), "a gap");
             if end > replica.data.len() {
+                if node.full {
+                    replica.writer = 0;
+                    return self.tell_of_end(&chain, hop, ERROR);
+                }
                 let new = &packet.data[replica.data.len() - offset..];
                 replica.data.extend(new);
             }
@@ -178,9 +182,7 @@ impl World {
         end: usize,
         last: bool,
     ) {
-        let Some(chain) = self.chain(number) else {
-            return;
-        };
+        let chain = self.chains[&number].clone();
         let node = &mut self.nodes[chain.nodes[hop]];
         let ack = |hop| Happening::Ack {
             chain: number,
@@ -199,6 +201,9 @@ impl World {
             .replicas
             .get_mut(&chain.block)
             .expect("it has the block");
+        if replica.writer != number {
+            return;
+        }
         replica.acked = replica.acked.max(end.min(replica.data.len()));
         if hop > 0 {
             self.along(number, hop - 1, true, ack(hop - 1));
