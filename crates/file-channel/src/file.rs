@@ -165,61 +165,10 @@ impl Component for FileChannel {
 
 impl Plan {
     fn of(config: &FileConfig) -> Result<Self, BuildError> {
-<<<<<<< HEAD
-        let events = config.capacity.0.get();
-        let transaction = config.store.transaction_capacity.0.get();
-        if transaction > events {
-            let text = format!("must not exceed capacity, which is {events}");
-            return Err(BuildError::at("transactionCapacity", text));
-        }
-        let most = Room::MAX_EVENTS;
-        if events > most {
-            return Err(BuildError::at(
-                "capacity",
-                format!("must not exceed {most}"),
-            ));
-        }
-        if config.store.max_event_size > MOST_BATCH_BYTES {
-            return Err(BuildError::at(
-                "maxEventSize",
-                format!("must not exceed {MOST_BATCH_BYTES}"),
-            ));
-        }
-        let directories = config.store.data_dirs.0.iter();
-        let data_dirs: Vec<_> = directories.map(|path| at_home(path)).collect();
-        if data_dirs.is_empty() {
-            return Err(BuildError::at(
-                "dataDirs",
-                "expected at least one directory",
-            ));
-        }
-        if let Some(twice) = data_dirs
-            .iter()
-            .enumerate()
-            .find(|(place, it)| data_dirs[..*place].contains(it))
-        {
-            return Err(BuildError::at(
-                "dataDirs",
-                format!("{} is named twice", twice.1.display()),
-            ));
-        }
-        let checkpoint_dir = at_home(&config.store.checkpoint_dir);
-        let segment_bytes = config
-            .store
-            .max_file_size
-            .clamp(LEAST_SEGMENT_BYTES, SEGMENT_BYTES)
-            .next_multiple_of(BLOCK);
-        let minimum_free = config.store.minimum_required_space.max(LEAST_MINIMUM_FREE);
-        let bytes = config
-            .byte_capacity
-            .filter(|bytes| (1..=Room::MAX_BYTES).contains(bytes));
-        let interval = config.store.checkpoint_interval.0.0;
-=======
         let limits = config.limits()?;
         let store = &config.store;
         at_most("maxEventSize", store.max_event_size, MOST_BATCH_BYTES)?;
         let interval = store.checkpoint_interval.0.0;
->>>>>>> main
         Ok(Plan {
             layout: store.layout()?,
             limits,
@@ -236,33 +185,6 @@ impl Plan {
     }
 }
 
-<<<<<<< HEAD
-/// Directories, separated by commas.
-#[derive(Clone, Debug)]
-struct DirectoryList(Vec<String>);
-
-impl Scalar for DirectoryList {
-    const TYPE: &'static str = "text";
-
-    fn parse(text: &str) -> Result<Self, String> {
-        let directories = text.split(',').map(str::trim);
-        let directories = directories.filter(|directory| !directory.is_empty());
-        Ok(DirectoryList(directories.map(String::from).collect()))
-    }
-
-    fn doubt(text: &str) -> Option<(Code, &'static str)> {
-        let begins_anew = |(blank, next)| char::is_whitespace(blank) && ['/', '~'].contains(&next);
-        let directories = text.split(',').map(str::trim);
-        let mut pairs = directories.flat_map(|it| it.chars().zip(it.chars().skip(1)));
-        let doubt = "is separated by blanks, which are a part of a directory's name; use commas";
-        let blanks = pairs
-            .any(begins_anew)
-            .then_some((Code::BlankSeparated, doubt));
-        blanks.or_else(|| String::doubt(text))
-    }
-}
-
-=======
 impl FileConfig {
     fn limits(&self) -> Result<Limits, BuildError> {
         let events = self.capacity.0.get();
@@ -303,8 +225,7 @@ impl StoreConfig {
     fn directories(&self) -> Result<Vec<PathBuf>, BuildError> {
         let refused = |text: String| Err(BuildError::at("dataDirs", text));
         let mut directories = vec![];
-        let paths = self.data_dirs.split(',').map(str::trim);
-        for path in paths.filter(|path| !path.is_empty()).map(at_home) {
+        for path in self.data_dirs.0.iter().map(|path| at_home(path)) {
             if directories.contains(&path) {
                 return refused(format!("{} is named twice", path.display()));
             }
@@ -324,7 +245,31 @@ fn at_most(key: &str, value: usize, most: usize) -> Result<(), BuildError> {
     Ok(())
 }
 
->>>>>>> main
+/// Directories, separated by commas.
+#[derive(Clone, Debug)]
+struct DirectoryList(Vec<String>);
+
+impl Scalar for DirectoryList {
+    const TYPE: &'static str = "text";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let directories = text.split(',').map(str::trim);
+        let directories = directories.filter(|directory| !directory.is_empty());
+        Ok(DirectoryList(directories.map(String::from).collect()))
+    }
+
+    fn doubt(text: &str) -> Option<(Code, &'static str)> {
+        let begins_anew = |(blank, next)| char::is_whitespace(blank) && ['/', '~'].contains(&next);
+        let directories = text.split(',').map(str::trim);
+        let mut pairs = directories.flat_map(|it| it.chars().zip(it.chars().skip(1)));
+        let doubt = "is separated by blanks, which are a part of a directory's name; use commas";
+        let blanks = pairs
+            .any(begins_anew)
+            .then_some((Code::BlankSeparated, doubt));
+        blanks.or_else(|| String::doubt(text))
+    }
+}
+
 /// `~` is the home directory.
 fn at_home(path: &str) -> PathBuf {
     match path.strip_prefix("~/").zip(flume_host::home::directory()) {
