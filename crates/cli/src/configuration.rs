@@ -51,7 +51,18 @@ impl Part {
             Part::Remote(document) => document.read(),
         }
     }
+
+    /// The same for a comparison: a change still counts as one.
+    fn peek(&mut self) -> Result<Vec<u8>, String> {
+        match self {
+            Part::File(_) => self.read(),
+            Part::Remote(document) => document.peek(),
+        }
+    }
 }
+
+/// What the parts say, each with its name.
+type Parts = Vec<(String, Vec<u8>)>;
 
 /// The configuration of one agent: parts, read in order; later keys win.
 pub(crate) struct AgentConfiguration {
@@ -236,14 +247,10 @@ impl AgentConfiguration {
         })
     }
 
-    fn read_parts(&mut self) -> Result<Vec<(String, Vec<u8>)>, String> {
-        let read = |part: &mut Part| Ok((part.name(), part.read()?));
-        self.parts.iter_mut().map(read).collect()
-    }
-
     /// The parts; at the start the copy of the last ones, if one of them cannot be read.
-    fn read_or_restore(&mut self) -> Result<Vec<(String, Vec<u8>)>, String> {
-        let read = self.read_parts();
+    fn read_or_restore(&mut self) -> Result<Parts, String> {
+        let read = |part: &mut Part| Ok((part.name(), part.read()?));
+        let read: Result<Parts, _> = self.parts.iter_mut().map(read).collect();
         self.pending = read.is_err();
         let problem = match read {
             Ok(parts) => return Ok(parts),
@@ -262,8 +269,32 @@ impl AgentConfiguration {
         }
     }
 
+    /// The document of these parts, and the files that lookups have read for it.
+    fn document(&self, parts: &Parts) -> Result<(Document, Vec<PathBuf>), String> {
+        let mut document = Document::default();
+        for (name, bytes) in parts {
+            document.add(name, bytes);
+        }
+        let properties = &self.agent.system_properties;
+        let looked_up = resolve(&mut document, properties, self.agent.conf_dir.as_deref())?;
+        Ok((document, looked_up))
+    }
+
+    fn plan(&self, document: &Document) -> Result<Plan, String> {
+        let agents = document.agents();
+        let name = &self.agent.name;
+        if !agents.contains(name) {
+            return Err(masked(&format!(
+                "there is no agent `{name}`, the configuration has: {}",
+                agents.join(", ")
+            ))
+            .into_owned());
+        }
+        Ok(document.plan(name, &REGISTRY))
+    }
+
     /// Keeps a copy. Lookups stay as they are written, so no secret of theirs gets onto the disk.
-    fn keep(&self, parts: &[(String, Vec<u8>)]) {
+    fn keep(&self, parts: &Parts) {
         let Some(backup) = &self.backup else { return };
         let mut text = vec![];
         for (name, bytes) in parts {
@@ -309,24 +340,22 @@ impl Configuration for AgentConfiguration {
     fn read(&mut self) -> Result<Plan, String> {
         self.watch.look();
         let parts = self.read_or_restore()?;
-        let mut document = Document::default();
-        for (name, bytes) in &parts {
-            document.add(name, bytes);
-        }
-        let properties = &self.agent.system_properties;
-        let looked_up = resolve(&mut document, properties, self.agent.conf_dir.as_deref())?;
+        let (document, looked_up) = self.document(&parts)?;
         self.watch.also(looked_up);
-        let agents = document.agents();
-        let name = &self.agent.name;
-        if !agents.contains(name) {
-            return Err(masked(&format!(
-                "there is no agent `{name}`, the configuration has: {}",
-                agents.join(", ")
-            ))
-            .into_owned());
-        }
+        let plan = self.plan(&document)?;
         self.was_read = true;
         self.keep(&parts);
-        Ok(document.plan(name, &REGISTRY))
+        Ok(plan)
+    }
+
+    fn peek(&mut self) -> Result<Plan, String> {
+        let peek = |part: &mut Part| Ok((part.name(), part.peek()?));
+        let parts: Parts = self
+            .parts
+            .iter_mut()
+            .map(peek)
+            .collect::<Result<_, String>>()?;
+        let (document, _) = self.document(&parts)?;
+        self.plan(&document)
     }
 }

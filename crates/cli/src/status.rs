@@ -3,12 +3,12 @@
 use std::{io::Write as _, path::PathBuf, time::Duration};
 
 use anyhow::{Context as _, anyhow};
-use flume_monitor::{ComponentStatus, ControlAnswer, ControlRequest, Status, ask};
+use flume_monitor::{ComponentStatus, ControlAnswer, ControlRequest, Status, ago, ask, printable};
 use jiff::Timestamp;
 
 use crate::{
     args::Args,
-    outcome::{ExitCode, Failure, print, printable},
+    outcome::{ExitCode, Failure, print},
     state_dir,
 };
 
@@ -187,15 +187,4 @@ fn line(component: &ComponentStatus, now: Timestamp) -> String {
         text += &format!("\n        {name}: {}", printable(fact));
     }
     text + "\n"
-}
-
-/// Whole seconds, minutes, hours or days between two moments.
-pub(crate) fn ago(since: Timestamp, until: Timestamp) -> String {
-    let seconds = until.as_second().saturating_sub(since.as_second()).max(0);
-    match seconds {
-        0..=119 => format!("{seconds} s"),
-        120..=7199 => format!("{} min", seconds / 60),
-        7200..=172_799 => format!("{} h", seconds / 3600),
-        _ => format!("{} d", seconds / 86_400),
-    }
 }

@@ -19,10 +19,12 @@ mod memory_queue;
 pub mod metrics;
 mod outlet;
 pub mod props;
+mod recipe;
 pub mod registry;
 mod room;
 mod rotation;
 mod runner;
+mod scalar;
 pub mod secrets;
 mod sink;
 mod source;
@@ -54,6 +56,7 @@ pub use outlet::{
     ChannelSelector, InterceptError, Interceptor, OnceStored, Outlet, PutError, Route, Throttled,
     Wiring,
 };
+pub use recipe::Recipe;
 pub use registry::{Registration, Registry};
 pub use room::{Reserved, Room, Stock, TakeProgress, move_front};
 pub use rotation::{Rotation, RotationOrder};

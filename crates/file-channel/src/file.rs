@@ -10,9 +10,9 @@ use std::{
 
 use async_trait::async_trait;
 use flume_core::{
-    BuildError, Channel, ChannelError, ChannelStats, Component, Config, Context, Event, EventStore,
-    Room, Settled, StateHandle, Take, Want,
-    config::{Ignored, Millis, PositiveOrDefault, Seconds},
+    BuildError, Channel, ChannelError, ChannelStats, Code, Component, Config, Context, Event,
+    EventStore, Room, Settled, StateHandle, Take, Want,
+    config::{Ignored, Millis, PositiveOrDefault, Scalar, Seconds},
     metrics::{Gauge, Metrics},
 };
 use parking_lot::RwLock;
@@ -68,7 +68,7 @@ pub struct StoreConfig {
     checkpoint_dir: String,
     /// Directories for events, separated by commas; on separate disks they share the load.
     #[prop("dataDirs", default = "~/.flume/file-channel/data")]
-    data_dirs: String,
+    data_dirs: DirectoryList,
     /// Most events in one put.
     #[prop("transactionCapacity", default = 10_000)]
     pub(crate) transaction_capacity: PositiveOrDefault<NonZeroUsize>,
@@ -227,8 +227,7 @@ impl StoreConfig {
     fn directories(&self) -> Result<Vec<PathBuf>, BuildError> {
         let refused = |text: String| Err(BuildError::at("dataDirs", text));
         let mut directories = vec![];
-        let paths = self.data_dirs.split(',').map(str::trim);
-        for path in paths.filter(|path| !path.is_empty()).map(at_home) {
+        for path in self.data_dirs.0.iter().map(|path| at_home(path)) {
             if directories.contains(&path) {
                 return refused(format!("{} is named twice", path.display()));
             }
@@ -246,6 +245,31 @@ fn at_most(key: &str, value: usize, most: usize) -> Result<(), BuildError> {
         return Err(BuildError::at(key, format!("must not exceed {most}")));
     }
     Ok(())
+}
+
+/// Directories, separated by commas.
+#[derive(Clone, Debug)]
+struct DirectoryList(Vec<String>);
+
+impl Scalar for DirectoryList {
+    const TYPE: &'static str = "text";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let directories = text.split(',').map(str::trim);
+        let directories = directories.filter(|directory| !directory.is_empty());
+        Ok(DirectoryList(directories.map(String::from).collect()))
+    }
+
+    fn doubt(text: &str) -> Option<(Code, &'static str)> {
+        let begins_anew = |(blank, next)| char::is_whitespace(blank) && ['/', '~'].contains(&next);
+        let directories = text.split(',').map(str::trim);
+        let mut pairs = directories.flat_map(|it| it.chars().zip(it.chars().skip(1)));
+        let doubt = "is separated by blanks, which are a part of a directory's name; use commas";
+        let blanks = pairs
+            .any(begins_anew)
+            .then_some((Code::BlankSeparated, doubt));
+        blanks.or_else(|| String::doubt(text))
+    }
 }
 
 /// `~` is the home directory.

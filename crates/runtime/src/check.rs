@@ -1,59 +1,46 @@
-//! Builds every component once and throws it away: what a plan cannot run shows before anything runs.
+//! Builds every component once: what a plan cannot run shows before anything runs.
 
 use std::{
-    collections::{BTreeSet, HashMap, HashSet},
+    collections::{BTreeSet, HashSet},
     sync::Arc,
 };
 
-use flume_conf::{GroupPlan, Plan, Refused, SourcePlan};
+use flume_conf::{ChannelPlan, GroupPlan, Plan, Refused, SinkPlan, SourcePlan};
 use flume_core::{
-    AgentInfo, BuildError, ChannelStats, Code, Context, Diagnostic, EventStore, Interceptor,
-    ListenPort, Sink, Source, component::short_name, props::Section,
+    AgentInfo, BuildError, Channel, Code, Diagnostic, EventStore, ListenPort, Sink, Source,
+    component::short_name, props::Section,
 };
 
-/// Moves what cannot be built from the plan's components to `refused`, with a diagnostic each. No I/O.
+/// Moves what cannot be built from the plan's components to `refused`, with a diagnostic each. No I/O. An agent runs
+/// the components that were built here.
 pub fn check(mut plan: Plan, agent: &Arc<AgentInfo>, flows: Flows) -> Plan {
     let mut check = Check {
         agent: agent.clone(),
-        channels: HashMap::new(),
-        capacities: HashMap::new(),
         stores: vec![],
-        shared: BTreeSet::new(),
         ports: vec![],
-        feeders: vec![],
         diagnostics: vec![],
         refused: vec![],
     };
     let used = used_channels(&plan);
-    plan.channels.retain(|channel| {
-        let cx = check.context(&channel.section, vec![]);
-        let short = short_name(&channel.section.name).to_string();
-        let built = (channel.build)(&cx).and_then(|built| {
-            if used.contains(&short) {
-                check.own_directories(&short, built.store())?;
-            }
-            if let EventStore::Elsewhere(_) = built.store() {
-                check.shared.insert(short.clone());
-            }
-            Ok(built.stats())
-        });
-        check.capacities.insert(
-            short.clone(),
-            line_of(&channel.section, "transactionCapacity"),
-        );
-        let stats = built.map_err(|error| check.refuse(&channel.section, &error));
-        stats
-            .map(|stats| check.channels.insert(short, stats))
-            .is_ok()
-    });
-    plan.sources.retain_mut(|source| check.source(source));
-    plan.groups.retain_mut(|group| check.group(group));
+    plan.channels
+        .retain_mut(|channel| check.channel(channel, &used));
+    let buried_in = buried_in(&plan);
+    let mut built = Built {
+        channels: &plan.channels,
+        sources: &[],
+        buried_in: &buried_in,
+    };
+    plan.sources
+        .retain_mut(|source| check.source(source, &built));
+    built.sources = &plan.sources;
+    plan.groups.retain_mut(|group| check.group(group, &built));
     plan.diagnostics.append(&mut check.diagnostics);
     plan.refused.append(&mut check.refused);
+    let shared = shared_channels(&plan);
     if flows == Flows::Whole {
-        plan.leave_out_halves(&check.shared);
+        plan.leave_out_halves(&shared);
     }
-    plan.remark_flows(&check.shared);
+    plan.remark_flows(&shared);
     plan.diagnostics.sort_by(|a, b| a.place.cmp(&b.place));
     plan
 }
@@ -72,6 +59,25 @@ fn used_channels(plan: &Plan) -> HashSet<String> {
     fed.chain(drained).map(String::from).collect()
 }
 
+/// Short names of the channels whose events others can have, too.
+fn shared_channels(plan: &Plan) -> BTreeSet<String> {
+    let is_shared = |channel: &&ChannelPlan| {
+        let built = channel.recipe.first();
+        built.is_some_and(|built| !built.store().is_local())
+    };
+    let shared = plan.channels.iter().filter(is_shared);
+    shared
+        .map(|channel| short_name(&channel.section.name).to_string())
+        .collect()
+}
+
+/// Short names of the channels that get dead letters.
+fn buried_in(plan: &Plan) -> HashSet<String> {
+    let sinks = plan.groups.iter().flat_map(|group| &group.sinks);
+    let names = sinks.filter_map(|sink| sink.runner.dead_letter_channel.clone());
+    names.collect()
+}
+
 /// Which flows an agent starts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Flows {
@@ -82,44 +88,93 @@ pub enum Flows {
     Halves,
 }
 
+/// What can be built of a plan, as far as that is known.
+struct Built<'a> {
+    channels: &'a [ChannelPlan],
+    sources: &'a [SourcePlan],
+    buried_in: &'a HashSet<String>,
+}
+
+impl<'a> Built<'a> {
+    fn channel(&self, name: &str) -> Option<&'a dyn Channel> {
+        self.channel_plan(name)?.recipe.first()
+    }
+
+    fn channel_plan(&self, name: &str) -> Option<&'a ChannelPlan> {
+        let mut channels = self.channels.iter();
+        channels.find(|channel| short_name(&channel.section.name) == name)
+    }
+
+    /// A channel's `transactionCapacity`, and where it is set, in words.
+    fn transaction_capacity(&self, channel: &str) -> Option<(usize, String)> {
+        let plan = self.channel_plan(channel)?;
+        let limit = plan.recipe.first()?.stats().transaction_capacity;
+        Some((limit, line_of(&plan.section, "transactionCapacity")))
+    }
+
+    /// The sources of a channel, with the settings of what follows them.
+    fn feeders(&self, channel: &str) -> impl Iterator<Item = (&'a SourcePlan, &'a dyn Source)> {
+        let sources = self.sources.iter();
+        let sources =
+            sources.filter(move |source| source.frame.channels.texts().any(|name| name == channel));
+        sources.filter_map(|source| Some((source, source.recipe.first()?)))
+    }
+
+    /// Whether an event of a channel can have a header. One without a source may hold events of another time, and into
+    /// some channels others put events, too.
+    fn may_have(&self, channel: &str, header: &str) -> bool {
+        let is_shared = self
+            .channel(channel)
+            .is_some_and(|it| !it.store().is_local());
+        if is_shared || self.buried_in.contains(channel) {
+            return true;
+        }
+        let mut feeders = self.feeders(channel).peekable();
+        let set_on_the_way = |source: &SourcePlan| {
+            let mut interceptors = source.wires.iter().flat_map(|wires| &wires.interceptors);
+            interceptors.any(|interceptor| interceptor.may_set(header))
+        };
+        feeders.peek().is_none()
+            || feeders.any(|(plan, source)| source.may_set(header) || set_on_the_way(plan))
+    }
+
+    /// What is wrong with a sink that sends events back to where a source of its channel reads them, and whether that is
+    /// certain: an interceptor may change what leads them there.
+    fn loop_through(&self, channel: &str, sink: &dyn Sink) -> Option<(BuildError, bool)> {
+        self.feeders(channel).find_map(|(plan, source)| {
+            let origins = source.origins();
+            let error = origins.iter().find_map(|origin| sink.sends_back(origin))?;
+            let has_interceptors = plan
+                .wires
+                .iter()
+                .any(|wires| !wires.interceptors.is_empty());
+            Some((error, !has_interceptors))
+        })
+    }
+}
+
 struct Check {
     agent: Arc<AgentInfo>,
-    /// What the channels that can be built hold, by short name.
-    channels: HashMap<String, ChannelStats>,
-    /// Where their `transactionCapacity` is said, in words, by short name.
-    capacities: HashMap<String, String>,
-    /// The channels whose events others can have, too, by short name.
-    shared: BTreeSet<String>,
-    /// The ports that sources listen on, with the short name of the source.
-    ports: Vec<(String, ListenPort)>,
     /// Where the used channels keep their events, by short name.
     stores: Vec<(String, EventStore)>,
-    feeders: Vec<Feeder>,
+    /// The ports that sources listen on, with the short name of the source.
+    ports: Vec<(String, ListenPort)>,
     diagnostics: Vec<Diagnostic>,
     refused: Vec<Refused>,
 }
 
-/// A source that can be built, as far as it makes events.
-struct Feeder {
-    /// By short name.
-    channels: Vec<String>,
-    source: Box<dyn Source>,
-    interceptors: Vec<Box<dyn Interceptor>>,
-}
-
-impl Feeder {
-    fn may_set(&self, header: &str) -> bool {
-        self.source.may_set(header)
-            || self
-                .interceptors
-                .iter()
-                .any(|interceptor| interceptor.may_set(header))
-    }
-}
-
 impl Check {
-    fn context(&self, section: &Section, peers: Vec<String>) -> Context {
-        Context::of_agent(&section.name, peers, self.agent.clone())
+    fn channel(&mut self, channel: &mut ChannelPlan, used: &HashSet<String>) -> bool {
+        let name = short_name(&channel.section.name);
+        let built = channel.recipe.try_out(channel.context(&self.agent));
+        let checked = built.and_then(|built| {
+            if used.contains(name) {
+                self.own_directories(name, built.store())?;
+            }
+            Ok(())
+        });
+        let refused = checked.map_err(|error| self.refuse(&channel.section, &error));
+        refused.is_ok()
     }
 
     /// Two channels in one directory would wait for each other.
@@ -144,58 +199,49 @@ impl Check {
         Ok(())
     }
 
-    fn source(&mut self, source: &mut SourcePlan) -> bool {
+    fn source(&mut self, source: &mut SourcePlan, built: &Built<'_>) -> bool {
         let frame = &mut source.frame;
-        frame
-            .channels
-            .0
-            .retain(|name| self.channels.contains_key(&name.text));
+        let can_run = |name: &str| built.channel(name).is_some();
+        frame.channels.0.retain(|name| can_run(&name.text));
         if frame.channels.0.is_empty() {
             self.left_out(&source.section, "none of its channels can run");
             return false;
         }
-        let cx = self.context(
-            &source.section,
-            frame.channels.texts().map(String::from).collect(),
-        );
-        let interceptors = match wire(frame, &cx) {
+        let cx = source.context(&self.agent);
+        match source.frame.wire(&cx) {
             Err(error) => {
                 self.report(&source.frame_section, &error);
                 self.left_out(&source.section, &reason(&error));
                 return false;
             }
-            Ok((interceptors, selector)) => {
-                for remark in selector.remarks() {
+            Ok(wires) => {
+                for remark in wires.selector.remarks() {
                     self.report(&source.frame_section, &remark.inside("selector"));
                 }
-                interceptors
+                source.wires = Some(wires);
             }
-        };
-        match (source.build)(&cx) {
+        }
+        match source.recipe.try_out(cx) {
             Err(error) => {
                 self.refuse(&source.section, &error);
                 false
             }
-            Ok(built) => {
-                if let Some(error) = self.taken_port(&*built) {
+            Ok(component) => {
+                let ports = component.ports();
+                if let Some(error) = self.taken_port(&ports) {
                     self.refuse(&source.section, &error);
                     return false;
                 }
-                let fits = self.fits(source, built.batch_size());
-                for remark in built.remarks() {
+                let batch = component.batch_size();
+                for remark in component.remarks() {
                     self.report(&source.section, &remark);
                 }
+                let fits = self.fits(source, batch, built);
                 if fits {
                     let name = short_name(&source.section.name);
-                    let ports = built.ports().into_iter();
+                    let ports = ports.into_iter();
                     self.ports
                         .extend(ports.map(|port| (name.to_string(), port)));
-                    let channels = cx.peers.to_vec();
-                    self.feeders.push(Feeder {
-                        channels,
-                        source: built,
-                        interceptors,
-                    });
                 }
                 fits
             }
@@ -203,43 +249,19 @@ impl Check {
     }
 
     /// What is wrong with a source that listens where another one does.
-    fn taken_port(&self, source: &dyn Source) -> Option<BuildError> {
-        source.ports().iter().find_map(|port| {
+    fn taken_port(&self, ports: &[ListenPort]) -> Option<BuildError> {
+        ports.iter().find_map(|port| {
             let (owner, _) = self.ports.iter().find(|(_, other)| port.clashes(other))?;
             let text = format!("source {owner} listens on port {}, too", port.port);
             Some(BuildError::of(Code::SamePort, port.key, text))
         })
     }
 
-    /// Whether an event of a channel can have a header. One without a source may hold events of another time.
-    fn may_have(&self, channel: &str, header: &str) -> bool {
-        let mut feeders = self
-            .feeders
-            .iter()
-            .filter(|feeder| feeder.channels.iter().any(|name| name == channel))
-            .peekable();
-        feeders.peek().is_none() || feeders.any(|feeder| feeder.may_set(header))
-    }
-
-    /// What is wrong with a sink that sends events back to where a source of its channel reads them, and whether that is
-    /// certain: an interceptor may change what leads them there.
-    fn loop_through(&self, channel: &str, sink: &dyn Sink) -> Option<(BuildError, bool)> {
-        let feeds = |feeder: &&Feeder| feeder.channels.iter().any(|name| name == channel);
-        self.feeders.iter().filter(feeds).find_map(|feeder| {
-            let origins = feeder.source.origins();
-            let error = origins.iter().find_map(|origin| sink.sends_back(origin))?;
-            Some((error, feeder.interceptors.is_empty()))
-        })
-    }
-
     /// A batch larger than a channel's transaction would be refused for ever.
-    fn fits(&mut self, source: &SourcePlan, batch: usize) -> bool {
-        let limits = source
-            .frame
-            .channels
-            .texts()
-            .map(|name| (name, self.channels[name].transaction_capacity));
-        let Some((channel, limit)) = limits.min_by_key(|(_, limit)| *limit) else {
+    fn fits(&mut self, source: &SourcePlan, batch: usize, built: &Built<'_>) -> bool {
+        let channels = source.frame.channels.texts();
+        let limits = channels.filter_map(|name| Some((name, built.transaction_capacity(name)?)));
+        let Some((channel, (limit, line))) = limits.min_by_key(|(_, (limit, _))| *limit) else {
             return true;
         };
         if batch <= limit {
@@ -248,74 +270,65 @@ impl Check {
         let (key, is_default) = batch_key(&source.section);
         let text = format!(
             "a batch of {batch} events{is_default} can never fit into channel {channel}, whose transactionCapacity is \
-             {limit} ({})",
-            self.capacities[channel]
+             {limit} ({line})"
         );
         let error = BuildError::of(Code::SourceBatchTooLarge, key, text);
         self.refuse(&source.section, &error);
         false
     }
 
-    fn group(&mut self, group: &mut GroupPlan) -> bool {
-        group.sinks.retain(|sink| {
-            let cx = self.context(&sink.section, vec![sink.channel.clone()]);
-            let Some(channel) = self.channels.get(&sink.channel) else {
-                self.left_out(&sink.section, &format!("its channel {} cannot run", sink.channel));
-                return false;
-            };
-            let limit = channel.transaction_capacity;
-            match (sink.build)(&cx) {
-                Err(error) => {
-                    self.refuse(&sink.section, &error);
-                    false
-                }
-                Ok(built) => {
-                    if let Some((error, certain)) = self.loop_through(&sink.channel, &*built) {
-                        if certain {
-                            self.refuse(&sink.section, &error);
-                            return false;
-                        }
-                        let text = error.text;
-                        let error = BuildError::of(Code::SendsBack, &error.key, text);
-                        self.report(&sink.section, &error);
-                    }
-                    let remarks = built.remarks(&|header| self.may_have(&sink.channel, header));
-                    for remark in remarks {
-                        self.report(&sink.section, &remark);
-                    }
-                    let wanted = built.want().events;
-                    if wanted > limit {
-                        let (key, is_default) = batch_key(&sink.section);
-                        let text = format!(
-                            "batches of {wanted} events{is_default} exceed the transactionCapacity {limit} of channel {} \
-                             ({}): Flume would leave this sink out",
-                            sink.channel, self.capacities[&sink.channel]
-                        );
-                        let found = BuildError::of(Code::SinkBatchTooLarge, key, text);
-                        self.report(&sink.section, &found);
-                    }
-                    true
-                }
-            }
-        });
+    fn group(&mut self, group: &mut GroupPlan, built: &Built<'_>) -> bool {
+        group.sinks.retain_mut(|sink| self.sink(sink, built));
         if group.sinks.is_empty() {
             return false;
         }
-        let sinks = group
-            .sinks
-            .iter()
-            .map(|sink| short_name(&sink.section.name).to_string())
-            .collect();
-        if let Err(error) = (group.processor)(&self.context(&group.section, sinks)) {
-            let error = error.inside("processor");
-            self.refuse(&group.section, &error);
-            for sink in &group.sinks {
-                self.left_out(
-                    &sink.section,
-                    &format!("its group {} cannot run", group.section.name),
-                );
-            }
+        let cx = group.context(&self.agent);
+        let Err(error) = group.processor.try_out(cx).map(drop) else {
+            return true;
+        };
+        let error = error.inside("processor");
+        self.refuse(&group.section, &error);
+        for sink in &group.sinks {
+            let reason = format!("its group {} cannot run", group.section.name);
+            self.left_out(&sink.section, &reason);
+        }
+        false
+    }
+
+    fn sink(&mut self, sink: &mut SinkPlan, built: &Built<'_>) -> bool {
+        let Some((limit, line)) = built.transaction_capacity(&sink.channel) else {
+            let reason = format!("its channel {} cannot run", sink.channel);
+            self.left_out(&sink.section, &reason);
             return false;
+        };
+        let component = match sink.recipe.try_out(sink.context(&self.agent)) {
+            Err(error) => {
+                self.refuse(&sink.section, &error);
+                return false;
+            }
+            Ok(component) => component,
+        };
+        if let Some((error, certain)) = built.loop_through(&sink.channel, component) {
+            if certain {
+                self.refuse(&sink.section, &error);
+                return false;
+            }
+            let error = BuildError::of(Code::SendsBack, &error.key, error.text);
+            self.report(&sink.section, &error);
+        }
+        for remark in component.remarks(&|header| built.may_have(&sink.channel, header)) {
+            self.report(&sink.section, &remark);
+        }
+        let wanted = component.want().events;
+        if wanted > limit {
+            let (key, is_default) = batch_key(&sink.section);
+            let text = format!(
+                "batches of {wanted} events{is_default} exceed the transactionCapacity {limit} of channel {} ({line}): \
+                 Flume would leave this sink out",
+                sink.channel
+            );
+            let found = BuildError::of(Code::SinkBatchTooLarge, key, text);
+            self.report(&sink.section, &found);
         }
         true
     }
@@ -369,19 +382,3 @@ fn line_of(section: &Section, key: &str) -> String {
         format!("line {}", setting.value_place.line)
     })
 }
-
-/// What a source's frame leads through.
-pub fn wire(frame: &flume_conf::SourceFrame, cx: &Context) -> Result<Wires, BuildError> {
-    let interceptors = frame.interceptors.create("interceptors", cx)?;
-    let selector = frame
-        .selector
-        .create(&cx.inside("selector"))
-        .map_err(|error| error.inside("selector"))?;
-    Ok((interceptors, selector))
-}
-
-/// Interceptors and selector of a source.
-pub type Wires = (
-    Vec<Box<dyn flume_core::Interceptor>>,
-    Box<dyn flume_core::ChannelSelector>,
-);

@@ -5,7 +5,8 @@ use std::{num::NonZeroUsize, process::ExitStatus};
 use async_trait::async_trait;
 use flume_core::{
     BuildError, Code, Component, Config, Context, Event, Hold, Source, SourceContext, SourceError,
-    config::Millis, secrets::is_secret_name,
+    config::{FreeText, Millis},
+    secrets::is_secret_name,
 };
 use flume_host::{
     environment::Environment,
@@ -31,7 +32,7 @@ const BATCH_BYTES: usize = 4 << 20;
 pub(super) struct ExecConfig {
     /// The command with its arguments. Without `shell` it is split at white space, quotes mean nothing.
     #[prop("command")]
-    command: String,
+    command: FreeText,
     /// What runs the command, as `/bin/bash -c`; unset: it is run by itself.
     #[prop("shell")]
     shell: Option<String>,
