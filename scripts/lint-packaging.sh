@@ -17,7 +17,7 @@ tools=$target/lint
 export PATH="$tools/bin:$PATH" ANSIBLE_HOME="$target/ansible"
 cd "$(dirname "$0")/.."
 
-echo "shellcheck" && shellcheck packaging/deb/* scripts/packages.sh
+echo "shellcheck" && shellcheck -x packaging/deb/* packaging/java/post* scripts/packages.sh scripts/java-package.sh
 shellcheck --shell=sh packaging/rpm/* packaging/conf/flume-env.sh
 echo "yamllint" && yamllint --strict -c packaging/ansible/.yamllint packaging
 echo "ansible-lint" && (cd packaging/ansible && ansible-lint --offline -q)

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Makes a .deb and an .rpm of the program that was built in release mode.
+# Makes a .deb and an .rpm of the program that was built in release mode, and both of flume-java.
 # usage: packages.sh TARGET_DIRECTORY [REVISION [OUTPUT_DIRECTORY]]
 set -eu
 target=$1
@@ -19,4 +19,5 @@ tool cargo-generate-rpm 0.21.1
 mkdir -p "$output"
 cargo deb --quiet --no-build -p flume-ng --deb-revision "$revision" --output "$output/"
 cargo generate-rpm -p crates/cli --target-dir "$target" --set-metadata "release = \"$revision\"" --output "$output/"
+"$(dirname "$0")/java-package.sh" "$revision" "$output"
 ls -1 "$output"/flume*

@@ -109,6 +109,9 @@ impl Disk for Memory {
     fn rename(&self, _: &Path, _: &Path) -> io::Result<()> {
         Ok(())
     }
+    fn create_directory(&self, _: &Path) -> io::Result<()> {
+        Ok(())
+    }
     fn remove(&self, _: &Path) -> io::Result<()> {
         Ok(())
     }

@@ -8,7 +8,7 @@ _flume_ng() {
     fi
     case $previous in
         -n|--name|-u|--conf-uri|-user|--conf-user|-pwd|--conf-password|-i|--poll-interval|-z|--zkConnString|-p|--zkBasePath|-a|--auth-provider|-prov|--conf-provider|--drain-timeout|--url|--where|--limit|--rate|--bytes|--at|--proxy-user|-l|--dataDirs|-e|--eventValidator|-H|--host|--port) return ;;
-        -f|--conf-file|--config|--package|-P|--rpcProps|-F|--filename|-R|--headerFile|--checkpoint) mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
+        -f|--conf-file|--password-file|--config|--package|-P|--rpcProps|-F|--filename|-R|--headerFile|--checkpoint) mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
         -c|--conf|--state-dir|-b|--backup-directory|--dirname) mapfile -t COMPREPLY < <(compgen -d -- "$current"); return ;;
         --format) mapfile -t COMPREPLY < <(compgen -W 'text json html sarif' -- "$current"); return ;;
         --format) mapfile -t COMPREPLY < <(compgen -W 'mermaid dot svg' -- "$current"); return ;;
@@ -18,9 +18,9 @@ _flume_ng() {
         --format) mapfile -t COMPREPLY < <(compgen -W 'text markdown' -- "$current"); return ;;
     esac
     case ${COMP_WORDS[1]} in
-        agent) mapfile -t COMPREPLY < <(compgen -W '--name --conf-file --conf-uri --conf --conf-user --conf-password --state-dir --no-reload-conf --poll-interval --zkConnString --zkBasePath --backup-directory --dryrun --auth-provider --conf-provider --verify-host --lenient --strict --drain-timeout --help' -- "$current") ;;
-        validate) mapfile -t COMPREPLY < <(compgen -W '--conf-file --conf-uri --name --format --effective --java --conf --conf-user --conf-password --help' -- "$current") ;;
-        graph) mapfile -t COMPREPLY < <(compgen -W '--conf-file --conf-uri --name --format --conf --conf-user --conf-password --help' -- "$current") ;;
+        agent) mapfile -t COMPREPLY < <(compgen -W '--name --conf-file --conf-uri --conf --conf-user --conf-password --password-file --state-dir --no-reload-conf --poll-interval --zkConnString --zkBasePath --backup-directory --dryrun --auth-provider --conf-provider --verify-host --lenient --strict --drain-timeout --help' -- "$current") ;;
+        validate) mapfile -t COMPREPLY < <(compgen -W '--conf-file --conf-uri --name --format --effective --java --conf --conf-user --conf-password --password-file --help' -- "$current") ;;
+        graph) mapfile -t COMPREPLY < <(compgen -W '--conf-file --conf-uri --name --format --conf --conf-user --conf-password --password-file --help' -- "$current") ;;
         test) mapfile -t COMPREPLY < <(compgen -W '--coverage --format --conf --help' -- "$current") ;;
         status) mapfile -t COMPREPLY < <(compgen -W '--name --format --state-dir --watch --help' -- "$current") ;;
         top) mapfile -t COMPREPLY < <(compgen -W '--name --state-dir --url --once --help' -- "$current") ;;

@@ -34,7 +34,8 @@ _flume_ng() {
             '--conf-uri[configuration by file\:, http\: or https\:; files given by --conf-file then count no longer]:uri: ' \
             '--conf[configuration directory]:directory:_files -/' \
             '--conf-user[user for the web server that has the configuration]:user: ' \
-            '--conf-password[the user'\''s password]:password: ' \
+            '--conf-password[the user'\''s password; other users of this host can see it, so prefer --password-file]:password: ' \
+            '--password-file[a file with the user'\''s password]:file:_files' \
             '--state-dir[where agents keep their control sockets and journals]:directory:_files -/' \
             '--no-reload-conf[do not watch the configuration; SIGHUP still reloads it]' \
             '--poll-interval[how often the configuration is looked at (30; with a web server 300)]:seconds: ' \
@@ -59,7 +60,8 @@ _flume_ng() {
             '--java[load and configure each Java class in a JVM; nothing is started]' \
             '--conf[configuration directory]:directory:_files -/' \
             '--conf-user[user for the web server that has the configuration]:user: ' \
-            '--conf-password[the user'\''s password]:password: ' \
+            '--conf-password[the user'\''s password; other users of this host can see it, so prefer --password-file]:password: ' \
+            '--password-file[a file with the user'\''s password]:file:_files' \
             '--help[print this]' \
             '*:file:_files' ;;
         graph) _arguments -S \
@@ -69,7 +71,8 @@ _flume_ng() {
             '--format[the language of the drawing (mermaid)]:value:(mermaid dot svg)' \
             '--conf[configuration directory]:directory:_files -/' \
             '--conf-user[user for the web server that has the configuration]:user: ' \
-            '--conf-password[the user'\''s password]:password: ' \
+            '--conf-password[the user'\''s password; other users of this host can see it, so prefer --password-file]:password: ' \
+            '--password-file[a file with the user'\''s password]:file:_files' \
             '--help[print this]' \
             '*:file:_files' ;;
         test) _arguments -S \

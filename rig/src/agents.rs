@@ -177,6 +177,11 @@ impl Running {
         Ok(())
     }
 
+    /// Its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends a signal: `STOP`, `CONT`.
     pub fn signal(&self, signal: &str) -> Result<()> {
         let pid = self.child.id().to_string();
@@ -186,6 +191,11 @@ impl Running {
             .status()?;
         ensure!(status.success(), "kill -{signal}: {status}");
         Ok(())
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// Its directory.

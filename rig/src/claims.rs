@@ -34,10 +34,14 @@ pub const CLAIMS: &[Claim] = &[
     claim("file-channel", |report| file_channel::show(report, &scratch()?))
         .slice(|report| file_channel::slice(report, &scratch()?)),
     claim("file-channel-kills", |report| file_channel::killed(report, &scratch()?, 100)),
+    claim("file-channel-faults", |report| file_channel::killed_while_failing(report, &scratch()?, 500))
+        .slice(|report| file_channel::killed_while_failing(report, &scratch()?, 25)),
+    claim("file-channel-edges", |report| file_channel::idle_at_edges(report, &scratch()?)),
     claim("rpc-beside-java", rpc::show).slice(rpc::slice),
     claim("rpc-kerberos", |report| rpc::with_kerberos(report, 100_000))
         .slice(|report| rpc::with_kerberos(report, 300)),
     claim("sources-beside-java", sources::show).slice(sources::slice),
+    claim("taildir-torture", sources::torture::show).slice(sources::torture::slice),
     claim("groups", rpc::groups::show),
     claim("rpc-bench", |report| rpc::bench::show(report, seconds(5))),
     claim("rpc-limits", rpc::limits::show).slice(rpc::limits::show),
@@ -45,6 +49,7 @@ pub const CLAIMS: &[Claim] = &[
         .slice(|report| rpc::tiers::show(report, seconds(10))),
     claim("deploy", |report| deploy::show(report, &[])).slice(deploy::slice),
     claim("deploy-host", |report| deploy::show(report, &["host"])),
+    claim("deploy-scripts", |report| deploy::show(report, &["scripts"])),
     claim("deploy-packages", |report| deploy::show(report, &["packages"])),
     claim("zookeeper", zookeeper::show).slice(zookeeper::show),
     claim("java-classes", bridge::show).slice(bridge::show),

@@ -168,7 +168,7 @@ fn panic() -> Result<Transcript> {
         document.add("flume.conf", flow.as_bytes());
         let info = Arc::new(AgentInfo { name: "a1".into(), ..AgentInfo::default() });
         let mut agent = flume_runtime::Agent::new(info.clone());
-        agent.apply(&flume_runtime::check(
+        agent.apply(flume_runtime::check(
                 document.plan("a1", &REGISTRY),
                 &info,
                 flume_runtime::Flows::Whole,

@@ -3,6 +3,8 @@
 conf=$1
 shift
 [ -n "$conf" ] && [ -r "$conf/flume-env.sh" ] && . "$conf/flume-env.sh"
+# The agent has read these, and passes on what is in them: passwords among them must not stand on a command line.
+unset JAVA_OPTS FLUME_JAVA_OPTS
 [ -n "$FLUME_HOST_CLASSPATH" ] && FLUME_CLASSPATH=$FLUME_HOST_CLASSPATH
 path="$FLUME_HOST_HOME/lib/*${FLUME_CLASSPATH:+:$FLUME_CLASSPATH}"
 native=$FLUME_JAVA_LIBRARY_PATH
@@ -25,10 +27,9 @@ done
 [ -n "$native" ] && set -- "-Djava.library.path=$native" "$@"
 java=java
 [ -n "$JAVA_HOME" ] && [ -x "$JAVA_HOME/bin/java" ] && java=$JAVA_HOME/bin/java
-case " $JAVA_OPTS $* " in *" -Xmx"*) ;; *) set -- -Xmx256m "$@" ;; esac
-case " $JAVA_OPTS $* " in *" -XX:+Use"*GC*) ;; *) set -- -XX:+UseSerialGC "$@" ;; esac
+case " $* " in *" -Xmx"*) ;; *) set -- -Xmx256m "$@" ;; esac
+case " $* " in *" -XX:+Use"*GC*) ;; *) set -- -XX:+UseSerialGC "$@" ;; esac
 # The agent ends the JVM when Java components have drained, so a signal to the whole group must not.
 trap '' TERM INT HUP
-# shellcheck disable=SC2086
-exec "$java" -XX:+ExitOnOutOfMemoryError $JAVA_OPTS "$@" -cp "$path:$FLUME_HOST_JAR" flume.host.Host \
+exec "$java" -XX:+ExitOnOutOfMemoryError "$@" -cp "$path:$FLUME_HOST_JAR" flume.host.Host \
     3<&0 4>&1 </dev/null 1>&2

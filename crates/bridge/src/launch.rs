@@ -239,7 +239,10 @@ mod tests {
         fs::write(at("java/bin/java"), java).unwrap();
         let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
         fs::set_permissions(at("java/bin/java"), mode).unwrap();
-        fs::write(at("flume-env.sh"), format!("JAVA_HOME={kept}/java\n")).unwrap();
+        let environment = format!(
+            "JAVA_HOME={kept}/java\nexport JAVA_OPTS='-Dsite.password=hush-6' FLUME_JAVA_OPTS=-Db.password=hush-7\n"
+        );
+        fs::write(at("flume-env.sh"), environment).unwrap();
         let mut properties = BTreeMap::from([("open".into(), "seen by all".into())]);
         let secret = [
             ("javax.net.ssl.keyStorePassword", "hush-1"),

@@ -3,7 +3,10 @@
 use std::{collections::BTreeMap, num::NonZeroUsize, sync::Arc, time::Duration};
 
 use flume_core::{
-    BuildError, Config, Context, Str, config::Prefix, foreign::ForeignConfig, metrics::Metrics,
+    BuildError, Config, Context, Str,
+    config::{FreeText, Prefix},
+    foreign::ForeignConfig,
+    metrics::Metrics,
     secrets::is_secret_name,
 };
 use flume_host::{child, environment::Environment};
@@ -23,13 +26,13 @@ pub(crate) const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 pub(crate) struct ProcessConfig {
     /// The program with its arguments, separated by blanks. It is run without a shell.
     #[prop("command")]
-    command: String,
+    command: FreeText,
     /// Most events in a batch for a sink.
     #[prop("batchSize", default = 100)]
     batch_size: NonZeroUsize,
     /// Properties for the program itself: it gets them without this prefix.
     #[prop("config")]
-    config: Prefix<String>,
+    config: Prefix<FreeText>,
 }
 
 /// What a component is, in the numbers of the format.
@@ -94,7 +97,7 @@ impl WorkerConfig for ProcessConfig {
         };
         let own = self.config.0.iter();
         let mut properties: BTreeMap<_, _> = own
-            .map(|(key, value)| (key.to_string(), value.clone()))
+            .map(|(key, value)| (key.to_string(), value.0.clone()))
             .collect();
         properties.insert("batchSize".into(), self.batch_size.to_string());
         Ok(Worker {

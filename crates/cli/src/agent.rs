@@ -128,7 +128,6 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// What the command line says about a JVM, should a component need one.
 /// How a JVM for Java components is started, from the command line.
 pub(crate) fn java_options(args: &Args, state_dir: PathBuf) -> JavaOptions {
     let mut options = JavaOptions {

@@ -53,7 +53,13 @@ const CONF_PASSWORD: Flag = Flag {
     short: "pwd",
     long: "conf-password",
     value: "PASSWORD",
-    doc: "the user's password",
+    doc: "the user's password; other users of this host can see it, so prefer --password-file",
+};
+const PASSWORD_FILE: Flag = Flag {
+    short: "",
+    long: "password-file",
+    value: "FILE",
+    doc: "a file with the user's password",
 };
 const FORMAT: Flag = Flag {
     short: "",
@@ -84,7 +90,7 @@ const HELP: Flag = Flag {
 #[rustfmt::skip]
 pub(crate) const COMMANDS: &[Command] = &[
     Command { name: "agent", doc: "run an agent", run: agent::run, flags: &[
-        NAME, CONF_FILE, CONF_URI, CONF, CONF_USER, CONF_PASSWORD, STATE_DIR,
+        NAME, CONF_FILE, CONF_URI, CONF, CONF_USER, CONF_PASSWORD, PASSWORD_FILE, STATE_DIR,
         Flag { short: "", long: "no-reload-conf", value: "", doc: "do not watch the configuration; SIGHUP still reloads it" },
         Flag { short: "i", long: "poll-interval", value: "SECONDS", doc: "how often the configuration is looked at (30; with a web server 300)" },
         Flag { short: "z", long: "zkConnString", value: "HOST:PORT,...", doc: "configuration in a node of ZooKeeper, named like the agent; files and URIs then count no longer" },
@@ -104,12 +110,12 @@ pub(crate) const COMMANDS: &[Command] = &[
         Flag { short: "", long: "format", value: "text|json|html|sarif", doc: "how the result is printed; html: one page with a drawing and the files" },
         Flag { short: "", long: "effective", value: "", doc: "print what Java Flume would keep of the configuration, and why it drops the rest" },
         Flag { short: "", long: "java", value: "", doc: "load and configure each Java class in a JVM; nothing is started" },
-        CONF, CONF_USER, CONF_PASSWORD, HELP,
+        CONF, CONF_USER, CONF_PASSWORD, PASSWORD_FILE, HELP,
     ] },
     Command { name: "graph", doc: "draw the flows of a configuration, with what is wrong with them", run: graph::run, flags: &[
         CONF_FILE, CONF_URI, NAME,
         Flag { short: "", long: "format", value: "mermaid|dot|svg", doc: "the language of the drawing (mermaid)" },
-        CONF, CONF_USER, CONF_PASSWORD, HELP,
+        CONF, CONF_USER, CONF_PASSWORD, PASSWORD_FILE, HELP,
     ] },
     Command { name: "test", doc: "run the pipeline tests of a file: events in, events out, nothing outside is touched", run: pipeline_test::run, flags: &[
         Flag { short: "", long: "coverage", value: "", doc: "list the routes that no test took" },
@@ -238,6 +244,12 @@ pub(crate) fn run(arguments: &[String]) -> ExitCode {
 
 /// Adds what the environment and `flume.opts` say.
 fn complete(command: &Command, mut args: Args) -> Result<Args, String> {
+    if args.has(CONF_PASSWORD.long) {
+        eprintln!(
+            "flume-ng: other users can read --conf-password in the list of processes; write the password into a file and \
+             name that with --password-file, or set conf-password in flume.opts of the --conf directory"
+        );
+    }
     args.or_from(launcher::java_options());
     if command.name == "agent" && !args.has("help") {
         args.or_from(options_file::read(args.get("conf"), command.flags)?);

@@ -20,7 +20,7 @@ use flume_origin::{
 };
 use flume_runtime::Configuration;
 
-use crate::{args::Args, outcome::Failure, registry::REGISTRY};
+use crate::{args::Args, outcome::Failure, process::read_password, registry::REGISTRY};
 
 /// How often files are looked at.
 const FILE_INTERVAL: Duration = Duration::from_secs(30);
@@ -51,7 +51,18 @@ impl Part {
             Part::Remote(document) => document.read(),
         }
     }
+
+    /// The same for a comparison: a change still counts as one.
+    fn peek(&mut self) -> Result<Vec<u8>, String> {
+        match self {
+            Part::File(_) => self.read(),
+            Part::Remote(document) => document.peek(),
+        }
+    }
 }
+
+/// What the parts say, each with its name.
+type Parts = Vec<(String, Vec<u8>)>;
 
 /// The configuration of one agent: parts, read in order; later keys win.
 pub(crate) struct AgentConfiguration {
@@ -70,6 +81,30 @@ pub(crate) struct AgentConfiguration {
 pub(crate) struct Places {
     places: Vec<Place>,
     login: Option<BasicLogin>,
+}
+
+/// The login for a web server. A file with the password counts before the password itself.
+fn login(args: &Args) -> Result<Option<BasicLogin>, Failure> {
+    let password = match args.get("password-file") {
+        Some(path) => {
+            let read = fs::File::open(path).and_then(read_password);
+            let password =
+                read.map_err(|error| Failure::Usage(format!("{path} cannot be read: {error}")))?;
+            Some(password.0)
+        }
+        None => args.get("conf-password").map(String::from),
+    };
+    match (args.get("conf-user"), password) {
+        (Some(user), Some(password)) => Ok(Some(BasicLogin {
+            user: user.into(),
+            password,
+        })),
+        (None, None) => Ok(None),
+        _ => {
+            let text = "--conf-user and --conf-password (or --password-file) belong together";
+            Err(Failure::Usage(text.into()))
+        }
+    }
 }
 
 impl Places {
@@ -101,17 +136,7 @@ impl Places {
             let files = args.all("conf-file").iter();
             places = files.map(|file| Place::File(file.into())).collect();
         }
-        let login = match (args.get("conf-user"), args.get("conf-password")) {
-            (Some(user), Some(password)) => Some(BasicLogin {
-                user: user.into(),
-                password: password.into(),
-            }),
-            (None, None) => None,
-            _ => {
-                let text = "--conf-user and --conf-password belong together";
-                return Err(Failure::Usage(text.into()));
-            }
-        };
+        let login = login(args)?;
         Ok(Places { places, login })
     }
 
@@ -222,14 +247,10 @@ impl AgentConfiguration {
         })
     }
 
-    fn read_parts(&mut self) -> Result<Vec<(String, Vec<u8>)>, String> {
-        let read = |part: &mut Part| Ok((part.name(), part.read()?));
-        self.parts.iter_mut().map(read).collect()
-    }
-
     /// The parts; at the start the copy of the last ones, if one of them cannot be read.
-    fn read_or_restore(&mut self) -> Result<Vec<(String, Vec<u8>)>, String> {
-        let read = self.read_parts();
+    fn read_or_restore(&mut self) -> Result<Parts, String> {
+        let read = |part: &mut Part| Ok((part.name(), part.read()?));
+        let read: Result<Parts, _> = self.parts.iter_mut().map(read).collect();
         self.pending = read.is_err();
         let problem = match read {
             Ok(parts) => return Ok(parts),
@@ -248,8 +269,32 @@ impl AgentConfiguration {
         }
     }
 
+    /// The document of these parts, and the files that lookups have read for it.
+    fn document(&self, parts: &Parts) -> Result<(Document, Vec<PathBuf>), String> {
+        let mut document = Document::default();
+        for (name, bytes) in parts {
+            document.add(name, bytes);
+        }
+        let properties = &self.agent.system_properties;
+        let looked_up = resolve(&mut document, properties, self.agent.conf_dir.as_deref())?;
+        Ok((document, looked_up))
+    }
+
+    fn plan(&self, document: &Document) -> Result<Plan, String> {
+        let agents = document.agents();
+        let name = &self.agent.name;
+        if !agents.contains(name) {
+            return Err(masked(&format!(
+                "there is no agent `{name}`, the configuration has: {}",
+                agents.join(", ")
+            ))
+            .into_owned());
+        }
+        Ok(document.plan(name, &REGISTRY))
+    }
+
     /// Keeps a copy. Lookups stay as they are written, so no secret of theirs gets onto the disk.
-    fn keep(&self, parts: &[(String, Vec<u8>)]) {
+    fn keep(&self, parts: &Parts) {
         let Some(backup) = &self.backup else { return };
         let mut text = vec![];
         for (name, bytes) in parts {
@@ -295,24 +340,22 @@ impl Configuration for AgentConfiguration {
     fn read(&mut self) -> Result<Plan, String> {
         self.watch.look();
         let parts = self.read_or_restore()?;
-        let mut document = Document::default();
-        for (name, bytes) in &parts {
-            document.add(name, bytes);
-        }
-        let properties = &self.agent.system_properties;
-        let looked_up = resolve(&mut document, properties, self.agent.conf_dir.as_deref())?;
+        let (document, looked_up) = self.document(&parts)?;
         self.watch.also(looked_up);
-        let agents = document.agents();
-        let name = &self.agent.name;
-        if !agents.contains(name) {
-            return Err(masked(&format!(
-                "there is no agent `{name}`, the configuration has: {}",
-                agents.join(", ")
-            ))
-            .into_owned());
-        }
+        let plan = self.plan(&document)?;
         self.was_read = true;
         self.keep(&parts);
-        Ok(document.plan(name, &REGISTRY))
+        Ok(plan)
+    }
+
+    fn peek(&mut self) -> Result<Plan, String> {
+        let peek = |part: &mut Part| Ok((part.name(), part.peek()?));
+        let parts: Parts = self
+            .parts
+            .iter_mut()
+            .map(peek)
+            .collect::<Result<_, String>>()?;
+        let (document, _) = self.document(&parts)?;
+        self.plan(&document)
     }
 }

@@ -28,20 +28,6 @@ impl<E: Into<anyhow::Error>> From<E> for Failure {
     }
 }
 
-/// A text for a terminal: what would move its cursor, or turn the order of letters, is shown as an escape.
-pub(crate) fn printable(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
-    for c in text.chars() {
-        let turns = matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-        if c.is_control() || turns {
-            shown.extend(c.escape_default());
-        } else {
-            shown.push(c);
-        }
-    }
-    shown
-}
-
 /// Prints to standard output; a reader that went away is no failure.
 pub(crate) fn print(text: &str) -> Result<ExitCode, Failure> {
     match std::io::stdout().write_all(text.as_bytes()) {

@@ -96,11 +96,11 @@ pub(crate) fn failed(error: io::Error) -> io::Error {
     )
 }
 
-/// The password on standard input, without the line's end.
-pub(crate) fn read_password() -> io::Result<Secret> {
+/// The password that is all of a file or of standard input, without the line's end.
+pub(crate) fn read_password(from: impl Read) -> io::Result<Secret> {
     let mut text = String::new();
     let limit = MAX_PASSWORD_BYTES as u64 + 2;
-    io::stdin().take(limit).read_to_string(&mut text)?;
+    from.take(limit).read_to_string(&mut text)?;
     Ok(Secret(text.trim_end_matches(['\r', '\n']).into()))
 }
 

@@ -135,7 +135,8 @@ fn with_password(around: Surroundings, on_stdin: bool) -> Result<Surroundings, F
     if !on_stdin {
         return Ok(around);
     }
-    let password = read_password().context("failed to read the password from standard input")?;
+    let password = read_password(std::io::stdin())
+        .context("failed to read the password from standard input")?;
     Ok(Surroundings {
         password: Some(password).filter(|password| !password.0.is_empty()),
         ..around

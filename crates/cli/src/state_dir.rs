@@ -4,12 +4,18 @@
 use std::path::{Path, PathBuf};
 
 use flume_host::directory::{DirectoryError, Ownership, SafeDirectory, absolute};
-use rustix::process::{getegid, geteuid};
+use rustix::{
+    fs::{lstat, stat},
+    process::{getegid, geteuid},
+};
 
 use crate::outcome::Failure;
 
 const PACKAGED: &str = "/var/lib/flume";
+/// What a running agent has in its directory.
+const SOCKET: &str = "control.sock";
 const MODE: u32 = 0o750;
+const WRITABLE_BY_ALL: u32 = 0o002;
 
 /// What an agent has got.
 #[derive(Debug, Default)]
@@ -109,37 +115,61 @@ fn check(directory: &SafeDirectory) -> Result<(), String> {
 
 /// The directory of an agent that may be running, for those who ask it: of all the places where [`claim`] could have put
 /// it, the first that has one. An empty name means any agent; then it is the directory of all agents.
-pub(crate) fn of_running(given: Option<&str>, agent: &str) -> PathBuf {
+///
+/// # Errors
+/// No place has one that may be believed.
+pub(crate) fn of_running(given: Option<&str>, agent: &str) -> Result<PathBuf, String> {
     if let Some(base) = named(given) {
-        return base.join(agent);
+        return Ok(base.join(agent));
     }
     let places = [Some(PathBuf::from(PACKAGED)), home(), Some(temporary())];
-    let mut places = places.into_iter().flatten();
-    let base = places.find(|base| has_agent(base, agent));
-    base.unwrap_or_else(|| own_base(Path::new(PACKAGED)))
-        .join(agent)
+    let places: Vec<_> = places.into_iter().flatten().collect();
+    one_with_agent(&places, agent)
+}
+
+fn one_with_agent(places: &[PathBuf], agent: &str) -> Result<PathBuf, String> {
+    if let Some(base) = places.iter().find(|base| has_agent(base, agent)) {
+        return Ok(base.join(agent));
+    }
+    let places: Vec<_> = places
+        .iter()
+        .map(|base| base.display().to_string())
+        .collect();
+    Err(format!(
+        "no agent {agent}{}runs in {}; name the directory of its state with --state-dir",
+        if agent.is_empty() { "" } else { " " },
+        places.join(" or ")
+    ))
+}
+
+/// The directories of agents in this one.
+pub(crate) fn agents_in(base: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(base).into_iter().flatten().flatten();
+    let mut agents: Vec<_> = entries.map(|entry| entry.path()).collect();
+    agents.retain(|path| path.join(SOCKET).exists());
+    agents.sort();
+    agents
 }
 
 fn has_agent(base: &Path, agent: &str) -> bool {
-    if !is_trusted(base) {
-        return false;
-    }
-    let is_agent = |path: &Path| is_trusted(path) && path.join("control.sock").exists();
-    if !agent.is_empty() {
-        return is_agent(&base.join(agent));
-    }
-    let entries = std::fs::read_dir(base).into_iter().flatten().flatten();
-    entries.into_iter().any(|entry| is_agent(&entry.path()))
+    let agents = if agent.is_empty() {
+        agents_in(base)
+    } else {
+        vec![base.join(agent)]
+    };
+    let is_agent = |path: &PathBuf| is_trusted(path) && path.join(SOCKET).exists();
+    is_trusted(base) && agents.iter().any(is_agent)
 }
 
-/// Whether a directory, and a link that leads to it, is root's, this user's or the service's. In `/tmp` a stranger may
-/// have made one first.
-pub(crate) fn is_trusted(path: &Path) -> bool {
-    let service = rustix::fs::stat(PACKAGED).map(|found| found.st_uid);
+/// Whether a directory, and a link that leads to it, is root's, this user's or the service's, and not for everybody to
+/// write. In `/tmp` a stranger may have made one first.
+fn is_trusted(path: &Path) -> bool {
+    let service = stat(PACKAGED).map(|found| found.st_uid);
     let known = |owner| owner == 0 || owner == geteuid().as_raw() || Ok(owner) == service;
-    [rustix::fs::lstat(path), rustix::fs::stat(path)]
-        .iter()
-        .all(|found| found.as_ref().is_ok_and(|found| known(found.st_uid)))
+    let (Ok(link), Ok(directory)) = (lstat(path), stat(path)) else {
+        return false;
+    };
+    known(link.st_uid) && known(directory.st_uid) && directory.st_mode & WRITABLE_BY_ALL == 0
 }
 
 /// What was asked for: by the command line, or by systemd, which may name several directories, separated by colons.
@@ -153,7 +183,7 @@ fn named(given: Option<&str>) -> Option<PathBuf> {
 
 /// Root does not use the service's directory: what it wrote there would keep the service from its own state.
 fn own_base(packaged: &Path) -> PathBuf {
-    let owner = rustix::fs::stat(packaged).map(|found| found.st_uid);
+    let owner = stat(packaged).map(|found| found.st_uid);
     if owner == Ok(geteuid().as_raw()) {
         return packaged.into();
     }
@@ -243,6 +273,9 @@ mod tests {
         fs::create_dir(&agent).unwrap();
         fs::write(agent.join("control.sock"), "").unwrap();
         assert!(has_agent(base.path(), "a1") && has_agent(base.path(), ""));
+        fs::set_permissions(&agent, fs::Permissions::from_mode(0o777)).unwrap();
+        assert!(!has_agent(base.path(), "a1") && !has_agent(base.path(), ""));
+        fs::set_permissions(&agent, fs::Permissions::from_mode(0o700)).unwrap();
         if !geteuid().is_root() {
             return;
         }
@@ -250,6 +283,8 @@ mod tests {
         for path in [agent.as_path(), base.path()] {
             chown(path, stranger, stranger).unwrap();
             assert!(!has_agent(base.path(), "a1") && !has_agent(base.path(), ""));
+            let said = one_with_agent(&[base.path().into()], "a1").unwrap_err();
+            assert!(said.contains("no agent a1 runs in"), "{said}");
             chown(path, Some(0), Some(0)).unwrap();
         }
         let link = base.path().join("a2");

@@ -3,12 +3,12 @@
 use std::{io::Write as _, path::PathBuf, time::Duration};
 
 use anyhow::{Context as _, anyhow};
-use flume_monitor::{ComponentStatus, ControlAnswer, ControlRequest, Status, ask};
+use flume_monitor::{ComponentStatus, ControlAnswer, ControlRequest, Status, ago, ask, printable};
 use jiff::Timestamp;
 
 use crate::{
     args::Args,
-    outcome::{ExitCode, Failure, print, printable},
+    outcome::{ExitCode, Failure, print},
     state_dir,
 };
 
@@ -84,18 +84,12 @@ pub(crate) fn request(args: &Args, request: &ControlRequest) -> Result<ControlAn
 
 /// The named agent's, or that of the only one there is.
 pub(crate) fn directory(args: &Args) -> Result<PathBuf, Failure> {
-    if let Some(name) = args.get("name") {
-        return Ok(state_dir::of_running(args.get("state-dir"), name));
+    let name = args.get("name").unwrap_or_default();
+    let base = state_dir::of_running(args.get("state-dir"), name).map_err(|why| anyhow!(why))?;
+    if !name.is_empty() {
+        return Ok(base);
     }
-    let base = state_dir::of_running(args.get("state-dir"), "");
-    let found = std::fs::read_dir(&base)
-        .into_iter()
-        .flatten()
-        .flatten()
-        .map(|entry| entry.path());
-    let agents: Vec<_> = found
-        .filter(|path| path.join("control.sock").exists())
-        .collect();
+    let agents = state_dir::agents_in(&base);
     match &agents[..] {
         [one] => Ok(one.clone()),
         [] => Err(anyhow!("no agent runs in {}", base.display()).into()),
@@ -193,15 +187,4 @@ fn line(component: &ComponentStatus, now: Timestamp) -> String {
         text += &format!("\n        {name}: {}", printable(fact));
     }
     text + "\n"
-}
-
-/// Whole seconds, minutes, hours or days between two moments.
-pub(crate) fn ago(since: Timestamp, until: Timestamp) -> String {
-    let seconds = until.as_second().saturating_sub(since.as_second()).max(0);
-    match seconds {
-        0..=119 => format!("{seconds} s"),
-        120..=7199 => format!("{} min", seconds / 60),
-        7200..=172_799 => format!("{} h", seconds / 3600),
-        _ => format!("{} d", seconds / 86_400),
-    }
 }

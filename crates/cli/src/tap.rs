@@ -138,13 +138,17 @@ fn head(event: &TapEvent) -> String {
         passage,
         at,
         headers,
+        header_count,
         ..
     } = event;
-    let headers = headers.iter();
-    let headers: Vec<_> = headers
+    let shown = headers.iter();
+    let mut shown: Vec<_> = shown
         .map(|(name, value)| format!("{}={}", escaped(name), escaped(value)))
         .collect();
-    format!("{at:.3} {component} {passage} {{{}}}", headers.join(", "))
+    if headers.len() < *header_count {
+        shown.push(format!("... of {header_count} headers"));
+    }
+    format!("{at:.3} {component} {passage} {{{}}}", shown.join(", "))
 }
 
 fn missing(event: &TapEvent) -> String {
@@ -187,6 +191,7 @@ fn json(event: &TapEvent) -> String {
         "passage": event.passage,
         "at": event.at.to_string(),
         "headers": event.headers,
+        "headerCount": event.header_count,
         "bodyBytes": event.body_bytes,
         "cut": event.cut,
     });
@@ -248,6 +253,7 @@ mod tests {
             at: "2026-11-30T01:02:03.456Z".parse().unwrap(),
             headers: [("k\x1b".to_string(), "v\n".to_string())].into(),
             body: encoded.collect(),
+            header_count: 1,
             body_bytes: body.len(),
             cut: false,
         }
@@ -277,6 +283,11 @@ mod tests {
         let mut cut = event(b"abc");
         cut.body_bytes = 70;
         cut.cut = true;
-        assert!(text(&cut).ends_with("abc ... of 70 bytes\n"));
+        cut.header_count = 300;
+        let shown = text(&cut);
+        assert!(
+            shown.ends_with("... of 300 headers} abc ... of 70 bytes\n"),
+            "{shown}"
+        );
     }
 }

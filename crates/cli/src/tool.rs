@@ -1,6 +1,9 @@
 //! `flume-ng tool`: what can be done to the directories of a file channel without an agent.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use anyhow::anyhow;
 use flume_core::{
@@ -10,6 +13,7 @@ use flume_core::{
 use flume_file_channel::{
     encryption::{EncryptionConfig, Keys},
     inspect::{Contents, Outside, Verified},
+    java::{JavaContents, writer::JavaWriter},
     lock::DirectoryLock,
 };
 use jiff::{SignedDuration, Timestamp};
@@ -25,9 +29,10 @@ use crate::{
 const TOOLS: &str = "\
 flume-ng tool channel inspect DIR...   what is in a file channel, also while an agent uses it
 flume-ng tool channel verify DIR...    read all of it, and say what is damaged
+flume-ng tool channel export NEW DIR... write its events into NEW, a dataDir of Java Flume
 flume-ng tool FCINTEGRITYTOOL -l DIRS  the same for an agent that is stopped; put aside what is damaged
 
-DIR is a checkpointDir, a dataDir, or a directory right above them. A sealed channel needs its keys:
+DIR is a checkpointDir, a dataDir, or a directory right above them. inspect knows the directories of Java Flume, too. A sealed channel needs its keys:
 -Dencryption.keyProvider=JCEKSFILE and the other properties of the channel that begin so.";
 
 /// Runs the command.
@@ -36,6 +41,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     match words[..] {
         [name] if name.eq_ignore_ascii_case("FCINTEGRITYTOOL") => repair(args),
         ["channel", "inspect", _, ..] => inspect(args, &directories(&args.rest[2..])),
+        ["channel", "export", new, _, ..] => export(args, new, &directories(&args.rest[3..])),
         ["channel", "verify", _, ..] => verify(args, &directories(&args.rest[2..])),
         _ => Err(Failure::Usage(format!("the tools are\n{TOOLS}"))),
     }
@@ -46,20 +52,99 @@ fn directories(words: &[String]) -> Vec<PathBuf> {
 }
 
 fn inspect(args: &Args, directories: &[PathBuf]) -> Result<ExitCode, Failure> {
-    let contents = Outside::read(directories, keys(args)?)?.contents()?;
+    let keys = keys(args)?;
+    if let Some(java) = JavaContents::read(directories, keys.as_deref())? {
+        return print(&java_report(args, &java)?);
+    }
+    let contents = Outside::read(directories, keys)?.contents()?;
     if args.wants_json()? {
         return print(&(to_json(&contents).to_string() + "\n"));
     }
     print(&to_text(&contents, Timestamp::now()))
 }
 
+fn java_report(args: &Args, java: &JavaContents) -> Result<String, Failure> {
+    let JavaContents {
+        events,
+        logs,
+        without_checkpoint,
+        damage,
+    } = java;
+    if args.wants_json()? {
+        let logs: Vec<_> = (logs.iter())
+            .map(|it| json!({"path": it.path, "bytes": it.bytes, "events": it.events, "key": it.key_alias}))
+            .collect();
+        let damage: Vec<_> = (damage.iter())
+            .map(|it| json!({"path": it.path, "offset": it.range.start, "bytes": it.range.end - it.range.start, "torn": it.torn}))
+            .collect();
+        let all = json!({
+            "format": "java",
+            "events": events,
+            "logs": logs,
+            "withoutCheckpoint": without_checkpoint,
+            "damage": damage,
+        });
+        return Ok(all.to_string() + "\n");
+    }
+    let mut text = format!(
+        "events      {events}, in a file channel of Java Flume; an agent takes them over when it starts\n"
+    );
+    text += &match without_checkpoint {
+        None => "checkpoint  whole\n".to_string(),
+        Some(why) => format!("checkpoint  does not count, the logs are read: {why}\n"),
+    };
+    text += &format!("logs        {}\n", logs.len());
+    for it in logs {
+        let key = it.key_alias.as_ref();
+        let key = key.map_or(String::new(), |alias| format!(", key {alias}"));
+        let path = it.path.display();
+        text += &format!("  {path}: {} events, {} bytes{key}\n", it.events, it.bytes);
+    }
+    for it in damage {
+        let what = if it.torn { "torn end" } else { "damaged" };
+        let bytes = it.range.end - it.range.start;
+        text += &format!(
+            "{what}: {} at {}, {bytes} bytes\n",
+            it.path.display(),
+            it.range.start
+        );
+    }
+    Ok(text)
+}
+
+/// The way back. The directories are locked, so that no agent delivers the same events.
+fn export(args: &Args, new: &str, directories: &[PathBuf]) -> Result<ExitCode, Failure> {
+    let keys = keys(args)?;
+    let _locks = lock(&Outside::read(directories, keys.clone())?.directories())?;
+    let outside = with_progress(Outside::read(directories, keys)?, "exported");
+    let mut writer = JavaWriter::create(Path::new(new))?;
+    let exported = outside.export(&mut |event| writer.put(event))?;
+    writer.finish()?;
+    let events = exported.events;
+    print(&format!(
+        "{events} events written to {new}, which Java Flume reads as dataDirs with a new checkpointDir.\n\
+         They are still in this channel, too: do not start an agent on both.\n"
+    ))?;
+    match exported.damage.len() {
+        0 => Ok(ExitCode::SUCCESS),
+        parts => Err(anyhow!("{parts} damaged parts were left out").into()),
+    }
+}
+
+fn lock<'a>(
+    directories: impl IntoIterator<Item = &'a PathBuf>,
+) -> Result<Vec<DirectoryLock>, Failure> {
+    let locks = directories.into_iter().map(|it| DirectoryLock::acquire(it));
+    Ok(locks.collect::<Result<_, _>>()?)
+}
+
 fn verify(args: &Args, directories: &[PathBuf]) -> Result<ExitCode, Failure> {
-    let outside = with_progress(Outside::read(directories, keys(args)?)?);
+    let outside = with_progress(Outside::read(directories, keys(args)?)?, "verified");
     report(args, &outside.verify()?)
 }
 
-fn with_progress(outside: Outside) -> Outside {
-    let progress = Progress::new("verified");
+fn with_progress(outside: Outside, done: &'static str) -> Outside {
+    let progress = Progress::new(done);
     outside.telling(move |done, total| {
         let total = Some(total);
         progress.bytes(Extent { done, total });
@@ -88,14 +173,9 @@ fn repair(args: &Args) -> Result<ExitCode, Failure> {
             missing.display()
         )));
     }
-    let _locks = directories
-        .iter()
-        .map(|it| DirectoryLock::acquire(it))
-        .collect::<Result<Vec<_>, _>>()?;
-    report(
-        args,
-        &with_progress(Outside::read(&directories, keys(args)?)?).quarantine()?,
-    )
+    let _locks = lock(&directories)?;
+    let outside = with_progress(Outside::read(&directories, keys(args)?)?, "verified");
+    report(args, &outside.quarantine()?)
 }
 
 /// The keys that `-Dencryption.…` leads to.

@@ -267,7 +267,176 @@ mod tests {
             &base.replace("/logs/%Y", "%{dir}/x"),
             &[
                 "warning a1.sinks.k1.hdfs.path: a path that begins with a header is below the home directory, also when the header's value begins with `/`; as in Flume it is absolute then with hdfs.headerValues = ANY",
+                "warning a1.sinks.k1.hdfs.path: no source and no interceptor of the channel sets the header `dir`, so nothing stands in its place",
             ],
         );
+    }
+
+    /// Each line of these is right by itself, and Flume says nothing of them.
+    #[test]
+    fn what_flume_takes_in_silence_is_told() {
+        let base = "a1.sources = r1\na1.channels = c1\na1.sinks = k1\na1.sources.r1.channels = c1\n\
+                    a1.sources.r1.interceptors = i1\na1.sinks.k1.type = hdfs\n\
+                    a1.sinks.k1.hdfs.useLocalTimeStamp = true\n";
+        // Unless a case says otherwise.
+        let usual = [
+            "sources.r1.type = seq",
+            "channels.c1.type = file",
+            "sinks.k1.channel = c1",
+            "sources.r1.interceptors.i1.type = timestamp",
+            "sinks.k1.hdfs.path = /x",
+            "sinks.k1.hdfs.rollCount = 1000",
+        ];
+        let quoted = |key: &str, text: &str| {
+            format!(
+                "warning a1.{key}: `{text}` has quotation marks, which are a part of the value; leave them out"
+            )
+        };
+        let sink = |key: &str, text: &str| format!("warning a1.sinks.k1.hdfs.{key}: {text}");
+        let no_escape = |key: &str, escapes: &str| {
+            let text = "a letter behind `%` vanishes, other text stays as it is";
+            sink(key, &format!("there is no such escape: {escapes}; {text}"))
+        };
+        let stays = |key: &str, value: &str| {
+            let text = "stays as it is in the names of files: only hdfs.path and hdfs.filePrefix have escapes";
+            sink(key, &format!("`{value}` {text}"))
+        };
+        let no_header = |key: &str, header: &str| {
+            let text = format!("sets the header `{header}`, so nothing stands in its place");
+            sink(
+                key,
+                &format!("no source and no interceptor of the channel {text}"),
+            )
+        };
+        let blanks = |value: &str| {
+            format!(
+                "warning a1.channels.c1.dataDirs: `{value}` is separated by blanks, which are a part of a directory's name; use commas"
+            )
+        };
+        let never = "all roll limits are 0 and hdfs.idleTimeout is not set, so a file whose time has passed keeps its name of a file being written until the sink stops; set hdfs.idleTimeout";
+        let no_limits = [
+            "sinks.k1.hdfs.rollCount = 0",
+            "sinks.k1.hdfs.rollSize = 0",
+            "sinks.k1.hdfs.rollInterval = 0",
+        ];
+        let [count, size, interval] = no_limits;
+        let cases: &[(&[&str], &[String])] = &[
+            (
+                &["sinks.k1.hdfs.path = /x/%Y-%m-%d/%h%i"],
+                &[no_escape("path", "`%h`, `%i`")],
+            ),
+            (
+                &["sinks.k1.hdfs.filePrefix = ev-%N"],
+                &[no_escape("filePrefix", "`%N`")],
+            ),
+            (
+                &["sinks.k1.hdfs.path = /x/%{host name}"],
+                &[no_escape("path", "`%{`")],
+            ),
+            (&["sinks.k1.hdfs.path = /x/%t-%%-100%/%H%M"], &[]),
+            (
+                &["sinks.k1.hdfs.fileSuffix = .%Y%m"],
+                &[stays("fileSuffix", ".%Y%m")],
+            ),
+            (
+                &["sinks.k1.hdfs.inUsePrefix = %{host}_"],
+                &[stays("inUsePrefix", "%{host}_")],
+            ),
+            (
+                &["sinks.k1.hdfs.inUseSuffix = .%[host]"],
+                &[stays("inUseSuffix", ".%[host]")],
+            ),
+            (&["sinks.k1.hdfs.fileSuffix = .100%"], &[]),
+            (
+                &["sinks.k1.hdfs.path = /x/%{host}"],
+                &[no_header("path", "host")],
+            ),
+            (
+                &[
+                    "sinks.k1.hdfs.path = /x/%{host}",
+                    "sources.r1.interceptors.i1.type = host",
+                ],
+                &[],
+            ),
+            (
+                &[
+                    "sinks.k1.hdfs.path = /x/%{host}",
+                    "sources.r1.interceptors.i1.type = host",
+                    "sources.r1.interceptors.i1.hostHeader = hostname",
+                ],
+                &[no_header("path", "host")],
+            ),
+            // Whoever sends to this source may set any header.
+            (
+                &[
+                    "sinks.k1.hdfs.path = /x/%{host}",
+                    "sources.r1.type = http",
+                    "sources.r1.port = 5140",
+                ],
+                &[],
+            ),
+            (
+                &["sinks.k1.hdfs.filePrefix = \"ev\""],
+                &[quoted("sinks.k1.hdfs.filePrefix", "\"ev\"")],
+            ),
+            (
+                &["sinks.k1.hdfs.inUsePrefix = ''"],
+                &[quoted("sinks.k1.hdfs.inUsePrefix", "''")],
+            ),
+            (
+                &["channels.c1.checkpointDir = \"/a/b\""],
+                &[quoted("channels.c1.checkpointDir", "\"/a/b\"")],
+            ),
+            (
+                &["channels.c1.dataDirs = \"/a\",\"/b\""],
+                &[quoted("channels.c1.dataDirs", "\"/a\",\"/b\"")],
+            ),
+            (
+                &[
+                    "sources.r1.interceptors.i1.type = static",
+                    "sources.r1.interceptors.i1.value = \"x\"",
+                ],
+                &[],
+            ),
+            (&["channels.c1.dataDirs = /a /b"], &[blanks("/a /b")]),
+            (
+                &["sinks.k1.channel = \"c1\"", "channels.c1.type = \"file\""],
+                &[
+                    "error a1.sinks.k1.channel: there is no channel `\"c1\"`".into(),
+                    "error a1.channels.c1.type: there is no channel type `\"file\"`".into(),
+                ],
+            ),
+            (
+                &["channels.c1.dataDirs = /a, ~/b /c"],
+                &[blanks("/a, ~/b /c")],
+            ),
+            (&["channels.c1.dataDirs = /my data, /b"], &[]),
+            (
+                &["sinks.k1.hdfs.path = /x/%Y", count, size, interval],
+                &[sink("rollInterval", never)],
+            ),
+            (
+                &[
+                    "sinks.k1.hdfs.path = /x/%Y",
+                    count,
+                    size,
+                    interval,
+                    "sinks.k1.hdfs.idleTimeout = 60",
+                ],
+                &[],
+            ),
+            (&["sinks.k1.hdfs.path = /x/y", count, size, interval], &[]),
+        ];
+        for (lines, expected) in cases {
+            let mut text = base.to_string();
+            for line in lines.iter().chain(&usual) {
+                let key = line.split_inclusive(" = ").next().unwrap();
+                if !text.contains(key) {
+                    text += &format!("a1.{line}\n");
+                }
+            }
+            let expected: Vec<_> = expected.iter().map(String::as_str).collect();
+            check_diagnostic(&text, &expected);
+        }
     }
 }

@@ -12,6 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use flume_monitor::ControlRequest;
 use flume_testkit::agent::Agent;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_flume-ng");
@@ -237,8 +238,24 @@ fn a_server_that_refuses_or_is_away_is_named_at_the_start() {
     check(
         &[&uri, "--conf-user", "u"],
         2,
-        "--conf-user and --conf-password belong together",
+        "--conf-user and --conf-password (or --password-file) belong together",
     );
+    fs::write(directory.path().join("password"), "secret\n").unwrap();
+    let user = |more: &'static [&'static str]| {
+        let mut all = vec!["validate", "-u", &uri, "--conf-user", "user"];
+        all.extend(more);
+        let output = flume(&all, directory.path());
+        (output.status.code(), said(&output))
+    };
+    let (code, text) = user(&["--password-file", "password"]);
+    assert_eq!(code, Some(0), "{text}");
+    assert!(!text.contains("list of processes"), "{text}");
+    let (code, text) = user(&["--conf-password", "secret"]);
+    assert_eq!(code, Some(0), "{text}");
+    assert_eq!(text.matches("list of processes").count(), 1, "{text}");
+    let (code, text) = user(&["--password-file", "nothing"]);
+    assert_eq!(code, Some(2), "{text}");
+    assert!(text.contains("nothing cannot be read"), "{text}");
     check(&["http://h/x.json"], 2, "only properties can be read");
 }
 
@@ -369,6 +386,30 @@ fn a_change_beside_a_part_that_is_away_is_read_when_that_comes_back() {
     agent.stop().unwrap();
 }
 
+#[test]
+fn a_dry_run_does_not_keep_the_agent_from_reading_a_change_by_itself() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("more.properties");
+    fs::write(&file, "a1.channels.c1.capacity = 1500\n").unwrap();
+    let (_server, uri) = WebServer::start(FLOW);
+    let mut agent = start(&uri, &["--conf-uri", &format!("file://{}", file.display())]);
+    agent.address("r1");
+    assert_eq!(capacity(&agent), 1500);
+    // Within a second of the change the agent may have read it already, so more than one try is made.
+    for larger in 1501..1505 {
+        fs::write(
+            &file,
+            format!("# more\na1.channels.c1.capacity = {larger}\n"),
+        )
+        .unwrap();
+        agent
+            .ask(&ControlRequest::Reload { dry_run: true })
+            .unwrap();
+        wait("a reload", || capacity(&agent) == larger);
+    }
+    agent.stop().unwrap();
+}
+
 /// Far below the 120 s that the first answer may take, and the 30 s of a filter's program.
 const AT_ONCE: Duration = Duration::from_secs(20);
 
@@ -386,14 +427,22 @@ fn a_stop_does_not_wait_for_a_server_that_hangs_at_the_start() {
         "--conf-uri",
         &uri,
     ];
+    let said = directory.path().join("said");
     let mut command = Command::new(PROGRAM);
     command.args(arguments).current_dir(directory.path());
+    command.stderr(fs::File::create(&said).unwrap());
     let mut agent = command.spawn().unwrap();
     let (_hanging, _) = listener.accept().unwrap();
     // The signals are listened for by now or within a moment; before that one would end it, too.
     thread::sleep(Duration::from_millis(500));
-    let begin = Instant::now();
     let pid = rustix::process::Pid::from_child(&agent);
+    rustix::process::kill_process(pid, rustix::process::Signal::QUIT).unwrap();
+    wait("a dump", || {
+        fs::read_to_string(&said)
+            .unwrap()
+            .contains("end of the dump")
+    });
+    let begin = Instant::now();
     rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
     wait("an end", || agent.try_wait().unwrap().is_some());
     assert!(begin.elapsed() < AT_ONCE);

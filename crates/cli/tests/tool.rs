@@ -69,12 +69,27 @@ fn a_channel_is_inspected_beside_its_agent_and_repaired_after_it() {
         1,
         "is in use by process",
     );
+    let back = agent.dir().join("java-data").display().to_string();
+    let export = ["tool", "channel", "export", &back, &root];
+    check(&export, 1, "is in use by process");
     agent.signal("TERM").expect("a signal");
     agent.ended().expect("stopped");
     check(
         &["tool", "--conf", "conf", "fcintegritytool", "-l", &data],
         0,
         "frames with 1000 events read",
+    );
+    check(&export, 0, "1000 events written to");
+    check(&export, 1, "is not empty; name a new directory");
+    check(
+        &["tool", "channel", "inspect", &back],
+        0,
+        "events      1000, in a file channel of Java Flume",
+    );
+    check(
+        &["tool", "channel", "verify", &back],
+        1,
+        "belongs to a file channel of Java Flume",
     );
     check(
         &["tool", "FCINTEGRITYTOOL", "--dataDirs", "/nowhere"],
@@ -100,6 +115,7 @@ fn what_is_wrong_with_a_command_is_said() {
     check(&["tool"], 2, "flume-ng tool channel inspect DIR...");
     check(&["tool", "channel", "inspect"], 2, "the tools are");
     check(&["tool", "FCINTEGRITYTOOL"], 2, "--dataDirs is required");
+    check(&["tool", "channel", "export", "/"], 2, "the tools are");
     check(
         &["tool", "channel", "inspect", "/nowhere"],
         1,

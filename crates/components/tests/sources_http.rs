@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use flume_components::REGISTRY;
 use flume_core::Event;
-use flume_testkit::source::{RunningSource, within};
+use flume_testkit::{
+    parts::headers,
+    source::{RunningSource, within},
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -50,14 +53,9 @@ async fn ask(source: &RunningSource, request: &str, kind: &str, body: &[u8]) -> 
 
 /// An event as Flume's vectors show it: headers and body.
 fn shown(event: &Event) -> String {
-    let headers = event
-        .headers
-        .iter()
-        .map(|(name, value)| format!("{name}={value}"));
-    let headers: Vec<_> = headers.collect();
     format!(
         "{{{}}} {}",
-        headers.join(", "),
+        headers(event),
         String::from_utf8_lossy(&event.body)
     )
 }

@@ -15,6 +15,6 @@ pub use document::Document;
 pub use effective::FlumeVerdict;
 pub use lookup::{ConfigFilter, LookedUp, Lookups, NotFound};
 pub use plan::{
-    ChannelPlan, FRAMES, Frame, GroupPlan, Plan, Refused, SinkPlan, SourceFrame, SourcePlan,
+    ChannelPlan, FRAMES, Frame, GroupPlan, Plan, Refused, SinkPlan, SourceFrame, SourcePlan, Wires,
 };
 pub use verdict::Verdict;

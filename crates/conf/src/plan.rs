@@ -1,9 +1,11 @@
-//! What an agent is to run: every component parsed, nothing built.
+//! What an agent is to run: every component parsed, with the recipe that builds it.
+
+use std::sync::Arc;
 
 use flume_core::{
-    Channel, ChannelSelector, Config, Diagnostic, Interceptor, RunnerConfig, Sink, SinkProcessor,
-    Source, Span,
-    component::Constructor,
+    AgentInfo, BuildError, Channel, ChannelSelector, Config, Context, Diagnostic, Interceptor,
+    Recipe, RunnerConfig, Sink, SinkProcessor, Source, Span,
+    component::short_name,
     config::{Chain, Ignored, Names, Nested, Property},
     props::Section,
 };
@@ -30,7 +32,14 @@ pub struct ChannelPlan {
     /// Its settings, named in full.
     pub section: Section,
     /// Builds it.
-    pub build: Constructor<dyn Channel>,
+    pub recipe: Recipe<dyn Channel>,
+}
+
+impl ChannelPlan {
+    /// What it is given when it is built.
+    pub fn context(&self, agent: &Arc<AgentInfo>) -> Context {
+        Context::of_agent(&self.section.name, vec![], agent.clone())
+    }
 }
 
 /// A source to build.
@@ -38,11 +47,29 @@ pub struct SourcePlan {
     /// Its own settings, without those of the frame.
     pub section: Section,
     /// Builds it.
-    pub build: Constructor<dyn Source>,
+    pub recipe: Recipe<dyn Source>,
     /// What leads from it to its channels.
     pub frame: SourceFrame,
     /// The settings behind `frame`.
     pub frame_section: Section,
+    /// What `frame` builds, once it was tried out with the source.
+    pub wires: Option<Wires>,
+}
+
+impl SourcePlan {
+    /// What it is given when it is built.
+    pub fn context(&self, agent: &Arc<AgentInfo>) -> Context {
+        let peers = self.frame.channels.texts().map(String::from).collect();
+        Context::of_agent(&self.section.name, peers, agent.clone())
+    }
+}
+
+/// What the events of a source pass through on their way to its channels.
+pub struct Wires {
+    /// In this order.
+    pub interceptors: Vec<Box<dyn Interceptor>>,
+    /// Decides the channels of an event.
+    pub selector: Box<dyn ChannelSelector>,
 }
 
 /// What every source understands besides its own properties.
@@ -57,6 +84,18 @@ pub struct SourceFrame {
     /// Decides the channels of an event.
     #[prop("selector.type", default = "replicating")]
     pub selector: Nested<dyn ChannelSelector>,
+}
+
+impl SourceFrame {
+    /// Builds interceptors and selector.
+    pub fn wire(&self, cx: &Context) -> Result<Wires, BuildError> {
+        let interceptors = self.interceptors.create("interceptors", cx)?;
+        let selector = self.selector.create(&cx.inside("selector"));
+        Ok(Wires {
+            interceptors,
+            selector: selector.map_err(|error| error.inside("selector"))?,
+        })
+    }
 }
 
 /// Properties that the agent reads from the sections of a kind, besides those of the component itself.
@@ -147,9 +186,18 @@ pub struct GroupPlan {
     /// Settings of the group, named in full; of a sink without a group, the sink's name and no settings.
     pub section: Section,
     /// Builds the processor.
-    pub processor: Constructor<dyn SinkProcessor>,
+    pub processor: Recipe<dyn SinkProcessor>,
     /// Its sinks, in the order of the group.
     pub sinks: Vec<SinkPlan>,
+}
+
+impl GroupPlan {
+    /// What its processor is given when it is built.
+    pub fn context(&self, agent: &Arc<AgentInfo>) -> Context {
+        let sinks = self.sinks.iter();
+        let names = sinks.map(|sink| short_name(&sink.section.name).into());
+        Context::of_agent(&self.section.name, names.collect(), agent.clone())
+    }
 }
 
 /// A sink to build.
@@ -157,11 +205,19 @@ pub struct SinkPlan {
     /// All its settings, named in full.
     pub section: Section,
     /// Builds it.
-    pub build: Constructor<dyn Sink>,
+    pub recipe: Recipe<dyn Sink>,
     /// Its channel: `c1`.
     pub channel: String,
     /// How it is run.
     pub runner: RunnerConfig,
+}
+
+impl SinkPlan {
+    /// What it is given when it is built.
+    pub fn context(&self, agent: &Arc<AgentInfo>) -> Context {
+        let channel = vec![self.channel.clone()];
+        Context::of_agent(&self.section.name, channel, agent.clone())
+    }
 }
 
 /// A component that was configured and cannot run.

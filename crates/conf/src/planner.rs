@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use flume_core::{
-    Channel, Code, Config, Diagnostic, Registry, RunnerConfig, Sink, SinkProcessor, Source, Span,
+    Channel, Code, Config, Diagnostic, Recipe, Registry, RunnerConfig, Sink, SinkProcessor, Source,
+    Span,
     component::Constructor,
     config::{Names, Nested, Property},
     props::{Props, Section, did_you_mean},
@@ -89,6 +90,7 @@ impl Graph {
             .retain(|found| found.code != Code::NotListed || !told.contains(&found.key));
         let mut plan = planner.plan;
         plan.diagnostics.append(&mut self.diagnostics);
+        leave_out_told_quotes(&mut plan.diagnostics);
         plan
     }
 }
@@ -128,10 +130,10 @@ impl<'a> Planner<'a> {
         }
         let mut props = self.props(&section);
         match component::<dyn Channel>(&mut props, TypeFrame::properties()) {
-            Some(build) if !failed(&props) => {
+            Some(recipe) if !failed(&props) => {
                 self.plan.diagnostics.append(&mut props.diagnostics);
                 self.usable.insert(name);
-                self.plan.channels.push(ChannelPlan { section, build });
+                self.plan.channels.push(ChannelPlan { section, recipe });
             }
             _ => self.refuse(&section, props.diagnostics),
         }
@@ -143,11 +145,11 @@ impl<'a> Planner<'a> {
         }
         let mut props = self.props(&section);
         let frame = SourceFrame::parse(&mut props);
-        let build = component::<dyn Source>(&mut props, source_properties());
+        let recipe = component::<dyn Source>(&mut props, source_properties());
         // Also when something else of the frame is wrong: a channel is used, or misspelt, all the same.
         let named = section.settings.get("channels").map(Names::split);
         let channels = self.resolve(&mut props, &named.unwrap_or_default());
-        let (Some(frame), Some(build), false) = (frame, build, failed(&props)) else {
+        let (Some(frame), Some(recipe), false) = (frame, recipe, failed(&props)) else {
             return self.refuse(&section, props.diagnostics);
         };
         self.plan.diagnostics.append(&mut props.diagnostics);
@@ -157,9 +159,10 @@ impl<'a> Planner<'a> {
         let (frame_section, section) = divide(section);
         self.plan.sources.push(SourcePlan {
             section,
-            build,
+            recipe,
             frame: SourceFrame { channels, ..frame },
             frame_section,
+            wires: None,
         });
     }
 
@@ -214,7 +217,7 @@ impl<'a> Planner<'a> {
         let mut props = self.props(&section);
         let frame = SinkFrame::parse(&mut props);
         let runner = RunnerConfig::parse(&mut props);
-        let build = component::<dyn Sink>(&mut props, sink_properties());
+        let recipe = component::<dyn Sink>(&mut props, sink_properties());
         let references = [
             (
                 "channel",
@@ -246,8 +249,8 @@ impl<'a> Planner<'a> {
                 "dead letters cannot go into the sink's own channel, it would take them again";
             props.report(Code::DeadLetterLoop, "deadLetterChannel", text, None);
         }
-        let (Some(frame), Some(runner), Some(build), false) =
-            (frame, runner, build, failed(&props))
+        let (Some(frame), Some(runner), Some(recipe), false) =
+            (frame, runner, recipe, failed(&props))
         else {
             self.refuse(&section, props.diagnostics);
             return None;
@@ -261,7 +264,7 @@ impl<'a> Planner<'a> {
         }
         Some(SinkPlan {
             section,
-            build,
+            recipe,
             channel: frame.channel,
             runner,
         })
@@ -308,7 +311,7 @@ impl<'a> Planner<'a> {
             };
             self.plan.diagnostics.append(&mut props.diagnostics);
             if !members.is_empty() {
-                let processor = frame.processor.constructor();
+                let processor = Recipe::new(frame.processor.constructor());
                 self.plan.groups.push(GroupPlan {
                     section,
                     processor,
@@ -330,7 +333,7 @@ impl<'a> Planner<'a> {
             let processor: Option<Nested<dyn SinkProcessor>> = processor;
             match processor {
                 Some(processor) => {
-                    let processor = processor.constructor();
+                    let processor = Recipe::new(processor.constructor());
                     self.plan.groups.push(GroupPlan {
                         section,
                         processor,
@@ -383,6 +386,13 @@ impl<'a> Planner<'a> {
     }
 }
 
+/// An error about a value shows its quotation marks, too.
+fn leave_out_told_quotes(diagnostics: &mut Vec<Diagnostic>) {
+    let errors = diagnostics.iter().filter(|found| found.is_error());
+    let errors: Vec<_> = errors.map(|found| found.key.clone()).collect();
+    diagnostics.retain(|found| found.code != Code::Quoted || !errors.contains(&found.key));
+}
+
 fn failed(props: &Props<'_>) -> bool {
     props.diagnostics.iter().any(|found| found.is_error())
 }
@@ -391,10 +401,10 @@ fn failed(props: &Props<'_>) -> bool {
 fn component<K: ComponentKind + ?Sized + 'static>(
     props: &mut Props<'_>,
     frame: Vec<Property>,
-) -> Option<Constructor<K>> {
+) -> Option<Recipe<K>> {
     let TypeFrame { type_name, .. } = TypeFrame::parse(props)?;
     let unknown = match props.registry().find::<K>(&type_name) {
-        Ok(found) => return parse_found(props, &found, frame),
+        Ok(found) => return parse_found(props, &found, frame).map(Recipe::new),
         Err(unknown) => unknown,
     };
     props.report(unknown.code, "type", &unknown.text, unknown.hint);

@@ -116,10 +116,10 @@ fn plan(lines: &str) -> Plan {
 }
 
 /// What the sink of the plan is configured by.
-fn sink_configuration(plan: &Plan) -> String {
+fn sink_configuration(mut plan: Plan) -> String {
     let cx = Context::new("a1.sinks.k1", &["c1"]);
-    let sink = &plan.groups[0].sinks[0];
-    assert!((sink.build)(&cx).is_ok());
+    let sink = &mut plan.groups[0].sinks[0];
+    assert!(sink.recipe.try_out(cx.clone()).is_ok());
     cx.metrics.text("Configuration").get()
 }
 
@@ -140,7 +140,7 @@ fn a_class_of_the_host_gets_its_name_and_every_property() {
     let lines = "a1.sinks.k1.type = com.acme.Sink\na1.sinks.k1.any.thing = at all\n";
     check_diagnostics(lines, &[]);
     assert_eq!(
-        sink_configuration(&plan(lines)),
+        sink_configuration(plan(lines)),
         "com.acme.Sink: any.thing=at all channel=c1 type=com.acme.Sink"
     );
 }
@@ -159,7 +159,7 @@ fn a_component_of_flume_that_is_not_built_here_runs_in_the_host() {
     let lines = "a1.sinks.k1.type = hive\n";
     check_diagnostics(lines, &[]);
     assert_eq!(
-        sink_configuration(&plan(lines)),
+        sink_configuration(plan(lines)),
         "org.apache.flume.sink.hive.HiveSink: channel=c1 type=hive"
     );
 }
@@ -176,7 +176,7 @@ fn a_foreign_part_takes_the_component_around_it_along() {
         ],
     );
     assert_eq!(
-        sink_configuration(&plan(lines)),
+        sink_configuration(plan(lines)),
         "org.apache.flume.sink.RollingFileSink: channel=c1 sink.serializer=com.acme.Serializer$Builder type=file_roll"
     );
 }

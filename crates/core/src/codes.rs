@@ -115,6 +115,11 @@ codes! {
          never meant.",
         "Flume keeps the text, so the component may use a directory called `${env:HOME}`.",
         "Set the variable or property that the message names. `${x:-default}` gives a default, `$${` is a literal `${`.";
+    Quoted "FLM0115" Warning "a value stands in quotation marks",
+        "Quotation marks mean nothing in the file's format, so they are a part of the value: a directory in them is a \
+         directory called `\"` below the working directory.",
+        "Flume takes them as a part of the value, too, and says nothing.",
+        "Leave the quotation marks out. Blanks inside a value need none.";
 
     UnknownWord "FLM0201" Warning "the word behind the agent's name is unknown",
         "Behind the agent's name stands one of `sources`, `channels`, `sinks`, `sinkgroups`, `configfilters`. Lines with \
@@ -276,6 +281,10 @@ codes! {
         "The component has a fault. The message is the program's own.",
         "Flume does not have this fault.",
         "Report it, with the component's lines.";
+    BlankSeparated "FLM0416" Warning "directories are separated by blanks",
+        "Only commas separate the directories of this list. A blank is a part of a name.",
+        "Flume takes the whole text as one directory, too, and says nothing.",
+        "Separate the directories by commas.";
 
     SmallFiles "FLM0501" Warning "the sink makes many small files",
         "Without limits of its own the sink completes a file after 30 s, 1024 bytes or 10 events.",
@@ -294,6 +303,26 @@ codes! {
         "`tail` does not remember how far it has read. Lines are lost, or come twice, when the agent or the command ends.",
         "Flume does the same, and says nothing.",
         "Use a source with `type = TAILDIR`. `flume-ng convert exec-to-taildir -f FILE` writes it.";
+    UnknownEscape "FLM0507" Warning "an escape of a path does not exist",
+        "Behind `%` stands a letter that is no escape of the hdfs sink, so nothing stands in its place. Or the name in \
+         `%{…}` or `%[…]` has a character that no such name can have, so the text stays as it is.",
+        "Flume does the same. It logs a warning for each event with an unknown letter.",
+        "Write the escape that you mean: `%H` is the hour, `%M` the minute, `%{host}` a header, `%[host]` this host.";
+    EscapeStays "FLM0508" Warning "an escape stands where none is expanded",
+        "Only `hdfs.path` and `hdfs.filePrefix` have escapes. Elsewhere the text stays as it is, so the names of files \
+         have a percent sign.",
+        "Flume does the same, and says nothing.",
+        "Put the escape into `hdfs.filePrefix` or `hdfs.path`.";
+    HeaderNeverSet "FLM0509" Warning "no event has a header that the path names",
+        "The path names a header that no source and no interceptor of the channel sets, so nothing stands in its place. \
+         Often the header has another name.",
+        "Flume does the same, and says nothing.",
+        "Name a header that is set, or add an interceptor that sets this one.";
+    NeverFinished "FLM0510" Warning "nothing finishes the files",
+        "All roll limits are 0, and `hdfs.idleTimeout` is not set. When the time in the path moves on, the file before \
+         gets no more events, and keeps its `.tmp` until the agent stops.",
+        "Flume does the same, and says nothing.",
+        "Set `hdfs.idleTimeout`, or one of the roll limits.";
     SentForEver "FLM0520" Warning "a sink sends what was accepted again",
         "The http sink rolls an event back after each status that its configuration does not name. So an event that the \
          server accepts comes again, and no other event follows.",

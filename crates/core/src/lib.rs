@@ -18,10 +18,12 @@ mod memory_queue;
 pub mod metrics;
 mod outlet;
 pub mod props;
+mod recipe;
 pub mod registry;
 mod room;
 mod rotation;
 mod runner;
+mod scalar;
 pub mod secrets;
 mod sink;
 mod source;
@@ -50,8 +52,10 @@ pub use hold::Hold;
 pub use http_handler::{HandlerError, HttpHandler, HttpMessage};
 pub use memory_queue::{ByteLimit, MemoryQueue, QueueLimits};
 pub use outlet::{
-    ChannelSelector, InterceptError, Interceptor, Outlet, PutError, Route, Throttled, Wiring,
+    ChannelSelector, InterceptError, Interceptor, OnceStored, Outlet, PutError, Route, Throttled,
+    Wiring,
 };
+pub use recipe::Recipe;
 pub use registry::{Registration, Registry};
 pub use room::{Reserved, Room, Stock, TakeProgress, move_front};
 pub use rotation::{Rotation, RotationOrder};

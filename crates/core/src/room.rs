@@ -10,8 +10,9 @@
 
 use std::{
     collections::VecDeque,
-    future::pending,
+    future::poll_fn,
     hint::spin_loop,
+    pin::pin,
     sync::atomic::{AtomicUsize, Ordering::Relaxed},
     time::Duration,
 };
@@ -111,15 +112,18 @@ impl Room {
             acquired.forget();
             Ok::<_, AcquireError>(())
         };
-        let told = async {
-            waits();
-            pending().await
-        };
-        let outcome = tokio::select! {
-            biased;
-            outcome = timeout(patience, acquire) => outcome,
-            never = told => never,
-        };
+        let mut acquired = pin!(timeout(patience, acquire));
+        let mut waits = Some(waits);
+        let outcome = poll_fn(|cx| {
+            let outcome = acquired.as_mut().poll(cx);
+            if outcome.is_pending()
+                && let Some(waits) = waits.take()
+            {
+                waits();
+            }
+            outcome
+        })
+        .await;
         match outcome {
             Ok(Ok(())) => Ok(reserved()),
             Ok(Err(_)) => Err(ChannelError::Closed),
@@ -282,34 +286,6 @@ impl Stock {
     }
 }
 
-impl Want {
-    /// How many events from the front of `batch`, which has `batch_bytes`, go into a take that holds `events` and
-    /// `bytes` already; and how many bytes they have. The first event of a take may have any size.
-    pub fn fitting(
-        self,
-        batch: &VecDeque<Event>,
-        batch_bytes: usize,
-        events: usize,
-        bytes: usize,
-    ) -> (usize, usize) {
-        let room = self.events - events;
-        if batch.len() <= room && bytes + batch_bytes <= self.bytes {
-            return (batch.len(), batch_bytes);
-        }
-        let mut count = 0;
-        let mut size = 0;
-        for event in batch.iter().take(room) {
-            let first = events == 0 && count == 0;
-            if !first && bytes + size + event.size() > self.bytes {
-                break;
-            }
-            count += 1;
-            size += event.size();
-        }
-        (count, size)
-    }
-}
-
 /// Moves `count` events from the front of `batch` to the end of `taken`; a whole batch moves without a copy if it can.
 pub fn move_front(batch: &mut VecDeque<Event>, count: usize, taken: &mut Vec<Event>) {
     if count < batch.len() {
@@ -318,59 +294,5 @@ pub fn move_front(batch: &mut VecDeque<Event>, count: usize, taken: &mut Vec<Eve
         *taken = std::mem::take(batch).into();
     } else {
         taken.extend(std::mem::take(batch));
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test(start_paused = true)]
-    async fn what_was_too_much_at_the_start_is_paid_for_first() {
-        let room = Room::beside(10, Some(100), 14, 130);
-        assert!(room.is_full());
-        room.give_back(3, 40);
-        assert!(room.is_full(), "one event and ten bytes are left over");
-        room.give_back(3, 0);
-        assert_eq!(room.free_events(), 2);
-        let reserved = room.reserve(2, 10, Duration::ZERO, || ()).await;
-        reserved.expect("room for two events of ten bytes").keep();
-        assert!(room.is_full());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn room_that_is_not_kept_goes_back() {
-        let room = Room::new(4, None);
-        drop(room.reserve(4, 0, Duration::ZERO, || ()).await);
-        assert_eq!(room.free_events(), 4);
-        let reserved = room.reserve(3, 0, Duration::ZERO, || ()).await;
-        reserved.expect("room").keep();
-        let refused = room.reserve(2, 0, Duration::from_secs(3), || ()).await;
-        assert!(matches!(refused, Err(ChannelError::Full { wanted: 2 })));
-        assert_eq!(room.free_events(), 1);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_put_in_line_takes_all_the_room_there_is() {
-        let room = Room::new(4, None);
-        room.reserve(3, 0, Duration::ZERO, || ())
-            .await
-            .expect("room")
-            .keep();
-        let told = std::cell::Cell::new(false);
-        let large = room.reserve(2, 0, Duration::from_secs(3), || {
-            assert!(
-                room.is_full(),
-                "it stands in line when it says that it waits"
-            );
-            told.set(true);
-        });
-        let (large, small) = tokio::join!(large, async {
-            let small = room.reserve(1, 0, Duration::from_secs(1), || ()).await;
-            room.give_back(3, 0);
-            small.map(Reserved::keep)
-        });
-        assert!(told.get() && large.is_ok());
-        assert!(matches!(small, Err(ChannelError::Full { wanted: 1 })));
     }
 }

@@ -75,15 +75,14 @@ pub enum ReplaceError {
         found: usize,
     },
     /// Events that had moved did not come back.
-    #[error(
-        "{events} events are in {place} and did not come back; \
-         they are delivered when a channel uses it again"
-    )]
+    #[error("{}", fate(*kept, place, *lost))]
     Stranded {
-        /// How many.
-        events: usize,
-        /// Where they are.
+        /// How many are kept elsewhere.
+        kept: usize,
+        /// Where these are.
         place: String,
+        /// How many are lost.
+        lost: usize,
         /// Why the channel keeps its place.
         #[source]
         cause: Box<ReplaceError>,
@@ -91,6 +90,16 @@ pub enum ReplaceError {
     /// A channel failed while the events moved.
     #[error(transparent)]
     Channel(#[from] ChannelError),
+}
+
+impl ReplaceError {
+    /// How many events are lost.
+    pub fn lost(&self) -> usize {
+        match self {
+            ReplaceError::Stranded { lost, .. } => *lost,
+            _ => 0,
+        }
+    }
 }
 
 impl ChannelHandle {
@@ -316,8 +325,8 @@ async fn move_events(
     Ok(())
 }
 
-/// A move has failed: what has moved returns to the channel that stays in service, and the other one is closed. No event
-/// is lost: what does not return is in the store of the other one, and the error says so. A store that is not local does
+/// A move has failed: what has moved returns to the channel that stays in service, and the other one is closed. What does
+/// not return is in the store of the other one, or lost with it, and the error says so. A store that is not local does
 /// not tell what it holds, so nothing returns from there.
 async fn take_back(
     stays: &dyn Channel,
@@ -343,9 +352,26 @@ async fn take_back(
     if stranded == 0 {
         return cause;
     }
+    // After the close, which may have moved events to disk, or failed to.
+    let lost = goes.volatile_events().min(stranded);
     ReplaceError::Stranded {
-        events: stranded,
+        kept: stranded - lost,
         place: goes.store().to_string(),
+        lost,
         cause: Box::new(cause),
+    }
+}
+
+/// What has become of events that did not come back.
+fn fate(kept: usize, place: &str, lost: usize) -> String {
+    let kept_text = format!(
+        "{kept} events are in {place} and did not come back; \
+         they are delivered when a channel uses it again"
+    );
+    let lost_text = format!("{lost} events did not come back and are lost");
+    match (kept, lost) {
+        (_, 0) => kept_text,
+        (0, _) => lost_text,
+        _ => format!("{kept_text}; {lost_text}"),
     }
 }

@@ -28,10 +28,12 @@ pub const TRACE_PROPERTY: &str = "flume.trace";
 
 /// Copied events that wait for the reader of a tap.
 const QUEUE_EVENTS: usize = 512;
-/// Events that a tap looks at in a second, at most, in search of one that it wants.
+/// Events that a tap looks at in a second, at most, in search of one to show, and as many in search of one to mark.
 const LOOKS_PER_SECOND: u64 = 100_000;
 /// A trace grows by one entry a component; one that is longer has been in a circle.
 const MAX_TRACE_BYTES: usize = 4096;
+/// Headers of an event that are copied; the trace comes on top.
+const MAX_HEADERS: usize = 100;
 /// A longer name of a header is cut.
 const MAX_NAME_BYTES: usize = 256;
 /// The length of one turn of the limits of a tap.
@@ -98,8 +100,10 @@ pub struct TappedEvent {
     pub passage: Passage,
     /// When.
     pub at: SystemTime,
-    /// Its headers, each cut to the wish's length.
+    /// Its first headers, each cut to the wish's length.
     pub headers: Headers,
+    /// How many headers it has.
+    pub header_count: usize,
     /// The beginning of its body.
     pub body: Vec<u8>,
     /// How long the body is.
@@ -124,6 +128,8 @@ struct TapTurn {
     looks: u64,
     /// Events that it may mark.
     marks: u64,
+    /// Events that it may look at in search of those.
+    mark_looks: u64,
 }
 
 impl TapTurn {
@@ -135,6 +141,7 @@ impl TapTurn {
             shows: wish.per_second,
             looks: if follows { u64::MAX } else { LOOKS_PER_SECOND },
             marks: wish.marks_per_second,
+            mark_looks: LOOKS_PER_SECOND,
         }
     }
 
@@ -170,14 +177,15 @@ impl Tap {
         self.skipped.load(Relaxed)
     }
 
-    /// The indices of the events to show, within what the turn still allows.
+    /// The indices of the events to show, within what the turn still allows and the reader leaves room for.
     fn choose(&self, events: &[Event]) -> Vec<usize> {
         let mut turn = self.turn.lock();
         turn.renew(&self.wish);
+        let room = self.queue.capacity();
         let mut chosen = vec![];
         let mut skipped = 0;
         for (index, event) in events.iter().enumerate() {
-            if turn.looks == 0 || turn.shows == 0 {
+            if turn.looks == 0 || turn.shows == 0 || chosen.len() == room {
                 skipped += events.len() - index;
                 break;
             }
@@ -210,9 +218,10 @@ impl Tap {
         turn.renew(&self.wish);
         let mut chosen = vec![];
         for (index, event) in events.iter().enumerate() {
-            if turn.marks == 0 {
+            if turn.marks == 0 || turn.mark_looks == 0 {
                 break;
             }
+            turn.mark_looks -= 1;
             if event.headers.get(TRACE_HEADER).is_none() && self.fits(event, TRACE_HEADER) {
                 turn.marks -= 1;
                 chosen.push(index);
@@ -233,14 +242,16 @@ impl Tap {
             }
             Str::from(&text[..end])
         };
-        let headers = event.headers.iter();
+        // Who follows an event needs its trace.
+        let headers = event.headers.iter().enumerate();
+        let headers = headers.filter(|(at, (name, _))| *at < MAX_HEADERS || *name == TRACE_HEADER);
         let end = event.body.len().min(self.wish.max_bytes);
         TappedEvent {
             component: component.clone(),
             passage,
             at: SystemTime::now(),
             headers: headers
-                .map(|(name, value)| {
+                .map(|(_, (name, value))| {
                     let trace = name == TRACE_HEADER;
                     let bytes = if trace {
                         2 * MAX_TRACE_BYTES
@@ -250,6 +261,7 @@ impl Tap {
                     (cut(name, MAX_NAME_BYTES), cut(value, bytes))
                 })
                 .collect(),
+            header_count: event.headers.iter().count(),
             body: event.body[..end].to_vec(),
             body_bytes: event.body.len(),
         }
@@ -484,6 +496,46 @@ mod tests {
         point.pick(Passage::Put, &passed).show();
         assert_eq!(events.try_recv().unwrap().headers.get("k").unwrap(), "é");
         assert!(events.try_recv().is_err());
+    }
+
+    #[test]
+    fn a_second_costs_only_so_much() {
+        let point = point(true);
+        let (tap, mut events) = Tap::new(TapWish {
+            headers: vec![("wanted".into(), None)],
+            marks_per_second: 1,
+            ..wish()
+        });
+        let _guard = point.add(tap.clone());
+        let mut batch = vec![with_header("wanted", "1")];
+        let spend = |tap: &Tap| {
+            let mut turn = tap.turn.lock();
+            turn.began = Instant::now() + TURN;
+            turn.mark_looks = 0;
+        };
+        spend(&tap);
+        point.mark(&mut batch);
+        assert!(!point.has_traced(&batch), "it looks no more in this second");
+        tap.turn.lock().mark_looks = 1;
+        point.mark(&mut batch);
+        assert!(point.has_traced(&batch));
+        assert_eq!(tap.turn.lock().mark_looks, 0);
+        // Nothing is copied that the queue has no room for.
+        let picked = point.pick(Passage::Put, &vec![batch[0].clone(); QUEUE_EVENTS + 100]);
+        assert_eq!(picked.0[0].1.len(), QUEUE_EVENTS);
+        picked.show();
+        assert!(point.pick(Passage::Put, &batch).0.is_empty());
+        assert_eq!(tap.skipped(), 101);
+        while events.try_recv().is_ok() {}
+        let mut many = batch[0].clone();
+        for number in 0..2 * MAX_HEADERS {
+            many.headers.set(format!("a{number:04}").into(), "x".into());
+        }
+        point.pick(Passage::Put, &[many]).show();
+        let seen = events.try_recv().unwrap();
+        assert!(seen.headers.iter().count() <= MAX_HEADERS + 1);
+        assert_eq!(seen.header_count, 2 * MAX_HEADERS + 2);
+        assert!(seen.headers.get(TRACE_HEADER).is_some());
     }
 
     #[test]

@@ -17,6 +17,8 @@ pub trait Disk: Send + Sync {
     fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
     /// Gives a file another name, in place of what bears it.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Makes a directory, unless there is one.
+    fn create_directory(&self, path: &Path) -> io::Result<()>;
     /// Removes a file.
     fn remove(&self, path: &Path) -> io::Result<()>;
     /// Files of a directory with their lengths, in order of their names.
@@ -63,6 +65,10 @@ impl Disk for RealDisk {
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         fs::rename(from, to)
+    }
+
+    fn create_directory(&self, path: &Path) -> io::Result<()> {
+        fs::create_dir_all(path)
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {

@@ -1,6 +1,7 @@
 //! A store that is open: its threads, and the ways in and out.
 
 use std::{
+    collections::BTreeSet,
     io,
     path::PathBuf,
     sync::Arc,
@@ -29,6 +30,7 @@ use crate::{
     reader::Reader,
     recovery::{self, OpenError},
     segment::Position,
+    takeover::{self, TakeOverError},
     writer::Writer,
 };
 
@@ -73,6 +75,9 @@ pub(crate) enum StartError {
     /// A directory is in use.
     #[error(transparent)]
     Lock(#[from] LockError),
+    /// What Java Flume left there cannot be taken over.
+    #[error(transparent)]
+    TakeOver(#[from] TakeOverError),
     /// It cannot be read.
     #[error(transparent)]
     Open(#[from] OpenError),
@@ -89,32 +94,13 @@ impl Engine {
         metrics: &Metrics,
         state: StateHandle,
     ) -> Result<Self, StartError> {
-        recovery::refuse_java(&*disk, &settings.layout)?;
-        let directories = settings
-            .layout
-            .data_dirs
-            .iter()
-            .chain([&settings.layout.checkpoint_dir]);
-        let mut directories: Vec<&PathBuf> = directories.collect();
-        directories.sort();
-        directories.dedup();
-        let locks = directories
-            .into_iter()
-            .map(|it| DirectoryLock::acquire(it))
-            .collect::<Result<_, _>>()?;
-        let Settings {
-            layout,
-            limits,
-            take_sync,
-            checkpoint_interval,
-            checkpoint_on_close,
-            keys,
-        } = settings;
+        let locks = lock_directories(&settings.layout)?;
         let began = Instant::now();
+        let lost_before = takeover::run(&disk, &settings.layout, settings.keys.as_ref())?;
         let (log, recovered) = recovery::open(
             disk.clone(),
-            layout,
-            keys.clone(),
+            settings.layout.clone(),
+            settings.keys.clone(),
             metrics.histogram("SyncTime"),
         )?;
         tracing::info!(
@@ -123,41 +109,53 @@ impl Engine {
             log.kept.len(),
             began.elapsed(),
         );
-        let lost = usize::try_from(recovered.lost).unwrap_or(usize::MAX);
+        let lost = recovered.lost.saturating_add(lost_before);
+        let lost = usize::try_from(lost).unwrap_or(usize::MAX);
         metrics.counter("EventLostCount").add(lost);
-        let queue = Arc::new(queue(&log, limits));
-        let inbox = Arc::new(Inbox::default());
-        let chores = Arc::default();
-        let health = Arc::new(Health::new(state, metrics));
-        let reader = Reader::new(disk.clone(), log.pool.clone(), keys, log.consumed.clone());
         let mut engine = Engine {
-            queue: queue.clone(),
-            inbox: inbox.clone(),
-            take_sync,
-            health: health.clone(),
+            queue: Arc::new(queue(&log, settings.limits.clone())),
+            inbox: Arc::default(),
+            take_sync: settings.take_sync,
+            health: Arc::new(Health::new(state, metrics)),
             threads: Mutex::default(),
             locks: Mutex::new(locks),
         };
+        engine.start(log, settings, disk, metrics)?;
+        Ok(engine)
+    }
+
+    /// Starts the threads.
+    fn start(
+        &mut self,
+        log: Log,
+        settings: Settings,
+        disk: Arc<dyn Disk>,
+        metrics: &Metrics,
+    ) -> io::Result<()> {
+        let queue = self.queue.clone();
+        let inbox = self.inbox.clone();
+        let health = self.health.clone();
+        let chores = Arc::<Chores>::default();
         let pool = log.pool.clone();
-        let waiting = inbox.clone();
-        let chored = Arc::clone(&chores);
+        let consumed = log.consumed.clone();
         let writer = Writer::new(
             log,
-            waiting,
+            inbox.clone(),
             queue.clone(),
-            chored,
-            checkpoint_interval,
+            chores.clone(),
+            settings.checkpoint_interval,
             metrics,
             health.clone(),
         );
+        let last_checkpoint = settings.checkpoint_on_close;
+        self.spawn("writer", move || writer.run(last_checkpoint))?;
+        let reader = Reader::new(disk.clone(), pool.clone(), settings.keys, consumed);
+        let told = inbox.clone();
+        self.spawn("keeper", move || chores.run(&*disk, &pool, &told))?;
         let numbers = ReaderNumbers::new(metrics);
-        engine.spawn("writer", move || writer.run(checkpoint_on_close))?;
-        let tell = inbox.clone();
-        engine.spawn("keeper", move || Chores::run(&chores, &*disk, &pool, &tell))?;
-        engine.spawn("reader", move || {
+        self.spawn("reader", move || {
             read(reader, &queue, &inbox, &numbers, &health)
-        })?;
-        Ok(engine)
+        })
     }
 
     fn spawn(&mut self, name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
@@ -188,6 +186,16 @@ impl Engine {
         }
         self.locks.lock().clear();
     }
+}
+
+/// Locks every directory of a store, always in the same order.
+fn lock_directories(layout: &Layout) -> Result<Vec<DirectoryLock>, LockError> {
+    let all = layout.data_dirs.iter().chain([&layout.checkpoint_dir]);
+    let directories: BTreeSet<&PathBuf> = all.collect();
+    directories
+        .into_iter()
+        .map(|it| DirectoryLock::acquire(it))
+        .collect()
 }
 
 /// Nobody may wait for a thread that panicked.

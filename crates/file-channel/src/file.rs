@@ -10,9 +10,9 @@ use std::{
 
 use async_trait::async_trait;
 use flume_core::{
-    BuildError, Channel, ChannelError, ChannelStats, Component, Config, Context, Event, EventStore,
-    Room, Settled, StateHandle, Take, Want,
-    config::{Ignored, Millis, OrDefault, Seconds},
+    BuildError, Channel, ChannelError, ChannelStats, Code, Component, Config, Context, Event,
+    EventStore, Room, Settled, StateHandle, Take, Want,
+    config::{Ignored, Millis, OrDefault, Scalar, Seconds},
     metrics::{Gauge, Metrics},
 };
 use parking_lot::RwLock;
@@ -68,7 +68,7 @@ pub struct StoreConfig {
     checkpoint_dir: String,
     /// Directories for events, separated by commas; on separate disks they share the load.
     #[prop("dataDirs", default = "~/.flume/file-channel/data")]
-    data_dirs: String,
+    data_dirs: DirectoryList,
     /// Most events in one put.
     #[prop("transactionCapacity", default = 10_000)]
     pub(crate) transaction_capacity: OrDefault<NonZeroUsize>,
@@ -165,83 +165,108 @@ impl Component for FileChannel {
 
 impl Plan {
     fn of(config: &FileConfig) -> Result<Self, BuildError> {
-        let events = config.capacity.0.get();
-        let transaction = config.store.transaction_capacity.0.get();
-        if transaction > events {
-            let text = format!("must not exceed capacity, which is {events}");
-            return Err(BuildError::at("transactionCapacity", text));
-        }
-        let most = Room::MAX_EVENTS;
-        if events > most {
-            return Err(BuildError::at(
-                "capacity",
-                format!("must not exceed {most}"),
-            ));
-        }
-        if config.store.max_event_size > MOST_BATCH_BYTES {
-            return Err(BuildError::at(
-                "maxEventSize",
-                format!("must not exceed {MOST_BATCH_BYTES}"),
-            ));
-        }
-        let directories = config
-            .store
-            .data_dirs
-            .split(',')
-            .map(str::trim)
-            .filter(|path| !path.is_empty());
-        let data_dirs: Vec<_> = directories.map(at_home).collect();
-        if data_dirs.is_empty() {
-            return Err(BuildError::at(
-                "dataDirs",
-                "expected at least one directory",
-            ));
-        }
-        if let Some(twice) = data_dirs
-            .iter()
-            .enumerate()
-            .find(|(place, it)| data_dirs[..*place].contains(it))
-        {
-            return Err(BuildError::at(
-                "dataDirs",
-                format!("{} is named twice", twice.1.display()),
-            ));
-        }
-        let checkpoint_dir = at_home(&config.store.checkpoint_dir);
-        let segment_bytes = config
-            .store
-            .max_file_size
-            .clamp(LEAST_SEGMENT_BYTES, SEGMENT_BYTES)
-            .next_multiple_of(BLOCK);
-        let minimum_free = config.store.minimum_required_space.max(LEAST_MINIMUM_FREE);
-        let bytes = config
-            .byte_capacity
-            .filter(|bytes| (1..=Room::MAX_BYTES).contains(bytes));
-        let interval = config.store.checkpoint_interval.0.0;
+        let limits = config.limits()?;
+        let store = &config.store;
+        at_most("maxEventSize", store.max_event_size, MOST_BATCH_BYTES)?;
+        let interval = store.checkpoint_interval.0.0;
         Ok(Plan {
-            layout: Layout {
-                checkpoint_dir,
-                data_dirs,
-                segment_bytes,
-                minimum_free,
-            },
-            limits: Limits {
-                events,
-                bytes,
-                transaction,
-                keep_alive: config.keep_alive.0.min(LONGEST_WAIT),
-                cache_bytes: config.store.cache_bytes,
-            },
-            max_event_size: config.store.max_event_size,
-            take_sync: config.store.take_sync.0,
+            layout: store.layout()?,
+            limits,
+            max_event_size: store.max_event_size,
+            take_sync: store.take_sync.0,
             checkpoint_interval: if interval.is_zero() {
                 Duration::from_secs(30)
             } else {
                 interval
             },
-            checkpoint_on_close: config.store.checkpoint_on_close,
-            encryption: config.store.encryption.build()?,
+            checkpoint_on_close: store.checkpoint_on_close,
+            encryption: store.encryption.build()?,
         })
+    }
+}
+
+impl FileConfig {
+    fn limits(&self) -> Result<Limits, BuildError> {
+        let events = self.capacity.0.get();
+        let transaction = self.store.transaction_capacity.0.get();
+        if transaction > events {
+            let text = format!("must not exceed capacity, which is {events}");
+            return Err(BuildError::at("transactionCapacity", text));
+        }
+        at_most("capacity", events, Room::MAX_EVENTS)?;
+        let bytes = self
+            .byte_capacity
+            .filter(|bytes| (1..=Room::MAX_BYTES).contains(bytes));
+        Ok(Limits {
+            events,
+            bytes,
+            transaction,
+            keep_alive: self.keep_alive.0.min(LONGEST_WAIT),
+            cache_bytes: self.store.cache_bytes,
+        })
+    }
+}
+
+impl StoreConfig {
+    fn layout(&self) -> Result<Layout, BuildError> {
+        let segment_bytes = self
+            .max_file_size
+            .clamp(LEAST_SEGMENT_BYTES, SEGMENT_BYTES)
+            .next_multiple_of(BLOCK);
+        Ok(Layout {
+            checkpoint_dir: at_home(&self.checkpoint_dir),
+            data_dirs: self.directories()?,
+            segment_bytes,
+            minimum_free: self.minimum_required_space.max(LEAST_MINIMUM_FREE),
+        })
+    }
+
+    /// `dataDirs`: at least one, each once.
+    fn directories(&self) -> Result<Vec<PathBuf>, BuildError> {
+        let refused = |text: String| Err(BuildError::at("dataDirs", text));
+        let mut directories = vec![];
+        for path in self.data_dirs.0.iter().map(|path| at_home(path)) {
+            if directories.contains(&path) {
+                return refused(format!("{} is named twice", path.display()));
+            }
+            directories.push(path);
+        }
+        if directories.is_empty() {
+            return refused("expected at least one directory".into());
+        }
+        Ok(directories)
+    }
+}
+
+fn at_most(key: &str, value: usize, most: usize) -> Result<(), BuildError> {
+    if value > most {
+        return Err(BuildError::at(key, format!("must not exceed {most}")));
+    }
+    Ok(())
+}
+
+/// Directories, separated by commas.
+#[derive(Clone, Debug)]
+struct DirectoryList(Vec<String>);
+
+impl Scalar for DirectoryList {
+    const TYPE: &'static str = "text";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let directories = text.split(',').map(str::trim);
+        let directories = directories.filter(|directory| !directory.is_empty());
+        Ok(DirectoryList(directories.map(String::from).collect()))
+    }
+
+    fn doubt(text: &str) -> Option<(Code, &'static str)> {
+        let begins_anew = |(blank, next)| char::is_whitespace(blank) && ['/', '~'].contains(&next);
+        let directories = text.split(',').map(str::trim);
+        let mut pairs = directories.flat_map(|it| it.chars().zip(it.chars().skip(1)));
+        let doubt = "is separated by blanks, which are a part of a directory's name; use commas";
+        let blanks = pairs
+            .any(begins_anew)
+            .then_some((Code::BlankSeparated, doubt));
+        blanks.or_else(|| String::doubt(text))
     }
 }
 

@@ -1,6 +1,9 @@
 //! A store seen from outside: what is in it, and whether it is whole. Nothing is written, and no lock is taken, so an
 //! agent may be working on it meanwhile.
 
+mod export;
+mod untouched;
+
 use std::{
     fs, io,
     ops::Range,
@@ -11,12 +14,16 @@ use std::{
 
 use flume_core::metrics::Histogram;
 
+pub use self::export::Exported;
+pub(crate) use self::untouched::Untouched;
+
 use crate::{
     checkpoint::Checkpoint,
-    disk::{Disk, DiskFile, RealDisk},
+    disk::{Disk, RealDisk},
     encryption::{FrameCipher, Keys},
     format::{BLOCK, FrameHeader, FrameKind, Malformed, decode_events, decode_ranges},
     frame::open_body,
+    java::JavaError,
     log::{Kept, Log, cipher},
     pool::Layout,
     quarantine::{Quarantine, Reason},
@@ -110,6 +117,9 @@ pub enum InspectError {
     /// It cannot be opened.
     #[error(transparent)]
     Open(Box<dyn std::error::Error + Send + Sync>),
+    /// The files of Java Flume in it cannot be read.
+    #[error(transparent)]
+    Java(#[from] JavaError),
     /// A directory cannot be read.
     #[error("failed to read {path}")]
     Directory {
@@ -153,19 +163,7 @@ impl Outside {
 
     fn look(directories: &[PathBuf], keys: Option<Arc<Keys>>) -> Result<Self, InspectError> {
         let disk: Arc<dyn Disk> = Arc::new(Untouched);
-        let mut places = vec![];
-        for directory in directories {
-            let failed = |cause| InspectError::Directory {
-                path: directory.clone(),
-                cause,
-            };
-            places.push(directory.clone());
-            for entry in fs::read_dir(directory).map_err(failed)?.flatten() {
-                if entry.path().is_dir() {
-                    places.push(entry.path());
-                }
-            }
-        }
+        let places = places(directories)?;
         let mut data_dirs = vec![];
         let mut checkpoint_dir = None;
         let mut checkpoint = None;
@@ -279,6 +277,16 @@ impl Outside {
         }
     }
 
+    fn tell(&self, done: u64, total: u64) {
+        if let Some(progress) = &self.progress {
+            progress(done, total);
+        }
+    }
+
+    fn length(&self) -> u64 {
+        self.occupied().map(|(_, kept)| kept.contents.length).sum()
+    }
+
     /// The segments that hold events, each with the bytes that are read before it.
     fn occupied(&self) -> impl Iterator<Item = (u64, &Kept)> {
         let occupied = self.log.kept.values().filter(|kept| kept.contents.live > 0);
@@ -328,11 +336,11 @@ impl Outside {
             Some(keys) => cipher(Some(keys), &kept.segment.header)?,
             None => None,
         };
-        let total = self.occupied().map(|(_, kept)| kept.contents.length).sum();
+        let total = self.length();
         let mut walk = self.walk(kept)?;
         while let Some(found) = walk.advance()? {
-            if let (Some(progress), Found::Frame(_, body)) = (&self.progress, &found) {
-                progress(before + body.start, total);
+            if let Found::Frame(_, body) = &found {
+                self.tell(before + body.start, total);
             }
             let (range, events, reason, why) = match found {
                 Found::Group(_) => continue,
@@ -425,6 +433,25 @@ fn events(header: &FrameHeader) -> u32 {
     }
 }
 
+/// The directories and those right below them, without what a take-over has put aside.
+pub(crate) fn places(directories: &[PathBuf]) -> Result<Vec<PathBuf>, InspectError> {
+    let mut places = vec![];
+    for directory in directories {
+        let failed = |cause| InspectError::Directory {
+            path: directory.clone(),
+            cause,
+        };
+        places.push(directory.clone());
+        for entry in fs::read_dir(directory).map_err(failed)?.flatten() {
+            let path = entry.path();
+            if path.is_dir() && !begins(&path, "java-") {
+                places.push(path);
+            }
+        }
+    }
+    Ok(places)
+}
+
 fn begins(path: &Path, prefix: &str) -> bool {
     path.file_name()
         .is_some_and(|name| name.as_encoded_bytes().starts_with(prefix.as_bytes()))
@@ -432,64 +459,4 @@ fn begins(path: &Path, prefix: &str) -> bool {
 
 fn numbers(header: &FrameHeader) -> Range<u64> {
     header.first..header.first.saturating_add(header.count.into())
-}
-
-/// The disks of the machine, for looking only: nothing that is written gets there.
-struct Untouched;
-
-impl Disk for Untouched {
-    fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
-        Ok(Box::new(Unwritten(Some(fs::File::open(path)?))))
-    }
-
-    fn create(&self, _: &Path) -> io::Result<Box<dyn DiskFile>> {
-        Ok(Box::new(Unwritten(None)))
-    }
-
-    fn rename(&self, _: &Path, _: &Path) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn remove(&self, _: &Path) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn list(&self, directory: &Path) -> io::Result<Vec<(PathBuf, u64)>> {
-        RealDisk.list(directory)
-    }
-
-    fn sync_directory(&self, _: &Path) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn free(&self, _: &Path) -> io::Result<u64> {
-        Ok(0)
-    }
-}
-
-/// A file that is read; none where one would have been created.
-struct Unwritten(Option<fs::File>);
-
-impl DiskFile for Unwritten {
-    fn write_at(&self, _: &[u8], _: u64) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        self.0
-            .as_ref()
-            .map_or(Ok(0), |file| DiskFile::read_at(file, buffer, offset))
-    }
-
-    fn sync(&self) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn allocate(&self, _: u64) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn length(&self) -> io::Result<u64> {
-        self.0.as_ref().map_or(Ok(0), DiskFile::length)
-    }
 }

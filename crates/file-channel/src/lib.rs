@@ -15,6 +15,7 @@ mod frame;
 mod health;
 mod inbox;
 pub mod inspect;
+pub mod java;
 pub mod lock;
 pub mod log;
 pub mod pool;
@@ -27,6 +28,7 @@ mod reader;
 mod recovery;
 pub mod segment;
 mod spillable;
+mod takeover;
 mod writer;
 
 #[cfg(test)]

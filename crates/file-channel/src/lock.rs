@@ -54,7 +54,7 @@ impl DirectoryLock {
             directory: directory.into(),
             cause,
         };
-        fs::create_dir_all(directory).map_err(failed)?;
+        create(directory).map_err(failed)?;
         let directory = fs::canonicalize(directory).map_err(failed)?;
         let owned = |owner: String| LockError::InUse {
             directory: directory.clone(),
@@ -102,6 +102,18 @@ impl Drop for DirectoryLock {
     }
 }
 
+/// Makes a directory and what is missing above it, for good: each is synced into the one above.
+fn create(directory: &Path) -> io::Result<()> {
+    let directory = std::path::absolute(directory)?;
+    let missing = directory.ancestors().take_while(|path| !path.exists());
+    let missing: Vec<_> = missing.collect();
+    fs::create_dir_all(&directory)?;
+    let above = missing.iter().filter_map(|made| made.parent());
+    // Who may not read a directory cannot sync it either.
+    let mut readable = above.filter_map(|above| File::open(above).ok());
+    readable.try_for_each(|above| above.sync_all())
+}
+
 fn is_at(file: &File, path: &Path) -> io::Result<bool> {
     let locked = file.metadata()?;
     match fs::metadata(path) {
@@ -136,5 +148,13 @@ mod tests {
         );
         drop(held);
         DirectoryLock::acquire(directory.path()).expect("a lock after the first is gone");
+    }
+
+    #[test]
+    fn a_directory_is_made_with_those_above_it() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("a/b/c");
+        DirectoryLock::acquire(&path).expect("a lock");
+        assert!(path.join("in_use.lock").exists());
     }
 }

@@ -8,8 +8,7 @@ use std::{collections::BTreeMap, io, ops::Range, path::Path, sync::Arc};
 
 use flume_core::metrics::Histogram;
 
-pub(crate) use self::files::refuse_java;
-use self::files::{Files, channel_id};
+use self::files::{Files, channel_id, refuse_java};
 pub(crate) use self::outcome::{OpenError, Recovered};
 use crate::{
     checkpoint::{Checkpoint, Contents},
@@ -23,7 +22,7 @@ use crate::{
     segment::{Found, HEADER_AHEAD, Position, Segment, Walk},
 };
 
-/// Reads a store.
+/// Reads a store, unless there are files of Java Flume beside it.
 pub(crate) fn open(
     disk: Arc<dyn Disk>,
     layout: Layout,
@@ -31,6 +30,16 @@ pub(crate) fn open(
     sync_time: Histogram,
 ) -> Result<(Log, Recovered), OpenError> {
     refuse_java(&*disk, &layout)?;
+    open_store(disk, layout, keys, sync_time)
+}
+
+/// Reads a store.
+pub(crate) fn open_store(
+    disk: Arc<dyn Disk>,
+    layout: Layout,
+    keys: Option<Arc<Keys>>,
+    sync_time: Histogram,
+) -> Result<(Log, Recovered), OpenError> {
     let files = Files::find(&*disk, &layout)?;
     let checkpoints = Checkpoint::read(&*disk, &layout.checkpoint_dir)?;
     let newest = checkpoints.first().cloned();

@@ -128,21 +128,22 @@ async fn events_outlive_the_channel() {
 }
 
 #[tokio::test]
-async fn a_directory_of_java_flume_is_refused_and_not_touched() {
-    for name in ["log-12", "log-3.meta"] {
-        let directory = Arc::new(tempfile::tempdir().unwrap());
-        let data = directory.path().join("data");
-        std::fs::create_dir(&data).unwrap();
-        std::fs::write(data.join(name), "events").unwrap();
-        let refused = built(&directory, "").open().await.unwrap_err();
-        let text = flume_core::with_causes(&refused);
-        assert!(text.contains(name) && text.contains("Java Flume"), "{text}");
-        let files: Vec<_> = std::fs::read_dir(&data)
-            .unwrap()
-            .map(|file| file.unwrap().file_name())
-            .collect();
-        assert_eq!(files, [name]);
-        assert!(!directory.path().join("checkpoint").exists());
+async fn a_directory_of_java_flume_that_cannot_be_read_is_refused_and_not_touched() {
+    let directory = Arc::new(tempfile::tempdir().unwrap());
+    let data = directory.path().join("data");
+    std::fs::create_dir(&data).unwrap();
+    std::fs::write(data.join("log-12"), "events").unwrap();
+    let refused = built(&directory, "").open().await.unwrap_err();
+    let text = flume_core::with_causes(&refused);
+    assert!(text.contains("log-12 has no .meta file"), "{text}");
+    for (place, expected) in [
+        ("data", vec!["in_use.lock", "log-12"]),
+        ("checkpoint", vec!["in_use.lock"]),
+    ] {
+        let files = std::fs::read_dir(directory.path().join(place)).unwrap();
+        let mut names: Vec<_> = files.map(|file| file.unwrap().file_name()).collect();
+        names.sort();
+        assert_eq!(names, expected);
     }
 }
 

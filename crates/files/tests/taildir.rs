@@ -10,7 +10,10 @@ use std::{
 
 use flume_core::{ChannelHandle, Registry, Want};
 use flume_files::FilePosition;
-use flume_testkit::source::{RunningSource, within};
+use flume_testkit::{
+    rotation::{RotatingWriter, Rotation, Tally},
+    source::{RunningSource, within},
+};
 
 static REGISTRY: Registry = Registry {
     includes: &[&flume_components::REGISTRY, &flume_files::REGISTRY],
@@ -375,157 +378,98 @@ async fn positions_that_cannot_be_saved_are_saved_later() {
     assert_eq!(logs.saved()["a"], 4);
 }
 
-/// How a log is rotated.
-#[derive(Clone, Copy, Debug)]
-enum Rotation {
-    /// The old ones move on by one, and a new one begins.
-    Rename,
-    /// It is copied, and cut.
-    CopyTruncate,
-    /// A new one under a new name.
-    Create,
-    /// It is renamed, compressed, and the original deleted.
-    Gzip,
-}
-
-/// Writes numbered lines, and rotates after some of them.
-struct RotatingWriter {
-    directory: PathBuf,
-    rotation: Rotation,
-    log: File,
-    lines: usize,
-    rotations: usize,
-}
-
-impl RotatingWriter {
-    const KEPT: usize = 20;
-
-    fn new(directory: PathBuf, rotation: Rotation) -> Self {
-        let log = Self::create(&directory, "app.log");
-        RotatingWriter {
-            directory,
-            rotation,
-            log,
-            lines: 0,
-            rotations: 0,
-        }
-    }
-
-    fn create(directory: &std::path::Path, name: &str) -> File {
-        OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(directory.join(name))
-            .unwrap()
-    }
-
-    fn write(&mut self, lines: usize) {
-        for _ in 0..lines {
-            let line = format!("{:08} {}\n", self.lines, "x".repeat(self.lines % 90));
-            self.log.write_all(line.as_bytes()).unwrap();
-            self.lines += 1;
-        }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.directory.join(name)
-    }
-
-    fn shift(&self) {
-        let name = |number| self.path(&format!("app.log.{number}"));
-        let _ = fs::remove_file(name(Self::KEPT));
-        for number in (1..Self::KEPT).rev() {
-            let _ = fs::rename(name(number), name(number + 1));
-        }
-    }
-
-    fn rotate(&mut self) {
-        self.rotations += 1;
-        let rotations = self.rotations;
-        match self.rotation {
-            Rotation::Rename => {
-                self.shift();
-                fs::rename(self.path("app.log"), self.path("app.log.1")).unwrap();
-                // What was opened before goes on being written for a moment.
-                self.write(1);
-                self.log = Self::create(&self.directory, "app.log");
-            }
-            Rotation::CopyTruncate => {
-                self.shift();
-                fs::copy(self.path("app.log"), self.path("app.log.1")).unwrap();
-                self.log.set_len(0).unwrap();
-            }
-            Rotation::Create => {
-                self.log = Self::create(&self.directory, &format!("app.log.{rotations}"));
-                if rotations > Self::KEPT {
-                    let _ =
-                        fs::remove_file(self.path(&format!("app.log.{}", rotations - Self::KEPT)));
-                }
-            }
-            Rotation::Gzip => {
-                let old = self.path(&format!("app.log.{rotations}"));
-                fs::rename(self.path("app.log"), &old).unwrap();
-                self.log = Self::create(&self.directory, "app.log");
-                let packed = File::create(self.path(&format!("app.log.{rotations}.gz"))).unwrap();
-                let mut gzip = flate2::write::GzEncoder::new(packed, flate2::Compression::fast());
-                std::io::copy(&mut File::open(&old).unwrap(), &mut gzip).unwrap();
-                gzip.finish().unwrap();
-                if rotations > Self::KEPT {
-                    fs::remove_file(self.path(&format!("app.log.{}", rotations - Self::KEPT)))
-                        .unwrap();
-                }
-            }
-        }
+#[tokio::test]
+async fn a_position_file_that_holds_nothing_is_none() {
+    for content in ["", "[", "[]"] {
+        let logs = Logs::new();
+        logs.append("a", "1\n");
+        fs::write(logs.positions(), content).unwrap();
+        let source = logs.start("a", "writePosInterval = 5");
+        check(&source, &["1"]).await;
+        source.stop().await.unwrap();
+        assert_eq!(logs.saved()["a"], 2, "{content:?}");
     }
 }
 
-/// How often each line came.
-#[derive(Default)]
-struct Tally(Vec<u32>);
-
-impl Tally {
-    async fn take(&mut self, channel: &ChannelHandle) {
-        let take = channel
-            .take(Want::events(100_000), Duration::ZERO)
-            .await
-            .unwrap();
-        let bodies: Vec<_> = take
-            .events()
-            .iter()
-            .map(|event| event.body.clone())
-            .collect();
-        take.commit().await.unwrap();
-        for body in bodies {
-            let body = String::from_utf8(body.to_vec()).unwrap();
-            let number: usize = body[..8]
-                .parse()
-                .unwrap_or_else(|_| panic!("half a line: {body}"));
-            assert_eq!(body.len(), 9 + number % 90, "half a line: {body}");
-            if self.0.len() <= number {
-                self.0.resize(number + 1, 0);
-            }
-            self.0[number] += 1;
-        }
+/// Only one file is written; the others are closed once, and stay closed however long that goes on.
+#[tokio::test]
+async fn idle_files_are_let_go_beside_a_busy_one() {
+    let logs = Logs::new();
+    for number in 0..50 {
+        logs.append(&format!("idle{number}"), "x\n");
     }
-
-    fn seen(&self) -> usize {
-        self.0.iter().filter(|count| **count > 0).count()
-    }
-
-    /// Waits until so many lines came.
-    async fn reach(&mut self, lines: usize, channel: &ChannelHandle) {
-        let begin = Instant::now();
-        while self.seen() < lines {
-            self.take(channel).await;
-            let missing = || self.0.iter().position(|count| *count == 0);
-            assert!(
-                begin.elapsed() < Duration::from_secs(30),
-                "{} of {lines}, not {:?}",
-                self.seen(),
-                missing()
-            );
-            tokio::time::sleep(Duration::from_millis(1)).await;
+    let source = logs.start(".*", "idleTimeout = 50");
+    source.take(50).await;
+    within(async {
+        while source.number("FilesOpenCount") > 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
         }
+    })
+    .await;
+    for line in 0..100 {
+        logs.append("busy", format!("{line}\n"));
+        assert_eq!(source.bodies(1).await, [line.to_string()]);
+    }
+    within(async {
+        while source.number("FilesOpenCount") > 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await;
+    source.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_file_that_is_renamed_and_deleted_is_let_go() {
+    let logs = Logs::new();
+    logs.append("app.log", "1\n");
+    let source = logs.start(r"app\.log.*", "");
+    check(&source, &["1"]).await;
+    logs.rename("app.log", "app.log.1");
+    logs.append("app.log.1", "2\n");
+    logs.append("app.log", "3\n");
+    let mut seen = source.bodies(2).await;
+    seen.sort();
+    assert_eq!(seen, ["2", "3"]);
+    fs::remove_file(logs.path("app.log.1")).unwrap();
+    within(async {
+        while source.number("FilesOpenCount") > 1 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await;
+    logs.append("app.log", "4\n");
+    check(&source, &["4"]).await;
+    source.stop().await.unwrap();
+}
+
+/// Takes what the channel has, and notes the lines.
+async fn take(tally: &mut Tally, channel: &ChannelHandle) {
+    let take = channel
+        .take(Want::events(100_000), Duration::ZERO)
+        .await
+        .unwrap();
+    let bodies: Vec<_> = take
+        .events()
+        .iter()
+        .map(|event| event.body.clone())
+        .collect();
+    take.commit().await.unwrap();
+    bodies.iter().for_each(|body| tally.add(body).unwrap());
+}
+
+/// Waits until so many lines came.
+async fn reach(tally: &mut Tally, lines: usize, channel: &ChannelHandle) {
+    let begin = Instant::now();
+    while tally.seen() < lines {
+        take(tally, channel).await;
+        assert!(
+            begin.elapsed() < Duration::from_secs(30),
+            "{} of {lines}, not {:?}",
+            tally.seen(),
+            tally.missing(lines)
+        );
+        tokio::time::sleep(Duration::from_millis(1)).await;
     }
 }
 
@@ -533,30 +477,24 @@ impl Tally {
 async fn rotate_under_load(rotation: Rotation) {
     let logs = Logs::new();
     let source = logs.start(r"app\.log.*", "writePosInterval = 5");
-    let mut writer = RotatingWriter::new(logs.path(""), rotation);
+    let mut writer = RotatingWriter::new(logs.path(""), rotation).unwrap();
     let mut tally = Tally::default();
     for round in 0..150 {
-        writer.write(1 + round * 7 % 40);
-        writer.rotate();
+        writer.write(1 + round * 7 % 40).unwrap();
+        writer.rotate().unwrap();
         if round % 10 == 9 {
-            tally.reach(writer.lines, &source.channel).await;
+            reach(&mut tally, writer.lines, &source.channel).await;
         } else {
             tokio::task::yield_now().await;
         }
     }
-    tally.reach(writer.lines, &source.channel).await;
+    reach(&mut tally, writer.lines, &source.channel).await;
     tokio::time::sleep(Duration::from_millis(100)).await;
-    tally.take(&source.channel).await;
-    // A copy of a file that is being written may repeat what was read of the original meanwhile.
-    let may_repeat = matches!(rotation, Rotation::CopyTruncate);
-    let is_wrong = |count: &u32| *count == 0 || (*count > 1 && !may_repeat);
-    let wrong = tally.0.iter().position(is_wrong);
-    assert_eq!(
-        wrong,
-        None,
-        "{rotation:?}: {:?} times",
-        wrong.map(|line| tally.0[line])
-    );
+    take(&mut tally, &source.channel).await;
+    assert_eq!(tally.missing(writer.lines), None, "{rotation:?}");
+    if !rotation.may_repeat() {
+        assert_eq!(tally.repeated(), None, "{rotation:?}");
+    }
     source.stop().await.unwrap();
 }
 
@@ -584,7 +522,7 @@ async fn rotation_with_compression_under_load() {
 #[test]
 fn a_source_that_dies_loses_nothing() {
     let logs = Logs::new();
-    let mut writer = RotatingWriter::new(logs.path(""), Rotation::Rename);
+    let mut writer = RotatingWriter::new(logs.path(""), Rotation::Rename).unwrap();
     let mut tally = Tally::default();
     for life in 0..40 {
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -595,13 +533,13 @@ fn a_source_that_dies_loses_nothing() {
         let channel = runtime.block_on(async {
             let source = logs.start(r"app\.log.*", "writePosInterval = 1\nbatchSize = 10");
             for _ in 0..3 {
-                writer.write(30);
-                writer.rotate();
+                writer.write(30).unwrap();
+                writer.rotate().unwrap();
                 tokio::time::sleep(Duration::from_micros(137 * (life % 23))).await;
-                tally.take(&source.channel).await;
+                take(&mut tally, &source.channel).await;
             }
             if life % 5 == 4 {
-                tally.reach(writer.lines, &source.channel).await;
+                reach(&mut tally, writer.lines, &source.channel).await;
             }
             let channel = source.channel.clone();
             std::mem::forget(source);
@@ -609,11 +547,11 @@ fn a_source_that_dies_loses_nothing() {
         });
         runtime.shutdown_timeout(Duration::from_secs(10));
         // What is in the channel was committed: the next source does not read it again.
-        block_on(tally.take(&channel));
+        block_on(take(&mut tally, &channel));
     }
     block_on(async {
         let source = logs.start(r"app\.log.*", "");
-        tally.reach(writer.lines, &source.channel).await;
+        reach(&mut tally, writer.lines, &source.channel).await;
         source.stop().await.unwrap();
     });
 }

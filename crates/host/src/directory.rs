@@ -17,6 +17,7 @@
 //!   renamed when they are whole.
 //! - A directory is given away last, when nothing more is to be done in it.
 
+mod ownership;
 mod removal;
 mod walk;
 
@@ -24,50 +25,25 @@ use std::{
     ffi::{OsStr, OsString},
     fs::File,
     io::{self, Read, Write},
-    os::{
-        fd::{AsFd, OwnedFd},
-        unix::ffi::OsStrExt,
-    },
+    os::{fd::OwnedFd, unix::ffi::OsStrExt},
     path::{Path, PathBuf},
 };
 
 use rustix::{
     fs::{
-        AtFlags, Dir, FileType, Gid, Mode, OFlags, Stat, Uid, fchmod, fchown, fstat, mkdirat,
-        openat, renameat, statat, unlinkat,
+        AtFlags, Dir, FileType, Mode, OFlags, Stat, fstat, mkdirat, openat, renameat, statat,
+        unlinkat,
     },
     io::Errno,
-    process::{getegid, geteuid},
+    process::geteuid,
 };
 
-const WRITABLE_BY_OTHERS: u32 = 0o022;
-const WRITABLE_BY_ALL: u32 = 0o002;
-const STICKY: u32 = 0o1000;
 const NAME_ATTEMPTS: usize = 100;
 
+pub use ownership::Ownership;
+use ownership::{distrust, give_descriptor, is_trusted, is_trusted_user};
 use walk::Walk;
 pub use walk::absolute;
-
-/// Owner, group and mode of a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ownership {
-    /// The owner's id.
-    pub user: u32,
-    /// The group's id.
-    pub group: u32,
-    /// Permissions, as in `0o640`.
-    pub mode: u32,
-}
-
-impl Ownership {
-    fn of(found: &Stat) -> Ownership {
-        Ownership {
-            user: found.st_uid,
-            group: found.st_gid,
-            mode: found.st_mode & 0o7777,
-        }
-    }
-}
 
 /// Why a path is not touched.
 #[derive(Debug, thiserror::Error)]
@@ -445,45 +421,10 @@ impl SafeDirectory {
     }
 }
 
-/// The owner first, so that nobody else ever has the mode.
-fn give_descriptor(fd: impl AsFd, wanted: Ownership) -> io::Result<()> {
-    let user = Uid::from_raw(wanted.user);
-    let group = Gid::from_raw(wanted.group);
-    fchown(&fd, Some(user), Some(group))?;
-    Ok(fchmod(&fd, Mode::from_raw_mode(wanted.mode))?)
-}
-
 fn refused(path: &Path, found: String) -> DirectoryError {
     DirectoryError::Refused {
         path: path.into(),
         found,
-    }
-}
-
-/// Whether an owner is root or who runs this.
-fn is_trusted_user(user: u32) -> bool {
-    user == 0 || user == geteuid().as_raw()
-}
-
-/// Root trusts directories that root alone may write to. Another user may also share one with its own group: volumes of
-/// containers are given to a group.
-fn is_trusted(facts: &Ownership) -> bool {
-    let own_group = !geteuid().is_root() && facts.group == getegid().as_raw();
-    let others = if own_group {
-        WRITABLE_BY_ALL
-    } else {
-        WRITABLE_BY_OTHERS
-    };
-    let private = facts.mode & others == 0 || facts.mode & STICKY != 0;
-    is_trusted_user(facts.user) && private
-}
-
-/// Why it is not trusted.
-fn distrust(facts: &Ownership) -> String {
-    if is_trusted_user(facts.user) {
-        format!("writable by others (mode {:04o})", facts.mode)
-    } else {
-        format!("owned by user {}, who may change what is in it", facts.user)
     }
 }
 

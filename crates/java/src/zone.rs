@@ -1,6 +1,6 @@
 //! Time zones by the names that Java knows.
 
-use flume_core::config::Scalar;
+use flume_core::{Code, config::Scalar};
 use jiff::tz::{Offset, TimeZone};
 
 /// A time zone as `java.util.TimeZone.getTimeZone` reads it: a name of the tz database, one of Java's old
@@ -15,10 +15,9 @@ impl Scalar for Zone {
         Ok(Zone(find(text).unwrap_or(TimeZone::UTC)))
     }
 
-    fn doubt(text: &str) -> Option<&'static str> {
-        find(text)
-            .is_none()
-            .then_some("is no time zone that Java knows, so it is GMT, as in Flume")
+    fn doubt(text: &str) -> Option<(Code, &'static str)> {
+        let doubt = "is no time zone that Java knows, so it is GMT, as in Flume";
+        find(text).is_none().then_some((Code::FallsBack, doubt))
     }
 }
 

@@ -86,83 +86,120 @@ fn late(login: &Login, limit: Duration, stuck: Stuck) -> IdentityError {
 
 /// What the library says, as a message and a hint.
 fn explain(login: &Login, keytab: &Keytab, error: &GssError) -> IdentityError {
+    let problem = problem(error);
+    let (text, hint) = match problem {
+        IdentityProblem::ClockSkew => of_clocks(login, error),
+        IdentityProblem::WrongKey => of_keys(login, keytab, error),
+        _ => of_realm(problem, login, error),
+    };
+    IdentityError::new(problem, format!("{text}: {}", error.text), hint)
+}
+
+fn problem(error: &GssError) -> IdentityProblem {
+    match error.minor {
+        _ if error.major == 0 => IdentityProblem::LibraryMissing,
+        code::KDC_UNREACHABLE => IdentityProblem::KdcUnreachable,
+        code::REALM_UNKNOWN => IdentityProblem::RealmUnknown,
+        code::SKEW | code::REPLY_SKEW => IdentityProblem::ClockSkew,
+        _ if error.is_expired() => IdentityProblem::ClockSkew,
+        code::CLIENT_UNKNOWN => IdentityProblem::PrincipalUnknown,
+        code::PREAUTH_FAILED
+        | code::BAD_INTEGRITY
+        | code::ENCTYPE_UNSUPPORTED
+        | code::KEYTAB_NOT_FOUND => IdentityProblem::WrongKey,
+        code::CLIENT_REVOKED | code::KEY_EXPIRED => IdentityProblem::PrincipalLocked,
+        code::CONFIG_CANNOT_OPEN | code::CONFIG_BAD_FORMAT => IdentityProblem::Krb5Conf,
+        _ => IdentityProblem::Other,
+    }
+}
+
+fn of_clocks(login: &Login, error: &GssError) -> (String, String) {
+    let realm = realm(login);
+    let clocks = format!("the clocks of this host and of the KDC of {realm} differ");
+    // The library follows the KDC's clock to get a ticket, and then finds it expired by its own.
+    let text = if error.is_expired() {
+        let principal = &login.principal;
+        format!("the ticket of {principal} had expired when it came, so {clocks}")
+    } else {
+        format!("{clocks} too much")
+    };
+    let hint = format!(
+        "this host has {}; set both by NTP",
+        shown(SystemTime::now())
+    );
+    (text, hint)
+}
+
+fn of_keys(login: &Login, keytab: &Keytab, error: &GssError) -> (String, String) {
+    let realm = realm(login);
+    let keys = keys(login, keytab);
+    let again = "write the keytab again with kadmin's `ktadd`";
+    let types = format!("{again}, which takes the types of the KDC");
+    match error.minor {
+        code::ENCTYPE_UNSUPPORTED => (format!("the KDC of {realm} has no use for {keys}"), types),
+        code::KEYTAB_NOT_FOUND => {
+            let text = format!("the KDC of {realm} wants another key than those in {keys}");
+            (text, types)
+        }
+        _ => {
+            let principal = &login.principal;
+            let text =
+                format!("the KDC of {realm} does not accept the key of {principal} in {keys}");
+            let hint = format!("the key was changed after the keytab was written: {again}");
+            (text, hint)
+        }
+    }
+}
+
+fn of_realm(problem: IdentityProblem, login: &Login, error: &GssError) -> (String, String) {
     let principal = &login.principal;
-    let said = &error.text;
+    let realm = realm(login);
     let conf = krb5_conf();
-    let realm = principal
-        .rsplit_once('@')
-        .map_or("the default realm", |(_, realm)| realm);
-    let (problem, text, hint) = match error.minor {
-        _ if error.major == 0 => (
-            IdentityProblem::LibraryMissing,
-            said.clone(),
+    match problem {
+        IdentityProblem::LibraryMissing => (
+            "the Kerberos library cannot be used".into(),
             "install it: apt-get install libgssapi-krb5-2, or dnf install krb5-libs".into(),
         ),
-        code::KDC_UNREACHABLE => (
-            IdentityProblem::KdcUnreachable,
-            format!("no KDC of {realm} answers, so {principal} cannot log in: {said}"),
-            format!("KDCs are named in {conf}, section [realms]; is one of them up, and port 88 open?"),
-        ),
-        code::REALM_UNKNOWN => (
-            IdentityProblem::RealmUnknown,
-            format!("the realm {realm} of {principal} has no KDC: {said}"),
-            format!("{conf} must name its KDCs in section [realms], or the principal another realm"),
-        ),
-        code::SKEW | code::REPLY_SKEW => (
-            IdentityProblem::ClockSkew,
-            format!("the clocks of this host and of the KDC of {realm} differ too much: {said}"),
-            format!("this host has {}; set both by NTP", shown(SystemTime::now())),
-        ),
-        // The library follows the KDC's clock to get a ticket, and then finds it expired by its own.
-        _ if error.is_expired() => (
-            IdentityProblem::ClockSkew,
+        IdentityProblem::KdcUnreachable => (
+            format!("no KDC of {realm} answers, so {principal} cannot log in"),
             format!(
-                "the ticket of {principal} had expired when it came, so the clocks of this host and of the KDC of {realm} differ: {said}"
+                "KDCs are named in {conf}, section [realms]; is one of them up, and port 88 open?"
             ),
-            format!("this host has {}; set both by NTP", shown(SystemTime::now())),
         ),
-        code::CLIENT_UNKNOWN => (
-            IdentityProblem::PrincipalUnknown,
-            format!("the KDC of {realm} does not know {principal}: {said}"),
-            "create it with kadmin's `addprinc -randkey`, and write its keytab again with `ktadd`".into(),
-        ),
-        code::PREAUTH_FAILED | code::BAD_INTEGRITY => (
-            IdentityProblem::WrongKey,
+        IdentityProblem::RealmUnknown => (
+            format!("the realm {realm} of {principal} has no KDC"),
             format!(
-                "the KDC of {realm} does not accept the key of {principal} in {}: {said}",
-                keys(login, keytab)
+                "{conf} must name its KDCs in section [realms], or the principal another realm"
             ),
-            "the key was changed after the keytab was written: write it again with kadmin's `ktadd`".into(),
         ),
-        code::CLIENT_REVOKED | code::KEY_EXPIRED => (
-            IdentityProblem::PrincipalLocked,
-            format!("the KDC of {realm} has locked {principal}: {said}"),
+        IdentityProblem::PrincipalUnknown => (
+            format!("the KDC of {realm} does not know {principal}"),
+            "create it with kadmin's `addprinc -randkey`, and write its keytab again with `ktadd`"
+                .into(),
+        ),
+        IdentityProblem::PrincipalLocked => (
+            format!("the KDC of {realm} has locked {principal}"),
             "kadmin's `getprinc` shows its attributes and when it expires".into(),
         ),
-        code::CONFIG_CANNOT_OPEN | code::CONFIG_BAD_FORMAT => (
-            IdentityProblem::Krb5Conf,
-            format!("Kerberos cannot read {conf}: {said}"),
+        IdentityProblem::Krb5Conf => (
+            format!("Kerberos cannot read {conf}"),
             "KRB5_CONFIG names another file".into(),
         ),
-        code::ENCTYPE_UNSUPPORTED => (
-            IdentityProblem::WrongKey,
-            format!("the KDC of {realm} has no use for {}: {said}", keys(login, keytab)),
-            "write the keytab again with kadmin's `ktadd`, which takes the types of the KDC".into(),
-        ),
-        code::KEYTAB_NOT_FOUND => (
-            IdentityProblem::WrongKey,
-            format!("the KDC of {realm} wants another key than those in {}: {said}", keys(login, keytab)),
-            "write the keytab again with kadmin's `ktadd`, which takes the types of the KDC".into(),
-        ),
         _ => (
-            IdentityProblem::Other,
-            format!("{principal} cannot log in: {said} ({:#x}, {})", error.major, error.minor),
+            format!(
+                "{principal} cannot log in ({:#x}, {})",
+                error.major, error.minor
+            ),
             format!(
                 "KRB5_TRACE=/dev/stderr makes the Kerberos library tell more; its configuration is {conf}"
             ),
         ),
-    };
-    IdentityError::new(problem, text, hint)
+    }
+}
+
+fn realm(login: &Login) -> &str {
+    let parts = login.principal.rsplit_once('@');
+    parts.map_or("the default realm", |(_, realm)| realm)
 }
 
 /// "/x/flume.keytab (version 2 of 2026-01-02T03:04:05Z, aes256-cts-hmac-sha1-96)"

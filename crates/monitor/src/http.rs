@@ -36,6 +36,7 @@ const LIMITS: HttpLimits = HttpLimits {
     max_body_bytes: 0,
     write_timeout: Duration::from_secs(10),
     make_room: true,
+    http2: false,
 };
 /// Flume's type, with its spelling.
 const JSON: &str = "application/json;charset=utf-8";

@@ -19,6 +19,7 @@ mod problems;
 mod remedies;
 mod status;
 mod tap;
+mod text;
 
 pub use board::{
     Board, ComponentEntry, ConfigurationHealth, EntryDetails, MonitoredKind, Rates, ReloadOutcome,
@@ -35,3 +36,4 @@ pub use status::{
     UnreadableStatus, report, status, status_in,
 };
 pub use tap::{TapEvent, TapLine, TapMasks, TapRequest, TapStream};
+pub use text::{ago, printable};

@@ -94,8 +94,11 @@ pub struct TapEvent {
     pub passage: String,
     /// When.
     pub at: Timestamp,
-    /// Its headers, masked and cut.
+    /// Its first headers, masked and cut.
     pub headers: BTreeMap<String, String>,
+    /// How many headers it has.
+    #[serde(default)]
+    pub header_count: usize,
     /// The beginning of its body in Base64, masked.
     pub body: String,
     /// How long the body is.
@@ -216,6 +219,7 @@ impl TapMasks {
             passage: event.passage.name().into(),
             at: Timestamp::try_from(event.at).unwrap_or_default(),
             headers: headers.map(|(name, value)| header(name, value)).collect(),
+            header_count: event.header_count,
             body: BASE64.encode(body),
             body_bytes: event.body_bytes,
             cut: cut_here,

@@ -1,4 +1,4 @@
-//! An HTTP/1.1 server with its limits in one place.
+//! An HTTP server with its limits in one place: HTTP/1.1, and HTTP/2 for callers that want it.
 //!
 //! A client that says nothing, or says it slowly, costs one of the listener's connections and a buffer of limited size,
 //! and only for a limited time. What a request means is up to the caller.
@@ -6,6 +6,7 @@
 use std::{
     convert::Infallible,
     error::Error,
+    future::ready,
     pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll},
@@ -14,7 +15,7 @@ use std::{
 
 use bytes::Bytes;
 use flume_core::Stop;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 pub use hyper::{
     HeaderMap, Method, Request, Response, StatusCode, Uri,
     body::{Body, Incoming},
@@ -23,10 +24,13 @@ pub use hyper::{
 use hyper::{
     body::{Frame, SizeHint},
     server::conn::http1,
-    service::service_fn,
+    service::{Service, service_fn},
 };
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::time::timeout;
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::conn::auto,
+};
+use tokio::time::{sleep, timeout};
 
 use crate::{
     Connection, Listener,
@@ -49,7 +53,14 @@ pub struct HttpLimits {
     /// Whether a new connection may take the place of the one whose client has kept the server waiting for longest,
     /// when there are as many as the listener allows. Then clients that do nothing keep nobody out.
     pub make_room: bool,
+    /// Whether clients may speak HTTP/2, too.
+    pub http2: bool,
 }
+
+/// Most requests of one HTTP/2 connection at a time.
+const MAX_STREAMS: u32 = 100;
+/// What one HTTP/2 connection may send ahead of what was read.
+const MAX_AHEAD_BYTES: u32 = 1 << 20;
 
 /// Least bytes that the server can be told to keep for a header.
 const MIN_HEADER_BYTES: usize = 8192;
@@ -63,6 +74,7 @@ impl Default for HttpLimits {
             max_body_bytes: 64 << 20,
             write_timeout: Duration::from_secs(30),
             make_room: false,
+            http2: false,
         }
     }
 }
@@ -128,6 +140,7 @@ async fn serve_connection<H, F, B>(
 {
     let peer = connection.peer();
     let watched = Watched::new(connection, pace.clone(), limits.write_timeout);
+    let idle = pace.clone();
     let service = service_fn(move |request| {
         let busy = pace.busy();
         let answered = answer(request);
@@ -140,23 +153,71 @@ async fn serve_connection<H, F, B>(
             Ok::<_, Infallible>(answered)
         }
     });
-    let served = http1::Builder::new()
-        .timer(TokioTimer::new())
-        // A client that says no more still wants its answer.
-        .half_close(true)
-        .header_read_timeout(limits.header_timeout)
-        .max_buf_size(limits.max_header_bytes.max(MIN_HEADER_BYTES))
-        .serve_connection(TokioIo::new(watched), service);
-    let mut served = pin!(served);
-    let outcome = tokio::select! {
-        outcome = &mut served => outcome,
-        () = stop.requested() => {
-            served.as_mut().graceful_shutdown();
-            served.await
-        }
+    let io = TokioIo::new(watched);
+    let outcome = if limits.http2 {
+        serve_either(io, service, &stop, limits, &idle).await
+    } else {
+        let served = http1::Builder::new()
+            .timer(TokioTimer::new())
+            // A client that says no more still wants its answer.
+            .half_close(true)
+            .header_read_timeout(limits.header_timeout)
+            .max_buf_size(limits.max_header_bytes.max(MIN_HEADER_BYTES))
+            .serve_connection(io, service);
+        let mut served = pin!(served);
+        let outcome = tokio::select! {
+            outcome = &mut served => outcome,
+            () = stop.requested() => {
+                served.as_mut().graceful_shutdown();
+                served.await
+            }
+        };
+        outcome.map_err(Into::into)
     };
     if let Err(error) = outcome {
         tracing::debug!("the HTTP connection from {peer} is broken: {error}");
+    }
+}
+
+/// Serves the version that the client begins with.
+async fn serve_either<S, B>(
+    io: TokioIo<Watched>,
+    service: S,
+    stop: &Stop,
+    limits: HttpLimits,
+    pace: &Pace,
+) -> Result<(), Box<dyn Error + Send + Sync>>
+where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
+    S::Future: Send + 'static,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .half_close(true)
+        .header_read_timeout(limits.header_timeout)
+        .max_buf_size(limits.max_header_bytes.max(MIN_HEADER_BYTES));
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(MAX_STREAMS)
+        .initial_connection_window_size(MAX_AHEAD_BYTES)
+        .max_header_list_size(limits.max_header_bytes.try_into().unwrap_or(u32::MAX));
+    let mut served = pin!(builder.serve_connection(io, service));
+    tokio::select! {
+        outcome = &mut served => return outcome,
+        () = stop.requested() => {}
+        // Neither a client that has not shown its version nor one of HTTP/2 has a time limit in the library.
+        () = pace.idle_for(limits.header_timeout) => {}
+    }
+    served.as_mut().graceful_shutdown();
+    tokio::select! {
+        outcome = served => outcome,
+        // The client does not answer the farewell.
+        () = async { sleep(limits.header_timeout).await; pace.idle_for(limits.header_timeout).await } => Ok(()),
     }
 }
 
@@ -184,6 +245,14 @@ impl<B: Body> Body for AnswerBody<B> {
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
     }
+}
+
+/// An answer of these bytes, and of trailers behind them.
+pub fn with_trailers(
+    bytes: Bytes,
+    trailers: Option<HeaderMap>,
+) -> impl Body<Data = Bytes, Error = Infallible> + Send + 'static {
+    Full::new(bytes).with_trailers(ready(trailers.map(Ok)))
 }
 
 /// Receives a whole body.

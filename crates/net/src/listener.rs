@@ -155,6 +155,13 @@ impl ListenerSettings {
         }
     }
 
+    /// Lets clients with TLS choose HTTP/2.
+    pub fn offer_http2(&mut self) {
+        if let Some(tls) = &mut self.tls {
+            tls.offer_http2();
+        }
+    }
+
     /// Takes TLS out, for a protocol that has to put something between the connection and TLS.
     pub fn take_tls(&mut self) -> Option<TlsServerSettings> {
         self.tls.take()

@@ -14,7 +14,7 @@ use std::{
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     sync::Notify,
-    time::{Instant, Sleep, sleep},
+    time::{Instant, Sleep, sleep, sleep_until},
 };
 
 use crate::Connection;
@@ -68,6 +68,22 @@ impl Pace {
     /// Waits until this connection is to make room.
     pub(crate) async fn asked_to_leave(&self) {
         self.leave.notified().await;
+    }
+
+    /// Waits until there has been no request to answer for so long.
+    pub(crate) async fn idle_for(&self, limit: Duration) {
+        loop {
+            let is_idle = self.requests.load(SeqCst) == 0;
+            let since = if is_idle {
+                self.since().idle
+            } else {
+                Instant::now()
+            };
+            if since.elapsed() >= limit {
+                return;
+            }
+            sleep_until(since + limit).await;
+        }
     }
 
     /// Since when the server has been waiting for the client; `None`: the client is served, or reads along.

@@ -97,6 +97,7 @@ const LIMITS: HttpLimits = HttpLimits {
     max_body_bytes: 100,
     write_timeout: Duration::from_millis(200),
     make_room: false,
+    http2: false,
 };
 
 const REQUEST: &str = "POST / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n";
@@ -122,6 +123,33 @@ async fn silent_clients_do_not_keep_others_out() {
         answer.starts_with("HTTP/1.1 200") && answer.ends_with("body"),
         "{answer}"
     );
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn silent_clients_have_their_time_in_each_version() {
+    let server = EchoServer::start(HttpLimits {
+        http2: true,
+        ..LIMITS
+    })
+    .await;
+    let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    let settings = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
+    let begun_headers = &[0, 0, 99, 1, 4, 0, 0, 0, 1, 0x82];
+    for sent in [
+        &b""[..],
+        b"PRI * HT",
+        b"GET / HTTP/1.1\r\nX-Slow: ",
+        preface,
+        &[&preface[..], settings].concat(),
+        &[&preface[..], settings, begun_headers].concat(),
+    ] {
+        // Returns when the server closes.
+        server.exchange(sent).await;
+    }
+    let request = format!("{REQUEST}Content-Length: 4\r\n\r\nbody");
+    let answer = server.exchange(request.as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     server.stop().await;
 }
 

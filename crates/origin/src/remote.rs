@@ -130,6 +130,21 @@ impl RemoteDocument {
     /// # Errors
     /// The server does not have it, or did not answer.
     pub fn read(&mut self) -> Result<Vec<u8>, String> {
+        let (version, body) = self.fetch()?;
+        self.shared.lock().seen = version;
+        Ok(body)
+    }
+
+    /// The same, and a document that has changed still counts as changed.
+    ///
+    /// # Errors
+    /// The server does not have it, or did not answer.
+    pub fn peek(&mut self) -> Result<Vec<u8>, String> {
+        self.fetch().map(|(_, body)| body)
+    }
+
+    /// The document with its version.
+    fn fetch(&mut self) -> Result<(u64, Vec<u8>), String> {
         let limit = if self.read {
             RELOAD_TIMEOUT
         } else {
@@ -154,9 +169,8 @@ impl RemoteDocument {
         while state.attempts == 0 && Instant::now() < deadline {
             state = self.wait(state, deadline);
         }
-        state.seen = state.version;
         let found = match (&state.body, &state.problem) {
-            (Some(body), _) => Ok(body.clone()),
+            (Some(body), _) => Ok((state.version, body.clone())),
             (None, Some(problem)) => Err(problem.clone()),
             (None, None) => Err(format!("{}: no answer within {limit:?}", self.uri)),
         };

@@ -16,7 +16,6 @@ use flume_core::{
     with_causes,
 };
 use flume_host::clock;
-use flume_runtime::wire;
 use jiff::Timestamp;
 
 use crate::{
@@ -238,9 +237,10 @@ impl Stage<'_> {
         let name = &source.section.name;
         let channels: Vec<String> = source.frame.channels.texts().map(String::from).collect();
         let cx = Context::of_agent(name, channels.clone(), self.info.clone());
-        let (inner, selector) =
-            wire(&source.frame, &cx).map_err(|error| format!("{name}: {error}"))?;
-        let watched = inner
+        let wires = source.frame.wire(&cx);
+        let wires = wires.map_err(|error| format!("{name}: {error}"))?;
+        let watched = wires
+            .interceptors
             .into_iter()
             .zip(interceptors(source))
             .map(|(inner, interceptor)| {
@@ -261,7 +261,7 @@ impl Stage<'_> {
             interceptors: watched.collect(),
             channels: handles.collect(),
             selector: Box::new(WatchedSelector {
-                inner: selector,
+                inner: wires.selector,
                 source: name.clone(),
                 channels,
                 branches: Branches::of(source),

@@ -4,8 +4,8 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use flume_core::{
-    Channel, ChannelError, ChannelSelector, ChannelStats, Event, InterceptError, Interceptor, Take,
-    Want,
+    Channel, ChannelError, ChannelSelector, ChannelStats, Event, InterceptError, Interceptor,
+    OnceStored, Take, Want,
 };
 use parking_lot::Mutex;
 
@@ -60,6 +60,10 @@ impl Interceptor for WatchedInterceptor {
             self.taken.lock().insert(self.route.clone());
         }
         outcome
+    }
+
+    fn once_stored(&self, batch: &[Event]) -> Option<OnceStored> {
+        self.inner.once_stored(batch)
     }
 
     fn may_set(&self, header: &str) -> bool {

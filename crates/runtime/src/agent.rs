@@ -1,26 +1,30 @@
 //! The running agent: what runs, how a plan is put in its place, how it stops.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
-use flume_conf::Plan;
-use flume_core::{AgentInfo, BuildError, Context, EventStore, Phase, component::short_name};
-use flume_monitor::{Board, ComponentEntry, EntryDetails};
+use flume_conf::{ChannelPlan, GroupPlan, Plan, Refused, SourcePlan};
+use flume_core::{
+    AgentInfo, BuildError, Context, EventStore, Phase, component::short_name, with_causes,
+};
+use flume_monitor::{Board, ComponentEntry, EntryDetails, FlowShape};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::{
-    changes::Changes, channels::RunningChannel, remained::Remained, shape::shape,
-    sinks::RunningGroup, sources::RunningSource,
+    changes::{Changes, ReloadError, Running},
+    channels::RunningChannel,
+    remained::Remained,
+    shape::shape,
+    sinks::RunningGroup,
+    sources::RunningSource,
 };
 
 /// How long a component may take to finish the step it is in.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// Everything that runs, by short name.
+/// Everything that runs.
 pub struct Agent {
     pub(crate) info: Arc<AgentInfo>,
-    pub(crate) channels: BTreeMap<String, RunningChannel>,
-    pub(crate) groups: BTreeMap<String, RunningGroup>,
-    pub(crate) sources: BTreeMap<String, RunningSource>,
+    running: Running,
     /// Groups whose channel left the configuration: they deliver what it still holds, then both end.
     retiring: Vec<(RunningGroup, Vec<RunningChannel>)>,
     /// What channels that left the configuration have lost.
@@ -28,51 +32,50 @@ pub struct Agent {
     board: Board,
 }
 
-/// Why a reload changes nothing.
-#[derive(Debug, thiserror::Error)]
-pub enum ReloadError {
-    /// The new configuration has errors.
-    #[error("the new configuration has {errors} errors, the first: {first}")]
-    Invalid {
-        /// How many.
-        errors: usize,
-        /// The first of them.
-        first: String,
-    },
-    /// It could not be read.
-    #[error("the configuration cannot be read: {0}")]
-    Unreadable(String),
-    /// A stop was requested while it was read.
-    #[error("the agent is to stop")]
-    Stopping,
-    /// A channel is to shrink below what it holds, or to vanish with events that nobody would take.
-    #[error("{channel}: {reason}")]
-    Channel {
-        /// Its full name.
-        channel: String,
-        /// Why it cannot.
-        reason: String,
-    },
-    /// A component that was checked cannot be built after all.
-    #[error("{name}: {error}")]
-    Build {
-        /// Its full name.
-        name: String,
-        /// Why.
-        error: BuildError,
-    },
+/// What a plan has changed, or would change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Applied {
+    /// In words.
+    pub changes: String,
+    /// What could not be changed after all, and why.
+    pub failed: Vec<String>,
+}
+
+impl Applied {
+    fn new(changes: &Changes) -> Self {
+        Applied {
+            changes: changes.to_string(),
+            failed: vec![],
+        }
+    }
+
+    /// What cannot be done any longer is told, and the rest goes on.
+    fn note_failure<T>(&mut self, done: Result<T, BuildError>, name: &str) -> Option<T> {
+        let told = |error| self.fail(format!("{name} failed: {}", with_causes(&error)));
+        done.map_err(told).ok()
+    }
+
+    fn fail(&mut self, text: String) {
+        tracing::error!("{text}");
+        self.failed.push(text);
+    }
+}
+
+impl fmt::Display for Applied {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.changes)?;
+        let mut failed = self.failed.iter();
+        failed.try_for_each(|text| write!(f, ", {text}"))
+    }
 }
 
 impl Agent {
     /// An agent in which nothing runs yet.
     pub fn new(info: Arc<AgentInfo>) -> Self {
         let board = Board::new(info.clone());
-        let (channels, groups, sources) = Default::default();
         Agent {
             info,
-            channels,
-            groups,
-            sources,
+            running: Running::default(),
             retiring: vec![],
             lost: Remained::new(),
             board,
@@ -84,78 +87,78 @@ impl Agent {
         self.board.clone()
     }
 
+    /// What [`apply`](Self::apply) would do.
+    pub fn compare(&self, plan: Plan) -> Result<Applied, ReloadError> {
+        Changes::between(&self.running, plan).map(|changes| Applied::new(&changes))
+    }
+
     /// Starts, restarts, rewires and stops what differs from `plan`, which was checked; the rest is not touched.
     /// A plan that is wrong or would lose events is refused before anything changes.
-    pub async fn apply(&mut self, plan: &Plan) -> Result<Changes, ReloadError> {
-        let mut changes = Changes::between(self, plan)?;
-        let waiting = self.add_channels(plan, &changes)?;
-        self.stop_sources(
-            changes
-                .sources
-                .stopped
-                .iter()
-                .chain(&changes.sources.restarted),
-        )
-        .await;
-        self.rewire_sources(plan, &mut changes).await;
-        self.stop_groups(&changes).await;
-        self.replace_channels(plan, &mut changes).await;
-        self.remove_channels(&mut changes).await;
+    pub async fn apply(&mut self, mut plan: Plan) -> Result<Applied, ReloadError> {
+        let flow = shape(&plan);
+        let refused = std::mem::take(&mut plan.refused);
+        let changes = Changes::between(&self.running, plan)?;
+        let mut applied = Applied::new(&changes);
+        let Changes {
+            channels,
+            groups,
+            sources,
+            taken_over,
+        } = changes;
+        let waiting = self.add_channels(channels.start, &mut applied);
+        self.stop_sources(&sources.ending()).await;
+        self.rewire_sources(sources.rewire, &mut applied).await;
+        self.stop_groups(&groups.ending(), &channels.stop, &taken_over)
+            .await;
+        self.replace_channels(channels.restart, &mut applied).await;
+        self.remove_channels(&channels.stop, &taken_over, &mut applied)
+            .await;
         self.open_in_place_of_others(&waiting).await;
-        self.start_groups(plan, &mut changes);
-        self.start_sources(plan, &mut changes);
-        self.publish(plan);
-        Ok(changes)
+        self.start_groups(groups.start.into_iter().chain(groups.restart), &mut applied);
+        self.start_sources(
+            sources.start.into_iter().chain(sources.restart),
+            &mut applied,
+        );
+        self.publish(&refused, flow);
+        Ok(applied)
     }
 
     /// Adds the new channels and begins to open them. Those that use directories of a channel that is to change or to go
     /// are returned: they open after that. Puts into them wait.
-    fn add_channels(&mut self, plan: &Plan, changes: &Changes) -> Result<Vec<String>, ReloadError> {
-        let mut new = vec![];
-        for planned in &plan.channels {
-            let name = short_name(&planned.section.name);
-            if changes
-                .channels
-                .started
-                .iter()
-                .any(|started| started == name)
-            {
-                let channel = RunningChannel::new(planned, &self.info)
-                    .map_err(failed(&planned.section.name))?;
-                new.push((name.to_string(), channel));
-            }
-        }
+    fn add_channels(
+        &mut self,
+        plans: Vec<(String, ChannelPlan)>,
+        applied: &mut Applied,
+    ) -> Vec<String> {
         let retired = self.retiring.iter().flat_map(|(_, channels)| channels);
-        let in_use: Vec<EventStore> = self
-            .channels
-            .values()
-            .chain(retired)
-            .map(|channel| channel.handle.store())
-            .collect();
+        let running = self.running.channels.values().chain(retired);
+        let in_use: Vec<EventStore> = running.map(|channel| channel.handle.store()).collect();
         let mut waiting = vec![];
-        for (name, mut channel) in new {
+        for (name, plan) in plans {
+            let full_name = plan.section.name.clone();
+            let built = RunningChannel::new(plan, &self.info);
+            let Some(mut channel) = applied.note_failure(built, &full_name) else {
+                continue;
+            };
             let store = channel.handle.store();
             if in_use.iter().any(|other| store.shares_directory(other)) {
                 waiting.push(name.clone());
             } else {
                 channel.begin_to_open();
             }
-            self.channels.insert(name, channel);
+            self.running.channels.insert(name, channel);
         }
-        Ok(waiting)
+        waiting
     }
 
     /// Opens new channels whose directories another channel has had. One that still drains there ends: its events are
     /// the new channel's.
     async fn open_in_place_of_others(&mut self, names: &[String]) {
         for name in names {
-            let Some(store) = self
-                .channels
-                .get(name)
-                .map(|channel| channel.handle.store())
-            else {
+            let Some(channel) = self.running.channels.get(name) else {
                 continue;
             };
+            let store = channel.handle.store();
             let (ending, going_on) =
                 std::mem::take(&mut self.retiring)
                     .into_iter()
@@ -165,7 +168,7 @@ impl Agent {
                     });
             self.retiring = going_on;
             self.halt_groups(ending).await;
-            if let Some(channel) = self.channels.get_mut(name) {
+            if let Some(channel) = self.running.channels.get_mut(name) {
                 channel.begin_to_open();
             }
         }
@@ -192,58 +195,43 @@ impl Agent {
         self.lost.merge(lost);
     }
 
-    async fn stop_sources(&mut self, names: impl Iterator<Item = &String>) {
-        stop_all(names.filter_map(|name| self.sources.remove(name)).collect()).await;
+    async fn stop_sources(&mut self, names: &[String]) {
+        let stopping = names.iter();
+        let stopping = stopping.filter_map(|name| self.running.sources.remove(name));
+        stop_all(stopping.collect()).await;
     }
 
-    async fn rewire_sources(&mut self, plan: &Plan, changes: &mut Changes) {
-        for planned in &plan.sources {
-            let name = short_name(&planned.section.name);
-            if !changes
-                .sources
-                .rewired
-                .iter()
-                .any(|rewired| rewired == name)
-            {
-                continue;
-            }
-            let handles = planned
-                .frame
-                .channels
-                .texts()
-                .filter_map(|name| self.channels.get(name));
-            let handles = handles.map(|channel| channel.handle.clone()).collect();
-            if let Some(source) = self.sources.get_mut(name) {
-                let rewired = source.rewire(planned, handles, GRACE).await;
-                note_failure(rewired, &planned.section.name, changes);
+    async fn rewire_sources(&mut self, plans: Vec<(String, SourcePlan)>, applied: &mut Applied) {
+        for (name, plan) in plans {
+            let channels = self.running.channels_of(&plan);
+            let handles = channels.map(|channel| channel.handle.clone()).collect();
+            if let Some(source) = self.running.sources.get_mut(&name) {
+                let rewired = source.rewire(&plan, handles, GRACE).await;
+                applied.note_failure(rewired, &plan.section.name);
             }
         }
     }
 
     /// A group that alone drains a vanishing channel goes on until that is empty.
-    async fn stop_groups(&mut self, changes: &Changes) {
+    async fn stop_groups(&mut self, names: &[String], vanishing: &[String], taken_over: &[String]) {
         let mut halting = vec![];
-        for name in changes
-            .groups
-            .stopped
-            .iter()
-            .chain(&changes.groups.restarted)
-        {
-            let Some(group) = self.groups.remove(name) else {
+        for name in names {
+            let Some(group) = self.running.groups.remove(name) else {
                 continue;
             };
-            let left: Vec<_> = (changes.channels.stopped.iter())
+            let left: Vec<_> = vanishing
+                .iter()
                 .filter(|channel| group.drains.contains(channel))
-                .filter_map(|channel| self.channels.remove(channel))
+                .filter_map(|channel| self.running.channels.remove(channel))
                 .collect();
-            let taken_over = |channel: &RunningChannel| {
+            let is_taken_over = |channel: &RunningChannel| {
                 let name = short_name(channel.handle.name());
-                changes.taken_over.iter().any(|other| other == name)
+                taken_over.iter().any(|other| other == name)
             };
             let drains = |channel: &&RunningChannel| {
                 let handle = &channel.handle;
                 let needed = handle.held_events() > 0 || handle.awaits_dead_letters();
-                needed && handle.store().is_local() && !taken_over(channel)
+                needed && handle.store().is_local() && !is_taken_over(channel)
             };
             if left.iter().any(|channel| drains(&channel)) {
                 for channel in left.iter().filter(drains) {
@@ -258,49 +246,42 @@ impl Agent {
         self.halt_groups(halting).await;
     }
 
-    async fn replace_channels(&mut self, plan: &Plan, changes: &mut Changes) {
-        for planned in &plan.channels {
-            let name = short_name(&planned.section.name);
-            if !changes
-                .channels
-                .restarted
-                .iter()
-                .any(|replaced| replaced == name)
-            {
-                continue;
-            }
-            let Some(channel) = self.channels.get_mut(name) else {
+    async fn replace_channels(&mut self, plans: Vec<(String, ChannelPlan)>, applied: &mut Applied) {
+        for (name, plan) in plans {
+            let Some(channel) = self.running.channels.get_mut(&name) else {
                 continue;
             };
-            if let Err(error) = channel.replace(planned, &self.info).await {
-                let text = format!(
-                    "{} keeps its settings: {}",
-                    planned.section.name,
-                    flume_core::with_causes(&error)
-                );
-                tracing::error!("{text}");
-                changes.failed.push(text);
+            let full_name = plan.section.name.clone();
+            if let Err(error) = channel.replace(plan, &self.info).await {
+                let durable = channel.handle.durable();
+                self.lost.add(&name, error.lost(), durable);
+                let reason = with_causes(&error);
+                applied.fail(format!("{full_name} keeps its settings: {reason}"));
             }
         }
     }
 
     /// A channel without a sink stays if events came into it until its sources were rewired.
-    async fn remove_channels(&mut self, changes: &mut Changes) {
+    async fn remove_channels(
+        &mut self,
+        names: &[String],
+        taken_over: &[String],
+        applied: &mut Applied,
+    ) {
         let mut removed = vec![];
-        for name in &changes.channels.stopped {
-            let Some(channel) = self.channels.remove(name) else {
+        for name in names {
+            let Some(channel) = self.running.channels.remove(name) else {
                 continue;
             };
             let handle = &channel.handle;
             let held = handle.held_events();
-            if held > 0 && handle.store().is_local() && !changes.taken_over.contains(name) {
+            if held > 0 && handle.store().is_local() && !taken_over.contains(name) {
                 let text = format!(
                     "{} stays: {held} events came during the reload",
                     handle.name()
                 );
-                tracing::error!("{text}");
-                changes.failed.push(text);
-                self.channels.insert(name.clone(), channel);
+                applied.fail(text);
+                self.running.channels.insert(name.clone(), channel);
             } else {
                 removed.push(channel);
             }
@@ -308,54 +289,48 @@ impl Agent {
         self.close_left(removed).await;
     }
 
-    fn start_groups(&mut self, plan: &Plan, changes: &mut Changes) {
-        for planned in &plan.groups {
-            let name = short_name(&planned.section.name).to_string();
-            if self.groups.contains_key(&name) {
-                continue;
-            }
-            let find = |name: &str| {
-                self.channels
-                    .get(name)
-                    .map(|channel| (channel.handle.clone(), channel.opened()))
-            };
-            let started = RunningGroup::start(planned, find, &self.info);
-            if let Some(group) = note_failure(started, &planned.section.name, changes) {
-                self.groups.insert(name, group);
+    fn start_groups(
+        &mut self,
+        plans: impl Iterator<Item = (String, GroupPlan)>,
+        applied: &mut Applied,
+    ) {
+        for (name, plan) in plans {
+            let find = |name: &str| self.running.channels.get(name).map(RunningChannel::access);
+            let full_name = plan.section.name.clone();
+            let started = RunningGroup::start(plan, find, &self.info);
+            if let Some(group) = applied.note_failure(started, &full_name) {
+                self.running.groups.insert(name, group);
             }
         }
     }
 
-    fn start_sources(&mut self, plan: &Plan, changes: &mut Changes) {
-        for planned in &plan.sources {
-            let name = short_name(&planned.section.name).to_string();
-            if self.sources.contains_key(&name) {
-                continue;
-            }
-            let channels = planned
-                .frame
-                .channels
-                .texts()
-                .filter_map(|name| self.channels.get(name));
-            let channels = channels
-                .map(|channel| (channel.handle.clone(), channel.opened()))
-                .collect();
-            let started = RunningSource::start(planned, channels, &self.info);
-            if let Some(source) = note_failure(started, &planned.section.name, changes) {
-                self.sources.insert(name, source);
+    fn start_sources(
+        &mut self,
+        plans: impl Iterator<Item = (String, SourcePlan)>,
+        applied: &mut Applied,
+    ) {
+        for (name, plan) in plans {
+            let channels = self.running.channels_of(&plan);
+            let channels = channels.map(RunningChannel::access).collect();
+            let full_name = plan.section.name.clone();
+            let started = RunningSource::start(plan, channels, &self.info);
+            if let Some(source) = applied.note_failure(started, &full_name) {
+                self.running.sources.insert(name, source);
             }
         }
     }
 
-    fn publish(&self, plan: &Plan) {
-        let mut entries: Vec<Arc<ComponentEntry>> = self
-            .channels
-            .values()
-            .map(|channel| channel.entry.clone())
-            .collect();
-        entries.extend(self.sources.values().map(|source| source.entry.clone()));
-        entries.extend(self.groups.values().flat_map(|group| group.entries.clone()));
-        for refused in &plan.refused {
+    fn publish(&self, refused: &[Refused], flow: FlowShape) {
+        let Running {
+            channels,
+            groups,
+            sources,
+        } = &self.running;
+        let channels = channels.values().map(|channel| &channel.entry);
+        let sources = sources.values().map(|source| &source.entry);
+        let sinks = groups.values().flat_map(|group| &group.entries);
+        let mut entries: Vec<_> = channels.chain(sources).chain(sinks).cloned().collect();
+        for refused in refused {
             let cx = Context::of_agent(&refused.name, vec![], self.info.clone());
             cx.state.refused(&refused.reason);
             entries.push(ComponentEntry::new(
@@ -377,7 +352,7 @@ impl Agent {
             .collect();
         entries.extend(retiring);
         self.board.publish(entries);
-        self.board.show_flow(shape(plan));
+        self.board.show_flow(flow);
     }
 
     /// Closes what has drained since it left the configuration, and shows it no longer. To be called now and then.
@@ -401,9 +376,10 @@ impl Agent {
     /// Stops sources, lets sinks deliver what channels in memory hold for at most `drain`, or until `hurry`
     /// completes, then closes everything. Sinks that are closing have the time that they say they need, but in a hurry.
     pub async fn stop(mut self, drain: Duration, hurry: impl Future<Output = ()>) -> Remained {
-        stop_all(std::mem::take(&mut self.sources).into_values().collect()).await;
-        let mut channels: Vec<_> = std::mem::take(&mut self.channels).into_values().collect();
-        let mut groups: Vec<_> = std::mem::take(&mut self.groups).into_values().collect();
+        let running = std::mem::take(&mut self.running);
+        stop_all(running.sources.into_values().collect()).await;
+        let mut channels: Vec<_> = running.channels.into_values().collect();
+        let mut groups: Vec<_> = running.groups.into_values().collect();
         for (group, left) in std::mem::take(&mut self.retiring) {
             groups.push(group);
             left.iter().for_each(say_what_stays);
@@ -482,19 +458,4 @@ async fn close_all(channels: Vec<RunningChannel>) -> Remained {
         remained.add(short_name(handle.name()), lost, handle.durable());
     }
     remained
-}
-
-fn failed(name: &str) -> impl FnOnce(BuildError) -> ReloadError {
-    let name = name.to_string();
-    move |error| ReloadError::Build { name, error }
-}
-
-/// What cannot be done any longer once the reload is under way is told, and the rest goes on.
-fn note_failure<T>(done: Result<T, BuildError>, name: &str, changes: &mut Changes) -> Option<T> {
-    let told = |error| {
-        let text = format!("{name} failed: {}", flume_core::with_causes(&error));
-        tracing::error!("{text}");
-        changes.failed.push(text);
-    };
-    done.map_err(told).ok()
 }

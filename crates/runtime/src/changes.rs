@@ -1,226 +1,282 @@
-//! What a new plan changes in a running agent.
+//! What a new plan changes in what runs.
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
-use flume_conf::Plan;
-use flume_core::{Context, StoreRelation, component::short_name};
+use flume_conf::{ChannelPlan, GroupPlan, Plan, SourcePlan};
+use flume_core::{ChannelHandle, EventStore, StoreRelation, component::short_name, props::Section};
 
 use crate::{
-    agent::{Agent, ReloadError},
-    channels, sinks,
-    sources::frame_values,
+    channels::{self, RunningChannel},
+    sinks::{self, RunningGroup},
+    sources::{self, RunningSource},
 };
 
-/// The difference between what runs and a plan.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Changes {
-    /// Of channels; `restarted` keep their events.
-    pub channels: Names,
-    /// Of sink groups; a sink without a group is one.
-    pub groups: Names,
-    /// Of sources; `rewired` keep their connections.
-    pub sources: Names,
-    /// Channels that go, and whose directories with all events another channel has from now on.
-    pub taken_over: Vec<String>,
-    /// What could not be changed after all, and why; known once it was tried.
-    pub failed: Vec<String>,
+/// What runs, by short name.
+#[derive(Default)]
+pub(crate) struct Running {
+    pub(crate) channels: BTreeMap<String, RunningChannel>,
+    /// A sink without a group is one.
+    pub(crate) groups: BTreeMap<String, RunningGroup>,
+    pub(crate) sources: BTreeMap<String, RunningSource>,
 }
 
-/// Short names by what happens to them.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Names {
+/// The difference between what runs and a plan: what is to do, with the plans for it.
+pub(crate) struct Changes {
+    /// Those that restart keep their events.
+    pub(crate) channels: Steps<ChannelPlan>,
+    pub(crate) groups: Steps<GroupPlan>,
+    /// Those that are rewired keep their connections.
+    pub(crate) sources: Steps<SourcePlan>,
+    /// Channels that stop, and whose directories with all events another channel has from now on.
+    pub(crate) taken_over: Vec<String>,
+}
+
+/// Components of a kind by what happens to them, each with its short name.
+pub(crate) struct Steps<P> {
     /// New.
-    pub started: Vec<String>,
+    pub(crate) start: Vec<(String, P)>,
     /// Changed, and stopped for that.
-    pub restarted: Vec<String>,
+    pub(crate) restart: Vec<(String, P)>,
     /// Changed only in what leads from them.
-    pub rewired: Vec<String>,
+    pub(crate) rewire: Vec<(String, P)>,
     /// Gone.
-    pub stopped: Vec<String>,
+    pub(crate) stop: Vec<String>,
+}
+
+/// What happens to a component that runs and is planned.
+enum Step {
+    None,
+    Restart,
+    Rewire,
+}
+
+/// Why a reload changes nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum ReloadError {
+    /// The new configuration has errors.
+    #[error("the new configuration has {errors} errors, the first: {first}")]
+    Invalid {
+        /// How many.
+        errors: usize,
+        /// The first of them.
+        first: String,
+    },
+    /// It could not be read.
+    #[error("the configuration cannot be read: {0}")]
+    Unreadable(String),
+    /// A stop was requested while it was read.
+    #[error("the agent is to stop")]
+    Stopping,
+    /// A channel is to shrink below what it holds, or to vanish with events that nobody would take.
+    #[error("{channel}: {reason}")]
+    Channel {
+        /// Its full name.
+        channel: String,
+        /// Why it cannot.
+        reason: String,
+    },
 }
 
 impl Changes {
-    /// Refuses a plan with errors once something runs, and one that would lose events.
-    pub(crate) fn between(agent: &Agent, plan: &Plan) -> Result<Changes, ReloadError> {
-        let first_start =
-            agent.channels.is_empty() && agent.sources.is_empty() && agent.groups.is_empty();
+    /// Refuses a plan with errors once something runs, and one that would lose events. The plan was checked.
+    pub(crate) fn between(running: &Running, plan: Plan) -> Result<Changes, ReloadError> {
         let mut errors = plan.diagnostics.iter().filter(|found| found.is_error());
-        if let (false, Some(first)) = (first_start, errors.next()) {
+        if let (false, Some(first)) = (running.is_empty(), errors.next()) {
             return Err(ReloadError::Invalid {
                 errors: errors.count() + 1,
                 first: first.to_string(),
             });
         }
-        let mut changes = Changes {
-            channels: channel_changes(agent, plan),
-            ..Changes::default()
-        };
-        changes.refuse_losses(agent, plan)?;
-        for planned in &plan.groups {
-            let name = short_name(&planned.section.name).to_string();
-            let disturbed = sinks::channels(planned)
-                .iter()
-                .any(|name| changes.channels.restarted.contains(name));
-            match agent.groups.get(&name) {
-                None => changes.groups.started.push(name),
-                Some(running) if disturbed || running.values != sinks::values(planned) => {
-                    changes.groups.restarted.push(name)
-                }
-                Some(_) => {}
-            }
+        let channels = Steps::new(
+            &running.channels,
+            plan.channels,
+            |plan| &plan.section,
+            |old, new| Step::restart_if(old.values != channels::values(new)),
+        );
+        for (name, plan) in &channels.restart {
+            check_room(&running.channels[name].handle, plan)?;
         }
-        for planned in &plan.sources {
-            let name = short_name(&planned.section.name).to_string();
-            match agent.sources.get(&name) {
-                None => changes.sources.started.push(name),
-                Some(running) if running.values != channels::owned(planned.section.values()) => {
-                    changes.sources.restarted.push(name)
-                }
-                Some(running) if running.frame_values != frame_values(planned) => {
-                    changes.sources.rewired.push(name)
-                }
-                Some(_) => {}
-            }
-        }
-        let groups = plan.groups.iter().map(|group| &group.section.name);
-        changes.groups.stopped = missing(agent.groups.keys(), groups);
-        let sources = plan.sources.iter().map(|source| &source.section.name);
-        changes.sources.stopped = missing(agent.sources.keys(), sources);
-        Ok(changes)
-    }
-
-    /// A channel may neither shrink below what it holds nor vanish with events that no sink of the old configuration
-    /// could deliver. One whose directories another channel takes over loses none.
-    fn refuse_losses(&mut self, agent: &Agent, plan: &Plan) -> Result<(), ReloadError> {
-        let refuse = |name: &str, reason: String| {
-            let channel = format!("{}.channels.{name}", agent.info.name);
-            Err(ReloadError::Channel { channel, reason })
-        };
+        let built = channels
+            .start
+            .iter()
+            .filter_map(|(_, plan)| plan.recipe.first());
+        let new_stores: Vec<_> = built.map(|channel| channel.store()).collect();
         let mut taken_over = vec![];
-        for planned in &plan.channels {
-            let name = short_name(&planned.section.name);
-            let cx = Context::of_agent(&planned.section.name, vec![], agent.info.clone());
-            let Ok(built) = (planned.build)(&cx) else {
-                continue;
-            };
-            let is = |names: &[String]| names.iter().any(|other| other == name);
-            if is(&self.channels.started) {
-                taken_over.push(built.store());
-            }
-            let Some(running) = agent
-                .channels
-                .get(name)
-                .filter(|_| is(&self.channels.restarted))
-            else {
-                continue;
-            };
-            let store = running.handle.store();
-            let held = running.handle.held_events();
-            let capacity = built.stats().capacity;
-            let moves = store.is_local() && store.relation(&built.store()) == StoreRelation::Apart;
-            if moves && held > capacity {
-                let text = format!("holds {held} events, more than the new capacity {capacity}");
-                return refuse(name, text);
+        for name in &channels.stop {
+            if is_taken_over(running, name, &new_stores)? {
+                taken_over.push(name.clone());
             }
         }
-        for name in &self.channels.stopped {
-            let Some(running) = agent.channels.get(name) else {
-                continue;
-            };
-            let store = running.handle.store();
-            let relations = taken_over.iter().map(|other| store.relation(other));
-            let overlap: Vec<_> = relations
-                .filter(|relation| *relation != StoreRelation::Apart)
-                .collect();
-            if overlap.contains(&StoreRelation::Same) {
-                self.taken_over.push(name.clone());
-                continue;
-            }
-            let held = running.handle.held_events();
-            let awaits = running.handle.awaits_dead_letters();
-            if (held == 0 && !awaits) || !store.is_local() {
-                continue;
-            }
-            if held > 0 && !overlap.is_empty() {
-                let text = format!(
-                    "holds {held} events in directories of which another channel takes only some"
-                );
-                return refuse(name, text);
-            }
-            let drained = agent
-                .groups
-                .values()
-                .any(|group| group.drains.contains(name));
-            if !drained && held == 0 {
-                let text = "awaits dead letters that no sink would take";
-                return refuse(name, text.into());
-            }
-            if !drained {
-                return refuse(name, format!("holds {held} events that no sink would take"));
-            }
-        }
-        Ok(())
-    }
-
-    /// Whether nothing changes.
-    pub fn is_empty(&self) -> bool {
-        *self == Changes::default()
+        let is_replaced = |channel: &String| {
+            let mut replaced = channels.restart.iter();
+            replaced.any(|(name, _)| name == channel)
+        };
+        let groups = Steps::new(
+            &running.groups,
+            plan.groups,
+            |plan| &plan.section,
+            |old, new| {
+                let is_disturbed = sinks::channels(new).iter().any(is_replaced);
+                Step::restart_if(is_disturbed || old.values != sinks::values(new))
+            },
+        );
+        let sources = Steps::new(
+            &running.sources,
+            plan.sources,
+            |plan| &plan.section,
+            |old, new| {
+                if old.values == sources::values(new)
+                    && old.frame_values != sources::frame_values(new)
+                {
+                    return Step::Rewire;
+                }
+                Step::restart_if(old.values != sources::values(new))
+            },
+        );
+        Ok(Changes {
+            channels,
+            groups,
+            sources,
+            taken_over,
+        })
     }
 }
 
-fn channel_changes(agent: &Agent, plan: &Plan) -> Names {
-    let mut changes = Names::default();
-    for planned in &plan.channels {
-        let name = short_name(&planned.section.name).to_string();
-        match agent.channels.get(&name) {
-            None => changes.started.push(name),
-            Some(running) if running.values != channels::values(planned) => {
-                changes.restarted.push(name)
-            }
-            Some(_) => {}
-        }
+impl Running {
+    fn is_empty(&self) -> bool {
+        self.channels.is_empty() && self.groups.is_empty() && self.sources.is_empty()
     }
-    changes.stopped = missing(
-        agent.channels.keys(),
-        plan.channels.iter().map(|channel| &channel.section.name),
-    );
-    changes
+
+    /// Those of a source's channels that run.
+    pub(crate) fn channels_of(&self, plan: &SourcePlan) -> impl Iterator<Item = &RunningChannel> {
+        let names = plan.frame.channels.texts();
+        names.filter_map(|name| self.channels.get(name))
+    }
 }
 
-/// Those that run and are not planned.
-fn missing<'a>(
-    running: impl Iterator<Item = &'a String>,
-    planned: impl Iterator<Item = &'a String>,
-) -> Vec<String> {
-    let planned: Vec<_> = planned.map(|name| short_name(name)).collect();
-    running
-        .filter(|name| !planned.contains(&name.as_str()))
-        .cloned()
-        .collect()
+impl Step {
+    fn restart_if(differs: bool) -> Step {
+        if differs { Step::Restart } else { Step::None }
+    }
+}
+
+impl<P> Steps<P> {
+    fn new<R>(
+        running: &BTreeMap<String, R>,
+        planned: Vec<P>,
+        section: impl Fn(&P) -> &Section,
+        compare: impl Fn(&R, &P) -> Step,
+    ) -> Self {
+        let names = planned.iter().map(|plan| short_name(&section(plan).name));
+        let names: Vec<_> = names.map(String::from).collect();
+        let gone = running.keys().filter(|name| !names.contains(name));
+        let mut steps = Steps {
+            start: vec![],
+            restart: vec![],
+            rewire: vec![],
+            stop: gone.cloned().collect(),
+        };
+        for (name, plan) in names.into_iter().zip(planned) {
+            let step = running.get(&name).map(|old| compare(old, &plan));
+            match step {
+                None => steps.start.push((name, plan)),
+                Some(Step::Restart) => steps.restart.push((name, plan)),
+                Some(Step::Rewire) => steps.rewire.push((name, plan)),
+                Some(Step::None) => {}
+            }
+        }
+        steps
+    }
+
+    /// Short names of what ends, also of what starts again.
+    pub(crate) fn ending(&self) -> Vec<String> {
+        let restarted = self.restart.iter().map(|(name, _)| name);
+        self.stop.iter().chain(restarted).cloned().collect()
+    }
+
+    /// What happens, by verb.
+    fn parts(&self, kind: &str) -> Vec<String> {
+        let names =
+            |planned: &[(String, P)]| planned.iter().map(|(name, _)| name.clone()).collect();
+        let lists: [(&str, Vec<String>); 4] = [
+            ("start", names(&self.start)),
+            ("restart", names(&self.restart)),
+            ("rewire", names(&self.rewire)),
+            ("stop", self.stop.clone()),
+        ];
+        let lists = lists.into_iter().filter(|(_, names)| !names.is_empty());
+        lists
+            .map(|(verb, names)| format!("{verb} {kind} {}", names.join(" ")))
+            .collect()
+    }
+}
+
+/// A channel whose events move may not shrink below what it holds.
+fn check_room(old: &ChannelHandle, plan: &ChannelPlan) -> Result<(), ReloadError> {
+    let Some(new) = plan.recipe.first() else {
+        return Ok(());
+    };
+    let store = old.store();
+    let moves = store.is_local() && store.relation(&new.store()) == StoreRelation::Apart;
+    let held = old.held_events();
+    let capacity = new.stats().capacity;
+    if moves && held > capacity {
+        let text = format!("holds {held} events, more than the new capacity {capacity}");
+        return refuse(old, text);
+    }
+    Ok(())
+}
+
+/// Whether one of the new channels has all events of a channel that vanishes. A channel without such a successor may
+/// not vanish with events that no sink of the old configuration could deliver.
+fn is_taken_over(
+    running: &Running,
+    name: &String,
+    new: &[EventStore],
+) -> Result<bool, ReloadError> {
+    let handle = &running.channels[name].handle;
+    let store = handle.store();
+    let relations: Vec<_> = new.iter().map(|other| store.relation(other)).collect();
+    if relations.contains(&StoreRelation::Same) {
+        return Ok(true);
+    }
+    let held = handle.held_events();
+    let awaits = handle.awaits_dead_letters();
+    if (held == 0 && !awaits) || !store.is_local() {
+        return Ok(false);
+    }
+    if held > 0 && relations.contains(&StoreRelation::Partly) {
+        let text =
+            format!("holds {held} events in directories of which another channel takes only some");
+        return refuse(handle, text);
+    }
+    let mut groups = running.groups.values();
+    if groups.any(|group| group.drains.contains(name)) {
+        return Ok(false);
+    }
+    if held == 0 {
+        let text = "awaits dead letters that no sink would take";
+        return refuse(handle, text.into());
+    }
+    refuse(
+        handle,
+        format!("holds {held} events that no sink would take"),
+    )
+}
+
+fn refuse<T>(channel: &ChannelHandle, reason: String) -> Result<T, ReloadError> {
+    let channel = channel.name().to_string();
+    Err(ReloadError::Channel { channel, reason })
 }
 
 impl fmt::Display for Changes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.is_empty() {
+        let mut parts = self.channels.parts("channels");
+        parts.append(&mut self.groups.parts("sinks"));
+        parts.append(&mut self.sources.parts("sources"));
+        if parts.is_empty() {
             return f.write_str("nothing changes");
         }
-        let mut parts = vec![];
-        for (kind, names) in [
-            ("channels", &self.channels),
-            ("sinks", &self.groups),
-            ("sources", &self.sources),
-        ] {
-            let lists = [
-                ("start", &names.started),
-                ("restart", &names.restarted),
-                ("rewire", &names.rewired),
-                ("stop", &names.stopped),
-            ];
-            for (verb, list) in lists.into_iter().filter(|(_, list)| !list.is_empty()) {
-                parts.push(format!("{verb} {kind} {}", list.join(" ")));
-            }
-        }
-        parts.extend(self.failed.iter().cloned());
         f.write_str(&parts.join(", "))
     }
 }

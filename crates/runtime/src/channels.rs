@@ -62,17 +62,17 @@ impl Opened {
 
 impl RunningChannel {
     /// A channel that puts wait for: [`begin_to_open`](Self::begin_to_open) comes next.
-    pub(crate) fn new(plan: &ChannelPlan, agent: &Arc<AgentInfo>) -> Result<Self, BuildError> {
-        let cx = Context::of_agent(&plan.section.name, vec![], agent.clone());
-        let handle = ChannelHandle::new((plan.build)(&cx)?, cx.clone());
+    pub(crate) fn new(mut plan: ChannelPlan, agent: &Arc<AgentInfo>) -> Result<Self, BuildError> {
+        let (cx, channel) = plan.recipe.take(plan.context(agent))?;
+        let handle = ChannelHandle::new(channel, cx.clone());
         handle.await_open();
         let type_name = plan.section.type_name();
         let entry = ComponentEntry::new(&cx, type_name, EntryDetails::Channel(handle.clone()));
         Ok(RunningChannel {
-            values: values(plan),
+            values: values(&plan),
             handle,
             entry,
-            build: plan.build.clone(),
+            build: plan.recipe.constructor(),
             opened: watch::Sender::new(false),
             opener: None,
         })
@@ -96,19 +96,21 @@ impl RunningChannel {
         }
     }
 
-    /// Puts a channel of changed settings in its place. Its sinks have been stopped.
+    /// Puts a channel of changed settings in its place. Its sinks have been stopped. It goes on with the counters, so
+    /// the one that was tried out, which has its own, does not serve.
     pub(crate) async fn replace(
         &mut self,
-        plan: &ChannelPlan,
+        plan: ChannelPlan,
         agent: &Arc<AgentInfo>,
     ) -> Result<(), ReplaceError> {
         let cx = Context {
             metrics: self.entry.metrics.clone(),
             taps: self.entry.taps.clone(),
             state: self.handle.state().clone(),
-            ..Context::of_agent(&plan.section.name, vec![], agent.clone())
+            ..plan.context(agent)
         };
-        let successor = (plan.build)(&cx)?;
+        let build = plan.recipe.constructor();
+        let successor = build(&cx)?;
         self.end_opener().await;
         let replaced = if *self.opened.borrow() {
             let rebuild = || (self.build)(&cx);
@@ -121,18 +123,20 @@ impl RunningChannel {
             self.begin_to_open();
         }
         replaced?;
-        self.values = values(plan);
-        self.build = plan.build.clone();
+        self.values = values(&plan);
+        self.build = build;
         let details = EntryDetails::Channel(self.handle.clone());
         self.entry = ComponentEntry::new(&cx, plan.section.type_name(), details);
         Ok(())
     }
 
-    pub(crate) fn opened(&self) -> Opened {
-        Opened {
+    /// For those who use it: the channel, and when they may.
+    pub(crate) fn access(&self) -> (ChannelHandle, Opened) {
+        let opened = Opened {
             channel: self.handle.clone(),
             open: self.opened.subscribe(),
-        }
+        };
+        (self.handle.clone(), opened)
     }
 
     /// Closes it; what it holds and is not durable is lost, and told.

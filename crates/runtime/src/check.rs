@@ -1,43 +1,35 @@
-//! Builds every component once and throws it away: what a plan cannot run shows before anything runs.
+//! Builds every component once: what a plan cannot run shows before anything runs.
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-};
+use std::{collections::HashSet, sync::Arc};
 
-use flume_conf::{GroupPlan, Plan, Refused, SourcePlan};
+use flume_conf::{ChannelPlan, GroupPlan, Plan, Refused, SinkPlan, SourcePlan};
 use flume_core::{
-    AgentInfo, BuildError, ChannelStats, Code, Context, Diagnostic, EventStore, Interceptor, Sink,
-    Source, component::short_name, props::Section,
+    AgentInfo, BuildError, Channel, Code, Diagnostic, EventStore, Sink, Source,
+    component::short_name, props::Section,
 };
 
-/// Moves what cannot be built from the plan's components to `refused`, with a diagnostic each. No I/O.
+/// Moves what cannot be built from the plan's components to `refused`, with a diagnostic each. No I/O. An agent runs
+/// the components that were built here.
 pub fn check(mut plan: Plan, agent: &Arc<AgentInfo>, flows: Flows) -> Plan {
     let mut check = Check {
         agent: agent.clone(),
-        channels: HashMap::new(),
         stores: vec![],
-        feeders: vec![],
         diagnostics: vec![],
         refused: vec![],
     };
     let used = used_channels(&plan);
-    plan.channels.retain(|channel| {
-        let cx = check.context(&channel.section, vec![]);
-        let short = short_name(&channel.section.name).to_string();
-        let built = (channel.build)(&cx).and_then(|built| {
-            if used.contains(&short) {
-                check.own_directories(&short, built.store())?;
-            }
-            Ok(built.stats())
-        });
-        let stats = built.map_err(|error| check.refuse(&channel.section, &error));
-        stats
-            .map(|stats| check.channels.insert(short, stats))
-            .is_ok()
-    });
-    plan.sources.retain_mut(|source| check.source(source));
-    plan.groups.retain_mut(|group| check.group(group));
+    plan.channels
+        .retain_mut(|channel| check.channel(channel, &used));
+    let buried_in = buried_in(&plan);
+    let mut built = Built {
+        channels: &plan.channels,
+        sources: &[],
+        buried_in: &buried_in,
+    };
+    plan.sources
+        .retain_mut(|source| check.source(source, &built));
+    built.sources = &plan.sources;
+    plan.groups.retain_mut(|group| check.group(group, &built));
     plan.diagnostics.append(&mut check.diagnostics);
     plan.refused.append(&mut check.refused);
     if flows == Flows::Whole {
@@ -62,6 +54,13 @@ fn used_channels(plan: &Plan) -> HashSet<String> {
     fed.chain(drained).map(String::from).collect()
 }
 
+/// Short names of the channels that get dead letters.
+fn buried_in(plan: &Plan) -> HashSet<String> {
+    let sinks = plan.groups.iter().flat_map(|group| &group.sinks);
+    let names = sinks.filter_map(|sink| sink.runner.dead_letter_channel.clone());
+    names.collect()
+}
+
 /// Which flows an agent starts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Flows {
@@ -72,38 +71,81 @@ pub enum Flows {
     Halves,
 }
 
+/// What can be built of a plan, as far as that is known.
+struct Built<'a> {
+    channels: &'a [ChannelPlan],
+    sources: &'a [SourcePlan],
+    buried_in: &'a HashSet<String>,
+}
+
+impl<'a> Built<'a> {
+    fn channel(&self, name: &str) -> Option<&'a dyn Channel> {
+        let mut channels = self.channels.iter();
+        let found = channels.find(|channel| short_name(&channel.section.name) == name);
+        found?.recipe.first()
+    }
+
+    /// The sources of a channel, with the settings of what follows them.
+    fn feeders(&self, channel: &str) -> impl Iterator<Item = (&'a SourcePlan, &'a dyn Source)> {
+        let sources = self.sources.iter();
+        let sources =
+            sources.filter(move |source| source.frame.channels.texts().any(|name| name == channel));
+        sources.filter_map(|source| Some((source, source.recipe.first()?)))
+    }
+
+    /// Whether an event of a channel can have a header. One without a source may hold events of another time, and into
+    /// some channels others put events, too.
+    fn may_have(&self, channel: &str, header: &str) -> bool {
+        let is_shared = self
+            .channel(channel)
+            .is_some_and(|it| !it.store().is_local());
+        if is_shared || self.buried_in.contains(channel) {
+            return true;
+        }
+        let mut feeders = self.feeders(channel).peekable();
+        let set_on_the_way = |source: &SourcePlan| {
+            let mut interceptors = source.wires.iter().flat_map(|wires| &wires.interceptors);
+            interceptors.any(|interceptor| interceptor.may_set(header))
+        };
+        feeders.peek().is_none()
+            || feeders.any(|(plan, source)| source.may_set(header) || set_on_the_way(plan))
+    }
+
+    /// What is wrong with a sink that sends events back to where a source of its channel reads them, and whether that is
+    /// certain: an interceptor may change what leads them there.
+    fn loop_through(&self, channel: &str, sink: &dyn Sink) -> Option<(BuildError, bool)> {
+        self.feeders(channel).find_map(|(plan, source)| {
+            let origins = source.origins();
+            let error = origins.iter().find_map(|origin| sink.sends_back(origin))?;
+            let has_interceptors = plan
+                .wires
+                .iter()
+                .any(|wires| !wires.interceptors.is_empty());
+            Some((error, !has_interceptors))
+        })
+    }
+}
+
 struct Check {
     agent: Arc<AgentInfo>,
-    /// What the channels that can be built hold, by short name.
-    channels: HashMap<String, ChannelStats>,
     /// Where the used channels keep their events, by short name.
     stores: Vec<(String, EventStore)>,
-    feeders: Vec<Feeder>,
     diagnostics: Vec<Diagnostic>,
     refused: Vec<Refused>,
 }
 
-/// A source that can be built, as far as it makes events.
-struct Feeder {
-    /// By short name.
-    channels: Vec<String>,
-    source: Box<dyn Source>,
-    interceptors: Vec<Box<dyn Interceptor>>,
-}
-
-impl Feeder {
-    fn may_set(&self, header: &str) -> bool {
-        self.source.may_set(header)
-            || self
-                .interceptors
-                .iter()
-                .any(|interceptor| interceptor.may_set(header))
-    }
-}
-
 impl Check {
-    fn context(&self, section: &Section, peers: Vec<String>) -> Context {
-        Context::of_agent(&section.name, peers, self.agent.clone())
+    fn channel(&mut self, channel: &mut ChannelPlan, used: &HashSet<String>) -> bool {
+        let name = short_name(&channel.section.name);
+        let built = channel.recipe.try_out(channel.context(&self.agent));
+        let checked = built.and_then(|built| {
+            if used.contains(name) {
+                self.own_directories(name, built.store())?;
+            }
+            Ok(())
+        });
+        let refused = checked.map_err(|error| self.refuse(&channel.section, &error));
+        refused.is_ok()
     }
 
     /// Two channels in one directory would wait for each other.
@@ -128,78 +170,42 @@ impl Check {
         Ok(())
     }
 
-    fn source(&mut self, source: &mut SourcePlan) -> bool {
+    fn source(&mut self, source: &mut SourcePlan, built: &Built<'_>) -> bool {
         let frame = &mut source.frame;
-        frame
-            .channels
-            .0
-            .retain(|name| self.channels.contains_key(&name.text));
+        let can_run = |name: &str| built.channel(name).is_some();
+        frame.channels.0.retain(|name| can_run(&name.text));
         if frame.channels.0.is_empty() {
             self.left_out(&source.section, "none of its channels can run");
             return false;
         }
-        let cx = self.context(
-            &source.section,
-            frame.channels.texts().map(String::from).collect(),
-        );
-        let interceptors = match wire(frame, &cx) {
+        let cx = source.context(&self.agent);
+        match source.frame.wire(&cx) {
             Err(error) => {
                 self.refuse(&source.frame_section, &error);
                 return false;
             }
-            Ok((interceptors, _)) => interceptors,
-        };
-        match (source.build)(&cx) {
+            Ok(wires) => source.wires = Some(wires),
+        }
+        match source.recipe.try_out(cx) {
             Err(error) => {
                 self.refuse(&source.section, &error);
                 false
             }
-            Ok(built) => {
-                let fits = self.fits(source, built.batch_size());
-                for remark in built.remarks() {
+            Ok(component) => {
+                let batch = component.batch_size();
+                for remark in component.remarks() {
                     self.report(&source.section, &remark);
                 }
-                if fits {
-                    let channels = cx.peers.to_vec();
-                    self.feeders.push(Feeder {
-                        channels,
-                        source: built,
-                        interceptors,
-                    });
-                }
-                fits
+                self.fits(source, batch, built)
             }
         }
     }
 
-    /// Whether an event of a channel can have a header. One without a source may hold events of another time.
-    fn may_have(&self, channel: &str, header: &str) -> bool {
-        let mut feeders = self
-            .feeders
-            .iter()
-            .filter(|feeder| feeder.channels.iter().any(|name| name == channel))
-            .peekable();
-        feeders.peek().is_none() || feeders.any(|feeder| feeder.may_set(header))
-    }
-
-    /// What is wrong with a sink that sends events back to where a source of its channel reads them, and whether that is
-    /// certain: an interceptor may change what leads them there.
-    fn loop_through(&self, channel: &str, sink: &dyn Sink) -> Option<(BuildError, bool)> {
-        let feeds = |feeder: &&Feeder| feeder.channels.iter().any(|name| name == channel);
-        self.feeders.iter().filter(feeds).find_map(|feeder| {
-            let origins = feeder.source.origins();
-            let error = origins.iter().find_map(|origin| sink.sends_back(origin))?;
-            Some((error, feeder.interceptors.is_empty()))
-        })
-    }
-
     /// A batch larger than a channel's transaction would be refused for ever.
-    fn fits(&mut self, source: &SourcePlan, batch: usize) -> bool {
-        let limits = source
-            .frame
-            .channels
-            .texts()
-            .map(|name| (name, self.channels[name].transaction_capacity));
+    fn fits(&mut self, source: &SourcePlan, batch: usize, built: &Built<'_>) -> bool {
+        let channels = source.frame.channels.texts();
+        let limits = channels
+            .filter_map(|name| Some((name, built.channel(name)?.stats().transaction_capacity)));
         let Some((channel, limit)) = limits.min_by_key(|(_, limit)| *limit) else {
             return true;
         };
@@ -214,65 +220,57 @@ impl Check {
         false
     }
 
-    fn group(&mut self, group: &mut GroupPlan) -> bool {
-        group.sinks.retain(|sink| {
-            let cx = self.context(&sink.section, vec![sink.channel.clone()]);
-            let Some(channel) = self.channels.get(&sink.channel) else {
-                self.left_out(&sink.section, &format!("its channel {} cannot run", sink.channel));
-                return false;
-            };
-            let limit = channel.transaction_capacity;
-            match (sink.build)(&cx) {
-                Err(error) => {
-                    self.refuse(&sink.section, &error);
-                    false
-                }
-                Ok(built) => {
-                    if let Some((error, certain)) = self.loop_through(&sink.channel, &*built) {
-                        if certain {
-                            self.refuse(&sink.section, &error);
-                            return false;
-                        }
-                        let text = error.text;
-                        let error = BuildError::of(Code::SendsBack, &error.key, text);
-                        self.report(&sink.section, &error);
-                    }
-                    let remarks = built.remarks(&|header| self.may_have(&sink.channel, header));
-                    for remark in remarks {
-                        self.report(&sink.section, &remark);
-                    }
-                    let wanted = built.want().events;
-                    if wanted > limit {
-                        let text = format!(
-                            "batches of {wanted} events exceed the transactionCapacity {limit} of channel {}: Flume would leave this sink out",
-                            sink.channel
-                        );
-                        let key = "";
-                        let found = BuildError::of(Code::SinkBatchTooLarge, key, text);
-                        self.report(&sink.section, &found);
-                    }
-                    true
-                }
-            }
-        });
+    fn group(&mut self, group: &mut GroupPlan, built: &Built<'_>) -> bool {
+        group.sinks.retain_mut(|sink| self.sink(sink, built));
         if group.sinks.is_empty() {
             return false;
         }
-        let sinks = group
-            .sinks
-            .iter()
-            .map(|sink| short_name(&sink.section.name).to_string())
-            .collect();
-        if let Err(error) = (group.processor)(&self.context(&group.section, sinks)) {
-            let error = error.inside("processor");
-            self.refuse(&group.section, &error);
-            for sink in &group.sinks {
-                self.left_out(
-                    &sink.section,
-                    &format!("its group {} cannot run", group.section.name),
-                );
-            }
+        let cx = group.context(&self.agent);
+        let Err(error) = group.processor.try_out(cx).map(drop) else {
+            return true;
+        };
+        let error = error.inside("processor");
+        self.refuse(&group.section, &error);
+        for sink in &group.sinks {
+            let reason = format!("its group {} cannot run", group.section.name);
+            self.left_out(&sink.section, &reason);
+        }
+        false
+    }
+
+    fn sink(&mut self, sink: &mut SinkPlan, built: &Built<'_>) -> bool {
+        let Some(channel) = built.channel(&sink.channel) else {
+            let reason = format!("its channel {} cannot run", sink.channel);
+            self.left_out(&sink.section, &reason);
             return false;
+        };
+        let component = match sink.recipe.try_out(sink.context(&self.agent)) {
+            Err(error) => {
+                self.refuse(&sink.section, &error);
+                return false;
+            }
+            Ok(component) => component,
+        };
+        if let Some((error, certain)) = built.loop_through(&sink.channel, component) {
+            if certain {
+                self.refuse(&sink.section, &error);
+                return false;
+            }
+            let error = BuildError::of(Code::SendsBack, &error.key, error.text);
+            self.report(&sink.section, &error);
+        }
+        for remark in component.remarks(&|header| built.may_have(&sink.channel, header)) {
+            self.report(&sink.section, &remark);
+        }
+        let wanted = component.want().events;
+        let limit = channel.stats().transaction_capacity;
+        if wanted > limit {
+            let text = format!(
+                "batches of {wanted} events exceed the transactionCapacity {limit} of channel {}: Flume would leave this sink out",
+                sink.channel
+            );
+            let found = BuildError::of(Code::SinkBatchTooLarge, "", text);
+            self.report(&sink.section, &found);
         }
         true
     }
@@ -306,19 +304,3 @@ impl Check {
         self.diagnostics.push(found);
     }
 }
-
-/// What a source's frame leads through.
-pub fn wire(frame: &flume_conf::SourceFrame, cx: &Context) -> Result<Wires, BuildError> {
-    let interceptors = frame.interceptors.create("interceptors", cx)?;
-    let selector = frame
-        .selector
-        .create(&cx.inside("selector"))
-        .map_err(|error| error.inside("selector"))?;
-    Ok((interceptors, selector))
-}
-
-/// Interceptors and selector of a source.
-pub type Wires = (
-    Vec<Box<dyn flume_core::Interceptor>>,
-    Box<dyn flume_core::ChannelSelector>,
-);

@@ -11,7 +11,8 @@ use std::{
     thread,
 };
 
-use flume_monitor::{Board, ComponentStatus, status};
+use flume_monitor::{Board, ComponentStatus, ago, printable, status};
+use jiff::{Timestamp, Zoned};
 use tokio::{
     runtime::Handle,
     signal::unix::{SignalKind, signal},
@@ -61,7 +62,8 @@ fn print(board: &Board, is_printing: &Arc<AtomicBool>) {
 
 /// Threads, tasks, and every component with its state and its numbers.
 fn dump(board: &Board) -> String {
-    let mut text = format!("{} where everything stands\n", jiff_now());
+    let time = Zoned::now().strftime("%Y-%m-%d %H:%M:%S").to_string();
+    let mut text = format!("{time} where everything stands\n");
     for line in threads() {
         let _ = writeln!(text, "thread {line}");
     }
@@ -72,17 +74,14 @@ fn dump(board: &Board) -> String {
         tasks.num_alive_tasks(),
         tasks.num_workers()
     );
+    let now = Timestamp::now();
     for component in status(board).components {
-        describe(&component, &mut text);
+        describe(&component, now, &mut text);
     }
     text + "end of the dump; the agent goes on\n"
 }
 
-fn jiff_now() -> String {
-    jiff::Zoned::now().strftime("%Y-%m-%d %H:%M:%S").to_string()
-}
-
-fn describe(component: &ComponentStatus, text: &mut String) {
+fn describe(component: &ComponentStatus, now: Timestamp, text: &mut String) {
     let ComponentStatus {
         kind,
         name,
@@ -91,9 +90,10 @@ fn describe(component: &ComponentStatus, text: &mut String) {
         since,
         ..
     } = component;
-    let _ = write!(text, "{kind} {name} ({type_name}) {state} since {since}");
+    let age = ago(*since, now);
+    let _ = write!(text, "{kind} {name} ({type_name}) {state} for {age}");
     if let Some(reason) = &component.reason {
-        let _ = write!(text, ": {}", reason.replace('\n', " "));
+        let _ = write!(text, ": {}", printable(reason));
     }
     if let Some(channel) = &component.channel {
         let events = channel.events;

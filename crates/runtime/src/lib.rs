@@ -12,8 +12,8 @@ mod shape;
 mod sinks;
 mod sources;
 
-pub use agent::{Agent, ReloadError};
-pub use changes::{Changes, Names};
-pub use check::{Flows, Wires, check, wire};
+pub use agent::{Agent, Applied};
+pub use changes::ReloadError;
+pub use check::{Flows, check};
 pub use remained::Remained;
 pub use run::{Configuration, Options, RunError, run};

@@ -22,8 +22,8 @@ use tokio::{
 };
 
 use crate::{
-    agent::{Agent, ReloadError},
-    changes::Changes,
+    agent::{Agent, Applied},
+    changes::ReloadError,
     check::{Flows, check},
     dump, notify,
     remained::Remained,
@@ -48,6 +48,8 @@ pub trait Configuration: Send {
     }
     /// Reads and parses it; an error when that is not possible at all.
     fn read(&mut self) -> Result<Plan, String>;
+    /// The same for a comparison: what has changed still counts as changed.
+    fn peek(&mut self) -> Result<Plan, String>;
 }
 
 /// How an agent is run.
@@ -92,8 +94,10 @@ pub async fn run(
     options: &Options,
 ) -> Result<Remained, RunError> {
     let mut signals = Signals::new().map_err(system("listen for signals"))?;
+    let mut agent = Agent::new(info.clone());
+    dump::on_request(agent.board()).map_err(system("listen for signals"))?;
     let configuration = Origin(Arc::new(Mutex::new(configuration)));
-    let Some(read) = configuration.read(&mut signals).await else {
+    let Some(read) = configuration.ask(&mut signals, |it| it.read()).await else {
         tracing::info!("asked to stop before the configuration was read");
         return Ok(Remained::new());
     };
@@ -107,8 +111,6 @@ pub async fn run(
     let plan = check(read, &info, options.flows);
     report(&plan);
     startable(&plan, options.strict)?;
-    let mut agent = Agent::new(info.clone());
-    dump::on_request(agent.board()).map_err(system("listen for signals"))?;
     let _monitoring = match &options.monitoring {
         Some(monitoring) => Some(serve_monitoring(monitoring.clone(), agent.board()).await),
         None => None,
@@ -117,7 +119,7 @@ pub async fn run(
         tokio::spawn(ganglia::report(settings.clone(), agent.board()));
     }
     let started = agent
-        .apply(&plan)
+        .apply(plan)
         .await
         .map_err(|error| RunError::Configuration(error.to_string()))?;
     if !started.failed.is_empty() {
@@ -183,11 +185,11 @@ async fn serve(
     }
 }
 
-fn is_stopping(outcome: &Result<Changes, ReloadError>) -> bool {
+fn is_stopping(outcome: &Result<Applied, ReloadError>) -> bool {
     matches!(outcome, Err(ReloadError::Stopping))
 }
 
-fn answer(outcome: Result<Changes, ReloadError>) -> ControlAnswer {
+fn answer(outcome: Result<Applied, ReloadError>) -> ControlAnswer {
     match outcome {
         Ok(changes) if changes.failed.is_empty() => ControlAnswer::Changed(changes.to_string()),
         Ok(changes) => ControlAnswer::Partly(changes.to_string()),
@@ -198,11 +200,14 @@ fn answer(outcome: Result<Changes, ReloadError>) -> ControlAnswer {
 /// The configuration, which a thread beside reads: a server or a program that hangs does not hold up a stop.
 struct Origin(Arc<Mutex<Box<dyn Configuration>>>);
 
+/// Reads it to run it, or to compare it.
+type Reading = fn(&mut dyn Configuration) -> Result<Plan, String>;
+
 impl Origin {
     /// What was read; `None` when a stop was requested meanwhile. Then the thread is left to itself.
-    async fn read(&self, signals: &mut Signals) -> Option<Result<Plan, String>> {
+    async fn ask(&self, signals: &mut Signals, read: Reading) -> Option<Result<Plan, String>> {
         let shared = self.0.clone();
-        let reading = spawn_blocking(move || locked(&shared).read());
+        let reading = spawn_blocking(move || read(&mut **locked(&shared)));
         tokio::select! {
             read = reading => {
                 Some(read.unwrap_or_else(|error| Err(format!("failed to read it: {error}"))))
@@ -211,9 +216,10 @@ impl Origin {
         }
     }
 
-    async fn reread(&self, signals: &mut Signals) -> Result<Plan, ReloadError> {
-        let read = self.read(signals).await.ok_or(ReloadError::Stopping)?;
-        read.map_err(ReloadError::Unreadable)
+    async fn reread(&self, signals: &mut Signals, read: Reading) -> Result<Plan, ReloadError> {
+        let read = self.ask(signals, read).await;
+        read.ok_or(ReloadError::Stopping)?
+            .map_err(ReloadError::Unreadable)
     }
 
     /// Nobody reads meanwhile: who reads waits for it, or stops the agent.
@@ -245,13 +251,13 @@ async fn reload(
     configuration: &Origin,
     flows: Flows,
     signals: &mut Signals,
-) -> Result<Changes, ReloadError> {
+) -> Result<Applied, ReloadError> {
     notify::reloading();
-    let outcome = match configuration.reread(signals).await {
+    let outcome = match configuration.reread(signals, |it| it.read()).await {
         Ok(plan) => {
             let plan = check(plan, &agent.info, flows);
             report(&plan);
-            agent.apply(&plan).await
+            agent.apply(plan).await
         }
         Err(ReloadError::Stopping) => return Err(ReloadError::Stopping),
         Err(error) => Err(error),
@@ -274,9 +280,9 @@ async fn dry_run(
     configuration: &Origin,
     flows: Flows,
     signals: &mut Signals,
-) -> Result<Changes, ReloadError> {
-    let plan = configuration.reread(signals).await?;
-    Changes::between(agent, &check(plan, &agent.info, flows))
+) -> Result<Applied, ReloadError> {
+    let plan = configuration.reread(signals, |it| it.peek()).await?;
+    agent.compare(check(plan, &agent.info, flows))
 }
 
 fn report(plan: &Plan) {

@@ -51,6 +51,9 @@ struct Blueprint {
     stop: Stop,
 }
 
+/// A group that is ready to run.
+type BuiltGroup = (Box<dyn SinkProcessor>, Vec<SinkRunner>);
+
 struct SinkBlueprint {
     build: Constructor<dyn Sink>,
     cx: Context,
@@ -62,7 +65,7 @@ struct SinkBlueprint {
 impl RunningGroup {
     /// `channel` finds a channel by its short name.
     pub(crate) fn start(
-        plan: &GroupPlan,
+        mut plan: GroupPlan,
         channel: impl Fn(&str) -> Option<(ChannelHandle, Opened)>,
         agent: &Arc<AgentInfo>,
     ) -> Result<Self, BuildError> {
@@ -78,12 +81,10 @@ impl RunningGroup {
                 handle
             })
         };
-        for sink in &plan.sinks {
-            let cx = Context::of_agent(
-                &sink.section.name,
-                vec![sink.channel.clone()],
-                agent.clone(),
-            );
+        let mut first_sinks = vec![];
+        for sink in &mut plan.sinks {
+            let (cx, first) = sink.recipe.take(sink.context(agent))?;
+            first_sinks.push(first);
             let channel = find(&sink.channel)?;
             let dead_letters = sink
                 .runner
@@ -93,41 +94,35 @@ impl RunningGroup {
                 .transpose()?;
             let type_name = sink.section.type_name();
             entries.push(ComponentEntry::new(&cx, type_name, EntryDetails::Other));
-            let build = sink.build.clone();
-            let config = sink.runner.clone();
             sinks.push(SinkBlueprint {
-                build,
+                build: sink.recipe.constructor(),
                 cx,
                 channel,
                 dead_letters,
-                config,
+                config: sink.runner.clone(),
             });
         }
-        let names = plan
-            .sinks
-            .iter()
-            .map(|sink| short_name(&sink.section.name).into())
-            .collect();
-        let cx = Context::of_agent(&plan.section.name, names, agent.clone());
+        let (cx, processor) = plan.processor.take(plan.context(agent))?;
         let blueprint = Blueprint {
-            processor: plan.processor.clone(),
+            processor: plan.processor.constructor(),
             cx,
             sinks,
             stop,
         };
+        let first = (processor, blueprint.runners(first_sinks));
         let (finished, done) = oneshot::channel();
         let runtime = Handle::current();
         let name: String = short_name(&plan.section.name).chars().take(10).collect();
         let thread = std::thread::Builder::new().name(format!("sink-{name}"));
         let spawned = thread.spawn(move || {
             runtime.block_on(blueprint.wait_for(opened));
-            blueprint.supervise(&runtime);
+            blueprint.supervise(first, &runtime);
             let _ = finished.send(());
         });
         spawned
             .map_err(|error| BuildError::at("", format!("no thread could be started: {error}")))?;
         Ok(RunningGroup {
-            values: values(plan),
+            values: values(&plan),
             drains: plan.sinks.iter().map(|sink| sink.channel.clone()).collect(),
             entries,
             switch,
@@ -194,10 +189,15 @@ impl Blueprint {
     }
 
     /// Runs the group until it ends by itself; builds it anew after a panic, which returned its events.
-    fn supervise(&self, runtime: &Handle) {
+    fn supervise(&self, first: BuiltGroup, runtime: &Handle) {
+        let mut built = Some(first);
         while self.stop.phase() < Phase::Halt {
+            let next = built.take();
             let run = || -> Result<(), BuildError> {
-                let (mut processor, mut sinks) = self.build()?;
+                let (mut processor, mut sinks) = match next {
+                    Some(built) => built,
+                    None => self.build()?,
+                };
                 runtime.block_on(run_sinks(&mut *processor, &mut sinks, &self.stop));
                 Ok(())
             };
@@ -217,32 +217,25 @@ impl Blueprint {
             .for_each(|sink| sink.cx.state.failing(error, REBUILD_PAUSE));
     }
 
-    fn build(&self) -> Result<(Box<dyn SinkProcessor>, Vec<SinkRunner>), BuildError> {
-        let runner = |sink: &SinkBlueprint| {
-            let SinkBlueprint {
-                build,
-                cx,
-                channel,
-                dead_letters,
-                config,
-            } = sink;
-            let built = build(cx)?;
-            let channel = channel.clone();
-            let dead_letters = dead_letters.clone();
-            Ok(SinkRunner::new(
-                built,
-                channel,
-                dead_letters,
-                config.clone(),
-                cx,
+    fn build(&self) -> Result<BuiltGroup, BuildError> {
+        let sinks = self.sinks.iter();
+        let sinks = sinks.map(|sink| (sink.build)(&sink.cx));
+        let sinks = sinks.collect::<Result<Vec<_>, _>>()?;
+        Ok(((self.processor)(&self.cx)?, self.runners(sinks)))
+    }
+
+    /// What runs its sinks, which were built in the same order.
+    fn runners(&self, sinks: Vec<Box<dyn Sink>>) -> Vec<SinkRunner> {
+        let runner = |(blueprint, sink): (&SinkBlueprint, Box<dyn Sink>)| {
+            SinkRunner::new(
+                sink,
+                blueprint.channel.clone(),
+                blueprint.dead_letters.clone(),
+                blueprint.config.clone(),
+                &blueprint.cx,
                 self.stop.clone(),
-            ))
+            )
         };
-        let sinks = self
-            .sinks
-            .iter()
-            .map(runner)
-            .collect::<Result<Vec<_>, BuildError>>()?;
-        Ok(((self.processor)(&self.cx)?, sinks))
+        self.sinks.iter().zip(sinks).map(runner).collect()
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use flume_conf::SourcePlan;
+use flume_conf::{SourcePlan, Wires};
 use flume_core::{
     AgentInfo, BackOff, BuildError, ChannelHandle, Context, Outlet, Phase, Source, SourceContext,
     SourceError, State, Stop, Switch, Wiring,
@@ -11,10 +11,7 @@ use flume_core::{
 use flume_monitor::{ComponentEntry, EntryDetails};
 use tokio::{task::JoinHandle, time::Instant};
 
-use crate::{
-    channels::{Opened, owned},
-    check::wire,
-};
+use crate::channels::{Opened, owned};
 
 /// Bytes that a source may be receiving at any moment, over all its connections.
 const BUDGET_BYTES: usize = 64 << 20;
@@ -36,24 +33,26 @@ pub(crate) struct RunningSource {
 
 impl RunningSource {
     pub(crate) fn start(
-        plan: &SourcePlan,
+        mut plan: SourcePlan,
         channels: Vec<(ChannelHandle, Opened)>,
         agent: &Arc<AgentInfo>,
     ) -> Result<Self, BuildError> {
-        let peers = plan.frame.channels.texts().map(String::from).collect();
-        let cx = Context::of_agent(&plan.section.name, peers, agent.clone());
+        let (cx, source) = plan.recipe.take(plan.context(agent))?;
+        let wires = match plan.wires.take() {
+            Some(wires) => wires,
+            None => plan.frame.wire(&cx)?,
+        };
         let (handles, opened): (Vec<_>, Vec<_>) = channels.into_iter().unzip();
-        let outlet = Outlet::new(wiring(plan, handles, &cx)?, &cx);
+        let outlet = Outlet::new(wiring(wires, handles), &cx);
         let (switch, stop) = Stop::new();
         let source_cx = SourceContext::new(outlet.clone(), stop, cx.state.clone(), BUDGET_BYTES);
         let type_name = plan.section.type_name();
         let entry = ComponentEntry::new(&cx, type_name, EntryDetails::Source(source_cx.clone()));
-        let task = tokio::spawn(supervise(plan.build.clone(), cx.clone(), source_cx, opened));
-        let values = owned(plan.section.values());
-        let frame_values = frame_values(plan);
+        let build = plan.recipe.constructor();
+        let task = tokio::spawn(supervise(source, build, cx.clone(), source_cx, opened));
         Ok(RunningSource {
-            values,
-            frame_values,
+            values: values(&plan),
+            frame_values: frame_values(&plan),
             entry,
             cx,
             outlet,
@@ -62,22 +61,19 @@ impl RunningSource {
         })
     }
 
-    /// Leads the next batches another way, without closing a listener; waits for those under way, at most `grace`.
+    /// Leads the next batches another way, without closing a listener; waits for those under way, at most `grace`. The
+    /// interceptors count where those before them did, so the ones that were tried out do not serve.
     pub(crate) async fn rewire(
         &mut self,
         plan: &SourcePlan,
         handles: Vec<ChannelHandle>,
         grace: Duration,
     ) -> Result<(), BuildError> {
-        let peers = plan.frame.channels.texts().map(String::from).collect();
-        let wiring = wiring(
-            plan,
-            handles,
-            &Context {
-                peers,
-                ..self.cx.clone()
-            },
-        )?;
+        let cx = Context {
+            peers: plan.context(&self.cx.agent).peers,
+            ..self.cx.clone()
+        };
+        let wiring = wiring(plan.frame.wire(&cx)?, handles);
         let _ = tokio::time::timeout(grace, self.outlet.rewire(wiring)).await;
         self.frame_values = frame_values(plan);
         Ok(())
@@ -97,6 +93,11 @@ impl RunningSource {
     }
 }
 
+/// A source's own settings.
+pub(crate) fn values(plan: &SourcePlan) -> BTreeMap<String, String> {
+    owned(plan.section.values())
+}
+
 /// The settings of a source's frame, with the channels that it really has.
 pub(crate) fn frame_values(plan: &SourcePlan) -> BTreeMap<String, String> {
     let mut values = owned(plan.frame_section.values());
@@ -107,21 +108,17 @@ pub(crate) fn frame_values(plan: &SourcePlan) -> BTreeMap<String, String> {
     values
 }
 
-fn wiring(
-    plan: &SourcePlan,
-    channels: Vec<ChannelHandle>,
-    cx: &Context,
-) -> Result<Wiring, BuildError> {
-    let (interceptors, selector) = wire(&plan.frame, cx)?;
-    Ok(Wiring {
-        interceptors,
-        selector,
+fn wiring(wires: Wires, channels: Vec<ChannelHandle>) -> Wiring {
+    Wiring {
+        interceptors: wires.interceptors,
+        selector: wires.selector,
         channels,
-    })
+    }
 }
 
 /// Runs the source until its stop is requested, each time in a task of its own, so that a panic stays there.
 async fn supervise(
+    source: Box<dyn Source>,
     build: Constructor<dyn Source>,
     cx: Context,
     source_cx: SourceContext,
@@ -133,7 +130,7 @@ async fn supervise(
             () = source_cx.stop.requested() => return,
         }
     }
-    let mut source = None;
+    let mut source = Some(source);
     let mut back_off = RETRY;
     loop {
         let next = match source.take() {

@@ -7,27 +7,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use common::{delivered, info, plan, start, state, wait_for};
+use common::{delivered, flow, held, info, plan, start, state, wait_for};
 use flume_monitor::status;
 use flume_runtime::{Agent, Remained};
 
 const DRAIN: Duration = Duration::from_secs(5);
-
-/// `r1` → `c1` → `k1`, with some more lines.
-fn flow(log: &str, more: &str) -> String {
-    format!(
-        "sources = r1
-         channels = c1
-         sinks = k1
-         sources.r1.type = count
-         sources.r1.channels = c1
-         channels.c1.type = memory
-         sinks.k1.type = note
-         sinks.k1.channel = c1
-         sinks.k1.log = {log}
-         {more}"
-    )
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn events_flow_and_a_stop_leaves_nothing() {
@@ -115,16 +99,6 @@ async fn a_sink_that_closes_has_the_time_it_asks_for_but_in_a_hurry() {
     );
 }
 
-fn held(agent: &Agent, channel: &str) -> usize {
-    let status = status(&agent.board());
-    let found = status
-        .components
-        .iter()
-        .find(|component| component.name == channel);
-    let channel = found.and_then(|component| component.channel.clone());
-    channel.map_or(0, |channel| channel.events + channel.in_flight)
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn components_that_fail_or_panic_are_run_again_and_lose_nothing() {
     let more = "sources.r1.events = 5\nsources.r1.panics = 1\nsources.r1.fail = 1\nsinks.k1.panics = 1\nsinks.k1.fail = 1";
@@ -151,7 +125,7 @@ async fn what_cannot_run_is_left_out_and_said() {
     let text = flow("left", "sources.r1.events = 1").replace("sinks = k1", "sinks = k1 k2 k3")
         + "\nsinks.k2.type = hdfs\nsinks.k2.channel = c1\nsinks.k3.type = note\nsinks.k3.channel = c1";
     let mut agent = Agent::new(info());
-    agent.apply(&plan(&text)).await.unwrap();
+    agent.apply(plan(&text)).await.unwrap();
     delivered("left", 1).await;
     assert_eq!(state(&agent, "k3"), "refused: log: required but not set");
     assert!(state(&agent, "k2").starts_with("refused: "));
@@ -162,7 +136,7 @@ async fn what_cannot_run_is_left_out_and_said() {
 
 async fn check_reload(before: &str, after: &str, expected: &str) -> Agent {
     let mut agent = start(before).await;
-    let changes = agent.apply(&plan(after)).await.unwrap();
+    let changes = agent.apply(plan(after)).await.unwrap();
     assert_eq!(changes.to_string(), expected);
     agent
 }
@@ -224,7 +198,7 @@ async fn a_changed_memory_channel_keeps_its_events() {
         "capacity = 100",
         "capacity = 40\nchannels.c1.transactionCapacity = 10",
     );
-    let refused = agent.apply(&plan(&smaller)).await.unwrap_err();
+    let refused = agent.apply(plan(&smaller)).await.unwrap_err();
     assert_eq!(
         refused.to_string(),
         "a1.channels.c1: holds 50 events, more than the new capacity 40"
@@ -232,7 +206,7 @@ async fn a_changed_memory_channel_keeps_its_events() {
     let larger = before
         .replace("capacity = 100", "capacity = 500")
         .replace("stuck = true", "stuck = false");
-    agent.apply(&plan(&larger)).await.unwrap();
+    agent.apply(plan(&larger)).await.unwrap();
     let expected: Vec<_> = (0..50).map(|number| format!("e{number}")).collect();
     assert_eq!(delivered("kept", 50).await, expected);
     agent.stop(DRAIN, pending()).await;
@@ -253,7 +227,7 @@ async fn a_vanishing_channel_is_drained_first() {
         .replace("c1", "c2")
         .replace("log = drained", "log = other")
         .replace("events = 20", "events = 0");
-    agent.apply(&plan(&after)).await.unwrap();
+    agent.apply(plan(&after)).await.unwrap();
     assert_eq!(state(&agent, "c1"), "running");
     let expected: Vec<_> = (0..20).map(|number| format!("d{number}")).collect();
     assert_eq!(delivered("drained", 20).await, expected);
@@ -271,10 +245,10 @@ async fn a_channel_that_nobody_would_drain_does_not_vanish() {
     let mut agent = start(&before).await;
     wait_for("two events", || (held(&agent, "c1") == 2).then_some(())).await;
     let without_sink = before.replace("sinks = k1", "sinks = k9");
-    agent.apply(&plan(&(without_sink.clone() + "\nsinks.k9.type = note\nsinks.k9.log = x\nsinks.k9.channel = c2\nchannels = c1 c2\nchannels.c2.type = memory"))).await.unwrap();
+    agent.apply(plan(&(without_sink.clone() + "\nsinks.k9.type = note\nsinks.k9.log = x\nsinks.k9.channel = c2\nchannels = c1 c2\nchannels.c2.type = memory"))).await.unwrap();
     let gone = without_sink.replace("c1", "c2")
         + "\nsinks.k9.type = note\nsinks.k9.log = x\nsinks.k9.channel = c2";
-    let refused = agent.apply(&plan(&gone)).await.unwrap_err();
+    let refused = agent.apply(plan(&gone)).await.unwrap_err();
     assert_eq!(
         refused.to_string(),
         "a1.channels.c1: holds 2 events that no sink would take"
@@ -286,7 +260,7 @@ async fn a_channel_that_nobody_would_drain_does_not_vanish() {
 async fn a_plan_with_an_error_changes_nothing() {
     let mut agent = start(&flow("broken", "")).await;
     let broken = plan(&flow("broken", "channels.c1.keep-alive = soon"));
-    let refused = agent.apply(&broken).await.unwrap_err().to_string();
+    let refused = agent.apply(broken).await.unwrap_err().to_string();
     assert!(
         refused.contains("flume.conf:10:") && refused.contains("a1.channels.c1.keep-alive"),
         "{refused}"

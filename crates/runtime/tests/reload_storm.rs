@@ -248,7 +248,7 @@ async fn no_acknowledged_event_is_lost() {
     let memory = || "type = memory\ncapacity = 1000".to_string();
     let mut current = "c1";
     agent
-        .apply(&plan(&[(current, memory())], Some(current)))
+        .apply(plan(&[(current, memory())], Some(current)))
         .await
         .unwrap();
     while until.map_or(reloads < SHORT_RELOADS, |until| Instant::now() < until) {
@@ -257,7 +257,7 @@ async fn no_acknowledged_event_is_lost() {
         let name = dice.one_of(&["c1", "c1", "c2"]);
         let text = channel(&mut dice, dir.path(), name != current);
         reloads += 1;
-        let refused = match agent.apply(&plan(&[(name, text)], Some(name))).await {
+        let refused = match agent.apply(plan(&[(name, text)], Some(name))).await {
             Ok(changes) => {
                 current = name;
                 !changes.failed.is_empty()
@@ -272,7 +272,7 @@ async fn no_acknowledged_event_is_lost() {
             agent = Agent::new(info());
             current = "c1";
             agent
-                .apply(&plan(&[(current, memory())], Some(current)))
+                .apply(plan(&[(current, memory())], Some(current)))
                 .await
                 .unwrap();
         }
@@ -289,7 +289,7 @@ async fn drain(dir: &Path) {
     let file = |number: &str| format!("type = file\n{}\ncapacity = 1000000", store(dir, number));
     let mut agent = Agent::new(info());
     agent
-        .apply(&plan(&[("c1", file("d0")), ("c2", file("d1"))], None))
+        .apply(plan(&[("c1", file("d0")), ("c2", file("d1"))], None))
         .await
         .unwrap();
     let board = agent.board();

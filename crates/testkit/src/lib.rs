@@ -5,6 +5,7 @@ pub mod channel_contract;
 pub mod diagnostics;
 pub mod faulty;
 pub mod parts;
+pub mod rotation;
 pub mod sink_contract;
 pub mod source;
 

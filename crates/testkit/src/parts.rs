@@ -88,6 +88,15 @@ pub fn words(events: &[Event]) -> String {
         .join(" ")
 }
 
+/// The headers of an event, in order: `a=1, b=2`.
+pub fn headers(event: &Event) -> String {
+    let headers = event.headers.iter();
+    let headers: Vec<_> = headers
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect();
+    headers.join(", ")
+}
+
 /// What a take holds.
 pub fn held(take: &dyn Take) -> String {
     words(take.events())

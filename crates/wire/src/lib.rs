@@ -4,8 +4,10 @@ pub mod avro;
 pub mod document;
 pub mod fluent;
 mod framing;
+pub mod journal;
 pub mod json;
 pub mod legacy;
+pub mod otlp;
 pub mod syslog;
 pub mod thrift;
 

@@ -3,7 +3,10 @@
 use anyhow::Result;
 use flume_cluster::{Cluster, Layout, Protection};
 
-use super::{Bench, Row, host::Host};
+use super::{
+    Bench, Row,
+    host::{Host, NAME},
+};
 
 const AGAIN: &str = "$PROVISION --proxy-user alice --proxy-user bob check";
 
@@ -16,7 +19,7 @@ pub(super) fn show() -> Result<Vec<Row>> {
     let mut rows = vec![];
     {
         let bench = Bench {
-            host: Host::start(&[&shared])?,
+            host: Host::start(NAME, &[&shared])?,
             krb5_conf: cluster.kdc()?.krb5_conf(),
             hadoop: Some(conf),
         };

@@ -50,6 +50,8 @@ pub const TROUBLES: &[Trouble] = &[
         &["OK    kerberos: make", "(its key version ", "is not the KDC's)"], ""),
     trouble("keytab owned by root", "chown root:root $KEYTAB", KERBEROS,
         &["OK    kerberos: give /etc/flume/conf/flume.service.keytab to flume:flume, mode 0600"], ""),
+    trouble("keytab of the service's earlier user", "chown games $KEYTAB", KERBEROS,
+        &["OK    kerberos: take /etc/flume/conf/flume.service.keytab from user", "give /etc/flume/conf/flume.service.keytab to flume:flume, mode 0600"], ""),
     trouble("keytab with mode 0644", "chmod 0644 $KEYTAB", KERBEROS,
         &["OK    kerberos: give /etc/flume/conf/flume.service.keytab to flume:flume, mode 0600"], ""),
     trouble("principal removed in the KDC", "$KADMIN delprinc -force $PRINCIPAL", KERBEROS,

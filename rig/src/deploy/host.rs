@@ -12,20 +12,20 @@ use anyhow::{Context, Result, ensure};
 
 use crate::agents::target;
 
-/// Its full name.
+/// The usual full name of one.
 pub const NAME: &str = "node1.flume.test";
 
-/// Mounts the layer, then says so and waits for the end of its input. `$1` is an empty directory, what follows is seen
-/// from within as from without.
+/// Mounts the layer, then says so and waits for the end of its input. `$1` is an empty directory, `$2` the host's name;
+/// what follows is seen from within as from without.
 const BEGIN: &str = r#"
 set -e
-base=$1; shift
+base=$1; name=$2; shift 2
 mount -t tmpfs host "$base"
 mkdir "$base/upper" "$base/work" "$base/root"
 mount -t overlay host -o "lowerdir=/,upperdir=$base/upper,workdir=$base/work" "$base/root"
-hostname node1
+hostname "${name%%.*}"
 for seen in /proc /sys /dev "$@"; do mkdir -p "$base/root$seen"; mount --rbind "$seen" "$base/root$seen"; done
-printf '127.0.0.1 node1.flume.test node1 localhost\n' >"$base/root/etc/hosts"
+echo "127.0.0.1 $name ${name%%.*} localhost" >"$base/root/etc/hosts"
 rm -rf "$base/root/etc/flume" "$base/root/var/lib/flume" "$base/root/var/log/flume"
 echo ready
 exec cat
@@ -41,8 +41,8 @@ pub struct Host {
 }
 
 impl Host {
-    /// Starts a host, on which these directories are the real ones.
-    pub fn start(shared: &[&Path]) -> Result<Host> {
+    /// Starts a host with this full name, on which these directories are the real ones.
+    pub fn start(name: &str, shared: &[&Path]) -> Result<Host> {
         flume_cluster::need(&[
             ("unshare", "util-linux"),
             ("nsenter", "util-linux"),
@@ -62,6 +62,7 @@ impl Host {
         ]);
         command
             .arg(base.path())
+            .arg(name)
             .arg(target().canonicalize()?)
             .args(shared);
         let mut holder = command

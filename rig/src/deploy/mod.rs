@@ -1,10 +1,12 @@
-//! From a bare host to a checked service: `provision` twice, everything that can be wrong, both packages.
+//! From a bare host to a checked service: `provision` twice, everything that can be wrong, the packages.
 
 mod adversary;
 mod cluster;
+mod deb;
 mod faults;
 mod host;
 mod packages;
+mod scripts;
 
 use std::path::PathBuf;
 
@@ -45,6 +47,23 @@ impl Row {
             transcript: String::new(),
         }
     }
+
+    /// What a line of shell printed, and what it had to say.
+    fn said(name: &str, line: &str, text: &str, says: &[&str]) -> Row {
+        let missing: Vec<_> = says
+            .iter()
+            .filter(|words| !text.contains(**words))
+            .collect();
+        let value = if missing.is_empty() {
+            "as wanted".to_string()
+        } else {
+            format!("not said: {missing:?}")
+        };
+        Row {
+            transcript: format!("# {line}\n{text}"),
+            ..Row::new(name, value, "its message", missing.is_empty())
+        }
+    }
 }
 
 /// As sites write it: bare keys, no commas.
@@ -64,6 +83,7 @@ type Part = (&'static str, fn() -> Result<Vec<Row>>);
 const PARTS: &[Part] = &[
     ("host", host_and_troubles),
     ("hdfs", cluster::show),
+    ("scripts", scripts::show),
     ("packages", packages::show),
 ];
 
@@ -100,7 +120,7 @@ fn host_and_troubles() -> Result<Vec<Row>> {
     let dir = tempfile::tempdir()?;
     let kdc = Kdc::start_with_kadmind(dir.path())?;
     let bench = Bench {
-        host: Host::start(&[dir.path()])?,
+        host: Host::start(host::NAME, &[dir.path()])?,
         krb5_conf: kdc.krb5_conf(),
         hadoop: None,
     };
@@ -187,20 +207,7 @@ impl Bench {
     /// A run, and what it must say.
     fn say(&self, name: &str, run: &str, says: &[&str]) -> Result<Row> {
         let (_, text) = self.run(run)?;
-        let missing: Vec<_> = says
-            .iter()
-            .filter(|words| !text.contains(**words))
-            .collect();
-        let value = if missing.is_empty() {
-            "as wanted".to_string()
-        } else {
-            format!("not said: {missing:?}")
-        };
-        let transcript = format!("# {run}\n{text}");
-        Ok(Row {
-            transcript,
-            ..Row::new(name, value, "its message", missing.is_empty())
-        })
+        Ok(Row::said(name, run, &text, says))
     }
 
     fn try_out(&self, trouble: &Trouble) -> Result<Row> {

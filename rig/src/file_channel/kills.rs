@@ -2,7 +2,8 @@
 //!
 //! A process prints what was acknowledged to it right after it was told, and what it was delivered right before it
 //! commits that; what is in the pipe outlives it. Nothing that was printed as put may be lost; what was printed as
-//! committed may come again only if no put that began later was acknowledged: an ack goes with the next group.
+//! committed may come again only if no put that began later was acknowledged: an ack goes with the next group. All of
+//! that holds when calls on the disk fail, too.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -17,17 +18,27 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 use flume_core::{Channel, Event, Want};
 
-use super::store::Store;
+use super::{
+    faults::{Environment, Faults},
+    store::Store,
+};
 
 const PRODUCERS: usize = 3;
 const CONSUMERS: usize = 2;
 /// A process lives a little longer than the one before, up to so long after its channel is open.
 const LONGEST_LIFE: Duration = Duration::from_millis(400);
+/// The same with failing calls: after one that failed, the channel pauses for a second.
+const LONGEST_FAILING_LIFE: Duration = Duration::from_millis(1600);
+/// One write or sync of so many fails.
+const FAULT_ONE_IN: u32 = 50;
+/// An open that fails is tried so often, as the agent does.
+const MOST_OPENS: usize = 100;
+/// A producer that was refused waits so long.
+const REFUSED_PAUSE: Duration = Duration::from_millis(2);
 
 /// What was seen.
 #[derive(Debug, Default)]
 pub struct Outcome {
-    pub kills: usize,
     /// Events that were acknowledged.
     pub acknowledged: usize,
     /// Of these, never delivered.
@@ -40,16 +51,45 @@ pub struct Outcome {
     pub oldest: Duration,
 }
 
-/// Kills so many processes on one store, then drains it.
-pub fn run(dir: &Path, kills: usize, take_sync_millis: u64) -> Result<Outcome> {
+/// Kills so many processes on one store, in which calls on the disk may fail, then drains it.
+pub fn run(
+    dir: &Path,
+    kills: usize,
+    take_sync_millis: u64,
+    faults: Option<&Faults>,
+) -> Result<Outcome> {
     let dir = tempfile::tempdir_in(dir)?;
+    let dir = dir.path().canonicalize()?;
+    let at_random = |faults: &Faults| faults.at_random(&dir, FAULT_ONE_IN);
+    let environment = faults.map(at_random).unwrap_or_default();
+    let longest = faults.map_or(LONGEST_LIFE, |_| LONGEST_FAILING_LIFE);
     let mut oracle = Oracle::default();
     for round in 0..kills {
-        let life = LONGEST_LIFE * (round as u32 * 7 % 20 + 1) / 20;
-        oracle.live(dir.path(), &round.to_string(), take_sync_millis, Some(life))?;
+        let life = Life {
+            round: round.to_string(),
+            take_sync_millis,
+            environment: environment.clone(),
+            lasts: Some(longest * (round as u32 * 7 % 20 + 1) / 20),
+        };
+        oracle.live(&dir, &life)?;
     }
-    oracle.live(dir.path(), DRAIN, take_sync_millis, None)?;
-    Ok(oracle.judge(kills))
+    let last = Life {
+        round: DRAIN.into(),
+        take_sync_millis,
+        environment: vec![],
+        lasts: None,
+    };
+    oracle.live(&dir, &last)?;
+    Ok(oracle.judge())
+}
+
+/// One process.
+struct Life {
+    round: String,
+    take_sync_millis: u64,
+    environment: Environment,
+    /// It is killed so long after its channel opened, or not at all.
+    lasts: Option<Duration>,
 }
 
 const DRAIN: &str = "drain";
@@ -70,20 +110,15 @@ struct Oracle {
 
 impl Oracle {
     /// One process, from its start to its end.
-    fn live(
-        &mut self,
-        dir: &Path,
-        round: &str,
-        take_sync: u64,
-        life: Option<Duration>,
-    ) -> Result<()> {
+    fn live(&mut self, dir: &Path, life: &Life) -> Result<()> {
         let mut child = Command::new(std::env::current_exe()?)
             .args([
                 "victim",
                 &dir.display().to_string(),
-                round,
-                &take_sync.to_string(),
+                &life.round,
+                &life.take_sync_millis.to_string(),
             ])
+            .envs(life.environment.iter().map(|(name, value)| (name, value)))
             .stdout(Stdio::piped())
             .spawn()?;
         let mut lines = BufReader::new(child.stdout.take().context("no pipe")?).lines();
@@ -93,8 +128,8 @@ impl Oracle {
             "the process said {first:?}"
         );
         let reader = thread::spawn(move || lines.map_while(Result::ok).collect::<Vec<String>>());
-        if let Some(life) = life {
-            thread::sleep(life);
+        if let Some(lasts) = life.lasts {
+            thread::sleep(lasts);
             child.kill()?;
         }
         child.wait()?;
@@ -169,7 +204,7 @@ impl Oracle {
         }
     }
 
-    fn judge(&self, kills: usize) -> Outcome {
+    fn judge(&self) -> Outcome {
         let lost = self
             .acknowledged
             .iter()
@@ -180,7 +215,6 @@ impl Oracle {
         let undone = self.undone;
         let oldest = self.oldest;
         Outcome {
-            kills,
             acknowledged,
             lost,
             repeated,
@@ -195,7 +229,7 @@ pub fn victim(dir: &str, round: &str, take_sync: &str) -> Result<()> {
     let properties = format!(
         "capacity = 100000\ntransactionCapacity = 1000\nmaxFileSize = 1048576\ntakeSyncMillis = {take_sync}"
     );
-    let store = Store::open(Path::new(dir), &properties)?;
+    let store = open(Path::new(dir), &properties)?;
     say("open");
     let began = Instant::now();
     if round == DRAIN {
@@ -222,6 +256,16 @@ pub fn victim(dir: &str, round: &str, take_sync: &str) -> Result<()> {
     Ok(())
 }
 
+fn open(dir: &Path, properties: &str) -> Result<Store> {
+    let mut tries = 1;
+    loop {
+        match Store::open(dir, properties) {
+            Err(_) if tries < MOST_OPENS => tries += 1,
+            opened => return opened,
+        }
+    }
+}
+
 async fn put(channel: Arc<dyn Channel>, name: String) -> Result<()> {
     let mut next = 0;
     loop {
@@ -232,6 +276,8 @@ async fn put(channel: Arc<dyn Channel>, name: String) -> Result<()> {
             .collect();
         if channel.put(batch).await.is_ok() {
             say(&format!("put {name}-{next} {count}."));
+        } else {
+            tokio::time::sleep(REFUSED_PAUSE).await;
         }
         // The numbers of a refused batch are not used again: nobody knows whether it is there.
         next += count;

@@ -1,7 +1,9 @@
-//! The durable channel: beside the machine's own ceiling, after a kill, and over time. Beside Java Flume it is
-//! measured with the other flows (`bench.rs`).
+//! The durable channel: beside the machine's own ceiling, after a kill, on a disk that fails or is full, and over time.
+//! Beside Java Flume it is measured with the other flows (`bench.rs`).
 
 mod ceiling;
+mod edges;
+mod faults;
 mod kills;
 mod open;
 mod soak;
@@ -10,6 +12,8 @@ mod store;
 use std::{path::Path, process::Command, time::Duration};
 
 use anyhow::Result;
+pub use edges::show as idle_at_edges;
+use faults::Faults;
 pub use kills::victim;
 pub use open::load;
 
@@ -69,39 +73,54 @@ fn opened(report: &mut Report, opened: open::Opened, judge_figures: bool) {
 /// Processes killed at any moment, with takes that wait for the disk and with takes that need not.
 pub fn killed(report: &mut Report, dir: &Path, kills: usize) -> Result<()> {
     for take_sync in [0, 100] {
-        let seen = kills::run(dir, kills, take_sync)?;
-        let name = format!(
-            "file channel, {} kills, takeSyncMillis {take_sync}",
-            seen.kills
-        );
+        let name = format!("file channel, {kills} kills, takeSyncMillis {take_sync}");
+        let seen = kills::run(dir, kills, take_sync, None)?;
+        nothing_is_lost(report, &name, &seen, take_sync);
+    }
+    Ok(())
+}
+
+/// The same while calls on the disk fail.
+pub fn killed_while_failing(report: &mut Report, dir: &Path, kills: usize) -> Result<()> {
+    let faults = Faults::compile(dir)?;
+    for take_sync in [0, 100] {
+        let name = format!("file channel, {kills} kills, calls fail, takeSyncMillis {take_sync}");
+        let seen = kills::run(dir, kills, take_sync, Some(&faults))?;
+        nothing_is_lost(report, &name, &seen, take_sync);
+    }
+    for (kind, name) in faults::KINDS {
+        let count = faults.count(kind);
         report.row(
-            &format!("{name}: acknowledged"),
-            seen.acknowledged,
+            &format!("file channel, faults: {name}"),
+            count,
             "> 0",
-            seen.acknowledged > 0,
-        );
-        report.row(&format!("{name}: lost"), seen.lost, "0", seen.lost == 0);
-        if take_sync == 0 {
-            report.row(
-                &format!("{name}: repeated"),
-                seen.repeated,
-                "0",
-                seen.repeated == 0,
-            );
-        } else {
-            println!(
-                "{} deliveries repeated, committed up to {:?} before the kill",
-                seen.repeated, seen.oldest
-            );
-        }
-        report.row(
-            &format!("{name}: repeated after a later put"),
-            seen.undone,
-            "0",
-            seen.undone == 0,
+            count > 0,
         );
     }
     Ok(())
+}
+
+fn nothing_is_lost(report: &mut Report, name: &str, seen: &kills::Outcome, take_sync: u64) {
+    let acknowledged = seen.acknowledged;
+    report.row(
+        &format!("{name}: acknowledged"),
+        acknowledged,
+        "> 0",
+        acknowledged > 0,
+    );
+    let mut none = |what: &str, count: usize| {
+        report.row(&format!("{name}: {what}"), count, "0", count == 0);
+    };
+    none("lost", seen.lost);
+    if take_sync == 0 {
+        none("repeated", seen.repeated);
+    } else {
+        println!(
+            "{} deliveries repeated, committed up to {:?} before the kill",
+            seen.repeated, seen.oldest
+        );
+    }
+    none("repeated after a later put", seen.undone);
 }
 
 /// The tests of the engine on a model of a disk, with so much more effort than usual: how many states they tried, and

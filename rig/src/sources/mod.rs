@@ -3,6 +3,7 @@
 
 mod input;
 mod lanes;
+pub mod torture;
 
 use std::{fs, path::Path, time::Duration};
 

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use flume_monitor::{ChangeStatus, Observer};
+use flume_monitor::{ChangeStatus, Observer, ago, printable};
 use jiff::Timestamp;
 use ratatui::{
     DefaultTerminal, Frame,
@@ -18,7 +18,6 @@ use super::{
     Seen,
     view::{self, Order, Row},
 };
-use crate::{outcome::printable, status::ago};
 
 /// How often the agent is asked.
 const EVERY: Duration = Duration::from_secs(1);

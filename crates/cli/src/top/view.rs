@@ -1,9 +1,7 @@
 //! What `top` shows, as text: pure, so that a terminal, a script and a test see the same.
 
-use flume_monitor::{ComponentStatus, FlowShape, Status};
+use flume_monitor::{ComponentStatus, FlowShape, Status, ago, printable};
 use jiff::Timestamp;
-
-use crate::{outcome::printable, status::ago};
 
 /// The titles of the columns.
 pub(crate) const TITLES: [&str; 8] = [

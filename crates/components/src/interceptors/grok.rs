@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use flume_core::{
     BuildError, Component, Config, Context, Event, InterceptError, Interceptor, Str,
-    config::Prefix, metrics::Counter,
+    config::{FreeText, Prefix},
+    metrics::Counter,
 };
 use flume_java::regex::JavaRegex;
 
@@ -29,13 +30,13 @@ const GROUP: &str = "grokHeader";
 pub(super) struct GrokConfig {
     /// The pattern, in Java's dialect with `%{...}`. It is searched anywhere in the body, which is read as UTF-8.
     #[prop("match")]
-    pattern: String,
+    pattern: FreeText,
     /// `match.KEY`: further patterns, tried in the order of their keys if those before do not match.
     #[prop("match")]
-    more: Prefix<String>,
+    more: Prefix<FreeText>,
     /// `patterns.NAME`: an expression of your own for `%{NAME}`.
     #[prop("patterns")]
-    patterns: Prefix<String>,
+    patterns: Prefix<FreeText>,
     /// Whether a header that is already there stays.
     #[prop("preserveExisting", default = false)]
     preserve_existing: bool,
@@ -80,7 +81,7 @@ impl Component for GrokInterceptor {
 type Library<'a> = BTreeMap<&'a str, &'a str>;
 
 /// All patterns. Those of the configuration come first, and each has to be right, even if nothing names it.
-fn library(own: &BTreeMap<String, String>) -> Result<Library<'_>, BuildError> {
+fn library(own: &BTreeMap<String, FreeText>) -> Result<Library<'_>, BuildError> {
     let mut known: Library<'_> = PATTERNS.iter().copied().collect();
     known.extend(own.iter().map(|(name, pattern)| (&**name, &**pattern)));
     for (name, pattern) in own {

@@ -1,5 +1,6 @@
 //! Interceptors. To add one: write its file, then add its two lines here.
 
+mod dedupe;
 mod grok;
 mod grok_patterns;
 mod host;
@@ -31,6 +32,7 @@ pub(crate) const INTERCEPTORS: &[Registration<dyn Interceptor>] = &[
     Registration::interceptor::<json_extract::JsonExtractInterceptor>("json_extract", ""),
     Registration::interceptor::<grok::GrokInterceptor>("grok", ""),
     Registration::interceptor::<sample::SampleInterceptor>("sample", ""),
+    Registration::interceptor::<dedupe::DedupeInterceptor>("dedupe", ""),
     Registration::interceptor::<throttle::ThrottleInterceptor>("throttle", ""),
 ];
 

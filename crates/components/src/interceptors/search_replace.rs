@@ -1,6 +1,8 @@
 //! `search_replace`: edits bodies.
 
-use flume_core::{BuildError, Component, Config, Context, Event, InterceptError, Interceptor};
+use flume_core::{
+    BuildError, Component, Config, Context, Event, InterceptError, Interceptor, config::FreeText,
+};
 use flume_java::{
     charset::Charset,
     regex::{JavaRegex, Replacement},
@@ -16,7 +18,7 @@ pub(super) struct SearchReplaceConfig {
     search_pattern: JavaRegex,
     /// What a match becomes. `$1` and `${name}` stand for what a group matched, `\$` for a dollar.
     #[prop("replaceString", default = "")]
-    replace_string: String,
+    replace_string: FreeText,
     /// Character set of the bodies.
     #[prop("charset", default = "UTF-8")]
     charset: Charset,

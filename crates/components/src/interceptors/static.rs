@@ -1,6 +1,9 @@
 //! `static`: the same header on every event.
 
-use flume_core::{BuildError, Component, Config, Context, Event, InterceptError, Interceptor, Str};
+use flume_core::{
+    BuildError, Component, Config, Context, Event, InterceptError, Interceptor, Str,
+    config::FreeText,
+};
 
 /// Gives every event one header.
 #[derive(Clone, Config)]
@@ -13,7 +16,7 @@ pub(super) struct StaticConfig {
     key: String,
     /// Value of the header.
     #[prop("value", default = "value")]
-    value: String,
+    value: FreeText,
 }
 
 pub(super) struct StaticInterceptor {
@@ -33,7 +36,7 @@ impl Component for StaticInterceptor {
         Ok(StaticInterceptor {
             preserve_existing,
             key: key.into(),
-            value: value.into(),
+            value: value.0.into(),
         })
     }
 }

@@ -9,12 +9,13 @@ use flume_core::{
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-/// Longest wait of one batch. A reload waits for batches that wait here.
+/// Longest wait of one batch; a reload waits for batches that wait here. A batch counts as what passes in this time at
+/// most, so that the next ones pass, too.
 const MAX_WAIT: Duration = Duration::from_secs(10);
 
 /// Lets through at most so many events per second, over all connections of the source. What comes above the rate waits,
-/// and the sender with it, or is dropped. Events of a batch that a channel refuses count again when they come again.
-/// Not an interceptor of Flume.
+/// and the sender with it, or is dropped. Events of a batch that a channel refuses count again when they come again. A
+/// batch counts as what passes in 10 s at most, so a huge one passes and does not hold up others for longer. Not an interceptor of Flume.
 #[derive(Clone, Config)]
 pub(super) struct ThrottleConfig {
     /// Events per second, on average.
@@ -103,8 +104,7 @@ impl Interceptor for ThrottleInterceptor {
         Ok(())
     }
 
-    /// A batch waits for what the batches before it took, not for itself: so a batch of any size passes, and the
-    /// average is right.
+    /// A batch waits for what the batches before it took, not for itself: so a batch of any size passes.
     fn wait(&self, batch: &[Event]) -> Result<Duration, Throttled> {
         if self.overflow == Overflow::Drop || batch.is_empty() {
             return Ok(Duration::ZERO);
@@ -121,7 +121,8 @@ impl Interceptor for ThrottleInterceptor {
                  smaller batches"
             )));
         }
-        bucket.events -= batch.len() as f64;
+        let most = self.rate.events_per_second * MAX_WAIT.as_secs_f64();
+        bucket.events -= (batch.len() as f64).min(most);
         drop(bucket);
         if !wait.is_zero() {
             self.delayed.add(batch.len());

@@ -5,7 +5,8 @@ use std::{num::NonZeroUsize, process::ExitStatus};
 use async_trait::async_trait;
 use flume_core::{
     BuildError, Code, Component, Config, Context, Event, Hold, Source, SourceContext, SourceError,
-    config::Millis, secrets::is_secret_name,
+    config::{FreeText, Millis},
+    secrets::is_secret_name,
 };
 use flume_host::{
     environment::Environment,
@@ -31,7 +32,7 @@ const BATCH_BYTES: usize = 4 << 20;
 pub(super) struct ExecConfig {
     /// The command with its arguments. Without `shell` it is split at white space, quotes mean nothing.
     #[prop("command")]
-    command: String,
+    command: FreeText,
     /// What runs the command, as `/bin/bash -c`; unset: it is run by itself.
     #[prop("shell")]
     shell: Option<String>,
@@ -276,8 +277,12 @@ fn start(config: &ExecConfig, left: &Leftovers) -> Result<CommandGroup, SourceEr
         .map_err(SourceError::at(format!("start `{}`", words[0])))
 }
 
-/// Reads to the end, and logs if there is a name to log under.
-async fn log_lines(stream: Option<impl AsyncRead + Unpin>, name: Option<String>, charset: Charset) {
+/// Reads what a command says to its end, and logs it if there is a name to log under.
+pub(super) async fn log_lines(
+    stream: Option<impl AsyncRead + Unpin>,
+    name: Option<String>,
+    charset: Charset,
+) {
     let Some(mut stream) = stream else { return };
     let mut lines = JavaLines::new(charset, READ_BYTES);
     let mut received = Vec::with_capacity(READ_BYTES);

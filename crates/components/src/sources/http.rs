@@ -1,11 +1,10 @@
 //! `http`: events in requests.
 
-use std::{num::NonZeroUsize, sync::Arc, time::Duration};
+use std::{num::NonZeroUsize, sync::Arc};
 
 use async_trait::async_trait;
-use bytes::{Bytes, BytesMut};
 use flume_core::{
-    BuildError, ChannelError, Component, Config, Context, FrameReservation, HandlerError,
+    BuildError, ChannelError, Component, Config, Context, Event, FrameReservation, HandlerError,
     HttpHandler, HttpMessage, PutError, Source, SourceContext, SourceError,
     config::{Nested, Prefix, Property},
     metrics::Counter,
@@ -16,18 +15,9 @@ use flume_net::{
     Complaints, Listener, ListenerConfig, ListenerSettings,
     http::{self, HttpLimits, Incoming, Method, Request, Response, StatusCode, header},
 };
-use tokio::time::{Instant, timeout, timeout_at};
 
-/// How long a client may pause; Jetty's idle time.
-const STALL_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long the body of a request may take.
-const BODY_TIMEOUT: Duration = Duration::from_secs(600);
-/// A body up to this size needs no room in the source's budget, so slow clients cannot hold up small requests.
-const UNRESERVED_BYTES: usize = 4 << 10;
-/// How long a request waits for memory that other requests hold.
-const MEMORY_TIMEOUT: Duration = Duration::from_secs(60);
-/// What a client that finds the channel full is asked to wait.
-const RETRY_AFTER_SECONDS: &str = "1";
+use super::request::{RETRY_AFTER_SECONDS, Refusal, STALL_TIMEOUT, read_body};
+
 /// Names of Flume 1.8 and before.
 const OLD_NAMES: [(&str, &str); 3] = [
     ("enableSSL", "ssl"),
@@ -147,24 +137,6 @@ impl Source for HttpSource {
     }
 }
 
-/// Why a request is refused.
-struct Refusal {
-    status: StatusCode,
-    text: String,
-    /// Whether the same request may be accepted soon.
-    is_worth_a_retry: bool,
-}
-
-impl Refusal {
-    fn new(status: StatusCode, text: impl Into<String>) -> Self {
-        Refusal {
-            status,
-            text: text.into(),
-            is_worth_a_retry: false,
-        }
-    }
-}
-
 impl Door {
     async fn answer(&self, request: Request<Incoming>, cx: &SourceContext) -> Response<String> {
         match *request.method() {
@@ -183,7 +155,7 @@ impl Door {
                 let kind = header::HeaderValue::from_static("text/plain; charset=utf-8");
                 headers.insert(header::CONTENT_TYPE, kind);
                 if refusal.is_worth_a_retry {
-                    let pause = header::HeaderValue::from_static(RETRY_AFTER_SECONDS);
+                    let pause = header::HeaderValue::from(RETRY_AFTER_SECONDS);
                     headers.insert(header::RETRY_AFTER, pause);
                 }
                 response
@@ -200,44 +172,22 @@ impl Door {
 
     async fn receive(&self, request: Request<Incoming>, cx: &SourceContext) -> Result<(), Refusal> {
         self.requests.add(1);
-        let (head, body) = request.into_parts();
         let mut reservation = cx.frame_reservation();
-        let body = self.read(body, &mut reservation).await;
-        let body = body.inspect_err(|_| self.bad_requests.add(1))?;
-        let content_type = head.headers.get(header::CONTENT_TYPE);
-        let message = HttpMessage {
-            content_type: content_type.and_then(|kind| kind.to_str().ok()),
-            query: head.uri.query().unwrap_or_default(),
-            body: &body,
-        };
-        let events = self.handler.events(&message).map_err(|error| {
-            self.bad_requests.add(1);
-            match error {
-                HandlerError::BadRequest(text) => Refusal::new(
-                    StatusCode::BAD_REQUEST,
-                    format!("bad request from client: {text}"),
-                ),
-                HandlerError::Failed(text) => Refusal::new(
-                    StatusCode::INTERNAL_SERVER_ERROR,
-                    format!("the handler failed: {text}"),
-                ),
-            }
-        })?;
+        let events = self.read(request, &mut reservation).await;
+        let events = events.inspect_err(|_| self.bad_requests.add(1))?;
         cx.out.put(events).await.map_err(|error| {
             cx.refused(&error);
-            match &error {
-                PutError::Channel { source, .. } => Refusal {
-                    status: StatusCode::SERVICE_UNAVAILABLE,
-                    text: format!("the events are not stored: {}", with_causes(&error)),
-                    is_worth_a_retry: !matches!(source, ChannelError::TooLarge { .. }),
-                },
-                PutError::Throttled(_) => Refusal {
-                    status: StatusCode::SERVICE_UNAVAILABLE,
-                    text: format!("the events are not stored: {}", with_causes(&error)),
-                    is_worth_a_retry: true,
-                },
+            let text = format!("the events are not stored: {}", with_causes(&error));
+            match error {
                 PutError::Intercept(_) => {
                     Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, with_causes(&error))
+                }
+                PutError::Channel {
+                    source: ChannelError::TooLarge { .. },
+                    ..
+                } => Refusal::new(StatusCode::SERVICE_UNAVAILABLE, text),
+                PutError::Channel { .. } | PutError::Throttled(_) => {
+                    Refusal::for_now(StatusCode::SERVICE_UNAVAILABLE, text)
                 }
             }
         })?;
@@ -246,49 +196,29 @@ impl Door {
         Ok(())
     }
 
-    /// The whole body. It holds memory of the source's budget, but only for what has come.
+    /// What the handler makes of the request.
     async fn read(
         &self,
-        mut body: Incoming,
+        request: Request<Incoming>,
         reservation: &mut FrameReservation,
-    ) -> Result<Bytes, Refusal> {
-        let end = Instant::now() + BODY_TIMEOUT;
-        let mut whole = Bytes::new();
-        let mut gathered = BytesMut::new();
-        loop {
-            let deadline = end.min(Instant::now() + STALL_TIMEOUT);
-            let next = timeout_at(deadline, http::next_part(&mut body)).await;
-            let Some(part) = next
-                .map_err(|_| Refusal::new(StatusCode::REQUEST_TIMEOUT, "the body took too long"))?
-            else {
-                break;
-            };
-            let part =
-                part.map_err(|error| Refusal::new(StatusCode::BAD_REQUEST, error.to_string()))?;
-            let bytes = whole.len() + gathered.len() + part.len();
-            if bytes > self.max_request_bytes {
-                let text = format!("the body has more than {} bytes", self.max_request_bytes);
-                return Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, text));
-            }
-            if bytes > UNRESERVED_BYTES {
-                let room = timeout(MEMORY_TIMEOUT, reservation.grow_to(bytes)).await;
-                room.map_err(|_| Refusal {
-                    status: StatusCode::SERVICE_UNAVAILABLE,
-                    text: "other requests hold all memory of the source".into(),
-                    is_worth_a_retry: true,
-                })?;
-            }
-            if bytes == part.len() {
-                whole = part;
-                continue;
-            }
-            gathered.extend_from_slice(&std::mem::take(&mut whole));
-            gathered.extend_from_slice(&part);
-        }
-        Ok(if gathered.is_empty() {
-            whole
-        } else {
-            gathered.freeze()
+    ) -> Result<Vec<Event>, Refusal> {
+        let (head, body) = request.into_parts();
+        let body = read_body(body, self.max_request_bytes, reservation).await?;
+        let content_type = head.headers.get(header::CONTENT_TYPE);
+        let message = HttpMessage {
+            content_type: content_type.and_then(|kind| kind.to_str().ok()),
+            query: head.uri.query().unwrap_or_default(),
+            body: &body,
+        };
+        self.handler.events(&message).map_err(|error| match error {
+            HandlerError::BadRequest(text) => Refusal::new(
+                StatusCode::BAD_REQUEST,
+                format!("bad request from client: {text}"),
+            ),
+            HandlerError::Failed(text) => Refusal::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                format!("the handler failed: {text}"),
+            ),
         })
     }
 }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::BytesMut;
-use flume_core::{Config, Event, Str, config::Scalar};
+use flume_core::{Code, Config, Event, Str, config::Scalar};
 use flume_net::{
     address::{java_address, java_host_name},
     intake::Conversation,
@@ -50,12 +50,13 @@ impl Scalar for KeepFields {
         Ok(KeepFields(KeptFields::parse(text)))
     }
 
-    fn doubt(text: &str) -> Option<&'static str> {
+    fn doubt(text: &str) -> Option<(Code, &'static str)> {
         let says_none = ["none", "false", ""]
             .iter()
             .any(|word| text.eq_ignore_ascii_case(word));
         let keeps_none = KeptFields::parse(text) == KeptFields::default();
-        (keeps_none && !says_none).then_some("names no field, so none is kept")
+        let doubt = "names no field, so none is kept";
+        (keeps_none && !says_none).then_some((Code::FallsBack, doubt))
     }
 }
 

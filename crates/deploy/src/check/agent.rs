@@ -467,3 +467,28 @@ fn configuration(sinks: &[CheckSink]) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, os::unix::fs::symlink};
+
+    use super::*;
+
+    #[test]
+    fn what_killed_checks_left_behind_is_removed_and_nothing_else() {
+        let run = tempfile::tempdir().unwrap();
+        let at = |name: &str| run.path().join(name);
+        fs::create_dir_all(at("flume-check-0123/state/check")).unwrap();
+        fs::write(at("flume-check-0123/state/check/lock"), "").unwrap();
+        fs::create_dir(at("flume")).unwrap();
+        fs::write(at("flume/kept"), "").unwrap();
+        fs::write(at("flume-check-file"), "").unwrap();
+        symlink(at("flume"), at("flume-check-link")).unwrap();
+        remove_left_behind(run.path());
+        assert!(!at("flume-check-0123").exists());
+        assert!(at("flume/kept").exists());
+        assert!(at("flume-check-file").exists(), "no check made this");
+        // It is harmless where there is nothing.
+        remove_left_behind(&at("nowhere"));
+    }
+}

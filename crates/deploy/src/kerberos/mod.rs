@@ -7,17 +7,21 @@ pub(crate) mod keytab;
 use std::{
     cell::Cell,
     ffi::OsStr,
+    fs,
     io::{ErrorKind, Write},
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     rc::Rc,
 };
 
-use flume_host::directory::SafeDirectory;
+use flume_host::directory::{Ownership, SafeDirectory};
 use kadmin::Kadmin;
 use keytab::KeytabState;
 
 use crate::{
-    Site, clock,
+    Site,
+    accounts::user_id,
+    clock,
     fault::Fault,
     files::{Rights, check_file, give_file, look, open_directory, split},
     step::{Found, Task},
@@ -26,6 +30,7 @@ use crate::{
 /// Difference of clocks that Kerberos forgives, unless `krb5.conf` says otherwise.
 const CLOCK_SKEW_SECONDS: u64 = 300;
 const KEYTAB_MODE: u32 = 0o600;
+const WRITABLE_BY_OTHERS: u32 = 0o022;
 const MAX_KEYTAB_BYTES: u64 = 1 << 20;
 /// Beside the keytab: root's directory with the new one, until that is in its place.
 const STAGING: &str = ".keytab-new";
@@ -51,6 +56,7 @@ pub(crate) fn tasks(site: &Site) -> Result<Vec<Task<'_>>, Fault> {
             check: Box::new(move || check_clock(site)),
             act: Box::new(|| Ok(())),
         },
+        earlier_owner_task(keytab.clone(), rights.clone()),
         key_task(site, principal, keytab.clone()),
         Task {
             title: format!("file {}", keytab.display()),
@@ -117,6 +123,43 @@ pub(crate) fn check_clock(site: &Site) -> Result<Found, Fault> {
     let cause =
         format!("this host's clock is {seconds} s {side} the KDC's, {limit} s are forgiven");
     Err(Fault::new(cause, "set both by NTP: chronyc makestep"))
+}
+
+/// A service that gets another user keeps its keytab: it becomes root's, and then the new user's. Only root can have given
+/// a file in a directory of root's to anybody.
+fn earlier_owner_task(keytab: PathBuf, rights: Rights) -> Task<'static> {
+    let path = keytab.clone();
+    Task {
+        title: format!("owner of {}", keytab.display()),
+        check: Box::new(move || {
+            Ok(match earlier_owner(&keytab, &rights)? {
+                None => Found::PASS,
+                Some(id) => Found::Otherwise(format!("take {} from user {id}", keytab.display())),
+            })
+        }),
+        act: Box::new(move || {
+            let found = fs::symlink_metadata(&path).map_err(Fault::io("look at", &path))?;
+            let (parent, name) = split(&path)?;
+            let root = Rights::root(KEYTAB_MODE).ownership()?;
+            Ok(SafeDirectory::open(parent)?.give_file(name, &[found.uid()], root)?)
+        }),
+    }
+}
+
+/// Whose the keytab is, if that is neither root nor the service's user of now.
+fn earlier_owner(keytab: &Path, rights: &Rights) -> Result<Option<u32>, Fault> {
+    let (parent, _) = split(keytab)?;
+    let Some(directory) = open_directory(parent)? else {
+        return Ok(None);
+    };
+    let Ownership { user, mode, .. } = directory.ownership();
+    let of_root_alone = user == 0 && mode & WRITABLE_BY_OTHERS == 0;
+    let Ok(found) = fs::symlink_metadata(keytab) else {
+        return Ok(None);
+    };
+    let known = [Some(0), user_id(&rights.user)?];
+    let is_earlier = of_root_alone && found.is_file() && !known.contains(&Some(found.uid()));
+    Ok(is_earlier.then(|| found.uid()))
 }
 
 fn key_task(site: &Site, principal: String, keytab: PathBuf) -> Task<'_> {

@@ -69,6 +69,12 @@ impl Keys {
         &self.active
     }
 
+    /// The key itself: Java Flume enciphers with it.
+    pub(crate) fn data_key(&self, alias: &str) -> Result<&[u8], SealError> {
+        let key = self.keys.get(alias).map(|key| key.as_slice());
+        key.ok_or_else(|| SealError::UnknownKey(alias.into()))
+    }
+
     /// What seals and opens the frames of a segment with this alias, salt and key check in its header; without a check,
     /// of a new segment, or of one that an earlier version wrote.
     pub fn cipher(
@@ -78,7 +84,7 @@ impl Keys {
         check: Option<[u8; KEY_CHECK_BYTES]>,
     ) -> Result<FrameCipher, SealError> {
         let unknown = || SealError::UnknownKey(alias.into());
-        let key = self.keys.get(alias).ok_or_else(unknown)?;
+        let key = self.data_key(alias)?;
         let derivation = Hkdf::<Sha256>::new(Some(salt), key);
         let mut derived = Zeroizing::new([0; 32]);
         let mut own_check = [0; KEY_CHECK_BYTES];

@@ -1,11 +1,12 @@
 //! What lies in the data directories before recovery reads any of it.
 
-use std::{collections::BTreeMap, io, path::PathBuf};
+use std::{collections::BTreeMap, path::PathBuf};
 
 use super::OpenError;
 use crate::{
     checkpoint::Checkpoint,
     disk::Disk,
+    java::JavaFiles,
     log::random,
     pool::Layout,
     segment::{self, FileKind, Segment},
@@ -95,40 +96,10 @@ pub(super) fn channel_id(
     }
 }
 
-/// Java Flume's files are not touched; nor is anything made beside them.
-pub(crate) fn refuse_java(disk: &dyn Disk, layout: &Layout) -> Result<(), OpenError> {
-    let is_log = |name: &str| {
-        let number = name
-            .strip_prefix("log-")
-            .map(|rest| rest.trim_end_matches(".meta"));
-        number.is_some_and(|number| {
-            !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
-        })
-    };
-    let is_checkpoint = |name: &str| {
-        [
-            "checkpoint",
-            "checkpoint.meta",
-            "inflighttakes",
-            "inflightputs",
-        ]
-        .contains(&name)
-    };
-    let directories = layout.data_dirs.iter().chain([&layout.checkpoint_dir]);
-    for directory in directories {
-        let files = match disk.list(directory) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            files => files?,
-        };
-        for (path, _) in files {
-            let name = path
-                .file_name()
-                .and_then(|name| name.to_str())
-                .unwrap_or_default();
-            if is_log(name) || (directory == &layout.checkpoint_dir && is_checkpoint(name)) {
-                return Err(OpenError::Java { path });
-            }
-        }
+/// Whoever only looks at a store does not take over Java Flume's files.
+pub(super) fn refuse_java(disk: &dyn Disk, layout: &Layout) -> Result<(), OpenError> {
+    match JavaFiles::find(disk, layout)?.any() {
+        Some(path) => Err(OpenError::Java { path: path.into() }),
+        None => Ok(()),
     }
-    Ok(())
 }

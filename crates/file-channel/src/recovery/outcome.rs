@@ -2,13 +2,15 @@
 
 use std::{io, path::PathBuf};
 
+use crate::java::JavaError;
+
 /// Why a store cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum OpenError {
-    /// The directory holds what another program needs.
+    /// The directory holds events of Java Flume.
     #[error(
-        "{path} belongs to a file channel of Java Flume, whose directories cannot be taken over yet; \
-         drain it with Java Flume, or set another directory"
+        "{path} belongs to a file channel of Java Flume; an agent takes it over when it starts, and \
+         `flume-ng tool channel inspect` says what is in it"
     )]
     Java {
         /// One of its files.
@@ -43,6 +45,9 @@ pub(crate) enum OpenError {
         /// The other.
         other: PathBuf,
     },
+    /// The directories cannot be searched for Java Flume's files.
+    #[error(transparent)]
+    Search(#[from] JavaError),
     /// The disk failed.
     #[error("failed to read the store")]
     Io(#[from] io::Error),

@@ -204,6 +204,36 @@ fn no_history_of_crashes_loses_what_was_acknowledged() {
     .unwrap();
 }
 
+/// A process that is killed while it makes a file leaves one that its directory has only in memory. The next process uses
+/// it, and must not lose it when the power fails.
+#[test]
+fn a_file_of_a_killed_process_stays_in_its_directory() {
+    let shape = Shape {
+        segment_bytes: 32 << 10,
+        cache_bytes: 1 << 20,
+        directories: 1,
+        largest_body: 700,
+        keys: None,
+    };
+    for call in 1..10 {
+        let mut random = Random(call as u64);
+        let disk = ModelDisk::default();
+        let mut oracle = Oracle::default();
+        let mut world = World::open(&disk, &shape).unwrap();
+        world.put(&shape, &mut oracle, &mut random);
+        disk.stop_at(disk.calls() + call);
+        world.fill();
+        let disk = disk.kill();
+        let mut world = World::open(&disk, &shape).unwrap();
+        world.put(&shape, &mut oracle, &mut random);
+        let disk = disk.crash(Survives::Nothing, &mut random);
+        let found = World::open(&disk, &shape).unwrap().drain().unwrap();
+        oracle
+            .verify(&found)
+            .unwrap_or_else(|error| panic!("call {call}: {error}"));
+    }
+}
+
 /// The oracle must be able to say no.
 fn notices(broken: Broken) {
     let caught = (0..40).find_map(|seed| {

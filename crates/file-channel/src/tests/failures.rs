@@ -153,6 +153,40 @@ fn acks_outlive_a_checkpoint_that_fails() {
     }
 }
 
+/// A commit that finds room in the log again is not said to be durable before one that still waits for a checkpoint.
+#[test]
+fn commits_become_durable_in_order() {
+    let shape = small();
+    let disk = ModelDisk::default();
+    let mut oracle = Oracle::default();
+    let mut random = Random(1);
+    disk.limit(Some(4 * shape.segment_bytes + 64 * 1024));
+    let mut world = World::open(&disk, &shape).unwrap();
+    fill(&mut world, &shape, &mut oracle, &mut random);
+    disk.limit(Some(disk.used()));
+    let mut commit = |world: &mut World| {
+        let taken = world.grab(1, &mut oracle).unwrap();
+        assert_eq!(taken.events.len(), 1);
+        world.commit(taken, &mut oracle);
+        let (waiter, outcome) = oneshot::channel();
+        assert!(world.inbox.ack([], 0, Duration::ZERO, Some(waiter)));
+        world.step();
+        outcome
+    };
+    let mut first = commit(&mut world);
+    // What is reserved in the log is used up first.
+    while first.try_recv().is_ok() {
+        first = commit(&mut world);
+    }
+    disk.limit(None);
+    let mut second = commit(&mut world);
+    assert!(second.try_recv().is_err(), "before the first");
+    (0..3).for_each(|_| world.chore());
+    for outcome in [&mut first, &mut second] {
+        assert!(matches!(outcome.try_recv(), Ok(Ok(()))));
+    }
+}
+
 /// A stop keeps what was committed, also when the log had no room for it.
 #[test]
 fn a_clean_stop_keeps_all_commits() {
@@ -227,6 +261,39 @@ fn a_segment_that_could_not_be_begun_does_not_come_back() {
         oracle
             .verify(&found)
             .unwrap_or_else(|error| panic!("call {call}, seed {seed}: {error}"));
+    }
+}
+
+/// The numbers of a group that failed are spent, also when only the header of the next segment says so. Otherwise later
+/// segments have lower numbers than earlier ones, and what is consumed of them is not counted.
+#[test]
+fn numbers_of_a_failed_group_are_spent() {
+    for (call, seed) in (1..9).flat_map(|call| (0..4).map(move |seed| (call, seed))) {
+        let at = format!("call {call}, seed {seed}");
+        let shape = small();
+        let disk = ModelDisk::default();
+        let mut oracle = Oracle::default();
+        let mut random = Random(seed);
+        let mut world = World::open(&disk, &shape).unwrap();
+        world.put(&shape, &mut oracle, &mut random);
+        disk.fail_at(disk.calls() + 2, seed);
+        world.put(&shape, &mut oracle, &mut random);
+        disk.stop_at(disk.calls() + call);
+        world.put(&shape, &mut oracle, &mut random);
+        let disk = disk.kill();
+        let found = World::open(&disk.copy(), &shape).unwrap().drain().unwrap();
+        oracle.verify(&found).unwrap();
+        let mut world = World::open(&disk, &shape).unwrap();
+        world.put(&shape, &mut oracle, &mut random);
+        world.read();
+        let taken = world.grab(1000, &mut oracle).unwrap();
+        world.commit(taken, &mut oracle);
+        world.flush(&mut oracle);
+        world.checkpoint();
+        let found = World::open(&disk.kill(), &shape).unwrap().drain();
+        oracle
+            .verify(&found.unwrap_or_else(|error| panic!("{at}: {error}")))
+            .unwrap_or_else(|error| panic!("{at}: {error}"));
     }
 }
 

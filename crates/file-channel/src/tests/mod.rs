@@ -8,6 +8,7 @@ mod flips;
 mod model;
 mod oracle;
 mod storm;
+mod takeover;
 mod world;
 
 /// A small generator of numbers: the same from the same seed.

@@ -380,6 +380,11 @@ impl Disk for ModelDisk {
         Ok(())
     }
 
+    /// Directories are there as soon as a file is in them.
+    fn create_directory(&self, _: &Path) -> io::Result<()> {
+        self.0.lock().call()
+    }
+
     fn remove(&self, path: &Path) -> io::Result<()> {
         let mut state = self.0.lock();
         state.call()?;

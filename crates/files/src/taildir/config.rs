@@ -4,7 +4,7 @@ use std::{num::NonZeroUsize, path::PathBuf};
 
 use flume_core::{
     BuildError, Config, Headers, Str,
-    config::{Millis, Names, Prefix},
+    config::{FreeText, Millis, Names, Prefix},
 };
 
 use super::discovery::FileGroup;
@@ -24,7 +24,7 @@ pub(crate) struct TaildirConfig {
     pub(super) paths: Prefix<String>,
     /// `headers.GROUP.HEADER`: a header of the events of a group.
     #[prop("headers")]
-    pub(super) headers: Prefix<String>,
+    pub(super) headers: Prefix<FreeText>,
     /// The file in which positions are saved, as Flume writes it. Unset: `~/.flume/taildir_position.json`. Beside it stands
     /// one with the end `.identity`, which tells files from others that get their inodes.
     #[prop("positionFile")]

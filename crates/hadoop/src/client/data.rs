@@ -114,6 +114,7 @@ impl ClientCore {
         match timeout(SET_UP_TIMEOUT, self.try_set_up(request)).await {
             Ok(outcome) => outcome,
             Err(_) => Err(SetUpFailure {
+                silent: true,
                 text: format!("no pipeline within {} s", SET_UP_TIMEOUT.as_secs()),
                 ..SetUpFailure::default()
             }),
@@ -130,6 +131,7 @@ impl ClientCore {
         let failed = |error: DialError| SetUpFailure {
             bad_link: None,
             token: matches!(error, DialError::Handshake(HandshakeError::Token(_))),
+            silent: matches!(error, DialError::TimedOut(_)),
             text: error.to_string(),
         };
         let mut socket = self.dial(first, &request.token).await.map_err(failed)?;
@@ -161,6 +163,7 @@ impl ClientCore {
         Err(SetUpFailure {
             bad_link: response.bad_link.filter(|link| !link.is_empty()),
             token: response.status == status::ACCESS_TOKEN,
+            silent: false,
             text: format!("it answers with status {}: {said}", response.status),
         })
     }

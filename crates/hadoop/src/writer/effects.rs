@@ -222,6 +222,8 @@ pub struct SetUpFailure {
     pub bad_link: Option<String>,
     /// Whether a new token may help.
     pub token: bool,
+    /// Whether nobody answered in time, which is no proof against a node.
+    pub silent: bool,
     /// Why.
     pub text: String,
 }

@@ -233,6 +233,10 @@ impl FileMachine {
         if self.restart_until.is_some_and(|until| until > self.now) && self.nodes.len() == 1 {
             return self.await_restart();
         }
+        if failure.silent && recovering && self.nodes.len() == 1 {
+            self.effects.push_back(Effect::HangUp);
+            return self.bump();
+        }
         let named = failure
             .bad_link
             .as_ref()

@@ -324,6 +324,7 @@ impl World {
             Happening::SetUp(request) => self.set_up(request),
             Happening::SetUpTimedOut(op) => {
                 let failure = SetUpFailure {
+                    silent: true,
                     text: "late".into(),
                     ..SetUpFailure::default()
                 };
@@ -476,4 +477,22 @@ fn whatever_fails_what_was_flushed_is_there() {
         world.live();
         world.check_prefixes();
     }
+}
+
+#[test]
+fn the_last_node_is_waited_for_while_its_pipeline_is_set_up() {
+    let mut world = World::new(0, true);
+    world.write(700);
+    world.flush(false);
+    world.run(Duration::from_secs(10), |world| world.tickets.is_empty());
+    world.fault(Happening::Kill(1));
+    world.fault(Happening::Kill(2));
+    world.fault(Happening::Hang(0));
+    world.write(100);
+    world.flush(false);
+    let later = world.now + 3 * SET_UP_TIMEOUT;
+    world.at(later, Happening::Resume(0));
+    world.run(Duration::from_secs(200), |world| world.tickets.is_empty());
+    assert_eq!(world.failed, None);
+    assert!(world.tickets.is_empty());
 }

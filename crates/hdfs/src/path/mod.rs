@@ -11,8 +11,8 @@ use flume_host::names::LocalHost;
 use jiff::Timestamp;
 
 pub(crate) use host::HostPart;
-use time::TimeText;
 pub(crate) use time::{Clock, RoundUnit, Rounding};
+use time::{TimeText, format_of};
 
 /// A text with escapes: `/logs/%{host}/%Y-%m-%d`.
 #[derive(Clone, Debug)]
@@ -63,14 +63,7 @@ impl Template {
             values,
             second: None,
         };
-        let mut rest = text;
-        while let Some(at) = rest.find('%') {
-            template.push_text(&rest[..at]);
-            let (escape, after) = split_escape(&rest[at..]);
-            template.push_escape(escape)?;
-            rest = after;
-        }
-        template.push_text(rest);
+        parts(text).try_for_each(|part| template.push_escape(part))?;
         Ok(template)
     }
 
@@ -88,6 +81,14 @@ impl Template {
         self.segments
             .iter()
             .any(|segment| matches!(segment, Segment::Time(..) | Segment::Millis))
+    }
+
+    /// The headers that it names.
+    pub(crate) fn headers(&self) -> impl Iterator<Item = &str> {
+        self.segments.iter().filter_map(|segment| match segment {
+            Segment::Header(name, _) => Some(name.as_str()),
+            _ => None,
+        })
     }
 
     /// Whether a header comes first.
@@ -193,7 +194,7 @@ impl Template {
 
     fn push_escape(&mut self, escape: Escape<'_>) -> Result<(), String> {
         match escape {
-            Escape::None(text) => self.push_text(text),
+            Escape::None(text) | Escape::Malformed(text) => self.push_text(text),
             Escape::Header(name) => self.segments.push(Segment::Header(name.into(), false)),
             Escape::Host(word) => self.segments.push(Segment::Host(HostPart::parse(word)?)),
             Escape::Letter('%') => self.push_text("%"),
@@ -215,8 +216,53 @@ enum Escape<'a> {
     Letter(char),
     Header(&'a str),
     Host(&'a str),
-    /// None after all: this is text.
+    /// Text.
     None(&'a str),
+    /// Text that begins like `%{name}` or `%[word]`.
+    Malformed(&'a str),
+}
+
+/// Escapes, and the text between them.
+fn parts(text: &str) -> impl Iterator<Item = Escape<'_>> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let at = rest.find('%').unwrap_or(rest.len());
+        let (part, after) = if at == 0 {
+            split_escape(rest)
+        } else {
+            let (text, after) = rest.split_at(at);
+            (Escape::None(text), after)
+        };
+        rest = after;
+        Some(part)
+    })
+}
+
+/// What begins like an escape in a text and is none: `%h`, `%{`.
+pub(crate) fn unknown_escapes(text: &str) -> Vec<String> {
+    let mut unknown: Vec<_> = parts(text)
+        .filter_map(|part| match part {
+            Escape::Letter('%' | 't') => None,
+            Escape::Letter(letter) if format_of(letter).is_none() => Some(format!("`%{letter}`")),
+            Escape::Malformed(text) => Some(format!("`{text}`")),
+            _ => None,
+        })
+        .collect();
+    unknown.sort();
+    unknown.dedup();
+    unknown
+}
+
+/// Whether a text has an escape.
+pub(crate) fn has_escape(text: &str) -> bool {
+    parts(text).any(|part| match part {
+        Escape::Letter(letter) => letter == 't' || format_of(letter).is_some(),
+        Escape::Header(_) | Escape::Host(_) => true,
+        Escape::None(_) | Escape::Malformed(_) => false,
+    })
 }
 
 /// The escape at the start of a text that begins with `%`, and what follows it.
@@ -238,6 +284,10 @@ fn split_escape(text: &str) -> (Escape<'_>, &str) {
     }
     if let Some((word, rest)) = inside('[', ']', &[]) {
         return (Escape::Host(word), rest);
+    }
+    if second.is_some_and(|c| c == '{' || c == '[') {
+        let (text, rest) = text.split_at(2);
+        return (Escape::Malformed(text), rest);
     }
     let (text, rest) = text.split_at(1);
     (Escape::None(text), rest)

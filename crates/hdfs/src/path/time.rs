@@ -1,6 +1,6 @@
 //! The time escapes: which moment an event belongs to, and what is written of it.
 
-use flume_core::{Event, config::Scalar};
+use flume_core::{Code, Event, config::Scalar};
 use flume_java::{defaults, locale::LocaleNames};
 use jiff::{Timestamp, Zoned, civil::DateTime, tz::TimeZone};
 
@@ -54,10 +54,10 @@ impl Scalar for RoundUnit {
         Ok(found.map_or(RoundUnit::Unknown, |(_, unit)| *unit))
     }
 
-    fn doubt(text: &str) -> Option<&'static str> {
+    fn doubt(text: &str) -> Option<(Code, &'static str)> {
+        let doubt = "is none of `second`, `minute`, `hour`, so nothing is rounded, as in Flume";
         let unknown = Self::parse(text) == Ok(RoundUnit::Unknown);
-        unknown
-            .then_some("is none of `second`, `minute`, `hour`, so nothing is rounded, as in Flume")
+        unknown.then_some((Code::FallsBack, doubt))
     }
 }
 
@@ -128,34 +128,8 @@ impl TimeText {
 
     /// Adds a time escape; an unknown letter stands for nothing.
     pub(super) fn push_escape(&mut self, letter: char) {
-        if let Some(mark) = localized(letter) {
-            return self.format.push_str(mark);
-        }
-        self.format.push_str(match letter {
-            'a' => "%a",
-            'A' => "%A",
-            'b' => "%b",
-            'B' => "%B",
-            'c' => "%a %b %-d %H:%M:%S %Y",
-            'd' => "%d",
-            'D' => "%m/%d/%y",
-            'e' => "%-d",
-            'H' => "%H",
-            'I' => "%I",
-            'j' => "%j",
-            'k' => "%-H",
-            'l' => "%-I",
-            'm' => "%m",
-            'M' => "%M",
-            'n' => "%-m",
-            'p' => "%p",
-            's' => "%s",
-            'S' => "%S",
-            'y' => "%y",
-            'Y' => "%Y",
-            'z' => "%z",
-            _ => "",
-        });
+        let format = localized(letter).or_else(|| format_of(letter));
+        self.format.push_str(format.unwrap_or_default());
     }
 
     /// What it says at `moment`.
@@ -170,6 +144,36 @@ impl TimeText {
         }
         Ok(())
     }
+}
+
+/// How an escape of time is written, in the notation of [`jiff::fmt::strtime`].
+pub(super) fn format_of(letter: char) -> Option<&'static str> {
+    let format = match letter {
+        'a' => "%a",
+        'A' => "%A",
+        'b' => "%b",
+        'B' => "%B",
+        'c' => "%a %b %-d %H:%M:%S %Y",
+        'd' => "%d",
+        'D' => "%m/%d/%y",
+        'e' => "%-d",
+        'H' => "%H",
+        'I' => "%I",
+        'j' => "%j",
+        'k' => "%-H",
+        'l' => "%-I",
+        'm' => "%m",
+        'M' => "%M",
+        'n' => "%-m",
+        'p' => "%p",
+        's' => "%s",
+        'S' => "%S",
+        'y' => "%y",
+        'Y' => "%Y",
+        'z' => "%z",
+        _ => return None,
+    };
+    Some(format)
 }
 
 /// Stand for names in a language other than English, until the moment is known. Unicode keeps these characters for use

@@ -261,6 +261,34 @@ impl HdfsConfig {
         (self.roll_interval, self.roll_size, self.roll_count) == (30, 1024, 10)
     }
 
+    /// Whether no file is complete before the sink stops, or needs the room of another.
+    pub(super) fn never_finishes(&self) -> bool {
+        let limits = [
+            self.roll_interval,
+            self.roll_size,
+            self.roll_count,
+            self.idle_timeout,
+        ];
+        limits.iter().all(|limit| *limit <= 0)
+    }
+
+    /// What has escapes.
+    pub(super) fn templates(&self) -> [(&'static str, &str); 2] {
+        [
+            ("hdfs.path", &self.path),
+            ("hdfs.filePrefix", &self.file_prefix),
+        ]
+    }
+
+    /// What is put into names as it stands.
+    pub(super) fn plain_names(&self) -> [(&'static str, &str); 3] {
+        [
+            ("hdfs.fileSuffix", &self.file_suffix),
+            ("hdfs.inUsePrefix", &self.in_use_prefix),
+            ("hdfs.inUseSuffix", &self.in_use_suffix),
+        ]
+    }
+
     pub(super) fn roll(&self) -> RollLimits {
         RollLimits {
             interval: seconds(self.roll_interval),

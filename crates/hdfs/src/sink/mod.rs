@@ -11,6 +11,7 @@ mod config;
 mod delivery;
 mod file;
 mod journal;
+mod remarks;
 mod shared;
 mod shown;
 
@@ -22,7 +23,7 @@ use std::{
 
 use async_trait::async_trait;
 use flume_core::{
-    BuildError, Code, Component, Context, Delivered, Event, Sink, SinkError, Want,
+    BuildError, Component, Context, Delivered, Event, Sink, SinkError, Want,
     metrics::{Gauge, Text},
 };
 use futures_util::future::BoxFuture;
@@ -132,35 +133,7 @@ impl Sink for HdfsSink {
     }
 
     fn remarks(&self, may_have: &dyn Fn(&str) -> bool) -> Vec<BuildError> {
-        let mut remarks = vec![];
-        let mut remark =
-            |code, key: &str, text: &str| remarks.push(BuildError::of(code, key, text));
-        if self.config.has_default_rolls() {
-            let text = "files are complete at 30 s, 1024 bytes or 10 events, Flume's defaults, which make many small \
-                        files; hdfs.rollInterval, hdfs.rollSize and hdfs.rollCount are the limits";
-            remark(Code::SmallFiles, "", text);
-        }
-        let Paths {
-            directory,
-            prefix,
-            clock,
-            ..
-        } = &self.paths;
-        let timed = [(directory, "hdfs.path"), (prefix, "hdfs.filePrefix")];
-        let timed = timed
-            .into_iter()
-            .find(|(template, _)| template.timed() && !clock.local);
-        if let Some((_, key)) = timed.filter(|_| !may_have("timestamp")) {
-            let text = "its escapes of time need a header `timestamp`, which no source of the channel sets: every \
-                        event is malformed; add a timestamp interceptor, or set hdfs.useLocalTimeStamp";
-            remark(Code::NoTimestamp, key, text);
-        }
-        if self.paths.is_led_by_events() && directory.begins_with_header() {
-            let text = "a path that begins with a header is below the home directory, also when the header's value \
-                        begins with `/`; as in Flume it is absolute then with hdfs.headerValues = ANY";
-            remark(Code::HeaderPath, "hdfs.path", text);
-        }
-        remarks
+        remarks::all(&self.config, &self.paths, may_have)
     }
 
     async fn open(&mut self) -> Result<(), SinkError> {

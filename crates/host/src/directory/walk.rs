@@ -12,8 +12,9 @@ use rustix::{
 };
 
 use super::{
-    DirectoryError, Ownership, Result, STICKY, SafeDirectory, WRITABLE_BY_OTHERS, distrust,
-    is_trusted_user, refused,
+    DirectoryError, Ownership, Result, SafeDirectory, distrust, is_trusted_user,
+    ownership::{STICKY, WRITABLE_BY_OTHERS},
+    refused,
 };
 
 /// Links followed on one path; the kernel's own limit.

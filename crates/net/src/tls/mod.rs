@@ -71,6 +71,8 @@ pub struct TlsServerSettings {
     keystore: PathBuf,
     password: Secret,
     policy: Arc<TlsPolicy>,
+    /// Offered by ALPN; empty: none is.
+    protocols: Vec<Vec<u8>>,
 }
 
 /// What a client speaks TLS with. Cheap to clone.
@@ -179,6 +181,7 @@ impl TlsServerConfig {
             keystore,
             password,
             policy: Arc::new(self.policy.build(cx)?),
+            protocols: vec![],
         }))
     }
 }
@@ -238,6 +241,11 @@ fn check_type(
 }
 
 impl TlsServerSettings {
+    /// Offers HTTP/2 beside HTTP/1.1.
+    pub fn offer_http2(&mut self) {
+        self.protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    }
+
     /// Reads the key store.
     ///
     /// # Errors
@@ -255,10 +263,11 @@ impl TlsServerSettings {
             .map_err(TlsError::Policy)?
             .with_no_client_auth()
             .with_single_cert(identity.chain, identity.key);
-        let config = config.map_err(|source| TlsError::Unusable {
+        let mut config = config.map_err(|source| TlsError::Unusable {
             path: self.keystore.clone(),
             source,
         })?;
+        config.alpn_protocols = self.protocols.clone();
         Ok(TlsAcceptor::from(Arc::new(config)))
     }
 }

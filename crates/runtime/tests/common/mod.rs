@@ -3,17 +3,23 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, LazyLock},
+    path::PathBuf,
+    sync::{
+        Arc, LazyLock,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
 use async_trait::async_trait;
 use flume_conf::{Document, Plan};
 use flume_core::{
-    AgentInfo, BuildError, Component, Config, Context, Delivered, Event, Registration, Registry,
-    Sink, SinkError, Source, SourceContext, SourceError, Want,
+    AgentInfo, BuildError, Cause, Channel, ChannelError, ChannelStats, Component, Config, Context,
+    Delivered, Event, EventStore, Registration, Registry, Rejected, Sink, SinkError, Source,
+    SourceContext, SourceError, Take, Want,
 };
 use flume_runtime::{Agent, Flows, check};
+use flume_testkit::parts;
 use parking_lot::Mutex;
 
 /// What the sinks of all tests were given, by the sink's `log` property.
@@ -92,6 +98,9 @@ pub(crate) struct NoteConfig {
     /// Deliveries that panic before the first that works.
     #[prop("panics", default = 0)]
     panics: usize,
+    /// Rejects what it would deliver.
+    #[prop("rejects", default = false)]
+    rejects: bool,
     /// Never delivers.
     #[prop("stuck", default = false)]
     stuck: bool,
@@ -126,6 +135,17 @@ impl Sink for Note {
                 return Err(SinkError::new("deliver", "scripted"));
             }
         }
+        if self.0.rejects {
+            let rejected = |index| Rejected {
+                index,
+                cause: Cause::Malformed,
+                reason: "scripted".into(),
+            };
+            return Ok(Delivered {
+                rejected: (0..batch.len()).map(rejected).collect(),
+                ..Delivered::default()
+            });
+        }
         let bodies = batch
             .iter()
             .map(|event| String::from_utf8_lossy(&event.body).into_owned());
@@ -145,10 +165,73 @@ impl Sink for Note {
     }
 }
 
+/// A channel in memory whose puts fail as told, and which may say that its events are in a directory.
+#[derive(Clone, Config)]
+pub(crate) struct FrailConfig {
+    /// Puts that succeed before the first that fails.
+    #[prop("puts", default = 0)]
+    puts: usize,
+    /// Where it says that its events are.
+    #[prop("directory")]
+    directory: Option<PathBuf>,
+}
+
+pub(crate) struct Frail {
+    real: Box<dyn Channel>,
+    puts_left: AtomicUsize,
+    directory: Option<PathBuf>,
+}
+
+impl Component for Frail {
+    type Config = FrailConfig;
+    fn build(config: FrailConfig, cx: &Context) -> Result<Self, BuildError> {
+        let properties = "capacity = 1000\ntransactionCapacity = 10";
+        Ok(Frail {
+            real: parts::build(&flume_components::REGISTRY, "memory", properties, cx),
+            puts_left: config.puts.into(),
+            directory: config.directory,
+        })
+    }
+}
+
+#[async_trait]
+impl Channel for Frail {
+    async fn put(&self, batch: Vec<Event>) -> Result<(), ChannelError> {
+        let one_less = |left: usize| left.checked_sub(1);
+        match self.puts_left.fetch_update(Relaxed, Relaxed, one_less) {
+            Ok(_) => self.real.put(batch).await,
+            Err(_) => Err(ChannelError::Storage("scripted".into())),
+        }
+    }
+
+    async fn take(&self, want: Want, wait: Duration) -> Result<Box<dyn Take>, ChannelError> {
+        self.real.take(want, wait).await
+    }
+
+    fn stats(&self) -> ChannelStats {
+        self.real.stats()
+    }
+
+    fn durable(&self) -> bool {
+        self.directory.is_some()
+    }
+
+    fn store(&self) -> EventStore {
+        match &self.directory {
+            None => EventStore::Memory,
+            Some(directory) => EventStore::Directories {
+                data: [directory.join("data")].into(),
+                checkpoint: directory.join("checkpoint"),
+            },
+        }
+    }
+}
+
 pub(crate) static REGISTRY: Registry = Registry {
     sources: &[Registration::source::<Count>("count", "")],
     sinks: &[Registration::sink::<Note>("note", "")],
-    includes: &[&flume_components::REGISTRY],
+    channels: &[Registration::channel::<Frail>("frail", "")],
+    includes: &[&flume_components::REGISTRY, &flume_file_channel::REGISTRY],
     ..Registry::EMPTY
 };
 
@@ -173,7 +256,7 @@ pub(crate) async fn start(text: &str) -> Agent {
     let mut agent = Agent::new(info());
     let plan = plan(text);
     assert!(plan.refused.is_empty(), "{:#?}", plan.diagnostics);
-    agent.apply(&plan).await.expect("a first plan applies");
+    agent.apply(plan).await.expect("a first plan applies");
     agent
 }
 
@@ -210,4 +293,31 @@ pub(crate) fn state(agent: &Agent, name: &str) -> String {
     let entries = board.entries();
     let entry = entries.iter().find(|entry| entry.name == name);
     entry.map_or("absent".into(), |entry| entry.state.get().0.to_string())
+}
+
+/// `r1` → `c1` → `k1`, with some more lines.
+pub(crate) fn flow(log: &str, more: &str) -> String {
+    format!(
+        "sources = r1
+         channels = c1
+         sinks = k1
+         sources.r1.type = count
+         sources.r1.channels = c1
+         channels.c1.type = memory
+         sinks.k1.type = note
+         sinks.k1.channel = c1
+         sinks.k1.log = {log}
+         {more}"
+    )
+}
+
+/// Events of a channel, with those that sinks have.
+pub(crate) fn held(agent: &Agent, channel: &str) -> usize {
+    let status = flume_monitor::status(&agent.board());
+    let found = status
+        .components
+        .iter()
+        .find(|component| component.name == channel);
+    let channel = found.and_then(|component| component.channel.clone());
+    channel.map_or(0, |channel| channel.events + channel.in_flight)
 }

@@ -35,7 +35,7 @@ pub enum FluentError {
 }
 
 /// Names of the headers that events get.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct FluentHeaders {
     /// Of the tag.
     pub tag: Str,
@@ -124,7 +124,18 @@ enum Form {
 }
 
 impl FluentMessage {
+    /// A message whose events can all be read: of a broken one, nothing is stored. So it is read twice.
     fn read(message: Bytes, max_bytes: usize) -> Result<Self, FluentError> {
+        let mut trial = Self::begin(message.clone(), max_bytes)?;
+        if !matches!(trial.form, Form::Single) {
+            let no_headers = FluentHeaders::default();
+            while trial.next_event(&no_headers)?.is_some() {}
+        }
+        drop(trial);
+        Self::begin(message, max_bytes)
+    }
+
+    fn begin(message: Bytes, max_bytes: usize) -> Result<Self, FluentError> {
         let broken = FluentError::Broken;
         let mut reader = Reader(&message);
         let parts = match reader.next()? {

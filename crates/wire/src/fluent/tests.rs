@@ -180,6 +180,29 @@ fn what_is_not_the_protocol_is_refused() {
     }
 }
 
+#[test]
+fn of_a_broken_message_nothing_is_stored() {
+    let entries = entry(&[7], 1).repeat(10_000);
+    let broken = [&entries[..], &[0x92, 7]].concat();
+    let cut = gzip(&entries);
+    let cut = &cut[..cut.len() / 2];
+    let option = [&[0x81][..], &text("compressed"), &text("gzip")].concat();
+    let counted = [&[0xdd, 0, 0, 0x27, 0x11][..], &entries, &[7]].concat();
+    for message in [
+        [&[0x93][..], &text("t"), &bin(&gzip(&broken)), &option].concat(),
+        [&[0x93][..], &text("t"), &bin(cut), &option].concat(),
+        [&[0x92][..], &text("t"), &bin(&broken)].concat(),
+        [&[0x92][..], &text("t"), &counted].concat(),
+    ] {
+        let mut stream = FluentStream::new(1 << 20);
+        stream.feed(&message);
+        assert!(
+            stream.next_message().is_err(),
+            "refused before its events are read"
+        );
+    }
+}
+
 /// What a message holds stays small, however much it expands to.
 #[test]
 fn compressed_entries_are_read_piece_by_piece() {

@@ -1,19 +1,13 @@
+use flume_testkit::parts::headers;
+
 use super::*;
 
 /// Headers and body of each event, as `a=b:text`.
 fn read(text: &str) -> Result<String, JsonError> {
     let events = events(text, JsonCharset::Utf8)?;
     let shown = |event: &Event| {
-        let headers = event
-            .headers
-            .iter()
-            .map(|(name, value)| format!("{name}={value}"));
-        let headers: Vec<_> = headers.collect();
-        format!(
-            "{}:{}",
-            headers.join(","),
-            String::from_utf8_lossy(&event.body)
-        )
+        let body = String::from_utf8_lossy(&event.body);
+        format!("{}:{body}", headers(event))
     };
     Ok(events.iter().map(shown).collect::<Vec<_>>().join(" "))
 }
@@ -47,7 +41,7 @@ fn every_form_that_java_accepts() {
     check(r#"[{"body":"x"},{"headers":{"q":"w"}}]"#, ":x q=w:");
     check(
         r#"[{"headers":{"b":TRUE,"n":1,"z":null},"body":12.50}]"#,
-        "b=true,n=1:12.50",
+        "b=true, n=1:12.50",
     );
     check(
         r#"[{"headers":[["k","v"],[null,"w"]],"body":null}]"#,

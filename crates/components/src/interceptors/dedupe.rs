@@ -1,0 +1,136 @@
+//! `dedupe`: every event once.
+
+use std::{
+    collections::{HashSet, VecDeque},
+    num::NonZeroUsize,
+    sync::Arc,
+    time::Duration,
+};
+
+use flume_core::{
+    BuildError, Component, Config, Context, Event, InterceptError, Interceptor, OnceStored,
+    config::Seconds, metrics::Counter,
+};
+use parking_lot::Mutex;
+use sha2::{Digest, Sha256};
+use tokio::time::Instant;
+
+/// Largest window: an event takes some 70 bytes of memory.
+const MAX_WINDOW_EVENTS: usize = 10_000_000;
+
+/// Drops events that are equal to one that the channels already have; `DuplicateDroppedCount` counts them. Events are
+/// equal if they have the same body, or the same header. What a channel refused does not count as seen, so it passes
+/// when it comes again. Equal events pass if they come at the same time over different connections. Nothing is kept
+/// over a restart, nor when the source's interceptors change. Not an interceptor of Flume.
+#[derive(Clone, Config)]
+pub(super) struct DedupeConfig {
+    /// A header whose value makes events equal; an event without it passes. Unset: the body does.
+    #[prop("header")]
+    header: Option<String>,
+    /// So many events are remembered, the latest, at most 10000000. Each takes some 70 bytes.
+    #[prop("windowEvents", default = 100000)]
+    window_events: NonZeroUsize,
+    /// Seconds for which an event is remembered, from when it was stored; 0: until `windowEvents` others have come.
+    #[prop("windowSeconds", default = 3600)]
+    window_seconds: Seconds,
+}
+
+pub(super) struct DedupeInterceptor {
+    header: Option<String>,
+    window: Arc<Mutex<Window>>,
+    dropped: Counter,
+}
+
+/// The begin of a SHA-256: nobody finds two events that share one.
+type Key = [u8; 16];
+
+/// The keys of stored events, and when they were stored, oldest first.
+struct Window {
+    known: HashSet<Key>,
+    stored: VecDeque<(Key, Instant)>,
+    max_events: usize,
+    /// Zero: for good.
+    lifetime: Duration,
+}
+
+impl Window {
+    fn forget(&mut self, now: Instant) {
+        let lifetime = self.lifetime;
+        let is_old = |since: Instant| !lifetime.is_zero() && now - since >= lifetime;
+        while let Some((key, since)) = self.stored.front()
+            && (self.stored.len() > self.max_events || is_old(*since))
+        {
+            self.known.remove(key);
+            self.stored.pop_front();
+        }
+    }
+
+    fn remember(&mut self, keys: Vec<Key>) {
+        let now = Instant::now();
+        for key in keys {
+            if self.known.insert(key) {
+                self.stored.push_back((key, now));
+            }
+            self.forget(now);
+        }
+    }
+}
+
+impl Component for DedupeInterceptor {
+    type Config = DedupeConfig;
+    fn build(config: DedupeConfig, cx: &Context) -> Result<Self, BuildError> {
+        let max_events = config.window_events.get();
+        if max_events > MAX_WINDOW_EVENTS {
+            let text = format!("must not exceed {MAX_WINDOW_EVENTS}");
+            return Err(BuildError::at("windowEvents", text));
+        }
+        Ok(DedupeInterceptor {
+            header: config.header,
+            window: Arc::new(Mutex::new(Window {
+                known: HashSet::new(),
+                stored: VecDeque::new(),
+                max_events,
+                lifetime: config.window_seconds.0,
+            })),
+            dropped: cx.metrics.counter("DuplicateDroppedCount"),
+        })
+    }
+}
+
+impl DedupeInterceptor {
+    fn key(&self, event: &Event) -> Option<Key> {
+        let text = match &self.header {
+            Some(name) => event.headers.get(name)?.as_bytes(),
+            None => &event.body,
+        };
+        Sha256::digest(text).first_chunk().copied()
+    }
+}
+
+impl Interceptor for DedupeInterceptor {
+    fn intercept(&self, batch: &mut Vec<Event>) -> Result<(), InterceptError> {
+        let keys: Vec<_> = batch.iter().map(|event| self.key(event)).collect();
+        let before = batch.len();
+        let mut window = self.window.lock();
+        window.forget(Instant::now());
+        let mut in_batch = HashSet::new();
+        let mut keys = keys.into_iter();
+        batch.retain(|_| match keys.next().flatten() {
+            Some(key) => !window.known.contains(&key) && in_batch.insert(key),
+            None => true,
+        });
+        drop(window);
+        self.dropped.add(before - batch.len());
+        Ok(())
+    }
+
+    fn once_stored(&self, batch: &[Event]) -> Option<OnceStored> {
+        let keys: Vec<_> = batch.iter().filter_map(|event| self.key(event)).collect();
+        let window = self.window.clone();
+        Some(Box::new(move || window.lock().remember(keys)))
+    }
+
+    fn may_set(&self, _: &str) -> bool {
+        false
+    }
+}
