@@ -33,6 +33,8 @@ pub const CLAIMS: &[Claim] = &[
         .slice(|report| hdfs::compare::show(report, Some(hdfs::compare::SLICE))),
     claim("file-channel", |report| file_channel::show(report, &scratch()?))
         .slice(|report| file_channel::slice(report, &scratch()?)),
+    claim("file-channel-takeover", file_channel::takeover::show)
+        .slice(file_channel::takeover::show),
     claim("file-channel-kills", |report| file_channel::killed(report, &scratch()?, 100)),
     claim("file-channel-faults", |report| file_channel::killed_while_failing(report, &scratch()?, 500))
         .slice(|report| file_channel::killed_while_failing(report, &scratch()?, 25)),
