@@ -51,6 +51,7 @@ pub const CLAIMS: &[Claim] = &[
         .slice(|report| rpc::tiers::show(report, seconds(10))),
     claim("deploy", |report| deploy::show(report, &[])).slice(deploy::slice),
     claim("deploy-host", |report| deploy::show(report, &["host"])),
+    claim("deploy-hosts", |report| deploy::show(report, &["hosts"])),
     claim("deploy-scripts", |report| deploy::show(report, &["scripts"])),
     claim("deploy-packages", |report| deploy::show(report, &["packages"])),
     claim("zookeeper", zookeeper::show).slice(zookeeper::show),
