@@ -190,7 +190,7 @@ fn a_torn_group_is_judged_alike_from_either_checkpoint() {
             damaged.flip(&path, 30, 1);
             let mut after = World::open(&damaged, &SHAPE).unwrap();
             let found = after.drain().unwrap();
-            let lost = after.recovered.lost + after.metrics.number("EventLostCount") as u64;
+            let lost = after.recovered.lost + after.metrics.number("EventLostCount");
             assert_eq!((after.recovered.corrupt, lost), (0, 0), "seed {seed}");
             let seen = oracle.clone().verify(&found);
             seen.unwrap_or_else(|error| panic!("seed {seed}: {error}"));
