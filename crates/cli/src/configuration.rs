@@ -10,9 +10,13 @@ use std::{
 
 use flume_conf::{Document, Plan};
 use flume_core::{AgentInfo, Context, secrets::masked};
-use flume_host::{replace::replace, trust::may_follow, watch::FileWatch};
+use flume_host::{
+    replace::replace,
+    trust::{self, Contents, MAX_CONFIGURATION_BYTES},
+    watch::FileWatch,
+};
 use flume_origin::{
-    lookups::ProcessLookups,
+    lookups::{ProcessLookups, Purpose},
     place::Place,
     remote::RemoteDocument,
     web::{self, BasicLogin},
@@ -44,19 +48,18 @@ impl Part {
         }
     }
 
-    fn read(&mut self) -> Result<Vec<u8>, String> {
+    fn read(&mut self) -> Result<Contents, String> {
         match self {
-            Part::File(path) => fs::read(&*path)
-                .map_err(|error| format!("{} cannot be read: {error}", path.display())),
-            Part::Remote(document) => document.read(),
+            Part::File(path) => trust::read(path, MAX_CONFIGURATION_BYTES),
+            Part::Remote(document) => document.read().map(Contents::of_another_host),
         }
     }
 
     /// The same for a comparison: a change still counts as one.
-    fn peek(&mut self) -> Result<Vec<u8>, String> {
+    fn peek(&mut self) -> Result<Contents, String> {
         match self {
             Part::File(_) => self.read(),
-            Part::Remote(document) => document.peek(),
+            Part::Remote(document) => document.peek().map(Contents::of_another_host),
         }
     }
 }
@@ -180,45 +183,42 @@ impl Places {
 
     /// Reads everything once, and resolves its lookups.
     pub(crate) fn read_once(self, agent: &Arc<AgentInfo>) -> Result<Document, String> {
-        let mut document = Document::default();
-        for mut part in self.open(agent, None)? {
-            let bytes = part.read()?;
-            document.add(&part.name(), &bytes);
-        }
-        look_up(
-            &mut document,
-            &agent.system_properties,
-            agent.conf_dir.as_deref(),
-        )?;
-        Ok(document)
+        let parts = self.open(agent, None)?;
+        let properties = &agent.system_properties;
+        look_at(parts, properties, agent.conf_dir.as_deref())
     }
 }
 
-/// Resolves the lookups of a document that is only looked at. Root runs no program, and reads no file, for a
-/// configuration that another user can change.
-pub(crate) fn look_up(
-    document: &mut Document,
+/// The document of these files, only to be looked at.
+pub(crate) fn look_at_files(
+    paths: impl IntoIterator<Item = PathBuf>,
     properties: &BTreeMap<String, String>,
     conf_dir: Option<&Path>,
-) -> Result<(), String> {
-    let mut lookups = ProcessLookups::new(properties, conf_dir)?;
-    let mut files = document.files.iter();
-    if !files.all(|(name, _)| may_follow(Path::new(&**name))) {
-        lookups = lookups.restricted();
-    }
-    document.resolve(&lookups);
-    Ok(())
+) -> Result<Document, String> {
+    look_at(
+        paths.into_iter().map(Part::File).collect(),
+        properties,
+        conf_dir,
+    )
 }
 
-/// Resolves the lookups of a document. The answer has the files that were read for that.
-pub(crate) fn resolve(
-    document: &mut Document,
+/// The document of these parts, only to be looked at. Root runs no program, and reads no file, for a configuration that
+/// another user can change.
+fn look_at(
+    parts: Vec<Part>,
     properties: &BTreeMap<String, String>,
     conf_dir: Option<&Path>,
-) -> Result<Vec<PathBuf>, String> {
-    let lookups = ProcessLookups::new(properties, conf_dir)?;
+) -> Result<Document, String> {
+    let mut document = Document::default();
+    let mut may_follow = true;
+    for mut part in parts {
+        let contents = part.read()?;
+        may_follow &= contents.may_follow;
+        document.add(&part.name(), &contents.bytes);
+    }
+    let lookups = ProcessLookups::new(properties, conf_dir, Purpose::Look { may_follow })?;
     document.resolve(&lookups);
-    Ok(lookups.files())
+    Ok(document)
 }
 
 impl AgentConfiguration {
@@ -249,7 +249,7 @@ impl AgentConfiguration {
 
     /// The parts; at the start the copy of the last ones, if one of them cannot be read.
     fn read_or_restore(&mut self) -> Result<Parts, String> {
-        let read = |part: &mut Part| Ok((part.name(), part.read()?));
+        let read = |part: &mut Part| Ok((part.name(), part.read()?.bytes));
         let read: Result<Parts, _> = self.parts.iter_mut().map(read).collect();
         self.pending = read.is_err();
         let problem = match read {
@@ -260,13 +260,10 @@ impl AgentConfiguration {
             return Err(problem);
         };
         let name = backup.display().to_string();
-        match fs::read(backup) {
-            Ok(bytes) => {
-                tracing::error!("{problem}; running what {name} has, the last configuration read");
-                Ok(vec![(name, bytes)])
-            }
-            Err(error) => Err(format!("{problem}; {name} cannot be read, either: {error}")),
-        }
+        let copy = trust::read(backup, MAX_CONFIGURATION_BYTES)
+            .map_err(|why| format!("{problem}; and there is no copy of the last one: {why}"))?;
+        tracing::error!("{problem}; running what {name} has, the last configuration read");
+        Ok(vec![(name, copy.bytes)])
     }
 
     /// The document of these parts, and the files that lookups have read for it.
@@ -276,8 +273,10 @@ impl AgentConfiguration {
             document.add(name, bytes);
         }
         let properties = &self.agent.system_properties;
-        let looked_up = resolve(&mut document, properties, self.agent.conf_dir.as_deref())?;
-        Ok((document, looked_up))
+        let conf_dir = self.agent.conf_dir.as_deref();
+        let lookups = ProcessLookups::new(properties, conf_dir, Purpose::Run)?;
+        document.resolve(&lookups);
+        Ok((document, lookups.files()))
     }
 
     fn plan(&self, document: &Document) -> Result<Plan, String> {
@@ -349,7 +348,7 @@ impl Configuration for AgentConfiguration {
     }
 
     fn peek(&mut self) -> Result<Plan, String> {
-        let peek = |part: &mut Part| Ok((part.name(), part.peek()?));
+        let peek = |part: &mut Part| Ok((part.name(), part.peek()?.bytes));
         let parts: Parts = self
             .parts
             .iter_mut()

@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::{
     args::Args,
-    configuration::look_up,
+    configuration::look_at_files,
     outcome::{ExitCode, Failure, print},
     provision::node,
     registry::REGISTRY,
@@ -73,10 +73,8 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
 /// The configuration of this host, as `validate` reads it.
 fn read(node: &Node, args: &Args) -> Result<Document, String> {
     let conf_dir = node.conf_dir();
-    let mut document = Document::read(&[conf_dir.join("flume.conf")])?;
     let properties = system_properties::of_agent(&args.properties);
-    look_up(&mut document, &properties, Some(conf_dir))?;
-    Ok(document)
+    look_at_files([conf_dir.join("flume.conf")], &properties, Some(conf_dir))
 }
 
 fn text(found: &[Finding]) -> String {

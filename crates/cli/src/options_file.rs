@@ -1,12 +1,10 @@
 //! `flume.opts`: options of an agent in a properties file, as Flume 1.10 and later read it. The command line wins.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use flume_conf::properties::{decode, parse};
 use flume_core::props::did_you_mean;
+use flume_host::trust::{self, MAX_CONFIGURATION_BYTES};
 
 use crate::args::{Args, Flag};
 
@@ -30,7 +28,7 @@ pub(crate) fn read(conf_dir: Option<&str>, flags: &'static [Flag]) -> Result<Arg
 
 fn read_file(path: &Path, flags: &'static [Flag]) -> Result<Args, String> {
     let name = path.display().to_string();
-    let bytes = fs::read(path).map_err(|error| format!("{name} cannot be read: {error}"))?;
+    let bytes = trust::read(path, MAX_CONFIGURATION_BYTES)?.bytes;
     let file = name.as_str().into();
     let (text, _) = decode(&file, &bytes);
     let parsed = parse(&file, &text);
@@ -65,6 +63,8 @@ fn read_file(path: &Path, flags: &'static [Flag]) -> Result<Args, String> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::commands::COMMANDS;
 

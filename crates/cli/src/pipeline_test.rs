@@ -2,20 +2,20 @@
 
 use std::{
     fmt::Write as _,
-    fs,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
-use flume_conf::{Document, Plan};
+use flume_conf::Plan;
 use flume_core::AgentInfo;
+use flume_host::trust::{self, MAX_CONFIGURATION_BYTES};
 use flume_pipeline::{Rehearsal, TestFile, rehearse};
 use flume_runtime::{Flows, check};
 use serde_json::json;
 
 use crate::{
     args::Args,
-    configuration,
+    configuration::look_at_files,
     graph::escaped_xml,
     outcome::{ExitCode, Failure, print},
     registry::REGISTRY,
@@ -67,8 +67,8 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
 }
 
 fn run_file(name: &str, args: &Args) -> Result<Rehearsal, String> {
-    let bytes = fs::read(name).map_err(|error| format!("{name} cannot be read: {error}"))?;
-    let text = String::from_utf8(bytes).map_err(|_| format!("{name} is not UTF-8"))?;
+    let contents = trust::read(Path::new(name), MAX_CONFIGURATION_BYTES)?;
+    let text = String::from_utf8(contents.bytes).map_err(|_| format!("{name} is not UTF-8"))?;
     let file = TestFile::parse(name, &text)?;
     let directory = Path::new(name).parent().unwrap_or(Path::new(""));
     let paths: Vec<PathBuf> = file
@@ -77,11 +77,10 @@ fn run_file(name: &str, args: &Args) -> Result<Rehearsal, String> {
         .iter()
         .map(|path| directory.join(path))
         .collect();
-    let mut document =
-        Document::read(&paths).map_err(|error| format!("{name}: config: {error}"))?;
     let properties = system_properties::of_agent(&args.properties);
     let conf_dir = args.get("conf").map(PathBuf::from);
-    configuration::look_up(&mut document, &properties, conf_dir.as_deref())?;
+    let document = look_at_files(paths, &properties, conf_dir.as_deref())
+        .map_err(|error| format!("{name}: config: {error}"))?;
     let agents = document.agents();
     let agent = match (&file.agent, &agents[..]) {
         (Some(agent), _) if agents.contains(agent) => agent.clone(),

@@ -364,6 +364,35 @@ fn root_runs_nothing_for_the_configuration_of_somebody_else() {
     }
 }
 
+/// Another user puts a FIFO, or a link, where root reads a configuration.
+#[test]
+fn root_waits_for_no_fifo_and_follows_no_link_of_somebody_else() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name);
+    fs::write(at("secret"), "hunter2 = x\n").unwrap();
+    std::os::unix::fs::symlink(at("secret"), at("link.conf")).unwrap();
+    for fifo in ["fifo.conf", "flume-env.sh"] {
+        let mode = rustix::fs::Mode::from_raw_mode(0o666);
+        rustix::fs::mkfifoat(rustix::fs::CWD, at(fifo), mode).unwrap();
+    }
+    std::os::unix::fs::chown(directory.path(), Some(65534), None).unwrap();
+    for (file, why) in [
+        ("fifo.conf", "fifo.conf is a FIFO"),
+        ("link.conf", "link.conf is a symbolic link"),
+    ] {
+        for command in ["validate", "graph"] {
+            let output = flume(&[command, "-f", file, "--conf", "."], directory.path());
+            let said = said(&output);
+            let named = format!("{file} is not read with root's rights");
+            assert!(said.contains(&named) && said.contains(why), "{said}");
+            assert!(!said.contains("hunter2"), "{said}");
+        }
+    }
+}
+
 #[test]
 fn a_change_beside_a_part_that_is_away_is_read_when_that_comes_back() {
     let directory = tempfile::tempdir().unwrap();

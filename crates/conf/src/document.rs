@@ -2,8 +2,6 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs,
-    path::PathBuf,
     sync::Arc,
 };
 
@@ -35,18 +33,6 @@ pub struct Document {
 }
 
 impl Document {
-    /// Reads files; an error names the one that cannot be read.
-    pub fn read(paths: &[PathBuf]) -> Result<Document, String> {
-        let mut document = Document::default();
-        for path in paths {
-            let name = path.display().to_string();
-            let bytes =
-                fs::read(path).map_err(|error| format!("{name} cannot be read: {error}"))?;
-            document.add(&name, &bytes);
-        }
-        Ok(document)
-    }
-
     /// Adds a file; its keys replace those of the files before it.
     pub fn add(&mut self, name: &str, bytes: &[u8]) {
         let name: Arc<str> = name.into();

@@ -1,6 +1,6 @@
 //! From text to plan: the properties dialect, the `a1.sources…` graph, and everything that is wrong with it.
 //!
-//! Pure but for [`Document::read`], which opens the files.
+//! Pure: it opens no file.
 
 mod document;
 mod doubts;

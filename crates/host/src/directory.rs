@@ -42,7 +42,7 @@ const NAME_ATTEMPTS: usize = 100;
 
 pub use ownership::Ownership;
 use ownership::{distrust, give_descriptor, is_trusted, is_trusted_user};
-use walk::Walk;
+pub(crate) use walk::Walk;
 pub use walk::absolute;
 
 /// Why a path is not touched.
@@ -208,7 +208,7 @@ impl SafeDirectory {
             Err(Errno::NOENT) => return Ok(None),
             Err(error) => return Err(self.failed("look at", name, error)),
         };
-        self.must_be_plain(name, &found, owners)?;
+        self.must_be_plain(name, &found, Some(owners))?;
         Ok(Some(Ownership::of(&found)))
     }
 
@@ -217,19 +217,29 @@ impl SafeDirectory {
     /// # Errors
     /// It is not a regular file with a single name, or of none of these owners.
     pub fn open_file(&self, name: &OsStr, owners: &[u32]) -> Result<Option<File>> {
-        // Looked at before it is opened, as opening a device may already do something; and again afterwards.
-        if self.look(name, owners)?.is_none() {
-            return Ok(None);
+        match self.open_plain(name, Some(owners)) {
+            Ok((file, _)) => Ok(Some(file)),
+            Err(error) if error.io_kind() == Some(io::ErrorKind::NotFound) => Ok(None),
+            Err(error) => Err(error),
         }
+    }
+
+    /// Opens a file for reading; `None` are all owners. It does not wait for the other end of a FIFO.
+    pub(crate) fn open_plain(
+        &self,
+        name: &OsStr,
+        owners: Option<&[u32]>,
+    ) -> Result<(File, Ownership)> {
+        // Looked at before it is opened, as opening a device may already do something; and again afterwards.
+        let found = statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW);
+        let found = found.map_err(|error| self.failed("look at", name, error))?;
+        self.must_be_plain(name, &found, owners)?;
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let fd = match openat(&self.fd, name, flags, Mode::empty()) {
-            Ok(fd) => fd,
-            Err(Errno::NOENT) => return Ok(None),
-            Err(error) => return Err(self.why_not(name, error)),
-        };
+        let fd = openat(&self.fd, name, flags, Mode::empty())
+            .map_err(|error| self.why_not(name, error))?;
         let found = fstat(&fd).map_err(|error| self.failed("look at", name, error))?;
         self.must_be_plain(name, &found, owners)?;
-        Ok(Some(File::from(fd)))
+        Ok((File::from(fd), Ownership::of(&found)))
     }
 
     /// What is in a file; `None` if nothing of that name is there.
@@ -377,12 +387,14 @@ impl SafeDirectory {
         rustix::fs::fsync(&self.fd).map_err(|error| self.failed("sync", OsStr::new(""), error))
     }
 
-    fn must_be_plain(&self, name: &OsStr, found: &Stat, owners: &[u32]) -> Result<()> {
+    fn must_be_plain(&self, name: &OsStr, found: &Stat, owners: Option<&[u32]>) -> Result<()> {
         let problem = match FileType::from_raw_mode(found.st_mode) {
             FileType::RegularFile if found.st_nlink > 1 => {
                 format!("a file with {} names (hard links)", found.st_nlink)
             }
-            FileType::RegularFile if !owners.contains(&found.st_uid) => {
+            FileType::RegularFile
+                if owners.is_some_and(|owners| !owners.contains(&found.st_uid)) =>
+            {
                 format!("owned by user {}", found.st_uid)
             }
             FileType::RegularFile => return Ok(()),

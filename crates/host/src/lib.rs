@@ -19,7 +19,7 @@
 //! | [`lock`] | one process at a time |
 //! | [`watch`] | notices that files changed |
 //! | [`limited`] | calls that may never return |
-//! | [`trust`] | whether root may do what a file says |
+//! | [`trust`] | reads a file, and whether root may do what it says |
 //! | [`directory`] | files that root may touch although others live nearby |
 
 pub mod child;

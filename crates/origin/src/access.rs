@@ -10,13 +10,31 @@ use std::{
 };
 
 use flume_conf::NotFound;
-use flume_host::child::{ChildError, Ended, Program};
+use flume_host::{
+    child::{ChildError, Ended, Program},
+    trust,
+};
+
+/// What would be right where root is refused something.
+const AS_THE_AGENT: &str = "run this as the user that the agent runs as";
+
+/// What a configuration is resolved for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// The agent of this process runs with it.
+    Run,
+    /// It is only looked at. `may_follow` is whether this process may do what it says: root may not if another user can
+    /// change it.
+    Look {
+        /// See [`trust::Contents`].
+        may_follow: bool,
+    },
+}
 
 /// What may be done for a configuration, and what was done. Clones share it.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(crate) struct Access {
-    /// Whether nothing may be read and nothing run.
-    is_restricted: bool,
+    purpose: Purpose,
     /// What was read, to be watched.
     files: Rc<RefCell<BTreeSet<PathBuf>>>,
 }
@@ -30,11 +48,10 @@ pub(crate) enum NotRun {
 }
 
 impl Access {
-    /// For a configuration that another user can change, looked at by root: nothing may be done for it.
-    pub(crate) fn restricted() -> Access {
+    pub(crate) fn new(purpose: Purpose) -> Access {
         Access {
-            is_restricted: true,
-            ..Access::default()
+            purpose,
+            files: Rc::default(),
         }
     }
 
@@ -45,22 +62,36 @@ impl Access {
 
     /// The bytes of a file that is no longer than `max_bytes`.
     pub(crate) fn read(&self, path: &Path, max_bytes: u64) -> Result<Vec<u8>, NotFound> {
+        self.contents(path, max_bytes)
+            .map(|contents| contents.bytes)
+    }
+
+    /// The same for a file that is a part of the configuration itself: nothing of it is shown to root, either, if
+    /// another user can change it.
+    pub(crate) fn read_settings(&self, path: &Path, max_bytes: u64) -> Result<Vec<u8>, NotFound> {
+        let contents = self.contents(path, max_bytes)?;
+        if contents.may_follow || self.purpose == Purpose::Run {
+            return Ok(contents.bytes);
+        }
+        Err(NotFound {
+            text: format!(
+                "{} is not read with root's rights: another user can change it",
+                path.display()
+            ),
+            hint: Some(AS_THE_AGENT.into()),
+        })
+    }
+
+    fn contents(&self, path: &Path, max_bytes: u64) -> Result<trust::Contents, NotFound> {
         let shown = path.display();
         self.permit(&format!("to read {shown}"))?;
         self.files.borrow_mut().insert(path.into());
-        let problem = match fs::metadata(path) {
-            Ok(found) if !found.is_file() => "is not a file".into(),
-            Ok(found) if found.len() > max_bytes => {
-                format!("has more than {} MiB", max_bytes >> 20)
-            }
-            Ok(_) => match fs::read(path) {
-                Ok(bytes) => return Ok(bytes),
-                Err(error) => format!("cannot be read: {error}"),
-            },
-            Err(error) => format!("cannot be read: {error}"),
+        let read = match fs::metadata(path) {
+            Ok(found) if !found.is_file() => Err(format!("{shown} is not a file")),
+            _ => trust::read(path, max_bytes),
         };
-        Err(NotFound {
-            text: format!("{shown} {problem}"),
+        read.map_err(|text| NotFound {
+            text,
             hint: Some("make the file readable for the user that the agent runs as".into()),
         })
     }
@@ -73,14 +104,14 @@ impl Access {
     }
 
     fn permit(&self, deed: &str) -> Result<(), NotFound> {
-        if !self.is_restricted {
+        if self.purpose != (Purpose::Look { may_follow: false }) {
             return Ok(());
         }
         Err(NotFound {
             text: format!(
                 "{deed} is not done with root's rights for a configuration that another user can change"
             ),
-            hint: Some("run this as the user that the agent runs as".into()),
+            hint: Some(AS_THE_AGENT.into()),
         })
     }
 }

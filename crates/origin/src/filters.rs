@@ -336,6 +336,7 @@ impl ConfigFilter for HadoopFilter {
 
 #[cfg(test)]
 mod tests {
+    use crate::access::Purpose;
     use std::fs;
 
     use super::*;
@@ -349,7 +350,7 @@ mod tests {
             words: vec!["/bin/sh".into(), program.display().to_string()],
             charset: Charset::Ascii,
             limit: Duration::from_secs(1),
-            access: Access::default(),
+            access: Access::new(Purpose::Run),
             late: OnceCell::new(),
         };
         let first = filter.value("one").unwrap_err();

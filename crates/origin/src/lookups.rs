@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    env, fs,
+    env,
     path::{Path, PathBuf},
 };
 
@@ -18,6 +18,7 @@ use flume_host::names;
 use flume_java::{charset::Charset, date_format};
 use jiff::Zoned;
 
+pub use crate::access::Purpose;
 use crate::{access::Access, filters, properties};
 
 /// A longer file is not a value.
@@ -94,11 +95,14 @@ impl ProcessLookups {
     /// the environment set.
     ///
     /// # Errors
-    /// That file cannot be read or is wrong; or a resolver is asked for that there is not.
+    /// That file cannot be read, may not be read for this purpose, or is wrong; or a resolver is asked for that there is
+    /// not.
     pub fn new(
         properties: &BTreeMap<String, String>,
         conf_dir: Option<&Path>,
+        purpose: Purpose,
     ) -> Result<ProcessLookups, String> {
+        let access = Access::new(purpose);
         let bare_is_variable = match properties.get(IMPLEMENTATION).map(String::as_str) {
             None | Some("") | Some("java.util.Properties") => false,
             Some(ENVIRONMENT_RESOLVER) => true,
@@ -116,7 +120,7 @@ impl ProcessLookups {
             in_conf_dir,
         ];
         let table = match places.into_iter().flatten().find(|path| path.is_file()) {
-            Some(path) => read_table(&path)?,
+            Some(path) => read_table(&path, &access)?,
             None if given.is_some() => {
                 return Err(format!("-D{LOOKUPS}={named}: there is no such file"));
             }
@@ -130,17 +134,8 @@ impl ProcessLookups {
             conf_dir: conf_dir.map(PathBuf::from),
             table,
             bare_is_variable,
-            access: Access::default(),
+            access,
         })
-    }
-
-    /// The same for a configuration that is only looked at: it may neither run programs nor read files.
-    #[must_use]
-    pub fn restricted(self) -> ProcessLookups {
-        ProcessLookups {
-            access: Access::restricted(),
-            ..self
-        }
     }
 
     /// The files that lookups and config filters have read.
@@ -209,10 +204,11 @@ fn missing<T>(text: String, hint: &str) -> Result<T, NotFound> {
 }
 
 /// `PREFIX = org.apache.commons.text.lookup.DefaultStringLookup.NAME`, which replaces all that there are by default.
-fn read_table(path: &Path) -> Result<BTreeMap<String, Lookup>, String> {
-    let shown = path.display().to_string();
-    let bytes = fs::read(path).map_err(|error| format!("{shown} cannot be read: {error}"))?;
-    let file = shown.as_str().into();
+fn read_table(path: &Path, access: &Access) -> Result<BTreeMap<String, Lookup>, String> {
+    let bytes = access
+        .read_settings(path, MAX_FILE_BYTES)
+        .map_err(|NotFound { text, hint }| format!("{text}; {}", hint.unwrap_or_default()))?;
+    let file = path.display().to_string().as_str().into();
     let (text, _) = flume_conf::properties::decode(&file, &bytes);
     let mut table = BTreeMap::new();
     for entry in flume_conf::properties::parse(&file, &text).entries {
@@ -221,10 +217,9 @@ fn read_table(path: &Path) -> Result<BTreeMap<String, Lookup>, String> {
         let Some((_, _, lookup)) = known else {
             let names: Vec<_> = KNOWN.iter().map(|(_, name, _)| *name).collect();
             return Err(format!(
-                "{}: {}: `{}` is not a lookup of this program; it has {}",
+                "{}: {}: the value is not a lookup of this program; it has {}",
                 entry.value_place,
                 entry.key,
-                entry.value,
                 names.join(", ")
             ));
         };

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fs, path::Path};
 
 use flume_conf::Document;
 use flume_core::secrets::masked;
-use flume_origin::lookups::ProcessLookups;
+use flume_origin::lookups::{ProcessLookups, Purpose};
 
 /// Resolves a configuration, and shows the value of `a1.sinks.k1.x`, else every error.
 fn resolve(text: &str, properties: &[(&str, &str)], conf_dir: Option<&Path>) -> String {
@@ -12,7 +12,7 @@ fn resolve(text: &str, properties: &[(&str, &str)], conf_dir: Option<&Path>) -> 
         .iter()
         .map(|(key, value)| (key.to_string(), value.to_string()))
         .collect();
-    match ProcessLookups::new(&properties, conf_dir) {
+    match ProcessLookups::new(&properties, conf_dir, Purpose::Run) {
         Ok(lookups) => resolve_by(text, &lookups),
         Err(error) => format!("! {error}"),
     }
@@ -122,9 +122,10 @@ fn a_file_of_lookups_replaces_those_that_there_are() {
     fs::write(&table, "x = org.example.Lookup\n").unwrap();
     let said = resolve(text, &[], Some(directory.path()));
     assert!(
-        said.contains("lookups.properties:1:5: x: `org.example.Lookup`"),
+        said.contains("lookups.properties:1:5: x: the value is not a lookup"),
         "{said}"
     );
+    assert!(!said.contains("org.example"), "{said}");
     let said = resolve(text, &[("lookups", "no-such-file")], None);
     assert_eq!(said, "! -Dlookups=no-such-file: there is no such file");
 }
@@ -247,9 +248,8 @@ fn nothing_is_read_and_nothing_run_for_a_restricted_configuration() {
         )),
     ];
     for text in texts {
-        let lookups = ProcessLookups::new(&BTreeMap::new(), None)
-            .unwrap()
-            .restricted();
+        let purpose = Purpose::Look { may_follow: false };
+        let lookups = ProcessLookups::new(&BTreeMap::new(), None, purpose).unwrap();
         let seen = resolve_by(&text, &lookups);
         let refusal =
             "is not done with root's rights for a configuration that another user can change";
@@ -258,4 +258,35 @@ fn nothing_is_read_and_nothing_run_for_a_restricted_configuration() {
         assert_eq!(lookups.files(), Vec::<std::path::PathBuf>::new(), "{text}");
     }
     assert!(!directory.path().join("ran").exists());
+}
+
+/// Neither beside a configuration that another user can change, nor when it is another user's itself.
+#[test]
+fn root_does_not_read_the_lookups_of_another_user() {
+    let directory = tempfile::tempdir().unwrap();
+    let table = directory.path().join("lookups.properties");
+    fs::write(&table, "x = hunter2\n").unwrap();
+    let refusal = |purpose| {
+        let made = ProcessLookups::new(&BTreeMap::new(), Some(directory.path()), purpose);
+        let error = made.map(|_| ()).unwrap_err();
+        assert!(error.contains(&table.display().to_string()), "{error}");
+        assert!(!error.contains("hunter2"), "{error}");
+        error
+    };
+    let said = refusal(Purpose::Look { may_follow: false });
+    assert!(said.contains("run this as the user"), "{said}");
+    if !flume_host::trust::is_root() {
+        return;
+    }
+    std::os::unix::fs::chown(&table, Some(65534), None).unwrap();
+    let look = Purpose::Look { may_follow: true };
+    let said = refusal(look);
+    assert!(said.contains("another user can change it"), "{said}");
+    // It may become a link to a secret at any time.
+    std::os::unix::fs::chown(directory.path(), Some(65534), None).unwrap();
+    let secret = directory.path().join("secret");
+    fs::rename(&table, &secret).unwrap();
+    std::os::unix::fs::symlink(&secret, &table).unwrap();
+    let said = refusal(look);
+    assert!(said.contains("a symbolic link"), "{said}");
 }

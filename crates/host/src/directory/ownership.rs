@@ -30,6 +30,11 @@ impl Ownership {
             mode: found.st_mode & 0o7777,
         }
     }
+
+    /// Whether nobody but root may write to a file of this owner and mode.
+    pub(crate) fn is_roots_alone(&self) -> bool {
+        self.user == 0 && self.mode & WRITABLE_BY_OTHERS == 0
+    }
 }
 
 /// The owner first, so that nobody else ever has the mode.

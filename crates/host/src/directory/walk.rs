@@ -23,26 +23,30 @@ const MAX_LINKS: usize = 40;
 const PARENT_MODE: u32 = 0o755;
 
 /// On the way to a directory.
-pub(super) struct Walk {
+pub(crate) struct Walk {
     here: SafeDirectory,
     /// What is still to be walked, the next one last.
     rest: Vec<OsString>,
     links: usize,
     make: bool,
+    /// Whether it may lead through the directories of strangers.
+    anywhere: bool,
+    /// Whether only root, or this user, can have changed the way so far.
+    is_ours: bool,
+}
+
+/// A name in a directory, which may be anybody's.
+pub(crate) struct Found {
+    pub(crate) directory: SafeDirectory,
+    pub(crate) name: OsString,
+    /// Whether only root, or this user, can have changed the way to it.
+    pub(crate) is_ours: bool,
 }
 
 impl Walk {
     pub(super) fn to(path: &Path, make: bool) -> Result<SafeDirectory> {
-        if !path.is_absolute() {
-            return Err(refused(path, "not an absolute path".into()));
-        }
-        let mut walk = Walk {
-            here: root()?,
-            rest: vec![],
-            links: 0,
-            make,
-        };
-        walk.push(path)?;
+        let mut walk = Walk::begin(path)?;
+        walk.make = make;
         while let Some(name) = walk.rest.pop() {
             walk.step(&name)?;
         }
@@ -50,6 +54,42 @@ impl Walk {
             path: path.into(),
             ..walk.here
         })
+    }
+
+    /// The way to a file, wherever it is. Behind the first directory that a stranger may change no link is followed.
+    pub(crate) fn to_file(path: &Path) -> Result<Found> {
+        let mut walk = Walk::begin(path)?;
+        walk.anywhere = true;
+        while let Some(name) = walk.rest.pop() {
+            let found = statat(&walk.here.fd, &name, AtFlags::SYMLINK_NOFOLLOW)
+                .map_err(|error| walk.here.failed("open", &name, error))?;
+            let is_link = FileType::from_raw_mode(found.st_mode) == FileType::Symlink;
+            if walk.rest.is_empty() && !is_link {
+                return Ok(Found {
+                    is_ours: walk.is_ours && walk.here.is_ours(),
+                    directory: walk.here,
+                    name,
+                });
+            }
+            walk.step(&name)?;
+        }
+        Err(refused(path, "a directory".into()))
+    }
+
+    fn begin(path: &Path) -> Result<Walk> {
+        if !path.is_absolute() {
+            return Err(refused(path, "not an absolute path".into()));
+        }
+        let mut walk = Walk {
+            here: root()?,
+            rest: vec![],
+            links: 0,
+            make: false,
+            anywhere: false,
+            is_ours: true,
+        };
+        walk.push(path)?;
+        Ok(walk)
     }
 
     /// Puts the components of a path before the rest.
@@ -67,7 +107,10 @@ impl Walk {
     }
 
     fn step(&mut self, name: &OsStr) -> Result<()> {
-        self.here.must_be_ours()?;
+        self.is_ours &= self.here.is_ours();
+        if !self.anywhere {
+            self.here.must_be_ours()?;
+        }
         let path = self.here.path.join(name);
         let found = match statat(&self.here.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
             Err(Errno::NOENT) if self.make => {
@@ -83,7 +126,7 @@ impl Walk {
             self.here.facts.mode & STICKY != 0 && self.here.facts.mode & WRITABLE_BY_OTHERS != 0;
         let next = self.here.directory(name)?;
         // In a directory like /tmp anybody may have taken the name.
-        if shared && !is_trusted_user(next.facts.user) {
+        if shared && !self.anywhere && !is_trusted_user(next.facts.user) {
             return Err(refused(&path, distrust(&next.facts)));
         }
         self.here = next;
@@ -105,6 +148,10 @@ impl Walk {
     /// An administrator's link leads on; anybody else's is refused.
     fn follow(&mut self, name: &OsStr, found: &Stat) -> Result<()> {
         let path = self.here.path.join(name);
+        if !self.is_ours {
+            let found = "a symbolic link where other users may put one";
+            return Err(refused(&path, found.into()));
+        }
         if !is_trusted_user(found.st_uid) {
             return Err(refused(
                 &path,
