@@ -1,7 +1,6 @@
 //! `flume-ng provision`: from a bare host to a checked service.
 
 use std::{
-    fs,
     io::{self, IsTerminal},
     path::PathBuf,
 };
@@ -10,7 +9,10 @@ use anyhow::{Context as _, anyhow};
 use flume_conf::Document;
 use flume_core::secrets::masked;
 use flume_deploy::{Node, Outcome, STEPS, Site, Step, Surroundings, Taken, alone, recorded, take};
-use flume_host::interrupt;
+use flume_host::{
+    interrupt,
+    trust::{self, MAX_CONFIGURATION_BYTES},
+};
 use rustix::fs::Mode;
 use serde_json::{Value, json};
 
@@ -114,10 +116,9 @@ pub(crate) fn node(
         return Ok((around, node));
     };
     let name = path.display().to_string();
-    let bytes = fs::read(&path)
-        .map_err(|error| Failure::Usage(format!("{name} cannot be read: {error}")))?;
-    let text =
-        String::from_utf8(bytes).map_err(|_| Failure::Usage(format!("{name} is not UTF-8")))?;
+    let contents = trust::read(&path, MAX_CONFIGURATION_BYTES).map_err(Failure::Usage)?;
+    let text = String::from_utf8(contents.bytes)
+        .map_err(|_| Failure::Usage(format!("{name} is not UTF-8")))?;
     // Kerberos' library and tools take their configuration from the environment. The process begins anew with it before
     // it reads anything from standard input.
     if let Some(files) = Node::read(&name, &text, &around).krb5_config() {

@@ -383,9 +383,17 @@ fn root_waits_for_no_fifo_and_follows_no_link_of_somebody_else() {
         ("fifo.conf", "fifo.conf is a FIFO"),
         ("link.conf", "link.conf is a symbolic link"),
     ] {
-        for command in ["validate", "graph"] {
-            let output = flume(&[command, "-f", file, "--conf", "."], directory.path());
-            let said = said(&output);
+        let test = format!(
+            "config = \"{file}\"\n[[test]]\nname = \"t\"\nevents = [{{ body = \"1\" }}]\n\
+                 nothing_elsewhere = true\n"
+        );
+        fs::write(at("flow.test.toml"), test).unwrap();
+        for arguments in [
+            &["validate", "-f", file, "--conf", "."][..],
+            &["graph", "-f", file, "--conf", "."],
+            &["test", "flow.test.toml"],
+        ] {
+            let said = said(&flume(arguments, directory.path()));
             let named = format!("{file} is not read with root's rights");
             assert!(said.contains(&named) && said.contains(why), "{said}");
             assert!(!said.contains("hunter2"), "{said}");
