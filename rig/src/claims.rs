@@ -33,6 +33,8 @@ pub const CLAIMS: &[Claim] = &[
         .slice(|report| hdfs::compare::show(report, Some(hdfs::compare::SLICE))),
     claim("file-channel", |report| file_channel::show(report, &scratch()?))
         .slice(|report| file_channel::slice(report, &scratch()?)),
+    claim("file-channel-takeover", file_channel::takeover::show)
+        .slice(file_channel::takeover::show),
     claim("file-channel-kills", |report| file_channel::killed(report, &scratch()?, 100)),
     claim("file-channel-faults", |report| file_channel::killed_while_failing(report, &scratch()?, 500))
         .slice(|report| file_channel::killed_while_failing(report, &scratch()?, 25)),
@@ -49,6 +51,7 @@ pub const CLAIMS: &[Claim] = &[
         .slice(|report| rpc::tiers::show(report, seconds(10))),
     claim("deploy", |report| deploy::show(report, &[])).slice(deploy::slice),
     claim("deploy-host", |report| deploy::show(report, &["host"])),
+    claim("deploy-hosts", |report| deploy::show(report, &["hosts"])),
     claim("deploy-scripts", |report| deploy::show(report, &["scripts"])),
     claim("deploy-packages", |report| deploy::show(report, &["packages"])),
     claim("zookeeper", zookeeper::show).slice(zookeeper::show),

@@ -11,10 +11,11 @@ use serde_json::json;
 
 use crate::{
     args::Args,
+    configuration::look_up,
     outcome::{ExitCode, Failure, print},
     provision::node,
     registry::REGISTRY,
-    validate,
+    system_properties, validate,
 };
 
 /// Where a file channel keeps events when nothing else is said, below the home of its user.
@@ -24,7 +25,7 @@ const CHANNEL_DEFAULT: &str = "/var/lib/flume/.flume/file-channel";
 pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let json = args.wants_json()?;
     let (around, node) = node(args.get("config"), false)?;
-    let document = Document::read(&[node.conf_dir().join("flume.conf")]);
+    let document = read(&node, args);
     let (configuration, channel_directories) = match &document {
         Ok(document) => (
             configuration(document, &node, args),
@@ -67,6 +68,15 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     } else {
         ExitCode::FAILURE
     })
+}
+
+/// The configuration of this host, as `validate` reads it.
+fn read(node: &Node, args: &Args) -> Result<Document, String> {
+    let conf_dir = node.conf_dir();
+    let mut document = Document::read(&[conf_dir.join("flume.conf")])?;
+    let properties = system_properties::of_agent(&args.properties);
+    look_up(&mut document, &properties, Some(conf_dir))?;
+    Ok(document)
 }
 
 fn text(found: &[Finding]) -> String {

@@ -15,8 +15,13 @@ const fn known(
         class,
         status,
         required,
+        gone: "",
     }
 }
+
+/// Why Twitter's sources are of no use any more.
+const TWITTER_GONE: &str =
+    "Twitter shut down the service that it reads in 2023; nothing can run it any more";
 
 /// ComponentKind, short name, class, how likely it is met, and the properties it cannot do without.
 #[rustfmt::skip]
@@ -37,7 +42,7 @@ pub(crate) const KNOWN: &[Known] = &[
     known("source", "", "org.apache.flume.source.kafka.KafkaSource", "core", &["kafka.bootstrap.servers"]),
     known("source", "", "org.apache.flume.source.StressSource", "rare", &[]),
     known("source", "", "org.apache.flume.source.scribe.ScribeSource", "dead", &[]),
-    known("source", "", "org.apache.flume.source.twitter.TwitterSource", "dead", &["consumerKey", "consumerSecret", "accessToken", "accessTokenSecret"]),
+    Known { gone: TWITTER_GONE, ..known("source", "", "org.apache.flume.source.twitter.TwitterSource", "dead", &[]) },
     known("source", "", "org.apache.flume.source.avroLegacy.AvroLegacySource", "dead", &["host", "port"]),
     known("source", "", "org.apache.flume.source.thriftLegacy.ThriftLegacySource", "dead", &["host", "port"]),
     known("source", "embedded", "org.apache.flume.agent.embedded.EmbeddedSource", "rare", &[]),

@@ -2,6 +2,7 @@
 
 use std::{
     borrow::Cow,
+    collections::HashMap,
     fmt::Write,
     io::{self, IsTerminal},
     ops::Range,
@@ -31,7 +32,7 @@ pub(crate) fn human(document: &Document, diagnostics: &[Diagnostic], colour: boo
         }
     };
     let mut out = String::new();
-    for found in diagnostics {
+    for (found, more) in grouped(diagnostics) {
         let Diagnostic {
             place, key, text, ..
         } = found;
@@ -61,9 +62,40 @@ pub(crate) fn human(document: &Document, diagnostics: &[Diagnostic], colour: boo
         if let Some(hint) = &found.hint {
             let _ = writeln!(out, "  = {}", masked(hint));
         }
+        if !more.is_empty() {
+            let _ = writeln!(out, "  = the same in {}", lines(&more));
+        }
         out.push('\n');
     }
     out
+}
+
+/// Each finding with the later ones of the same file that say the same of the same property. Errors are not grouped: each keeps a component
+/// from running.
+fn grouped(diagnostics: &[Diagnostic]) -> Vec<(&Diagnostic, Vec<u32>)> {
+    let mut groups: Vec<(&Diagnostic, Vec<u32>)> = vec![];
+    let mut known: HashMap<_, usize> = HashMap::new();
+    for found in diagnostics {
+        let Diagnostic {
+            code, text, hint, ..
+        } = found;
+        let property = found.key.splitn(4, '.').last();
+        let says = (*code, &found.place.file, property, text, hint);
+        match known.get(&says) {
+            Some(&group) if !found.is_error() => groups[group].1.push(found.place.line),
+            _ => {
+                known.insert(says, groups.len());
+                groups.push((found, vec![]));
+            }
+        }
+    }
+    groups
+}
+
+fn lines(numbers: &[u32]) -> String {
+    let shown: Vec<_> = numbers.iter().map(u32::to_string).collect();
+    let word = if numbers.len() == 1 { "line" } else { "lines" };
+    format!("{word} {}", shown.join(", "))
 }
 
 /// A line of a file, with the secrets in it.

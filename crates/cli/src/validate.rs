@@ -218,7 +218,7 @@ mod tests {
         check_diagnostic(
             text,
             &[
-                "warning a1.sources.r1.command: `tail` forgets its place: lines are lost when the agent or the command ends, and may come twice. A source with type = TAILDIR keeps it: filegroups = f1, filegroups.f1 = /a/b[.]log, skipToEnd = true. `flume-ng convert exec-to-taildir -f FILE` writes that",
+                "warning a1.sources.r1.command: `tail` forgets its place: lines are lost when the agent or the command ends, and may come twice. A source with type = TAILDIR keeps it; `flume-ng convert exec-to-taildir -f FILE` writes one",
             ],
         );
         check_diagnostic(&text.replace("tail -F", "cat"), &[]);

@@ -34,10 +34,10 @@ pub struct ClientConfig {
     backoff: bool,
     /// Longest time in milliseconds that a failed peer is left out; 0 means 30000.
     #[prop("maxBackoff", default = 0)]
-    max_backoff: Millis,
-    /// With `default_failover`: peers that are tried before a call fails; unset: each of them once.
-    #[prop("max-attempts")]
-    max_attempts: Option<NonZeroUsize>,
+    max_backoff: OrDefault<Millis>,
+    /// With `default_failover`: peers that are tried before a call fails; 0: each of them once.
+    #[prop("max-attempts", default = 0)]
+    max_attempts: OrDefault<usize>,
     /// Most events of a call.
     #[prop("batch-size", default = 100)]
     batch_size: OrDefault<NonZeroUsize>,
@@ -66,7 +66,7 @@ pub struct CompressionConfig {
     compression_type: OrDefault<CompressionType>,
     /// From 0, none, to 9, best. -1 means 6.
     #[prop("compression-level", default = 6)]
-    compression_level: i32,
+    compression_level: OrDefault<i32>,
     /// What comes first with `compression-type = deflate` and `ssl = true`: `encrypt-then-compress` is what Flume 1.10 and
     /// 1.11 understand, `compress-then-encrypt` is for Flume up to 1.9. `auto` begins with the first and changes over
     /// when the peer refuses it. Not a property of Flume.
@@ -172,7 +172,7 @@ impl CompressionConfig {
         if self.compression_type.0 == CompressionType::None {
             return Ok(None);
         }
-        let level = match self.compression_level {
+        let level = match self.compression_level.0 {
             -1 => 6,
             level @ 0..=9 => level as u32,
             level => {
@@ -213,7 +213,10 @@ impl ClientConfig {
         match self.client_type {
             ClientType::Default | ClientType::Thrift => Ok(FlumeClient::peer(first)),
             ClientType::Failover => {
-                let attempts = self.max_attempts.map_or(peers.len(), NonZeroUsize::get);
+                let attempts = match self.max_attempts.0 {
+                    0 => peers.len(),
+                    attempts => attempts,
+                };
                 Ok(FlumeClient::failover(peers, attempts))
             }
             ClientType::LoadBalance if peers.len() < 2 => {
@@ -221,7 +224,7 @@ impl ClientConfig {
                 Err(BuildError::at("hosts", text))
             }
             ClientType::LoadBalance => {
-                let longest = match self.max_backoff.0 {
+                let longest = match self.max_backoff.0.0 {
                     pause if pause.is_zero() => MAX_BACK_OFF,
                     pause => pause,
                 };

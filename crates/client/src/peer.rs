@@ -313,14 +313,14 @@ async fn within(
     outcome.unwrap_or_else(|_| Err(timed_out(limit).into()))
 }
 
-/// Whether a peer that was reached may have wanted the other order.
+/// Whether a peer may have wanted the other order. That of Flume 1.9 falls silent when it does not understand.
 fn is_refusal(error: &io::Error) -> bool {
     use io::ErrorKind::{
-        BrokenPipe, ConnectionAborted, ConnectionReset, InvalidData, UnexpectedEof,
+        BrokenPipe, ConnectionAborted, ConnectionReset, InvalidData, TimedOut, UnexpectedEof,
     };
     matches!(
         error.kind(),
-        BrokenPipe | ConnectionAborted | ConnectionReset | InvalidData | UnexpectedEof
+        BrokenPipe | ConnectionAborted | ConnectionReset | InvalidData | TimedOut | UnexpectedEof
     )
 }
 

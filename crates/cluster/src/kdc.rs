@@ -27,6 +27,7 @@ pub struct Kdc {
     pub server: Daemon,
     /// The administration server, when it was asked for.
     pub admin_server: Option<Daemon>,
+    kdc_port: u16,
     kadmin_port: u16,
 }
 
@@ -64,6 +65,7 @@ impl Kdc {
         let mut kdc = Kdc {
             server: daemon(&dir, "krb5kdc", "-n", ports.kdc),
             admin_server: None,
+            kdc_port: ports.kdc,
             kadmin_port: ports.kadmin,
             dir,
         };
@@ -83,6 +85,16 @@ impl Kdc {
         server.up()?;
         self.admin_server = Some(server);
         Ok(())
+    }
+
+    /// Where the KDC listens: `127.0.0.1:8888`.
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.kdc_port)
+    }
+
+    /// Where kadmind listens.
+    pub fn admin_address(&self) -> String {
+        format!("127.0.0.1:{}", self.kadmin_port)
     }
 
     /// The configuration of clients: `KRB5_CONFIG`, or Java's `-Djava.security.krb5.conf`.
@@ -129,6 +141,32 @@ impl Kdc {
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
+    /// Starts a replica: it knows what the primary knows now, and learns nothing more. Its address has a number of its own,
+    /// because clients tell a primary from a replica by that, and not by the port.
+    ///
+    /// # Errors
+    /// The database could not be copied; what the programs said.
+    pub fn start_replica(&self) -> Result<(Daemon, String)> {
+        let dir = self.dir.join("replica");
+        fs::create_dir_all(&dir)?;
+        let ports = Ports {
+            kdc: free_port(),
+            kadmin: free_port(),
+            kpasswd: free_port(),
+        };
+        let dump = dir.join("dump").display().to_string();
+        self.run("kdb5_util", &["dump", &dump])?;
+        fs::copy(self.dir.join("stash"), dir.join("stash"))?;
+        fs::write(dir.join("krb5.conf"), krb5_conf(&dir, &ports))?;
+        let beside = format!("127.0.0.1:{0}, 127.0.0.2:{0}", ports.kdc);
+        let conf = kdc_conf(&dir, &ports).replace(&format!("127.0.0.1:{}", ports.kdc), &beside);
+        fs::write(dir.join("kdc.conf"), conf)?;
+        run_in(&dir, "kdb5_util", &["-r", REALM, "load", &dump])?;
+        let mut replica = daemon(&dir, "krb5kdc", "-n", ports.kdc);
+        replica.up()?;
+        Ok((replica, format!("127.0.0.2:{}", ports.kdc)))
+    }
+
     /// Fetches a ticket by keytab into a cache of its own: the value of `KRB5CCNAME`.
     pub fn kinit(&self, keytab: &str, principal: &str) -> Result<String> {
         let cache = format!("FILE:{}", self.dir.join(format!("cc_{keytab}")).display());
@@ -144,21 +182,25 @@ impl Kdc {
 
     /// Runs one of Kerberos' programs against this KDC.
     pub fn run(&self, program: &str, arguments: &[&str]) -> Result<Output> {
-        let output = command(program)
-            .args(arguments)
-            .env("KRB5_CONFIG", self.krb5_conf())
-            .env("KRB5_KDC_PROFILE", self.dir.join("kdc.conf"))
-            .stdin(Stdio::null())
-            .output()
-            .with_context(|| format!("failed to start {program}"))?;
-        let said = String::from_utf8_lossy(&output.stderr);
-        ensure!(
-            output.status.success(),
-            "{program} {}: {said}",
-            arguments.join(" ")
-        );
-        Ok(output)
+        run_in(&self.dir, program, arguments)
     }
+}
+
+fn run_in(dir: &Path, program: &str, arguments: &[&str]) -> Result<Output> {
+    let output = command(program)
+        .args(arguments)
+        .env("KRB5_CONFIG", dir.join("krb5.conf"))
+        .env("KRB5_KDC_PROFILE", dir.join("kdc.conf"))
+        .stdin(Stdio::null())
+        .output()
+        .with_context(|| format!("failed to start {program}"))?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(
+        output.status.success(),
+        "{program} {}: {said}",
+        arguments.join(" ")
+    );
+    Ok(output)
 }
 
 struct Ports {

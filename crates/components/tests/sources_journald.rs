@@ -5,7 +5,7 @@ use std::{fs, path::Path, time::Duration};
 use flume_components::REGISTRY;
 use flume_core::{Context, Source, State};
 use flume_testkit::{
-    parts::{headers, try_build},
+    parts::try_build,
     source::{RunningSource, within},
 };
 use tempfile::TempDir;

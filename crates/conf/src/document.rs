@@ -7,10 +7,11 @@ use std::{
     sync::Arc,
 };
 
-use flume_core::{Code, Diagnostic, Registry, props::Setting};
+use flume_core::{Code, Diagnostic, Registry, Span, props::Setting};
 
 use crate::{
     FlumeVerdict, Lookups, Plan,
+    doubts::explain_missing,
     effective::effective,
     graph::Graph,
     lookup,
@@ -27,6 +28,8 @@ pub struct Document {
     diagnostics: Vec<Diagnostic>,
     /// By the key whose value cannot be resolved.
     unresolved: BTreeMap<String, Diagnostic>,
+    /// Each line whose key belongs to no agent.
+    nameless: Vec<(String, Span)>,
     /// Keys that values refer to: these have an effect although they belong to no agent.
     referenced: BTreeSet<String>,
 }
@@ -60,6 +63,9 @@ impl Document {
             };
             let key = entry.key.trim().to_string();
             let place = setting.key_place.clone();
+            if belongs_to_none(&key) {
+                self.nameless.push((key.clone(), place.clone()));
+            }
             if let Some(earlier) = self.settings.insert(key.clone(), setting)
                 && earlier.key_place.file == name
                 && !belongs_to_none(&key)
@@ -119,11 +125,10 @@ impl Document {
     pub fn plan(&self, agent: &str, registry: &Registry) -> Plan {
         let mut plan = Graph::of(agent, &self.settings, &self.unresolved).plan(registry);
         plan.diagnostics.extend(self.diagnostics.iter().cloned());
-        let nameless = self
-            .settings
-            .iter()
-            .filter(|(key, _)| belongs_to_none(key) && !self.referenced.contains(*key));
-        plan.diagnostics.extend(nameless.map(|(key, setting)| {
+        explain_missing(&mut plan.diagnostics, &self.settings);
+        let nameless = self.nameless.iter();
+        let nameless = nameless.filter(|(key, _)| !self.referenced.contains(key));
+        plan.diagnostics.extend(nameless.map(|(key, place)| {
             let is_comment = key.starts_with("//") || key.starts_with("--");
             let hint = if is_comment {
                 "a comment begins with `#`"
@@ -131,8 +136,7 @@ impl Document {
                 "keys are AGENT.sources.NAME.PROPERTY and the like"
             };
             let text = "belongs to no agent, it has no effect";
-            Diagnostic::new(Code::KeyWithoutAgent, setting.key_place.clone(), key, text)
-                .hint(Some(hint.into()))
+            Diagnostic::new(Code::KeyWithoutAgent, place.clone(), key, text).hint(Some(hint.into()))
         }));
         plan.diagnostics.sort_by(|a, b| a.place.cmp(&b.place));
         plan

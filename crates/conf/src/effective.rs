@@ -20,15 +20,17 @@ pub struct FlumeVerdict {
     pub reason: Option<String>,
 }
 
-/// The verdicts on every listed component of `agent`. `found` is what this program says of the agent.
+/// The verdicts on every listed component of `agent`. `found` is what this program says of it, and of others.
 pub(crate) fn effective(
     agent: &str,
     settings: &BTreeMap<String, Setting>,
     found: &[Diagnostic],
 ) -> Vec<FlumeVerdict> {
+    let own = |found: &&Diagnostic| found.key.split('.').next() == Some(agent);
+    let found: Vec<_> = found.iter().filter(own).collect();
     let mut rules = FlumeRules::new(agent, settings);
     rules.check_names();
-    rules.load(found);
+    rules.load(&found);
     rules.verdicts()
 }
 
@@ -199,7 +201,7 @@ impl FlumeRules {
     }
 
     /// The rules of the loader: each component is configured, and what depends on one that failed goes, too.
-    fn load(&mut self, found: &[Diagnostic]) {
+    fn load(&mut self, found: &[&Diagnostic]) {
         if let Some(unloadable) = self.unloadable(found) {
             let reason = format!("Flume ends: it finds no class `{unloadable}`");
             return self.drop_all(&reason);
@@ -221,7 +223,7 @@ impl FlumeRules {
     }
 
     /// The first type that Flume takes as a class and cannot find. Classes with a package may be on the class path.
-    fn unloadable(&self, found: &[Diagnostic]) -> Option<String> {
+    fn unloadable(&self, found: &[&Diagnostic]) -> Option<String> {
         let unknown = found.iter().filter(|found| found.code == Code::UnknownType);
         let mut types = unknown.filter_map(|found| {
             let mut words = found.key.split('.').skip(1);

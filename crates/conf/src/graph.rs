@@ -8,6 +8,8 @@ use flume_core::{
     props::{Section, Setting, did_you_mean, nearest, suggestion},
 };
 
+use crate::doubts::doubts;
+
 /// Second words of a key that stand for components.
 pub(crate) const KINDS: [&str; 5] = [
     "sources",
@@ -23,6 +25,8 @@ pub(crate) struct Graph {
     /// By `sources`, `channels`, …
     pub(crate) kinds: BTreeMap<&'static str, Group>,
     pub(crate) diagnostics: Vec<Diagnostic>,
+    /// What is doubtful about values of listed components.
+    pub(crate) doubts: Vec<Diagnostic>,
     /// Values of components that cannot be resolved, by the component's full name.
     pub(crate) unresolved: BTreeMap<String, Vec<Diagnostic>>,
 }
@@ -51,6 +55,7 @@ impl Graph {
             agent: agent.into(),
             kinds,
             diagnostics: vec![],
+            doubts: vec![],
             unresolved: BTreeMap::new(),
         };
         let prefix = format!("{agent}.");
@@ -72,7 +77,7 @@ impl Graph {
 
     fn add(&mut self, key: &str, rest: &str, setting: &Setting) {
         if setting.text.is_empty() {
-            let text = "has no value, it has no effect";
+            let text = "has no value, so it counts as not set";
             return self.warn(Code::NoValue, setting, key, text, None);
         }
         let (word, below) = rest
@@ -147,8 +152,13 @@ impl Graph {
             };
             for name in &empty {
                 let renamed = renamed.iter().find(|(listed, _)| listed == name);
-                self.diagnostics
-                    .push(report_empty(agent, kind, name, renamed));
+                let found = misspelt_owner(agent, kind, &name.text, settings)
+                    .unwrap_or_else(|| report_empty(agent, kind, name, renamed));
+                self.diagnostics.push(found);
+            }
+            for name in group.listed.texts() {
+                let section = group.sections.get(name);
+                self.doubts.extend(section.into_iter().flat_map(doubts));
             }
             for (name, section) in unlisted {
                 if renamed.iter().any(|(_, renamed)| renamed == name) {
@@ -309,6 +319,25 @@ fn report_empty(
             Diagnostic::new(Code::NothingSet, name.place.clone(), &key, text)
         }
     }
+}
+
+/// What is said of the agent that sets up the component, if its name is one of `agent`, misspelt.
+fn misspelt_owner(
+    agent: &str,
+    kind: &str,
+    name: &str,
+    settings: &BTreeMap<String, Setting>,
+) -> Option<Diagnostic> {
+    let middle = format!(".{kind}.{name}.");
+    let mut strangers = settings.keys().filter_map(|key| {
+        let at = key.find(&middle)?;
+        (!key[..at].contains('.') && key[..at] != *agent).then_some(&key[..at])
+    });
+    let stranger = strangers.next()?;
+    let found = Graph::of(stranger, settings, &BTreeMap::new()).diagnostics;
+    let mut found = found.into_iter();
+    let found = found.find(|found| found.code == Code::MisspeltAgent)?;
+    (found.hint == Some(suggestion(agent))).then_some(found)
 }
 
 /// The agents that have a list of sources, channels or sinks.

@@ -3,6 +3,7 @@
 //! Pure but for [`Document::read`], which opens the files.
 
 mod document;
+mod doubts;
 mod effective;
 mod graph;
 mod lookup;

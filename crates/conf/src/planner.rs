@@ -13,6 +13,7 @@ use flume_core::{
 
 use crate::{
     ChannelPlan, GroupPlan, Plan, Refused, SinkPlan, SourceFrame, SourcePlan,
+    doubts::merge_doubts,
     graph::Graph,
     plan::{GroupFrame, SinkFrame, TypeFrame, sink_properties, source_properties},
 };
@@ -91,6 +92,7 @@ impl Graph {
         let mut plan = planner.plan;
         plan.diagnostics.append(&mut self.diagnostics);
         leave_out_told_quotes(&mut plan.diagnostics);
+        merge_doubts(&mut plan.diagnostics, self.doubts);
         plan
     }
 }
@@ -276,6 +278,7 @@ impl<'a> Planner<'a> {
         groups: Vec<(String, Section)>,
         mut sinks: Vec<(String, Option<SinkPlan>)>,
     ) {
+        let listed: Vec<_> = sinks.iter().map(|(name, _)| name.clone()).collect();
         for (_, section) in groups {
             if self.is_empty(&section) {
                 continue;
@@ -291,10 +294,14 @@ impl<'a> Planner<'a> {
             for name in names.unwrap_or_default().0 {
                 match sinks.iter().position(|(sink, _)| *sink == name.text) {
                     Some(place) => members.push(sinks.remove(place).1),
-                    None => {
-                        let text =
-                            format!("there is no sink `{}`, or another group has it", name.text);
+                    None if listed.contains(&name.text) => {
+                        let text = format!("another group has the sink `{}`", name.text);
                         props.report_at(Code::NoSuchSink, name.place, "sinks", &text, None);
+                    }
+                    None => {
+                        let text = format!("there is no sink `{}`", name.text);
+                        let hint = did_you_mean(&name.text, listed.iter().map(String::as_str));
+                        props.report_at(Code::NoSuchSink, name.place, "sinks", &text, hint);
                     }
                 }
             }
@@ -404,7 +411,12 @@ fn component<K: ComponentKind + ?Sized + 'static>(
 ) -> Option<Recipe<K>> {
     let TypeFrame { type_name, .. } = TypeFrame::parse(props)?;
     let unknown = match props.registry().find::<K>(&type_name) {
-        Ok(found) => return parse_found(props, &found, frame).map(Recipe::new),
+        Ok(found) => {
+            if let Some((text, hint)) = found.misspelling(&type_name) {
+                props.report(Code::ClassCase, "type", text, Some(hint));
+            }
+            return parse_found(props, &found, frame).map(Recipe::new);
+        }
         Err(unknown) => unknown,
     };
     props.report(unknown.code, "type", &unknown.text, unknown.hint);

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use flume_core::{Code, Diagnostic, Span};
+use flume_core::{Code, Diagnostic, Span, secrets::is_secret_name};
 
 /// A key and its value, escapes resolved, as they stand in a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -186,6 +186,18 @@ impl Parsed {
             }
         }
         if let (Ok(key), Ok(value)) = (key_text, value_text) {
+            if let Some(dropped) = dropped_backslash(rest) {
+                let place = place(file, dropped, line);
+                let seen = if is_secret_name(&key) {
+                    "the value without it".into()
+                } else {
+                    format!("`{value}`")
+                };
+                let text = format!("the format drops this backslash: Flume sees {seen}");
+                let hint = Some("write two backslashes for one".into());
+                let found = Diagnostic::new(Code::BackslashDropped, place, key.trim(), text);
+                self.diagnostics.push(found.hint(hint));
+            }
             self.entries.push(Entry {
                 key,
                 value,
@@ -258,6 +270,24 @@ fn unescape(raw: &[Placed]) -> Result<String, &[Placed]> {
         units.extend_from_slice(char.encode_utf16(&mut [0; 2]));
     }
     Ok(String::from_utf16_lossy(&units))
+}
+
+/// The first backslash that has no effect, before a character where a path or a regular expression may need it.
+fn dropped_backslash(raw: &[Placed]) -> Option<&[Placed]> {
+    let mut at = 0;
+    while at + 1 < raw.len() {
+        if raw[at].char != '\\' {
+            at += 1;
+            continue;
+        }
+        let next = raw[at + 1].char;
+        let is_escape = "tnrfu".contains(next);
+        if !is_escape && (next.is_ascii_alphanumeric() || ".|()[]{}*+?^$-".contains(next)) {
+            return Some(&raw[at..at + 2]);
+        }
+        at += 2;
+    }
+    None
 }
 
 /// The place of a part of a line: as wide as what stands on its first natural line, trailing blanks left out.

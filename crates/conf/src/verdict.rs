@@ -52,11 +52,11 @@ impl Plan {
     }
 
     /// Leaves out channels that nobody drains and sources that would fill them, until only whole flows are left. A
-    /// channel for dead letters may stand alone.
-    pub fn leave_out_halves(&mut self) {
+    /// channel for dead letters may stand alone, and so may one of `shared`, whose events others can have, too.
+    pub fn leave_out_halves(&mut self, shared: &BTreeSet<String>) {
         loop {
             let before = self.refused.len();
-            self.leave_out_undrained_channels();
+            self.leave_out_undrained_channels(shared);
             self.leave_out_sources_of_missing_channels();
             if self.refused.len() == before {
                 return;
@@ -65,15 +65,15 @@ impl Plan {
     }
 
     /// Warns of flows that run and hardly do what was meant.
-    pub fn remark_flows(&mut self) {
+    pub fn remark_flows(&mut self, shared: &BTreeSet<String>) {
         self.remark_competing_sinks();
         // Where something is left out, its own reason says enough.
         if self.refused.is_empty() {
-            self.remark_channels_without_a_source();
+            self.remark_channels_without_a_source(shared);
         }
     }
 
-    fn leave_out_undrained_channels(&mut self) {
+    fn leave_out_undrained_channels(&mut self, shared: &BTreeSet<String>) {
         let drained: BTreeSet<String> = self.drains().map(|(channel, _)| channel).collect();
         let buried: BTreeSet<&String> = self
             .groups
@@ -85,11 +85,17 @@ impl Plan {
         let mut found = vec![];
         for channel in &self.channels {
             let name = short_name(&channel.section.name).to_string();
-            if drained.contains(&name) || buried.contains(&name) {
+            if [&drained, shared].iter().any(|names| names.contains(&name))
+                || buried.contains(&name)
+            {
                 continue;
             }
             let reason = match self.refused_sink_of(&name) {
                 Some(sink) => format!("its sink {sink} cannot run, so nothing would drain it"),
+                // It may be the sink of this channel, and its own mistake is told.
+                None if let Some(sink) = self.refused_sink_without_channel() => {
+                    format!("nothing drains it; sink {sink} names no channel that exists")
+                }
                 None => {
                     let text = "no sink drains it, so it would fill up";
                     let hint = "give it a sink, or take it out of the source's channels";
@@ -113,6 +119,22 @@ impl Plan {
     fn refused_sink_of(&self, channel: &str) -> Option<&str> {
         let mut refused = self.refused.iter();
         let sink = refused.find(|refused| refused.channel.as_deref() == Some(channel))?;
+        Some(short_name(&sink.name))
+    }
+
+    fn refused_sink_without_channel(&self) -> Option<&str> {
+        let prefix = format!("{}.sinks.", self.agent);
+        let is_there = |channel: &String| {
+            let full = format!("{}.channels.{channel}", self.agent);
+            let mut usable = self.channels.iter();
+            let mut refused = self.refused.iter();
+            usable.any(|channel| channel.section.name == full)
+                || refused.any(|refused| refused.name == full)
+        };
+        let is_stray = |sink: &&Refused| {
+            sink.name.starts_with(&prefix) && !sink.channel.as_ref().is_some_and(is_there)
+        };
+        let sink = self.refused.iter().find(is_stray)?;
         Some(short_name(&sink.name))
     }
 
@@ -171,7 +193,7 @@ impl Plan {
         self.diagnostics.append(&mut found);
     }
 
-    fn remark_channels_without_a_source(&mut self) {
+    fn remark_channels_without_a_source(&mut self, shared: &BTreeSet<String>) {
         let fed: BTreeSet<&str> = self
             .sources
             .iter()
@@ -180,7 +202,10 @@ impl Plan {
         let unfed = self
             .channels
             .iter()
-            .filter(|channel| !fed.contains(short_name(&channel.section.name)))
+            .filter(|channel| {
+                let name = short_name(&channel.section.name);
+                !fed.contains(name) && !shared.contains(name)
+            })
             .filter(|channel| {
                 self.drains()
                     .any(|(drained, _)| drained == short_name(&channel.section.name))

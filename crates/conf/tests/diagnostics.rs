@@ -1,6 +1,8 @@
 //! Text in, diagnostics out: every mistake is found, each is said once, in its place, with what would be right.
 
 use flume_components::REGISTRY;
+use flume_conf::Document;
+use flume_core::{Code, Diagnostic, Span};
 use flume_testkit::diagnostics::{check_diagnostics, planned};
 
 fn check_diagnostic(text: &str, expected: &[&str]) {
@@ -26,10 +28,7 @@ fn each_mistake_is_said_once() {
     );
     check_diagnostic(
         &base.replace("a1.sinks.k1.channel", "a1.sink.k1.channel"),
-        &[
-            "error a1.sinks.k1.channel: required but not set",
-            "warning a1.sink.k1.channel: `sink` is not a kind of component, it has no effect (did you mean `sinks`?)",
-        ],
+        &["error a1.sinks.k1.channel: required but not set (line 8 sets `a1.sink.k1.channel`)"],
     );
     check_diagnostic(
         &format!("{base}a1.sinks.k1.batchsize = 5\n"),
@@ -73,7 +72,7 @@ fn each_mistake_is_said_once() {
     );
     check_diagnostic(
         &format!("{base}// a comment\n// another\n"),
-        &["warning //: belongs to no agent, it has no effect (a comment begins with `#`)"],
+        &["warning //: belongs to no agent, it has no effect (a comment begins with `#`)"; 2],
     );
     check_diagnostic(
         &format!("{base}lonely = 1\n"),
@@ -131,7 +130,34 @@ fn a_mistake_in_a_name_is_traced() {
             "{base}a1.sources.r1.interceptors = i1\na1.sources.r1.interceptors.i1.type = com.acme.X$Builder\n"
         ),
         &[
-            "error a1.sources.r1.interceptors.i1.type: the class `com.acme.X$Builder` is not part of Flume, and Java classes cannot be loaded (types are timestamp, host, static, regex_filter, regex_extractor, search_replace, remove_header, uuid, json_extract, grok, sample, throttle)",
+            "error a1.sources.r1.interceptors.i1.type: the class `com.acme.X$Builder` is not part of Flume",
         ],
     );
+}
+
+/// What Flume keeps of an agent does not depend on the mistakes of another one.
+#[test]
+fn agents_are_judged_apart() {
+    let flow = |agent: &str| {
+        "A.sources = r1\nA.channels = c1\nA.sinks = k1\nA.sources.r1.type = seq\nA.sources.r1.channels = c1\n\
+         A.channels.c1.type = memory\nA.sinks.k1.type = null\nA.sinks.k1.channel = c1\n"
+            .replace('A', agent)
+    };
+    let mut document = Document::default();
+    document.add("flume.conf", (flow("a1") + &flow("a2")).as_bytes());
+    let wrong = Diagnostic::new(
+        Code::WrongValue,
+        Span::default(),
+        "a2.sinks.k1.batchSize",
+        "expected a number",
+    );
+    let dropped = |agent: &str| {
+        let verdicts = document.effective(agent, std::slice::from_ref(&wrong));
+        let dropped = verdicts
+            .into_iter()
+            .filter(|verdict| verdict.reason.is_some());
+        dropped.map(|verdict| verdict.name).collect::<Vec<_>>()
+    };
+    assert_eq!(dropped("a1"), Vec::<String>::new());
+    assert_eq!(dropped("a2"), ["a2.sinks.k1"]);
 }

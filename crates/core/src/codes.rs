@@ -115,6 +115,27 @@ codes! {
          never meant.",
         "Flume keeps the text, so the component may use a directory called `${env:HOME}`.",
         "Set the variable or property that the message names. `${x:-default}` gives a default, `$${` is a literal `${`.";
+    BackslashDropped "FLM0110" Warning "the format drops a backslash",
+        "In a properties file a backslash begins an escape, so `\\.` is read as `.`. A regular expression or a path then \
+         means something else.",
+        "Flume reads the same, and says nothing.",
+        "Write two backslashes for one.";
+    CommentInValue "FLM0111" Warning "a comment became a part of a value",
+        "A `#` begins a comment only at the beginning of a line. Behind a value it belongs to the value.",
+        "Flume reads the same, and says nothing.",
+        "Move the comment to a line of its own.";
+    Placeholder "FLM0112" Warning "a value is a placeholder",
+        "The value contains a name in angle brackets, as templates have it, so it was probably never filled in.",
+        "Flume takes the text as it is.",
+        "Write what the placeholder stands for.";
+    Tilde "FLM0113" Warning "a value begins with a tilde",
+        "Only a shell knows `~` as the home directory. Here it is the name of a directory below the working directory.",
+        "Flume does the same, but for the directories of the file channel, where `~/` is the home directory here, too.",
+        "Write the whole path, or `${sys:user.home}/`.";
+    WindowsPath "FLM0114" Warning "a value is a path of Windows",
+        "The value begins with the letter of a drive. This system has none, so the path is below the working directory.",
+        "On Linux Flume does the same.",
+        "Write a path of this system.";
     Quoted "FLM0115" Warning "a value stands in quotation marks",
         "Quotation marks mean nothing in the file's format, so they are a part of the value: a directory in them is a \
          directory called `\"` below the working directory.",
@@ -200,6 +221,10 @@ codes! {
         "The sink delivers to the place that a source of its channel reads, so events may go in a circle.",
         "Flume does the same, and says nothing.",
         "Use another topic or port, or make sure that the interceptors lead the events elsewhere.";
+    SamePort "FLM0223" Error "two sources listen on one port",
+        "Only one of the sources can have the port. The other one could not start.",
+        "Flume starts both, and tries for ever to start the second one.",
+        "Give each source a port or an address of its own.";
 
     UnknownType "FLM0301" Error "a type does not exist",
         "No component of this kind has this name.",
@@ -231,6 +256,10 @@ codes! {
         "The class did not ask for this property when it was configured. Some classes read more when they start.",
         "Flume says nothing.",
         "Nothing, if the class reads it later. Else take the line out.";
+    ClassCase "FLM0308" Warning "a class is written in another case",
+        "Names of Java classes have one spelling. This program understands the other one, too.",
+        "Flume finds no such class, and ends the agent.",
+        "Write the class as the message has it.";
 
     RequiredNotSet "FLM0401" Error "a required property is not set",
         "The component cannot run without this property.",
@@ -303,6 +332,15 @@ codes! {
         "`tail` does not remember how far it has read. Lines are lost, or come twice, when the agent or the command ends.",
         "Flume does the same, and says nothing.",
         "Use a source with `type = TAILDIR`. `flume-ng convert exec-to-taildir -f FILE` writes it.";
+    NoSelectorDefault "FLM0505" Warning "a selector drops events without a mapping",
+        "A `multiplexing` selector without `selector.default` drops each event whose header has no mapping.",
+        "Flume does the same, and says nothing.",
+        "Set `selector.default` to a channel for the other events, if they are not to be dropped.";
+    NeedsShell "FLM0506" Warning "a command needs a shell",
+        "Without `shell` the command is split at white space and run by itself. Pipes, redirections, patterns and \
+         variables of a shell are then ordinary arguments.",
+        "Flume does the same, and says nothing.",
+        "Set `shell = /bin/sh -c`.";
     UnknownEscape "FLM0507" Warning "an escape of a path does not exist",
         "Behind `%` stands a letter that is no escape of the hdfs sink, so nothing stands in its place. Or the name in \
          `%{…}` or `%[…]` has a character that no such name can have, so the text stays as it is.",

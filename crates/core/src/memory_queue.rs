@@ -11,18 +11,18 @@ use parking_lot::Mutex;
 
 use crate::{
     BuildError, ChannelError, ChannelStats, Config, Event, Reserved, Room, Settled, Stock, Take,
-    TakeProgress, Want, extract, room::move_front,
+    TakeProgress, Want, config::OrDefault, extract, room::move_front,
 };
 
 /// A limit in bytes beside the one in events.
 #[derive(Clone, Config)]
 pub struct ByteLimit {
     /// Most bytes of bodies and headers; unset or 0: no limit.
-    #[prop("byteCapacity")]
-    byte_capacity: Option<u64>,
+    #[prop("byteCapacity", default = 0)]
+    byte_capacity: OrDefault<u64>,
     /// Percentage of `byteCapacity` that bodies leave free for headers.
     #[prop("byteCapacityBufferPercentage", default = 20)]
-    byte_capacity_buffer_percentage: u64,
+    byte_capacity_buffer_percentage: OrDefault<u32>,
 }
 
 /// How much a queue holds.
@@ -182,17 +182,15 @@ impl MemoryQueue {
 impl ByteLimit {
     /// The limit, if there is one, and the percentage of it that bodies may fill.
     fn checked(&self) -> Result<(Option<usize>, u64), BuildError> {
-        let free = self.byte_capacity_buffer_percentage;
+        let free = u64::from(self.byte_capacity_buffer_percentage.0);
         if free >= 100 {
             return Err(BuildError::at(
                 "byteCapacityBufferPercentage",
                 "must be below 100",
             ));
         }
-        let bytes = self
-            .byte_capacity
-            .and_then(|bytes| usize::try_from(bytes).ok())
-            .filter(|bytes| (1..=Room::MAX_BYTES).contains(bytes));
+        let bytes = usize::try_from(self.byte_capacity.0).ok();
+        let bytes = bytes.filter(|bytes| (1..=Room::MAX_BYTES).contains(bytes));
         Ok((bytes, 100 - free))
     }
 }

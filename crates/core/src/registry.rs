@@ -11,7 +11,7 @@ use crate::{
     component::{Component, Constructor, guarded},
     config::{Config, Property},
     foreign::{ForeignHost, Hosting},
-    props::{Props, did_you_mean},
+    props::{Props, did_you_mean, suggestion},
 };
 
 /// One row of a table: a component and its names.
@@ -47,6 +47,16 @@ impl<K: ?Sized> Found<K> {
     pub fn parse(&self, props: &mut Props<'_>) -> Option<Constructor<K>> {
         props.class.clone_from(&self.class);
         (self.row.read)(props)
+    }
+
+    /// What is to be said about a class in another case, which Flume would not find, with the right one.
+    pub fn misspelling(&self, written: &str) -> Option<(&'static str, String)> {
+        let class = self.row.class;
+        let is_misspelt = written != class && written.eq_ignore_ascii_case(class);
+        is_misspelt.then(|| {
+            let text = "Flume finds no class of this spelling: upper and lower case count";
+            (text, suggestion(class))
+        })
     }
 }
 
@@ -94,6 +104,8 @@ pub struct Known {
     pub status: &'static str,
     /// Properties it cannot do without, besides `type` and channels.
     pub required: &'static [&'static str],
+    /// Why nobody can use it any more; empty if that is not so.
+    pub gone: &'static str,
 }
 
 impl Known {
@@ -266,9 +278,7 @@ impl Registry {
                 (Code::ForeignClass, text)
             }
             (None, None) if near.is_none() && name.contains('.') => {
-                let text = format!(
-                    "the class `{name}` is not part of Flume, and Java classes cannot be loaded"
-                );
+                let text = format!("the class `{name}` is not part of Flume");
                 (Code::ForeignClass, text)
             }
             (None, None) => {
@@ -276,10 +286,15 @@ impl Registry {
                 (Code::UnknownType, text)
             }
         };
-        let hint = if known.is_some() {
-            remedy
-        } else {
-            remedy.or(near).or_else(|| Some(self.choice::<K>()))
+        let hint = match code {
+            _ if let Some(why) = self.why_gone(class) => Some(why.into()),
+            Code::UnknownType => near.or_else(|| Some(self.choice::<K>())),
+            Code::ForeignClass if taker.is_some() => Some(self.choice::<K>()),
+            Code::ForeignClass => {
+                let hints: Vec<_> = remedy.into_iter().chain(self.namesake::<K>(name)).collect();
+                (!hints.is_empty()).then(|| hints.join("; "))
+            }
+            _ => remedy,
         };
         Unknown {
             code,
@@ -288,6 +303,21 @@ impl Registry {
             known,
             foreign: taker.is_some(),
         }
+    }
+
+    /// Why a component of this class, in whatever package, is of no use any more.
+    fn why_gone(&self, class: &str) -> Option<&'static str> {
+        let mut gone = self.known().filter(|known| !known.gone.is_empty());
+        let found = gone.find(|known| last_part(known.class) == last_part(class))?;
+        Some(found.gone)
+    }
+
+    /// The component of this program whose class has the same last part as one of another package.
+    fn namesake<K: ComponentKind + ?Sized + 'static>(&self, class: &str) -> Option<String> {
+        let last = last_part(class);
+        let mut rows = self.rows::<K>().into_iter();
+        let row = rows.find(|row| last_part(row.class).eq_ignore_ascii_case(last))?;
+        Some(format!("Flume's own `{last}` is `{}`", row.title()))
     }
 
     /// The types of a kind, and the usual ones of Flume that this build lacks.
@@ -321,6 +351,12 @@ impl Registry {
 
 fn title(name: &'static str, class: &'static str) -> &'static str {
     if name.is_empty() { class } else { name }
+}
+
+/// `KafkaSink` of `org.apache.flume.sink.kafka.KafkaSink`; what is inside a class does not count.
+fn last_part(class: &str) -> &str {
+    let outer = class.split('$').next().unwrap_or_default();
+    outer.rsplit('.').next().unwrap_or_default()
 }
 
 fn is_named(written: &str, name: &str, class: &str) -> bool {

@@ -20,6 +20,8 @@ pub trait Scalar: Sized {
     const TYPE: &'static str;
     /// Parses trimmed text; `Err` completes "expected ...".
     fn parse(text: &str) -> Result<Self, String>;
+    /// The largest number that Java's type for it holds.
+    const JAVA_MAX: i128 = i64::MAX as i128;
     /// A doubt about a text that parses; its text completes "`text` ...".
     fn doubt(_text: &str) -> Option<(Code, &'static str)> {
         None
@@ -64,23 +66,24 @@ fn quoted(text: &str) -> Option<(Code, &'static str)> {
 }
 
 macro_rules! scalars {
-    ($($ty:ty, $name:literal, $expected:literal;)*) => {$(impl Scalar for $ty {
+    ($($ty:ty, $name:literal, $expected:literal, $java_max:expr;)*) => {$(impl Scalar for $ty {
         const TYPE: &'static str = $name;
+        const JAVA_MAX: i128 = $java_max as i128;
         fn parse(text: &str) -> Result<Self, String> { text.parse().map_err(|_| $expected.into()) }
     })*};
 }
 
 scalars! {
-    i32, "integer", "a whole number";
-    i64, "integer", "a whole number";
-    u16, "integer", "a whole number from 0 to 65535";
-    u32, "integer", "a whole number from 0";
-    u64, "integer", "a whole number from 0";
-    usize, "integer", "a whole number from 0";
-    NonZeroU32, "integer", "a whole number from 1";
-    NonZeroU64, "integer", "a whole number from 1";
-    NonZeroUsize, "integer", "a whole number from 1";
-    f64, "number", "a number";
+    i32, "integer", "a whole number", i32::MAX;
+    i64, "integer", "a whole number", i64::MAX;
+    u16, "integer", "a whole number from 0 to 65535", i32::MAX;
+    u32, "integer", "a whole number from 0", i32::MAX;
+    u64, "integer", "a whole number from 0", i64::MAX;
+    usize, "integer", "a whole number from 0", i32::MAX;
+    NonZeroU32, "integer", "a whole number from 1", i32::MAX;
+    NonZeroU64, "integer", "a whole number from 1", i64::MAX;
+    NonZeroUsize, "integer", "a whole number from 1", i32::MAX;
+    f64, "number", "a number", i64::MAX;
 }
 
 /// A name, a place or the like. Quotation marks around it are hardly meant; see [`FreeText`].
@@ -209,25 +212,5 @@ impl<C: Choice> Scalar for C {
                 .collect();
             format!("one of {}", words.join(", "))
         })
-    }
-}
-
-/// A value that falls back to its default, with a warning, when it is wrong, as Flume does for some properties.
-#[derive(Clone, Copy, Debug)]
-pub struct OrDefault<S>(pub S);
-
-impl<S: Scalar> PropertyValue for OrDefault<S> {
-    const TYPE: &'static str = S::TYPE;
-
-    fn read(props: &mut Props<'_>, row: &Property) -> Option<Self> {
-        let text = props.text(row)?;
-        let expected = match S::parse(text.trim()) {
-            Ok(value) => return Some(OrDefault(value)),
-            Err(expected) => expected,
-        };
-        let default = row.default.as_deref().unwrap_or_default();
-        let text = format!("expected {expected}, found `{text}`; the default {default} is used");
-        props.report(Code::FallsBack, row.key, &text, None);
-        S::parse(default).ok().map(OrDefault)
     }
 }

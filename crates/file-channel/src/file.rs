@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use flume_core::{
     BuildError, Channel, ChannelError, ChannelStats, Code, Component, Config, Context, Event,
     EventStore, Room, Settled, StateHandle, Take, Want,
-    config::{Ignored, Millis, OrDefault, Scalar, Seconds},
+    config::{Ignored, Millis, PositiveOrDefault, Scalar, Seconds},
     metrics::{Gauge, Metrics},
 };
 use parking_lot::RwLock;
@@ -45,7 +45,7 @@ const MOST_BATCH_BYTES: usize = 1 << 30;
 pub struct FileConfig {
     /// Most events, including those taken but not yet committed.
     #[prop("capacity", default = 1_000_000)]
-    pub(crate) capacity: OrDefault<NonZeroUsize>,
+    pub(crate) capacity: PositiveOrDefault<NonZeroUsize>,
     /// Most bytes of bodies and headers; unset or 0: no limit.
     #[prop("byteCapacity")]
     pub(crate) byte_capacity: Option<usize>,
@@ -71,7 +71,7 @@ pub struct StoreConfig {
     data_dirs: DirectoryList,
     /// Most events in one put.
     #[prop("transactionCapacity", default = 10_000)]
-    pub(crate) transaction_capacity: OrDefault<NonZeroUsize>,
+    pub(crate) transaction_capacity: PositiveOrDefault<NonZeroUsize>,
     /// Most bytes of an event.
     #[prop("maxEventSize", default = 67_108_864)]
     max_event_size: usize,
@@ -84,7 +84,7 @@ pub struct StoreConfig {
     cache_bytes: usize,
     /// Time between checkpoints while something changes; they are made more often when much is written.
     #[prop("checkpointInterval", default = 30_000)]
-    checkpoint_interval: OrDefault<Millis>,
+    checkpoint_interval: PositiveOrDefault<Millis>,
     /// Whether a checkpoint is made when the channel closes.
     #[prop("checkpointOnClose", default = true)]
     checkpoint_on_close: bool,
@@ -190,7 +190,9 @@ impl FileConfig {
         let events = self.capacity.0.get();
         let transaction = self.store.transaction_capacity.0.get();
         if transaction > events {
-            let text = format!("must not exceed capacity, which is {events}");
+            let text = format!(
+                "{transaction} exceeds capacity, which is {events}; if it is not set, it is 10000"
+            );
             return Err(BuildError::at("transactionCapacity", text));
         }
         at_most("capacity", events, Room::MAX_EVENTS)?;

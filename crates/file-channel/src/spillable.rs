@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use flume_core::{
     BuildError, ByteLimit, Channel, ChannelError, ChannelStats, Component, Config, Context, Event,
     EventStore, MemoryQueue, QueueLimits, Room, Take, Want,
-    config::{Ignored, OrDefault, Seconds},
+    config::{Ignored, OrDefault, PositiveOrDefault, Seconds},
 };
 use tokio::time::Instant;
 
@@ -100,7 +100,7 @@ impl Component for SpillableChannel {
             // A put that has waited for memory does not wait again. The capacity has room for what is in memory, too,
             // because a stop moves that to disk.
             let keep_alive = Seconds(Duration::ZERO);
-            let capacity = OrDefault(capacity);
+            let capacity = PositiveOrDefault(capacity);
             FileChannel::build(
                 FileConfig {
                     capacity,

@@ -28,9 +28,9 @@ pub struct DialerConfig {
     /// How long the peer may take for an answer, in milliseconds. Below 1000 the default is used.
     #[prop("request-timeout", default = DEFAULT_TIMEOUT_MILLIS)]
     request_timeout: OrDefault<u64>,
-    /// After how many seconds a connection is replaced by a new one, so that a load balancer can choose again; 0: never.
+    /// After how many seconds a connection is replaced by a new one, so that a load balancer can choose again; 0 or less: never.
     #[prop("reset-connection-interval", default = 0)]
-    reset_connection_interval: u64,
+    reset_connection_interval: i64,
     #[prop(flatten)]
     tls: TlsClientConfig,
 }
@@ -60,7 +60,7 @@ impl DialerConfig {
     /// # Errors
     /// When properties do not go together.
     pub fn build(&self, host: &str, port: u16, cx: &Context) -> Result<Dialer, BuildError> {
-        let reset = Duration::from_secs(self.reset_connection_interval);
+        let reset = Duration::from_secs(self.reset_connection_interval.max(0).unsigned_abs());
         Ok(Dialer {
             connect_timeout: limit(self.connect_timeout.0),
             request_timeout: limit(self.request_timeout.0),

@@ -2,7 +2,7 @@
 
 use std::{
     cell::OnceCell,
-    env, fs,
+    env,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -20,7 +20,7 @@ use flume_host::{
 use flume_java::charset::Charset;
 use flume_keystore::{KeyStore, KeyStoreError};
 
-use crate::lookups::RESTRICTED;
+use crate::access::{Access, NotRun};
 
 /// How long a program may take for one key.
 const PROGRAM_TIMEOUT: Duration = Duration::from_secs(30);
@@ -29,6 +29,8 @@ const DEFAULT_PASSWORD: &str = "none";
 const PASSWORD_VARIABLE: &str = "HADOOP_CREDSTORE_PASSWORD";
 /// A longer key store is none.
 const MAX_STORE_BYTES: u64 = 16 << 20;
+/// A longer file is no password.
+const MAX_PASSWORD_BYTES: u64 = 1 << 20;
 
 /// Each type by its short name and its class in Flume.
 const TYPES: &[(&str, &str, FilterType)] = &[
@@ -91,7 +93,7 @@ pub struct HadoopConfig {
 pub(crate) fn make(
     section: Section,
     conf_dir: Option<&Path>,
-    is_restricted: bool,
+    access: &Access,
 ) -> (Option<Box<dyn ConfigFilter>>, Vec<Diagnostic>) {
     let mut props = Props::new(&Registry::EMPTY, section);
     let filter = FilterConfig::parse(&mut props).and_then(|frame| {
@@ -108,7 +110,7 @@ pub(crate) fn make(
             props.report(Code::UnknownType, "type", &text, Some(hint));
             return None;
         };
-        build(*kind, &mut props, conf_dir, is_restricted)
+        build(*kind, &mut props, conf_dir, access)
     });
     (filter, props.diagnostics)
 }
@@ -117,7 +119,7 @@ fn build(
     kind: FilterType,
     props: &mut Props<'_>,
     conf_dir: Option<&Path>,
-    is_restricted: bool,
+    access: &Access,
 ) -> Option<Box<dyn ConfigFilter>> {
     let with_frame = |own: Vec<Property>| [FilterConfig::properties(), own].concat();
     match kind {
@@ -139,7 +141,7 @@ fn build(
                 charset,
                 limit: PROGRAM_TIMEOUT,
                 late: OnceCell::new(),
-                is_restricted,
+                access: access.clone(),
             }))
         }
         FilterType::Hadoop => {
@@ -163,6 +165,7 @@ fn build(
             Some(Box::new(HadoopFilter {
                 stores,
                 password_file,
+                access: access.clone(),
             }))
         }
     }
@@ -193,7 +196,7 @@ struct ExternalFilter {
     limit: Duration,
     /// It took longer. It is not run for further keys, which would take as long again.
     late: OnceCell<String>,
-    is_restricted: bool,
+    access: Access,
 }
 
 impl ConfigFilter for ExternalFilter {
@@ -206,10 +209,6 @@ impl ConfigFilter for ExternalFilter {
                 format!("{late} for another key, and is not run again"),
                 None,
             );
-        }
-        if self.is_restricted {
-            let [text, remedy] = RESTRICTED;
-            return not_found(format!("to run `{program}` {text}"), Some(remedy));
         }
         let path = if program.contains('/') {
             Some(PathBuf::from(program))
@@ -225,13 +224,13 @@ impl ConfigFilter for ExternalFilter {
         let mut arguments = arguments.to_vec();
         arguments.push(key.into());
         // This program is there to know secrets, and it may need one for that, such as a token: it has all variables.
-        let ended = Program::new(path, &arguments)
+        let run = Program::new(path, &arguments)
             .environment(Environment::without(|_| false))
-            .limit(self.limit)
-            .run();
-        let ended = match ended {
+            .limit(self.limit);
+        let ended = match self.access.run(program, run) {
             Ok(ended) => ended,
-            Err(error) => {
+            Err(NotRun::Refused(why)) => return Err(why),
+            Err(NotRun::Failed(error)) => {
                 if let ChildError::Late { .. } = error {
                     let _ = self.late.set(error.to_string());
                 }
@@ -260,6 +259,7 @@ impl ConfigFilter for ExternalFilter {
 struct HadoopFilter {
     stores: Vec<PathBuf>,
     password_file: Option<PathBuf>,
+    access: Access,
 }
 
 /// The file of a provider. Hadoop's stores on HDFS, and in a user's token file, cannot be read.
@@ -292,28 +292,13 @@ impl HadoopFilter {
         let Some(file) = &self.password_file else {
             return Ok(Secret(DEFAULT_PASSWORD.into()));
         };
-        match fs::read_to_string(file) {
-            Ok(text) => Ok(Secret(text.trim().into())),
-            Err(error) => not_found(
-                format!(
-                    "the password file {} cannot be read: {error}",
-                    file.display()
-                ),
-                Some("its name is relative to the directory given with --conf"),
-            ),
-        }
+        let bytes = self.access.read(file, MAX_PASSWORD_BYTES)?;
+        Ok(Secret(String::from_utf8_lossy(&bytes).trim().into()))
     }
 
     fn read(&self, path: &Path, password: &Secret) -> Result<KeyStore, NotFound> {
         let shown = path.display();
-        let too_long = fs::metadata(path).is_ok_and(|found| found.len() > MAX_STORE_BYTES);
-        if too_long {
-            return not_found(format!("{shown} has more than 16 MiB"), None);
-        }
-        let bytes = match fs::read(path) {
-            Ok(bytes) => bytes,
-            Err(error) => return not_found(format!("{shown} cannot be read: {error}"), None),
-        };
+        let bytes = self.access.read(path, MAX_STORE_BYTES)?;
         KeyStore::read(&bytes, Some(&password.0)).or_else(|error| {
             let hint = match error {
                 KeyStoreError::Digest => Some("HADOOP_CREDSTORE_PASSWORD holds the password"),
@@ -351,6 +336,8 @@ impl ConfigFilter for HadoopFilter {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]
@@ -362,7 +349,7 @@ mod tests {
             words: vec!["/bin/sh".into(), program.display().to_string()],
             charset: Charset::Ascii,
             limit: Duration::from_secs(1),
-            is_restricted: false,
+            access: Access::default(),
             late: OnceCell::new(),
         };
         let first = filter.value("one").unwrap_err();

@@ -8,8 +8,10 @@
 //! | [`remote`] | a configuration that another machine has |
 //! | [`web`] | one on a web server |
 //! | [`zookeeper`] | one in ZooKeeper |
+//! | `access` | files that are read, and programs that are run, for a configuration |
 //! | [`filters`] | config filters: secrets from the environment, a program, or Hadoop's credential store |
 
+mod access;
 pub mod filters;
 pub mod lookups;
 pub mod place;

@@ -1,8 +1,7 @@
 //! `${PREFIX:NAME}` as Flume 1.11 knows it, and what earlier versions and a `lookups.properties` add.
 
 use std::{
-    cell::RefCell,
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     env, fs,
     path::{Path, PathBuf},
 };
@@ -19,7 +18,7 @@ use flume_host::names;
 use flume_java::{charset::Charset, date_format};
 use jiff::Zoned;
 
-use crate::{filters, properties};
+use crate::{access::Access, filters, properties};
 
 /// A longer file is not a value.
 const MAX_FILE_BYTES: u64 = 1 << 20;
@@ -87,17 +86,8 @@ pub struct ProcessLookups {
     table: BTreeMap<String, Lookup>,
     /// Whether `${NAME}` is a variable of the environment.
     bare_is_variable: bool,
-    /// What was read, to be watched.
-    files: RefCell<BTreeSet<PathBuf>>,
-    /// Whether the configuration may neither run programs nor read files.
-    is_restricted: bool,
+    access: Access,
 }
-
-/// What a restricted lookup says, and the remedy.
-pub(crate) const RESTRICTED: [&str; 2] = [
-    "is not done with root's rights for a configuration that another user can change",
-    "run this as the user that the agent runs as",
-];
 
 impl ProcessLookups {
     /// Reads `lookups.properties` if there is one. `properties` are Java's system properties that the command line and
@@ -140,8 +130,7 @@ impl ProcessLookups {
             conf_dir: conf_dir.map(PathBuf::from),
             table,
             bare_is_variable,
-            files: RefCell::default(),
-            is_restricted: false,
+            access: Access::default(),
         })
     }
 
@@ -149,14 +138,14 @@ impl ProcessLookups {
     #[must_use]
     pub fn restricted(self) -> ProcessLookups {
         ProcessLookups {
-            is_restricted: true,
+            access: Access::restricted(),
             ..self
         }
     }
 
-    /// The files that lookups have read.
+    /// The files that lookups and config filters have read.
     pub fn files(&self) -> Vec<PathBuf> {
-        self.files.borrow().iter().cloned().collect()
+        self.access.files()
     }
 
     fn file(&self, name: &str) -> Result<String, NotFound> {
@@ -175,24 +164,11 @@ impl ProcessLookups {
     }
 
     fn read(&self, path: &Path, asked: &str) -> Result<Vec<u8>, NotFound> {
-        if self.is_restricted {
-            let [text, remedy] = RESTRICTED;
-            return missing(format!("{asked}: to read it {text}"), remedy);
-        }
-        self.files.borrow_mut().insert(path.into());
-        let problem = match fs::metadata(path) {
-            Ok(found) if !found.is_file() => "is not a file".into(),
-            Ok(found) if found.len() > MAX_FILE_BYTES => "has more than 1 MiB".into(),
-            Ok(_) => match fs::read(path) {
-                Ok(bytes) => return Ok(bytes),
-                Err(error) => format!("cannot be read: {error}"),
-            },
-            Err(error) => format!("cannot be read: {error}"),
-        };
-        missing(
-            format!("{asked}: {} {problem}", path.display()),
-            "make the file readable for the user that the agent runs as",
-        )
+        let read = self.access.read(path, MAX_FILE_BYTES);
+        read.map_err(|NotFound { text, hint }| NotFound {
+            text: format!("{asked}: {text}"),
+            hint,
+        })
     }
 
     /// `FILE::KEY`, as commons-text has it.
@@ -316,7 +292,7 @@ impl Lookups for ProcessLookups {
     }
 
     fn filter(&self, section: Section) -> (Option<Box<dyn ConfigFilter>>, Vec<Diagnostic>) {
-        filters::make(section, self.conf_dir.as_deref(), self.is_restricted)
+        filters::make(section, self.conf_dir.as_deref(), &self.access)
     }
 }
 

@@ -12,12 +12,16 @@ fn resolve(text: &str, properties: &[(&str, &str)], conf_dir: Option<&Path>) -> 
         .iter()
         .map(|(key, value)| (key.to_string(), value.to_string()))
         .collect();
+    match ProcessLookups::new(&properties, conf_dir) {
+        Ok(lookups) => resolve_by(text, &lookups),
+        Err(error) => format!("! {error}"),
+    }
+}
+
+fn resolve_by(text: &str, lookups: &ProcessLookups) -> String {
     let mut document = Document::default();
     document.add("flume.conf", text.as_bytes());
-    match ProcessLookups::new(&properties, conf_dir) {
-        Ok(lookups) => document.resolve(&lookups),
-        Err(error) => return format!("! {error}"),
-    }
+    document.resolve(lookups);
     let registry = flume_core::Registry::EMPTY;
     let plan = document.plan("a1", &registry);
     let told = plan.diagnostics.iter().filter(|found| {
@@ -215,4 +219,43 @@ fn filters_find_secrets() {
         "${f['k']}",
         "not on a local file system",
     );
+}
+
+/// Root looks at a configuration that another user can change.
+#[test]
+fn nothing_is_read_and_nothing_run_for_a_restricted_configuration() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name).display().to_string();
+    fs::write(at("secret"), "k = hunter2").unwrap();
+    let filter = |settings: &str| {
+        format!("a1.configfilters = f\na1.sinks = k1\n{settings}a1.sinks.k1.x = ${{f['k']}}\n")
+    };
+    let program = format!("/bin/touch {}", at("ran"));
+    let store = at("secret");
+    let texts = [
+        format!("a1.sinks = k1\na1.sinks.k1.x = ${{file:UTF-8:{store}}}\n"),
+        format!("a1.sinks = k1\na1.sinks.k1.x = ${{properties:{store}::k}}\n"),
+        filter(&format!(
+            "a1.configfilters.f.type = external\na1.configfilters.f.command = {program}\n"
+        )),
+        filter(&format!(
+            "a1.configfilters.f.type = hadoop\na1.configfilters.f.credential.provider.path = jceks://file{store}\n"
+        )),
+        filter(&format!(
+            "a1.configfilters.f.type = hadoop\na1.configfilters.f.credential.provider.path = jceks://file/none\n\
+             a1.configfilters.f.credstore.java-keystore-provider.password-file = {store}\n"
+        )),
+    ];
+    for text in texts {
+        let lookups = ProcessLookups::new(&BTreeMap::new(), None)
+            .unwrap()
+            .restricted();
+        let seen = resolve_by(&text, &lookups);
+        let refusal =
+            "is not done with root's rights for a configuration that another user can change";
+        assert!(seen.contains(refusal), "{text}: {seen}");
+        assert!(!seen.contains("hunter2"), "{text}: {seen}");
+        assert_eq!(lookups.files(), Vec::<std::path::PathBuf>::new(), "{text}");
+    }
+    assert!(!directory.path().join("ran").exists());
 }

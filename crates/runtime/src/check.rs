@@ -1,10 +1,13 @@
 //! Builds every component once: what a plan cannot run shows before anything runs.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashSet},
+    sync::Arc,
+};
 
 use flume_conf::{ChannelPlan, GroupPlan, Plan, Refused, SinkPlan, SourcePlan};
 use flume_core::{
-    AgentInfo, BuildError, Channel, Code, Diagnostic, EventStore, Sink, Source,
+    AgentInfo, BuildError, Channel, Code, Diagnostic, EventStore, ListenPort, Sink, Source,
     component::short_name, props::Section,
 };
 
@@ -14,6 +17,7 @@ pub fn check(mut plan: Plan, agent: &Arc<AgentInfo>, flows: Flows) -> Plan {
     let mut check = Check {
         agent: agent.clone(),
         stores: vec![],
+        ports: vec![],
         diagnostics: vec![],
         refused: vec![],
     };
@@ -32,10 +36,11 @@ pub fn check(mut plan: Plan, agent: &Arc<AgentInfo>, flows: Flows) -> Plan {
     plan.groups.retain_mut(|group| check.group(group, &built));
     plan.diagnostics.append(&mut check.diagnostics);
     plan.refused.append(&mut check.refused);
+    let shared = shared_channels(&plan);
     if flows == Flows::Whole {
-        plan.leave_out_halves();
+        plan.leave_out_halves(&shared);
     }
-    plan.remark_flows();
+    plan.remark_flows(&shared);
     plan.diagnostics.sort_by(|a, b| a.place.cmp(&b.place));
     plan
 }
@@ -52,6 +57,18 @@ fn used_channels(plan: &Plan) -> HashSet<String> {
         std::iter::once(sink.channel.as_str()).chain(dead_letters)
     });
     fed.chain(drained).map(String::from).collect()
+}
+
+/// Short names of the channels whose events others can have, too.
+fn shared_channels(plan: &Plan) -> BTreeSet<String> {
+    let is_shared = |channel: &&ChannelPlan| {
+        let built = channel.recipe.first();
+        built.is_some_and(|built| !built.store().is_local())
+    };
+    let shared = plan.channels.iter().filter(is_shared);
+    shared
+        .map(|channel| short_name(&channel.section.name).to_string())
+        .collect()
 }
 
 /// Short names of the channels that get dead letters.
@@ -80,9 +97,19 @@ struct Built<'a> {
 
 impl<'a> Built<'a> {
     fn channel(&self, name: &str) -> Option<&'a dyn Channel> {
+        self.channel_plan(name)?.recipe.first()
+    }
+
+    fn channel_plan(&self, name: &str) -> Option<&'a ChannelPlan> {
         let mut channels = self.channels.iter();
-        let found = channels.find(|channel| short_name(&channel.section.name) == name);
-        found?.recipe.first()
+        channels.find(|channel| short_name(&channel.section.name) == name)
+    }
+
+    /// A channel's `transactionCapacity`, and where it is set, in words.
+    fn transaction_capacity(&self, channel: &str) -> Option<(usize, String)> {
+        let plan = self.channel_plan(channel)?;
+        let limit = plan.recipe.first()?.stats().transaction_capacity;
+        Some((limit, line_of(&plan.section, "transactionCapacity")))
     }
 
     /// The sources of a channel, with the settings of what follows them.
@@ -130,6 +157,8 @@ struct Check {
     agent: Arc<AgentInfo>,
     /// Where the used channels keep their events, by short name.
     stores: Vec<(String, EventStore)>,
+    /// The ports that sources listen on, with the short name of the source.
+    ports: Vec<(String, ListenPort)>,
     diagnostics: Vec<Diagnostic>,
     refused: Vec<Refused>,
 }
@@ -181,10 +210,16 @@ impl Check {
         let cx = source.context(&self.agent);
         match source.frame.wire(&cx) {
             Err(error) => {
-                self.refuse(&source.frame_section, &error);
+                self.report(&source.frame_section, &error);
+                self.left_out(&source.section, &reason(&error));
                 return false;
             }
-            Ok(wires) => source.wires = Some(wires),
+            Ok(wires) => {
+                for remark in wires.selector.remarks() {
+                    self.report(&source.frame_section, &remark.inside("selector"));
+                }
+                source.wires = Some(wires);
+            }
         }
         match source.recipe.try_out(cx) {
             Err(error) => {
@@ -192,30 +227,52 @@ impl Check {
                 false
             }
             Ok(component) => {
+                let ports = component.ports();
+                if let Some(error) = self.taken_port(&ports) {
+                    self.refuse(&source.section, &error);
+                    return false;
+                }
                 let batch = component.batch_size();
                 for remark in component.remarks() {
                     self.report(&source.section, &remark);
                 }
-                self.fits(source, batch, built)
+                let fits = self.fits(source, batch, built);
+                if fits {
+                    let name = short_name(&source.section.name);
+                    let ports = ports.into_iter();
+                    self.ports
+                        .extend(ports.map(|port| (name.to_string(), port)));
+                }
+                fits
             }
         }
+    }
+
+    /// What is wrong with a source that listens where another one does.
+    fn taken_port(&self, ports: &[ListenPort]) -> Option<BuildError> {
+        ports.iter().find_map(|port| {
+            let (owner, _) = self.ports.iter().find(|(_, other)| port.clashes(other))?;
+            let text = format!("source {owner} listens on port {}, too", port.port);
+            Some(BuildError::of(Code::SamePort, port.key, text))
+        })
     }
 
     /// A batch larger than a channel's transaction would be refused for ever.
     fn fits(&mut self, source: &SourcePlan, batch: usize, built: &Built<'_>) -> bool {
         let channels = source.frame.channels.texts();
-        let limits = channels
-            .filter_map(|name| Some((name, built.channel(name)?.stats().transaction_capacity)));
-        let Some((channel, limit)) = limits.min_by_key(|(_, limit)| *limit) else {
+        let limits = channels.filter_map(|name| Some((name, built.transaction_capacity(name)?)));
+        let Some((channel, (limit, line))) = limits.min_by_key(|(_, (limit, _))| *limit) else {
             return true;
         };
         if batch <= limit {
             return true;
         }
+        let (key, is_default) = batch_key(&source.section);
         let text = format!(
-            "a batch of {batch} events can never fit into channel {channel}, its transactionCapacity is {limit}"
+            "a batch of {batch} events{is_default} can never fit into channel {channel}, whose transactionCapacity is \
+             {limit} ({line})"
         );
-        let error = BuildError::of(Code::SourceBatchTooLarge, "batchSize", text);
+        let error = BuildError::of(Code::SourceBatchTooLarge, key, text);
         self.refuse(&source.section, &error);
         false
     }
@@ -239,7 +296,7 @@ impl Check {
     }
 
     fn sink(&mut self, sink: &mut SinkPlan, built: &Built<'_>) -> bool {
-        let Some(channel) = built.channel(&sink.channel) else {
+        let Some((limit, line)) = built.transaction_capacity(&sink.channel) else {
             let reason = format!("its channel {} cannot run", sink.channel);
             self.left_out(&sink.section, &reason);
             return false;
@@ -263,13 +320,14 @@ impl Check {
             self.report(&sink.section, &remark);
         }
         let wanted = component.want().events;
-        let limit = channel.stats().transaction_capacity;
         if wanted > limit {
+            let (key, is_default) = batch_key(&sink.section);
             let text = format!(
-                "batches of {wanted} events exceed the transactionCapacity {limit} of channel {}: Flume would leave this sink out",
+                "batches of {wanted} events{is_default} exceed the transactionCapacity {limit} of channel {} ({line}): \
+                 Flume would leave this sink out",
                 sink.channel
             );
-            let found = BuildError::of(Code::SinkBatchTooLarge, "", text);
+            let found = BuildError::of(Code::SinkBatchTooLarge, key, text);
             self.report(&sink.section, &found);
         }
         true
@@ -277,15 +335,7 @@ impl Check {
 
     fn refuse(&mut self, section: &Section, error: &BuildError) {
         self.report(section, error);
-        let text = error.text.clone();
-        self.left_out(
-            section,
-            &if error.key.is_empty() {
-                text
-            } else {
-                format!("{}: {text}", error.key)
-            },
-        );
+        self.left_out(section, &reason(error));
     }
 
     fn left_out(&mut self, section: &Section, reason: &str) {
@@ -303,4 +353,32 @@ impl Check {
         let found = Diagnostic::new(error.code, place, &key, error.text.clone());
         self.diagnostics.push(found);
     }
+}
+
+/// Why a component is left out.
+fn reason(error: &BuildError) -> String {
+    if error.key.is_empty() {
+        error.text.clone()
+    } else {
+        format!("{}: {}", error.key, error.text)
+    }
+}
+
+/// The property that says how large batches are, and what to say if it is not set.
+fn batch_key(section: &Section) -> (&str, &'static str) {
+    let mut keys = section.settings.keys();
+    let key = keys.find(|key| {
+        let last = key.rsplit('.').next().unwrap_or_default();
+        let last = last.replace(['-', '_'], "").to_ascii_lowercase();
+        last == "batchsize" || last == "flumebatchsize"
+    });
+    key.map_or(("", ", the default,"), |key| (key, ""))
+}
+
+/// Where a property is set, in words.
+fn line_of(section: &Section, key: &str) -> String {
+    let setting = section.settings.get(key);
+    setting.map_or("the default".into(), |setting| {
+        format!("line {}", setting.value_place.line)
+    })
 }

@@ -259,10 +259,10 @@ async fn a_channel_that_nobody_would_drain_does_not_vanish() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_plan_with_an_error_changes_nothing() {
     let mut agent = start(&flow("broken", "")).await;
-    let broken = plan(&flow("broken", "channels.c1.keep-alive = soon"));
+    let broken = plan(&flow("broken", "sinks.k1.parkedEvents = soon"));
     let refused = agent.apply(broken).await.unwrap_err().to_string();
     assert!(
-        refused.contains("flume.conf:10:") && refused.contains("a1.channels.c1.keep-alive"),
+        refused.contains("flume.conf:10:") && refused.contains("a1.sinks.k1.parkedEvents"),
         "{refused}"
     );
     wait_for("the old components", || {

@@ -18,18 +18,20 @@ fn what_cannot_be_built_is_an_error_at_its_key() {
     check_diagnostic(
         &format!("{base}a1.sources.r1.batchSize = 500\n"),
         &[
-            "error a1.sources.r1.batchSize: a batch of 500 events can never fit into channel c1, its transactionCapacity is 100",
+            "error a1.sources.r1.batchSize: a batch of 500 events can never fit into channel c1, whose transactionCapacity is 100 (the default)",
         ],
     );
     check_diagnostic(
         &format!("{base}a1.sinks.k1.batchSize = 500\n"),
         &[
-            "warning a1.sinks.k1: batches of 500 events exceed the transactionCapacity 100 of channel c1: Flume would leave this sink out",
+            "warning a1.sinks.k1.batchSize: batches of 500 events exceed the transactionCapacity 100 of channel c1 (the default): Flume would leave this sink out",
         ],
     );
     check_diagnostic(
         &format!("{base}a1.channels.c1.capacity = 50\n"),
-        &["error a1.channels.c1.transactionCapacity: must not exceed capacity, which is 50"],
+        &[
+            "error a1.channels.c1.transactionCapacity: 100 exceeds capacity, which is 50; if it is not set, it is 100",
+        ],
     );
     check_diagnostic(
         &format!(

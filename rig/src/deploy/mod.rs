@@ -1,11 +1,14 @@
-//! From a bare host to a checked service: `provision` twice, everything that can be wrong, the packages.
+//! From a bare host to a checked service: `provision` twice, on every kind of host; everything that can be wrong; the
+//! packages.
 
 mod adversary;
 mod cluster;
 mod deb;
 mod faults;
 mod host;
+mod hosts;
 mod packages;
+mod role;
 mod scripts;
 
 use std::path::PathBuf;
@@ -83,6 +86,7 @@ type Part = (&'static str, fn() -> Result<Vec<Row>>);
 const PARTS: &[Part] = &[
     ("host", host_and_troubles),
     ("hdfs", cluster::show),
+    ("hosts", hosts::show),
     ("scripts", scripts::show),
     ("packages", packages::show),
 ];

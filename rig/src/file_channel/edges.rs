@@ -43,7 +43,7 @@ const MEASURED: Duration = Duration::from_secs(5);
 /// The disk must refuse within this time.
 const PATIENCE: Duration = Duration::from_secs(120);
 /// All of them are a few times what an agent does that has nothing to do.
-const MOST_CALLS: f64 = 500.0;
+const MOST_CALLS: f64 = 100.0;
 const MOST_CPU: f64 = 0.1;
 const MOST_LINES: f64 = 1.0;
 
@@ -133,6 +133,10 @@ fn idle(dir: &Path, edge: &Edge) -> Result<Second> {
         agent.wait_for_count("CHANNEL.c1", "EventPutSuccessCount", all)?;
     }
     thread::sleep(REST);
+    if matches!(edge.refuses, Refusal::Files(_)) {
+        let spares = agent.metric("CHANNEL.c1", "SpareSegments")?;
+        ensure!(spares == 0, "{spares} files were made although none can be");
+    }
     let second = measure(&agent)?;
     agent.stop()?;
     Ok(second)

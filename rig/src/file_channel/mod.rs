@@ -8,6 +8,7 @@ mod kills;
 mod open;
 mod soak;
 mod store;
+pub mod takeover;
 
 use std::{path::Path, process::Command, time::Duration};
 

@@ -107,9 +107,10 @@ fn send(address: &str, first: u64, stop: &AtomicBool) -> Sent {
     sent
 }
 
-/// Waits until every acknowledged line is in a file of these directories, at most `patience`.
+/// Waits until every acknowledged line is in a file of these directories, as long as more come within `patience`.
 pub fn wait_for_all(sent: &[Sent], directories: &[PathBuf], patience: Duration) -> Result<Tally> {
-    let deadline = Instant::now() + patience;
+    let mut deadline = Instant::now() + patience;
+    let mut fewest = u64::MAX;
     let mut seen = Seen::new(sent);
     loop {
         for directory in directories {
@@ -118,6 +119,10 @@ pub fn wait_for_all(sent: &[Sent], directories: &[PathBuf], patience: Duration) 
         let tally = seen.tally(sent);
         if tally.lost == 0 || Instant::now() > deadline {
             return Ok(tally);
+        }
+        if tally.lost < fewest {
+            fewest = tally.lost;
+            deadline = Instant::now() + patience;
         }
         sleep(Duration::from_millis(500));
     }

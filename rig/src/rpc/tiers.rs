@@ -20,7 +20,7 @@ use crate::{
 };
 
 const CLIENTS: u64 = 4;
-/// What is sent must have come out so long after the last fault.
+/// What is sent comes out after the last fault, and never pauses for so long.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(120);
 /// Longer than a sink waits for an answer.
 const STALL: Duration = Duration::from_millis(3500);

@@ -20,7 +20,7 @@ pub(super) struct MemoryConfig {
     transaction_capacity: OrDefault<NonZeroUsize>,
     /// Seconds a put waits for room.
     #[prop("keep-alive", default = 3)]
-    keep_alive: Seconds,
+    keep_alive: OrDefault<Seconds>,
     #[prop(flatten)]
     bytes: ByteLimit,
 }
@@ -33,14 +33,16 @@ impl Component for MemoryChannel {
         let events = config.capacity.0.get();
         let transaction = config.transaction_capacity.0.get();
         if transaction > events {
-            let text = format!("must not exceed capacity, which is {events}");
+            let text = format!(
+                "{transaction} exceeds capacity, which is {events}; if it is not set, it is 100"
+            );
             return Err(BuildError::at("transactionCapacity", text));
         }
         let max = Room::MAX_EVENTS;
         if events > max {
             return Err(BuildError::at("capacity", format!("must not exceed {max}")));
         }
-        let keep_alive = config.keep_alive.0;
+        let keep_alive = config.keep_alive.0.0;
         let bytes = config.bytes;
         MemoryQueue::new(QueueLimits {
             events,

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use flume_core::{
-    BuildError, ChannelSelector, Component, Config, Context, Event, Route, config::Prefix,
+    BuildError, ChannelSelector, Code, Component, Config, Context, Event, Route, config::Prefix,
 };
 
 /// Chooses the channels of an event by a header. An event whose value leads nowhere is dropped, and counted.
@@ -74,6 +74,17 @@ impl Component for MultiplexingSelector {
 }
 
 impl ChannelSelector for MultiplexingSelector {
+    fn remarks(&self) -> Vec<BuildError> {
+        if !self.default.required.is_empty() {
+            return vec![];
+        }
+        let text = format!(
+            "there is no `selector.default`: an event whose header `{}` has no mapping is dropped",
+            self.header
+        );
+        vec![BuildError::of(Code::NoSelectorDefault, "type", text)]
+    }
+
     fn route(&self, event: &Event) -> Route<'_> {
         let value = event
             .headers

@@ -116,20 +116,29 @@ impl Source for ExecSource {
     }
 
     fn remarks(&self) -> Vec<BuildError> {
-        let Some(tail) = TailCommand::of(&self.config.command) else {
+        let command = &self.config.command;
+        let shell_word = command.split_whitespace().find(|word| is_for_a_shell(word));
+        if let Some(word) = shell_word.filter(|_| self.config.shell.is_none()) {
+            let text = format!(
+                "no shell reads the command, so `{word}` is an ordinary argument; set `shell = /bin/sh -c`"
+            );
+            return vec![BuildError::of(Code::NeedsShell, "command", text)];
+        }
+        if TailCommand::of(command).is_none() {
             return vec![];
-        };
-        let equivalent = tail.taildir();
-        let equivalent = equivalent
-            .iter()
-            .map(|(key, value)| format!("{key} = {value}"));
-        let text = format!(
-            "`tail` forgets its place: lines are lost when the agent or the command ends, and may come twice. A source \
-             with type = TAILDIR keeps it: {}. `flume-ng convert exec-to-taildir -f FILE` writes that",
-            equivalent.collect::<Vec<_>>().join(", ")
-        );
+        }
+        let text = "`tail` forgets its place: lines are lost when the agent or the command ends, and may come twice. A \
+                    source with type = TAILDIR keeps it; `flume-ng convert exec-to-taildir -f FILE` writes one";
         vec![BuildError::of(Code::ExecTails, "command", text)]
     }
+}
+
+/// Whether a word of a command means something to a shell alone.
+fn is_for_a_shell(word: &str) -> bool {
+    let is_operator = ["|", "||", "&&", "&", ";", "<"].contains(&word) || word.ends_with(';');
+    let redirects = word.trim_start_matches(['1', '2', '&']).starts_with('>');
+    let expands = word.starts_with('$') || (word.contains('/') && word.contains('*'));
+    is_operator || redirects || expands
 }
 
 impl ExecSource {

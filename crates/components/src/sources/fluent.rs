@@ -5,8 +5,8 @@ use std::{collections::VecDeque, num::NonZeroUsize};
 use async_trait::async_trait;
 use bytes::BytesMut;
 use flume_core::{
-    BuildError, Component, Config, Context, Event, Hold, PutError, Source, SourceContext,
-    SourceError, config::Secret, metrics::Counter,
+    BuildError, Component, Config, Context, Event, Hold, ListenPort, PutError, Source,
+    SourceContext, SourceError, config::Secret, metrics::Counter,
 };
 use flume_host::names::LocalHost;
 use flume_net::{
@@ -78,6 +78,10 @@ impl Component for FluentSource {
 
 #[async_trait]
 impl Source for FluentSource {
+    fn ports(&self) -> Vec<ListenPort> {
+        vec![ListenPort::tcp(&self.config.bind, self.config.port)]
+    }
+
     async fn run(&mut self, cx: &SourceContext) -> Result<(), SourceError> {
         let listener = Listener::bind(&self.config.bind, self.config.port, &self.listener).await?;
         cx.ready(listener.address());

@@ -5,7 +5,7 @@ use std::{num::NonZeroUsize, sync::Arc};
 use async_trait::async_trait;
 use flume_core::{
     BuildError, ChannelError, Component, Config, Context, Event, FrameReservation, HandlerError,
-    HttpHandler, HttpMessage, PutError, Source, SourceContext, SourceError,
+    HttpHandler, HttpMessage, ListenPort, PutError, Source, SourceContext, SourceError,
     config::{Nested, Prefix, Property},
     metrics::Counter,
     props::Props,
@@ -118,6 +118,10 @@ impl Component for HttpSource {
 
 #[async_trait]
 impl Source for HttpSource {
+    fn ports(&self) -> Vec<ListenPort> {
+        vec![ListenPort::tcp(&self.bind, self.port)]
+    }
+
     async fn run(&mut self, cx: &SourceContext) -> Result<(), SourceError> {
         let listener = Listener::bind(&self.bind, self.port, &self.listener).await?;
         cx.ready(listener.address());

@@ -5,8 +5,8 @@ use std::num::NonZeroUsize;
 use async_trait::async_trait;
 use bytes::BytesMut;
 use flume_core::{
-    BuildError, ChannelError, Component, Config, Context, Event, Hold, PutError, Source,
-    SourceContext, SourceError, metrics::Counter, with_causes,
+    BuildError, ChannelError, Component, Config, Context, Event, Hold, ListenPort, PutError,
+    Source, SourceContext, SourceError, metrics::Counter, with_causes,
 };
 use flume_java::charset::Charset;
 use flume_net::{
@@ -64,6 +64,10 @@ impl Component for NetcatSource {
 
 #[async_trait]
 impl Source for NetcatSource {
+    fn ports(&self) -> Vec<ListenPort> {
+        vec![ListenPort::tcp(&self.config.bind, self.config.port)]
+    }
+
     async fn run(&mut self, cx: &SourceContext) -> Result<(), SourceError> {
         let listener = Listener::bind(&self.config.bind, self.config.port, &self.listener).await?;
         cx.ready(listener.address());

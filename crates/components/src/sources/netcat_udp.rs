@@ -4,7 +4,8 @@ use std::{io, net::SocketAddr};
 
 use async_trait::async_trait;
 use flume_core::{
-    BuildError, Component, Config, Context, Event, Hold, Source, SourceContext, SourceError, Str,
+    BuildError, Component, Config, Context, Event, Hold, ListenPort, Source, SourceContext,
+    SourceError, Str,
 };
 use flume_net::{address::java_socket_address, bind_udp};
 use memchr::memchr;
@@ -50,6 +51,13 @@ impl Component for NetcatUdpSource {
 
 #[async_trait]
 impl Source for NetcatUdpSource {
+    fn ports(&self) -> Vec<ListenPort> {
+        vec![ListenPort {
+            is_udp: true,
+            ..ListenPort::tcp(&self.config.bind, self.config.port)
+        }]
+    }
+
     async fn run(&mut self, cx: &SourceContext) -> Result<(), SourceError> {
         let socket = bind_udp(&self.config.bind, self.config.port).await?;
         cx.ready(socket.local_addr().ok());

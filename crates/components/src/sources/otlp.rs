@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use bytes::{Buf, Bytes};
 use flate2::read::MultiGzDecoder;
 use flume_core::{
-    BuildError, ChannelError, Component, Config, Context, Event, FrameReservation, PutError,
-    Source, SourceContext, SourceError, metrics::Counter, with_causes,
+    BuildError, ChannelError, Component, Config, Context, Event, FrameReservation, ListenPort,
+    PutError, Source, SourceContext, SourceError, metrics::Counter, with_causes,
 };
 use flume_net::{
     Complaints, Listener, ListenerConfig, ListenerSettings,
@@ -92,6 +92,10 @@ impl Component for OtlpSource {
 
 #[async_trait]
 impl Source for OtlpSource {
+    fn ports(&self) -> Vec<ListenPort> {
+        vec![ListenPort::tcp(&self.config.bind, self.config.port)]
+    }
+
     async fn run(&mut self, cx: &SourceContext) -> Result<(), SourceError> {
         let listener = Listener::bind(&self.config.bind, self.config.port, &self.listener).await?;
         cx.ready(listener.address());

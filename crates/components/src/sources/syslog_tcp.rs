@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 
 use async_trait::async_trait;
 use flume_core::{
-    BuildError, Component, Config, Context, Hold, Source, SourceContext, SourceError,
+    BuildError, Component, Config, Context, Hold, ListenPort, Source, SourceContext, SourceError,
 };
 use flume_net::{Connection, Listener, ListenerConfig, ListenerSettings, intake::converse};
 use flume_wire::syslog::{classic::ClassicParser, stream::StreamDialect};
@@ -49,6 +49,10 @@ impl Component for SyslogTcpSource {
 
 #[async_trait]
 impl Source for SyslogTcpSource {
+    fn ports(&self) -> Vec<ListenPort> {
+        vec![ListenPort::tcp(&self.config.host, self.config.port)]
+    }
+
     async fn run(&mut self, cx: &SourceContext) -> Result<(), SourceError> {
         let listener = Listener::bind(&self.config.host, self.config.port, &self.listener).await?;
         cx.ready(listener.address());

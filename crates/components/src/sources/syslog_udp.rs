@@ -4,7 +4,8 @@ use std::{io, net::SocketAddr};
 
 use async_trait::async_trait;
 use flume_core::{
-    BuildError, Component, Config, Context, Event, Hold, Source, SourceContext, SourceError,
+    BuildError, Component, Config, Context, Event, Hold, ListenPort, Source, SourceContext,
+    SourceError,
 };
 use flume_net::bind_udp;
 use flume_wire::syslog::{classic::ClassicParser, stream::first_message};
@@ -52,6 +53,13 @@ impl Component for SyslogUdpSource {
 
 #[async_trait]
 impl Source for SyslogUdpSource {
+    fn ports(&self) -> Vec<ListenPort> {
+        vec![ListenPort {
+            is_udp: true,
+            ..ListenPort::tcp(&self.config.host, self.config.port)
+        }]
+    }
+
     async fn run(&mut self, cx: &SourceContext) -> Result<(), SourceError> {
         let socket = bind_udp(&self.config.host, self.config.port).await?;
         cx.ready(socket.local_addr().ok());

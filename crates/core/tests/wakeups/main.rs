@@ -25,7 +25,8 @@ use std::{
 };
 
 use flume_core::{
-    BuildError, ChannelError, ChannelStats, Config, Event, Registry, Settled, Take, Want, extract,
+    BuildError, ChannelError, ChannelStats, Config, Event, Registry, Settled, Take, Want, config,
+    extract,
     props::{Props, Section},
 };
 use loom::{future::block_on, thread};

@@ -34,10 +34,11 @@ pub(super) struct FoundFile {
 impl FileGroup {
     /// `path` is Flume's: all but its last part is a directory, the last part a regular expression.
     pub(super) fn new(path: &str) -> Result<FileGroup, String> {
-        let (directory, pattern) = path.rsplit_once('/').ok_or("expected an absolute path")?;
-        if !path.starts_with('/') {
-            return Err("expected an absolute path".into());
-        }
+        // As in Flume a path may begin at the working directory, and a slash at its end does not count.
+        let path = std::path::absolute(path.trim_end_matches('/'));
+        let path = path.map_err(|error| format!("expected a path: {error}"))?;
+        let path = path.to_string_lossy();
+        let (directory, pattern) = path.rsplit_once('/').ok_or("expected a path")?;
         let pattern = <NamePattern as flume_core::config::Scalar>::parse(pattern);
         Ok(FileGroup {
             directory: PathBuf::from(if directory.is_empty() { "/" } else { directory }),

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use flume_core::{
-    BuildError, Component, Config, Context, Event, PutError, Source, SourceContext, SourceError,
+    BuildError, Component, Config, Context, Event, ListenPort, PutError, Source, SourceContext,
+    SourceError,
     config::{Choice, Ignored, OrDefault},
     metrics::{Counter, Metrics},
 };
@@ -118,6 +119,10 @@ impl Component for AvroSource {
 
 #[async_trait]
 impl Source for AvroSource {
+    fn ports(&self) -> Vec<ListenPort> {
+        vec![self.port.listen_port()]
+    }
+
     async fn run(&mut self, cx: &SourceContext) -> Result<(), SourceError> {
         let clients = Arc::new(ClientProtocols::default());
         let counters = self.counters.clone();

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
-use flume_core::{BuildError, Component, Config, Context, Source, SourceContext, SourceError};
+use flume_core::{
+    BuildError, Component, Config, Context, ListenPort, Source, SourceContext, SourceError,
+};
 use flume_net::{
     Listener,
     http::{self, HttpLimits, Incoming, Method, Request, Response, StatusCode, header},
@@ -46,6 +48,10 @@ impl Component for AvroLegacySource {
 
 #[async_trait]
 impl Source for AvroLegacySource {
+    fn ports(&self) -> Vec<ListenPort> {
+        vec![self.port.listen_port()]
+    }
+
     async fn run(&mut self, cx: &SourceContext) -> Result<(), SourceError> {
         let Port {
             host,

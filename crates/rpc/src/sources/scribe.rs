@@ -3,7 +3,8 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 use flume_core::{
-    BuildError, Component, Config, Context, Source, SourceContext, SourceError, config::Ignored,
+    BuildError, Component, Config, Context, ListenPort, Source, SourceContext, SourceError,
+    config::Ignored,
 };
 use flume_net::ListenerConfig;
 use flume_wire::thrift::{
@@ -59,6 +60,10 @@ impl Component for ScribeSource {
 
 #[async_trait]
 impl Source for ScribeSource {
+    fn ports(&self) -> Vec<ListenPort> {
+        vec![self.port.listen_port()]
+    }
+
     async fn run(&mut self, cx: &SourceContext) -> Result<(), SourceError> {
         let source = cx.clone();
         let max_frame_bytes = self.max_frame_bytes;

@@ -3,7 +3,7 @@
 use std::{io, net::SocketAddr, time::Duration};
 
 use flume_client::transport::{BoxedStream, RewoundStream, ZlibStream};
-use flume_core::{BuildError, Config, Context, SourceContext, SourceError};
+use flume_core::{BuildError, Config, Context, ListenPort, SourceContext, SourceError};
 use flume_kerberos::Login;
 use flume_net::{
     Complaints, Connection, Listener, ListenerConfig, ListenerSettings, tls::TlsServerSettings,
@@ -58,6 +58,12 @@ pub(crate) enum PortLayer {
     Zlib,
     /// Clients log in at this principal, by Kerberos.
     Kerberos(Login),
+}
+
+impl Port {
+    pub(crate) fn listen_port(&self) -> ListenPort {
+        ListenPort::tcp(&self.host, self.port)
+    }
 }
 
 /// What comes between a connection and its frames.

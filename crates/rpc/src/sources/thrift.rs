@@ -4,8 +4,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use flume_client::{ThriftProtocol, ThriftProtocolName, required_by_kerberos};
 use flume_core::{
-    BuildError, Component, Config, Context, PutError, Source, SourceContext, SourceError,
-    config::Ignored,
+    BuildError, Component, Config, Context, ListenPort, PutError, Source, SourceContext,
+    SourceError, config::Ignored,
 };
 use flume_kerberos::Login;
 use flume_net::ListenerConfig;
@@ -90,6 +90,10 @@ impl Component for ThriftSource {
 
 #[async_trait]
 impl Source for ThriftSource {
+    fn ports(&self) -> Vec<ListenPort> {
+        vec![self.port.listen_port()]
+    }
+
     async fn run(&mut self, cx: &SourceContext) -> Result<(), SourceError> {
         let counters = self.counters.clone();
         let source = cx.clone();

@@ -1,7 +1,9 @@
 //! The source for agents of Flume 0.9 that send over Thrift.
 
 use async_trait::async_trait;
-use flume_core::{BuildError, Component, Config, Context, Source, SourceContext, SourceError};
+use flume_core::{
+    BuildError, Component, Config, Context, ListenPort, Source, SourceContext, SourceError,
+};
 use flume_wire::thrift::{LegacyCall, LegacyFraming, write_closed};
 
 use super::serve::{LegacyPortConfig, Port};
@@ -30,6 +32,10 @@ impl Component for ThriftLegacySource {
 
 #[async_trait]
 impl Source for ThriftLegacySource {
+    fn ports(&self) -> Vec<ListenPort> {
+        vec![self.port.listen_port()]
+    }
+
     async fn run(&mut self, cx: &SourceContext) -> Result<(), SourceError> {
         let source = cx.clone();
         let dialogue = move || {
