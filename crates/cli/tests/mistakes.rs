@@ -26,7 +26,8 @@ fn judged(file: &Path) -> String {
     for found in report["diagnostics"].as_array().unwrap() {
         let [severity, code, key, said] =
             ["severity", "code", "key", "text"].map(|name| text(found, name));
-        let (line, column) = (&found["line"], &found["column"]);
+        let line = &found["line"];
+        let column = &found["column"];
         let _ = writeln!(shown, "{severity}[{code}] {line}:{column} {key}: {said}");
         if found["hint"].is_string() {
             let _ = writeln!(shown, "  = {}", text(found, "hint"));

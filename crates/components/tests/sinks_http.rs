@@ -25,6 +25,8 @@ struct Exchanges {
     connections: usize,
     /// Statuses and bodies of the next answers; 200 without a body behind them.
     answers: VecDeque<(u16, String)>,
+    /// What stands behind each answer and belongs to none.
+    stray: &'static str,
     /// Closes the connection after each answer, without having said so.
     hangs_up: bool,
 }
@@ -77,8 +79,9 @@ impl Server {
                 .pop_front()
                 .unwrap_or((200, String::new()));
             let answer = format!(
-                "HTTP/1.1 {status} -\r\nContent-Length: {}\r\n\r\n{body}",
-                body.len()
+                "HTTP/1.1 {status} -\r\nContent-Length: {}\r\n\r\n{body}{}",
+                body.len(),
+                exchanges.stray
             );
             connection.write_all(answer.as_bytes()).ok()?;
             if exchanges.hangs_up {
@@ -219,6 +222,17 @@ async fn a_connection_is_used_again_and_replaced_when_the_server_has_closed_it()
         let connections = server.exchanges.lock().unwrap().connections;
         assert_eq!(connections, if hangs_up { 3 } else { 1 });
     }
+}
+
+#[tokio::test]
+async fn an_answer_counts_whatever_follows_it() {
+    let server = Server::start(&[]);
+    server.exchanges.lock().unwrap().stray = "HTTP/1.0 what";
+    let mut sink = server.sink(USUAL);
+    for word in ["a", "b", "c"] {
+        deliver(&mut sink, word).await.unwrap();
+    }
+    assert_eq!(server.bodies(), ["a", "b", "c"]);
 }
 
 #[tokio::test]

@@ -117,7 +117,7 @@ pub(crate) fn merge_doubts(found: &mut Vec<Diagnostic>, doubts: Vec<Diagnostic>)
             if other.code != Code::UnknownProperty {
                 other.hint.clone_from(&doubt.hint);
             }
-            is_first
+            is_first || other.is_error()
         });
         if !is_told {
             found.push(doubt);

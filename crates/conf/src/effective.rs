@@ -227,7 +227,9 @@ impl FlumeRules {
         let unknown = found.iter().filter(|found| found.code == Code::UnknownType);
         let mut types = unknown.filter_map(|found| {
             let mut words = found.key.split('.').skip(1);
-            let (kind, name, key) = (words.next()?, words.next()?, words.next()?);
+            let kind = words.next()?;
+            let name = words.next()?;
+            let key = words.next()?;
             let is_own = key == "type" && words.next().is_none();
             let type_name = self.value(kind_of(kind)?, name, "type")?;
             (is_own && self.is_kept(kind, name) && !type_name.contains('.')).then_some(type_name)

@@ -91,8 +91,8 @@ impl Graph {
             .retain(|found| found.code != Code::NotListed || !told.contains(&found.key));
         let mut plan = planner.plan;
         plan.diagnostics.append(&mut self.diagnostics);
-        leave_out_told_quotes(&mut plan.diagnostics);
         merge_doubts(&mut plan.diagnostics, self.doubts);
+        leave_out_told_quotes(&mut plan.diagnostics);
         plan
     }
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use flume_core::{Code, Diagnostic, component::short_name, props::Section};
 
-use crate::{Plan, Refused};
+use crate::{ChannelPlan, Plan, Refused};
 
 /// What becomes of one component.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,11 +52,11 @@ impl Plan {
     }
 
     /// Leaves out channels that nobody drains and sources that would fill them, until only whole flows are left. A
-    /// channel for dead letters may stand alone, and so may one of `shared`, whose events others can have, too.
-    pub fn leave_out_halves(&mut self, shared: &BTreeSet<String>) {
+    /// channel for dead letters may stand alone, and so may one whose events others can have, too.
+    pub fn leave_out_halves(&mut self) {
         loop {
             let before = self.refused.len();
-            self.leave_out_undrained_channels(shared);
+            self.leave_out_undrained_channels();
             self.leave_out_sources_of_missing_channels();
             if self.refused.len() == before {
                 return;
@@ -65,15 +65,15 @@ impl Plan {
     }
 
     /// Warns of flows that run and hardly do what was meant.
-    pub fn remark_flows(&mut self, shared: &BTreeSet<String>) {
+    pub fn remark_flows(&mut self) {
         self.remark_competing_sinks();
         // Where something is left out, its own reason says enough.
         if self.refused.is_empty() {
-            self.remark_channels_without_a_source(shared);
+            self.remark_channels_without_a_source();
         }
     }
 
-    fn leave_out_undrained_channels(&mut self, shared: &BTreeSet<String>) {
+    fn leave_out_undrained_channels(&mut self) {
         let drained: BTreeSet<String> = self.drains().map(|(channel, _)| channel).collect();
         let buried: BTreeSet<&String> = self
             .groups
@@ -85,9 +85,7 @@ impl Plan {
         let mut found = vec![];
         for channel in &self.channels {
             let name = short_name(&channel.section.name).to_string();
-            if [&drained, shared].iter().any(|names| names.contains(&name))
-                || buried.contains(&name)
-            {
+            if drained.contains(&name) || buried.contains(&name) || is_shared(channel) {
                 continue;
             }
             let reason = match self.refused_sink_of(&name) {
@@ -193,7 +191,7 @@ impl Plan {
         self.diagnostics.append(&mut found);
     }
 
-    fn remark_channels_without_a_source(&mut self, shared: &BTreeSet<String>) {
+    fn remark_channels_without_a_source(&mut self) {
         let fed: BTreeSet<&str> = self
             .sources
             .iter()
@@ -204,7 +202,7 @@ impl Plan {
             .iter()
             .filter(|channel| {
                 let name = short_name(&channel.section.name);
-                !fed.contains(name) && !shared.contains(name)
+                !fed.contains(name) && !is_shared(channel)
             })
             .filter(|channel| {
                 self.drains()
@@ -223,6 +221,12 @@ impl Plan {
             .collect();
         self.diagnostics.append(&mut found);
     }
+}
+
+/// Whether others can have the events of a channel, too.
+fn is_shared(channel: &ChannelPlan) -> bool {
+    let built = channel.recipe.first();
+    built.is_some_and(|channel| !channel.store().is_local())
 }
 
 fn is_same_type(one: &Section, other: &Section) -> bool {

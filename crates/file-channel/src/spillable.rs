@@ -97,13 +97,14 @@ impl Component for SpillableChannel {
         };
         let queue = MemoryQueue::new(limits)?;
         let disk = || {
-            // A put that has waited for memory does not wait again. The capacity has room for what is in memory, too,
-            // because a stop moves that to disk.
+            // A put that has waited for memory does not wait again. A stop moves what is in memory to disk, so there is
+            // always room for that, however much was on disk before; `disk_events` limits what else goes there.
             let keep_alive = Seconds(Duration::ZERO);
-            let capacity = PositiveOrDefault(capacity);
+            let most = NonZeroUsize::new(Room::MAX_EVENTS).unwrap_or(capacity);
+            let capacity = if events == 0 { capacity } else { most };
             FileChannel::build(
                 FileConfig {
-                    capacity,
+                    capacity: PositiveOrDefault(capacity),
                     byte_capacity: None,
                     keep_alive,
                     store,

@@ -59,6 +59,15 @@ pub(crate) enum TakeOverError {
         /// A file of ours.
         ours: PathBuf,
     },
+    /// It came after the rest was taken over.
+    #[error(
+        "{java} was not taken over with the rest of Java Flume's files; give it to a channel of its own, or move it \
+         elsewhere"
+    )]
+    Unread {
+        /// A file of Java's.
+        java: PathBuf,
+    },
     /// An earlier take-over did not end, and what it took over is not there any more.
     #[error(
         "{mark} says that events of Java Flume are being taken over, but its files are gone; bring them back, \
@@ -98,6 +107,10 @@ pub(crate) fn run(
     let take_over = TakeOver { disk, layout, keys };
     let mark = layout.checkpoint_dir.join(MARK);
     let marked = exists(&**disk, &mark)?;
+    if files.has_barrier {
+        // A process that was killed may have left it in the page cache alone, and what follows relies on it.
+        take_over.sync_directories()?;
+    }
     let Some(java) = files.any() else {
         if !marked {
             return Ok(0);
@@ -108,6 +121,9 @@ pub(crate) fn run(
         }
         return Err(TakeOverError::Gone { mark });
     };
+    if files.has_barrier && !marked {
+        return Err(TakeOverError::Unread { java: java.into() });
+    }
     let mut lost = 0;
     if !files.has_barrier {
         if let Some(ours) = take_over.store()?.into_iter().next().filter(|_| !marked) {
@@ -226,13 +242,13 @@ impl TakeOver<'_> {
         self.store()?
             .iter()
             .try_for_each(|path| self.disk.remove(path))?;
-        let directories = self
-            .layout
-            .data_dirs
-            .iter()
-            .chain([&self.layout.checkpoint_dir]);
-        directories
-            .into_iter()
+        self.sync_directories()
+    }
+
+    fn sync_directories(&self) -> io::Result<()> {
+        let data_dirs = self.layout.data_dirs.iter();
+        data_dirs
+            .chain([&self.layout.checkpoint_dir])
             .try_for_each(|directory| self.disk.sync_directory(directory))
     }
 

@@ -95,6 +95,25 @@ async fn a_stop_keeps_what_is_in_memory() {
     assert_eq!(drain(&channel).await, format!("{} last", numbered(4..52)));
 }
 
+/// A channel of other settings may have left more in the directory than this one would put there.
+#[tokio::test]
+async fn a_stop_keeps_what_is_in_memory_however_much_is_on_disk() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let large = open(dir.path(), "memoryCapacity = 0\noverflowCapacity = 100").await;
+    large
+        .put(events(&numbered(0..50)))
+        .await
+        .expect("room on disk");
+    large.close().await.expect("closed");
+    let properties = "memoryCapacity = 5\noverflowCapacity = 10\noverflowTimeout = 0";
+    let channel = open(dir.path(), properties).await;
+    channel.put(events("last")).await.expect("room in memory");
+    channel.close().await.expect("closed");
+    assert_eq!(channel.volatile_events(), 0);
+    let channel = open(dir.path(), properties).await;
+    assert_eq!(drain(&channel).await, format!("{} last", numbered(0..50)));
+}
+
 #[tokio::test]
 async fn thousands_of_puts_leave_in_order_wherever_they_went() {
     let dir = tempfile::tempdir().expect("a directory");

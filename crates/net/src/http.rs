@@ -34,7 +34,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::{
     Connection, Listener,
-    pace::{Busy, Crowd, Pace, Watched},
+    pace::{Crowd, Pace, Sending, Watched},
 };
 
 /// What clients of a server may do.
@@ -148,7 +148,7 @@ async fn serve_connection<H, F, B>(
             let answered = answered.await;
             let answered = answered.map(|body| AnswerBody {
                 body: Box::pin(body),
-                _busy: busy,
+                _sending: busy.sending(),
             });
             Ok::<_, Infallible>(answered)
         }
@@ -178,6 +178,8 @@ async fn serve_connection<H, F, B>(
         tracing::debug!("the HTTP connection from {peer} is broken: {error}");
     }
 }
+
+const NOT_READ: &str = "the client does not take an answer";
 
 /// Serves the version that the client begins with.
 async fn serve_either<S, B>(
@@ -212,19 +214,21 @@ where
         () = stop.requested() => {}
         // Neither a client that has not shown its version nor one of HTTP/2 has a time limit in the library.
         () = pace.idle_for(limits.header_timeout) => {}
+        () = pace.overdue(limits.write_timeout) => return Err(NOT_READ.into()),
     }
     served.as_mut().graceful_shutdown();
     tokio::select! {
         outcome = served => outcome,
         // The client does not answer the farewell.
         () = async { sleep(limits.header_timeout).await; pace.idle_for(limits.header_timeout).await } => Ok(()),
+        () = pace.overdue(limits.write_timeout) => Err(NOT_READ.into()),
     }
 }
 
 /// The body of an answer; the client is being served as long as it lives.
 struct AnswerBody<B> {
     body: Pin<Box<B>>,
-    _busy: Busy,
+    _sending: Sending,
 }
 
 impl<B: Body> Body for AnswerBody<B> {

@@ -225,9 +225,11 @@ impl HttpPeer {
             tokio::select! {
                 biased;
                 answer = &mut ask => answer.map(|answer| (answer, true)),
-                ended = &mut open.mover => match ended {
-                    Ok(()) => ask.await.map(|answer| (answer, false)),
-                    Err(error) => Err(io::Error::other(error)),
+                // An answer may have come before the connection broke.
+                ended = &mut open.mover => match (ask.await, ended) {
+                    (Ok(answer), _) => Ok((answer, false)),
+                    (Err(_), Err(error)) => Err(io::Error::other(error)),
+                    (Err(error), Ok(())) => Err(error),
                 },
             }
         };

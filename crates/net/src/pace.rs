@@ -1,11 +1,12 @@
 //! How long clients keep a server waiting, and which of them makes room for another.
 
 use std::{
+    collections::BTreeMap,
     io,
     pin::Pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering::SeqCst},
+        atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst},
     },
     task::{Context, Poll},
     time::Duration,
@@ -24,6 +25,9 @@ pub(crate) struct Pace {
     /// Requests whose answers are not complete.
     requests: AtomicUsize,
     since: Mutex<Since>,
+    /// When each answer began that is not sent yet.
+    answers: Mutex<BTreeMap<u64, Instant>>,
+    next_answer: AtomicU64,
     leave: Notify,
 }
 
@@ -43,6 +47,8 @@ impl Default for Pace {
                 idle,
                 blocked: None,
             }),
+            answers: Mutex::default(),
+            next_answer: AtomicU64::new(0),
             leave: Notify::new(),
         }
     }
@@ -55,6 +61,27 @@ impl Drop for Busy {
     fn drop(&mut self) {
         self.0.since().idle = Instant::now();
         self.0.requests.fetch_sub(1, SeqCst);
+    }
+}
+
+/// An answer that is being sent.
+pub(crate) struct Sending {
+    number: u64,
+    busy: Busy,
+}
+
+impl Busy {
+    /// The answer is known, and lies with the client until the guard is dropped.
+    pub(crate) fn sending(self) -> Sending {
+        let number = self.0.next_answer.fetch_add(1, SeqCst);
+        self.0.answers().insert(number, Instant::now());
+        Sending { number, busy: self }
+    }
+}
+
+impl Drop for Sending {
+    fn drop(&mut self) {
+        self.busy.0.answers().remove(&self.number);
     }
 }
 
@@ -84,6 +111,23 @@ impl Pace {
             }
             sleep_until(since + limit).await;
         }
+    }
+
+    /// Waits until the client has not taken an answer for so long. A client of HTTP/2 can refuse one without a full
+    /// connection.
+    pub(crate) async fn overdue(&self, limit: Duration) {
+        loop {
+            let oldest = self.answers().values().min().copied();
+            let oldest = oldest.unwrap_or_else(Instant::now);
+            if oldest.elapsed() >= limit {
+                return;
+            }
+            sleep_until(oldest + limit).await;
+        }
+    }
+
+    fn answers(&self) -> MutexGuard<'_, BTreeMap<u64, Instant>> {
+        self.answers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Since when the server has been waiting for the client; `None`: the client is served, or reads along.

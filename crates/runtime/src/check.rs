@@ -1,9 +1,6 @@
 //! Builds every component once: what a plan cannot run shows before anything runs.
 
-use std::{
-    collections::{BTreeSet, HashSet},
-    sync::Arc,
-};
+use std::{collections::HashSet, sync::Arc};
 
 use flume_conf::{ChannelPlan, GroupPlan, Plan, Refused, SinkPlan, SourcePlan};
 use flume_core::{
@@ -36,11 +33,10 @@ pub fn check(mut plan: Plan, agent: &Arc<AgentInfo>, flows: Flows) -> Plan {
     plan.groups.retain_mut(|group| check.group(group, &built));
     plan.diagnostics.append(&mut check.diagnostics);
     plan.refused.append(&mut check.refused);
-    let shared = shared_channels(&plan);
     if flows == Flows::Whole {
-        plan.leave_out_halves(&shared);
+        plan.leave_out_halves();
     }
-    plan.remark_flows(&shared);
+    plan.remark_flows();
     plan.diagnostics.sort_by(|a, b| a.place.cmp(&b.place));
     plan
 }
@@ -57,18 +53,6 @@ fn used_channels(plan: &Plan) -> HashSet<String> {
         std::iter::once(sink.channel.as_str()).chain(dead_letters)
     });
     fed.chain(drained).map(String::from).collect()
-}
-
-/// Short names of the channels whose events others can have, too.
-fn shared_channels(plan: &Plan) -> BTreeSet<String> {
-    let is_shared = |channel: &&ChannelPlan| {
-        let built = channel.recipe.first();
-        built.is_some_and(|built| !built.store().is_local())
-    };
-    let shared = plan.channels.iter().filter(is_shared);
-    shared
-        .map(|channel| short_name(&channel.section.name).to_string())
-        .collect()
 }
 
 /// Short names of the channels that get dead letters.
@@ -97,19 +81,19 @@ struct Built<'a> {
 
 impl<'a> Built<'a> {
     fn channel(&self, name: &str) -> Option<&'a dyn Channel> {
-        self.channel_plan(name)?.recipe.first()
-    }
-
-    fn channel_plan(&self, name: &str) -> Option<&'a ChannelPlan> {
         let mut channels = self.channels.iter();
-        channels.find(|channel| short_name(&channel.section.name) == name)
+        let found = channels.find(|channel| short_name(&channel.section.name) == name);
+        found?.recipe.first()
     }
 
-    /// A channel's `transactionCapacity`, and where it is set, in words.
-    fn transaction_capacity(&self, channel: &str) -> Option<(usize, String)> {
-        let plan = self.channel_plan(channel)?;
-        let limit = plan.recipe.first()?.stats().transaction_capacity;
-        Some((limit, line_of(&plan.section, "transactionCapacity")))
+    /// Where a channel's `transactionCapacity` is set, in words.
+    fn origin_of_limit(&self, name: &str) -> String {
+        let mut channels = self.channels.iter();
+        let found = channels.find(|channel| short_name(&channel.section.name) == name);
+        let setting = found.and_then(|it| it.section.settings.get("transactionCapacity"));
+        setting.map_or("the default".into(), |setting| {
+            format!("line {}", setting.value_place.line)
+        })
     }
 
     /// The sources of a channel, with the settings of what follows them.
@@ -227,30 +211,25 @@ impl Check {
                 false
             }
             Ok(component) => {
-                let ports = component.ports();
-                if let Some(error) = self.taken_port(&ports) {
+                if let Some(error) = self.taken_port(component) {
                     self.refuse(&source.section, &error);
                     return false;
                 }
+                let ports = component.ports().into_iter();
+                let name = short_name(&source.section.name);
+                self.ports.extend(ports.map(|port| (name.into(), port)));
                 let batch = component.batch_size();
                 for remark in component.remarks() {
                     self.report(&source.section, &remark);
                 }
-                let fits = self.fits(source, batch, built);
-                if fits {
-                    let name = short_name(&source.section.name);
-                    let ports = ports.into_iter();
-                    self.ports
-                        .extend(ports.map(|port| (name.to_string(), port)));
-                }
-                fits
+                self.fits(source, batch, built)
             }
         }
     }
 
     /// What is wrong with a source that listens where another one does.
-    fn taken_port(&self, ports: &[ListenPort]) -> Option<BuildError> {
-        ports.iter().find_map(|port| {
+    fn taken_port(&self, source: &dyn Source) -> Option<BuildError> {
+        source.ports().iter().find_map(|port| {
             let (owner, _) = self.ports.iter().find(|(_, other)| port.clashes(other))?;
             let text = format!("source {owner} listens on port {}, too", port.port);
             Some(BuildError::of(Code::SamePort, port.key, text))
@@ -260,8 +239,9 @@ impl Check {
     /// A batch larger than a channel's transaction would be refused for ever.
     fn fits(&mut self, source: &SourcePlan, batch: usize, built: &Built<'_>) -> bool {
         let channels = source.frame.channels.texts();
-        let limits = channels.filter_map(|name| Some((name, built.transaction_capacity(name)?)));
-        let Some((channel, (limit, line))) = limits.min_by_key(|(_, (limit, _))| *limit) else {
+        let limits = channels
+            .filter_map(|name| Some((name, built.channel(name)?.stats().transaction_capacity)));
+        let Some((channel, limit)) = limits.min_by_key(|(_, limit)| *limit) else {
             return true;
         };
         if batch <= limit {
@@ -270,7 +250,8 @@ impl Check {
         let (key, is_default) = batch_key(&source.section);
         let text = format!(
             "a batch of {batch} events{is_default} can never fit into channel {channel}, whose transactionCapacity is \
-             {limit} ({line})"
+             {limit} ({})",
+            built.origin_of_limit(channel)
         );
         let error = BuildError::of(Code::SourceBatchTooLarge, key, text);
         self.refuse(&source.section, &error);
@@ -296,7 +277,7 @@ impl Check {
     }
 
     fn sink(&mut self, sink: &mut SinkPlan, built: &Built<'_>) -> bool {
-        let Some((limit, line)) = built.transaction_capacity(&sink.channel) else {
+        let Some(channel) = built.channel(&sink.channel) else {
             let reason = format!("its channel {} cannot run", sink.channel);
             self.left_out(&sink.section, &reason);
             return false;
@@ -320,12 +301,14 @@ impl Check {
             self.report(&sink.section, &remark);
         }
         let wanted = component.want().events;
+        let limit = channel.stats().transaction_capacity;
         if wanted > limit {
             let (key, is_default) = batch_key(&sink.section);
             let text = format!(
-                "batches of {wanted} events{is_default} exceed the transactionCapacity {limit} of channel {} ({line}): \
+                "batches of {wanted} events{is_default} exceed the transactionCapacity {limit} of channel {} ({}): \
                  Flume would leave this sink out",
-                sink.channel
+                sink.channel,
+                built.origin_of_limit(&sink.channel)
             );
             let found = BuildError::of(Code::SinkBatchTooLarge, key, text);
             self.report(&sink.section, &found);
@@ -373,12 +356,4 @@ fn batch_key(section: &Section) -> (&str, &'static str) {
         last == "batchsize" || last == "flumebatchsize"
     });
     key.map_or(("", ", the default,"), |key| (key, ""))
-}
-
-/// Where a property is set, in words.
-fn line_of(section: &Section, key: &str) -> String {
-    let setting = section.settings.get(key);
-    setting.map_or("the default".into(), |setting| {
-        format!("line {}", setting.value_place.line)
-    })
 }

@@ -41,6 +41,8 @@ struct Ledger {
     puts: AtomicUsize,
     acknowledged: Mutex<HashSet<u64>>,
     delivered: Mutex<BTreeMap<u64, usize>>,
+    /// What the reloads since the last start have said.
+    reloads: Mutex<Vec<String>>,
     /// Errors other than a full channel.
     refused: Mutex<BTreeMap<String, usize>>,
     sinks_down: AtomicBool,
@@ -221,9 +223,12 @@ fn plan(channels: &[(&str, String)], source_to: Option<&str>) -> Plan {
 
 fn lost(remained: &Remained) -> usize {
     assert_eq!(
-        remained.unsaved, 0,
-        "a durable channel lost events: {remained:?}"
+        remained.unsaved,
+        0,
+        "a durable channel lost events: {remained:?}\n{:#?}",
+        LEDGER.reloads.lock()
     );
+    LEDGER.reloads.lock().clear();
     remained.count()
 }
 
@@ -257,12 +262,17 @@ async fn no_acknowledged_event_is_lost() {
         let name = dice.one_of(&["c1", "c1", "c2"]);
         let text = channel(&mut dice, dir.path(), name != current);
         reloads += 1;
+        let said = text.replace('\n', ", ");
         let refused = match agent.apply(plan(&[(name, text)], Some(name))).await {
             Ok(changes) => {
                 current = name;
+                LEDGER.reloads.lock().push(format!("{changes}: {said}"));
                 !changes.failed.is_empty()
             }
-            Err(_) => true,
+            Err(error) => {
+                LEDGER.reloads.lock().push(format!("{error}: {said}"));
+                true
+            }
         };
         kept += usize::from(refused);
         agent.settle_retired().await;

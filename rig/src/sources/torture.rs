@@ -29,6 +29,7 @@ const ERRORS: &[&str] = &["ENOSPC", "EMFILE", "EIO"];
 
 /// Every fault at every call of a save, and ten thousand rotations of each kind, without and with kills.
 pub fn show(report: &mut Report) -> Result<()> {
+    flume_cluster::need(&[("strace", "strace")])?;
     fail_saves(report)?;
     rotate_all(report, 10_000)
 }

@@ -29,6 +29,8 @@ use crate::charset::Charset;
 
 /// Most bytes read at once from the command.
 const READ_BYTES: usize = 64 << 10;
+/// A body up to this size is worth a copy of its own.
+const SMALL_BODY_BYTES: usize = 64 << 10;
 /// A batch of so many bytes is put before it has its number of events.
 const MAX_BATCH_BYTES: usize = 4 << 20;
 /// A cursor has some 150 bytes.
@@ -173,7 +175,13 @@ impl JournaldConfig {
         // Of equal names the last one counts: of a field with several values that is the first.
         let headers: Headers = fields.rev().chain(time).collect();
         let body = entry.get("MESSAGE").cloned().unwrap_or_default();
-        Event { headers, body }
+        let event = Event { headers, body };
+        // The entry may have much larger fields, which would stay in memory with the event.
+        if event.body.len() <= SMALL_BODY_BYTES {
+            event.detached()
+        } else {
+            event
+        }
     }
 }
 
@@ -276,7 +284,8 @@ impl JournaldSource {
             return Ok(false);
         }
         self.place.cursor = cursor.or(self.place.cursor.take());
-        if self.place.due() <= Instant::now() {
+        // Without any place a new start would begin at the end of the journal, or at its beginning.
+        if self.place.saved.is_none() || self.place.due() <= Instant::now() {
             self.place.save().await;
         }
         Ok(true)

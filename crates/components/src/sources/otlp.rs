@@ -7,7 +7,7 @@ use bytes::{Buf, Bytes};
 use flate2::read::MultiGzDecoder;
 use flume_core::{
     BuildError, ChannelError, Component, Config, Context, Event, FrameReservation, ListenPort,
-    PutError, Source, SourceContext, SourceError, metrics::Counter, with_causes,
+    PutError, Source, SourceContext, SourceError, detach_small_part, metrics::Counter, with_causes,
 };
 use flume_net::{
     Complaints, Listener, ListenerConfig, ListenerSettings,
@@ -244,7 +244,9 @@ impl Door {
             Form::Grpc | Form::Protobuf => events_of_protobuf(&body),
             Form::Json => events_of_json(&body),
         };
-        events.map_err(bad_request)
+        let mut events = events.map_err(bad_request)?;
+        detach_small_part(&mut events, body.len());
+        Ok(events)
     }
 
     async fn decompress(
@@ -267,6 +269,7 @@ impl Door {
                 return Err(Refusal::too_large(self.max_request_bytes));
             }
             if read == 0 {
+                whole.shrink_to_fit();
                 return Ok(whole.into());
             }
         }

@@ -15,6 +15,8 @@ pub(super) const RETRY_AFTER_SECONDS: u32 = 1;
 const BODY_TIMEOUT: Duration = Duration::from_secs(600);
 /// A body up to this size needs no room in the source's budget, so slow clients cannot hold up small requests.
 const UNRESERVED_BYTES: usize = 4 << 10;
+/// Most bytes of the reason of a refusal.
+const MAX_REFUSAL_BYTES: usize = 1 << 10;
 /// How long a request waits for memory that other requests hold.
 const MEMORY_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -27,10 +29,13 @@ pub(super) struct Refusal {
 }
 
 impl Refusal {
+    /// A text may quote what the client has sent, so it is cut.
     pub(super) fn new(status: StatusCode, text: impl Into<String>) -> Self {
+        let mut text = text.into();
+        text.truncate(text.floor_char_boundary(MAX_REFUSAL_BYTES));
         Refusal {
             status,
-            text: text.into(),
+            text,
             is_worth_a_retry: false,
         }
     }

@@ -79,7 +79,11 @@ impl JavaWriter {
             self.commit()?;
         }
         self.end_log()?;
-        File::open(&self.directory)?.sync_all()
+        File::open(&self.directory)?.sync_all()?;
+        match self.directory.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => File::open(parent)?.sync_all(),
+            _ => File::open(".")?.sync_all(),
+        }
     }
 
     fn commit(&mut self) -> io::Result<()> {

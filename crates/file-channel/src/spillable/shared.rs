@@ -25,8 +25,7 @@ const READ_TIMEOUT: Duration = Duration::from_secs(1);
 pub(crate) struct SpillParts {
     /// The queue in memory, and how many events fit into it.
     pub(crate) memory: Option<(MemoryQueue, usize)>,
-    /// What does not fit into memory goes here. Its own capacity leaves room for what is in memory, which a stop
-    /// puts there.
+    /// What does not fit into memory goes here. It always has room for what is in memory, which a stop puts there.
     pub(crate) disk: Option<Box<dyn Channel>>,
     /// Most events on disk while the channel is open.
     pub(crate) disk_events: usize,

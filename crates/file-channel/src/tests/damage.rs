@@ -13,7 +13,7 @@ use super::{
     Random,
     model::{BLOCK, ModelDisk, Survives},
     oracle::Oracle,
-    world::{Shape, World},
+    world::{Shape, World, event},
 };
 use crate::{disk::Disk, encryption::Keys, recovery::OpenError};
 
@@ -117,6 +117,52 @@ fn a_damaged_block_costs_what_it_touches() {
         }
     }
     assert!(costly > 0, "nothing was damaged");
+}
+
+/// A group goes on behind a damaged frame: a block costs the batches that are in it, and no others.
+#[test]
+fn damage_in_a_group_costs_the_batches_that_it_touches() {
+    let large = Shape {
+        largest_body: 12_000,
+        ..SHAPE
+    };
+    let mut random = Random(3);
+    let disk = ModelDisk::default();
+    let mut oracle = Oracle::default();
+    let mut world = World::open(&disk, &SHAPE).unwrap();
+    let batches = [0, 1, 2].map(|_| {
+        let number = oracle.begin(1);
+        let events = std::iter::repeat_with(|| event(number, &large, &mut random));
+        // So a block has parts of two batches at most.
+        let longer_than_two_blocks = events
+            .skip_while(|event| event.body.len() <= 2 * BLOCK)
+            .take(1);
+        (number, world.send(longer_than_two_blocks.collect()))
+    });
+    world.step();
+    for (number, mut outcome) in batches {
+        assert!(matches!(outcome.try_recv(), Ok(Ok(()))));
+        oracle.acknowledged(number);
+    }
+    world.put(&SHAPE, &mut oracle, &mut random);
+    let disk = disk.kill();
+    let segment = &named(&disk, "segment-")[0].0;
+    // The group begins in block 1, with its own header.
+    for block in 2..7 {
+        for fault in [
+            BlockFault::Zeroed,
+            BlockFault::Garbled,
+            BlockFault::Unreadable,
+        ] {
+            let damaged = disk.copy();
+            strike(&damaged, segment, block, fault);
+            let (lost, _) = lost(&damaged, &oracle).unwrap();
+            assert!(
+                lost.len() <= 2,
+                "block {block} {fault:?}: {lost:?} are lost"
+            );
+        }
+    }
 }
 
 /// Either checkpoint may be damaged at any moment: what the other needs is still there.

@@ -264,6 +264,29 @@ fn a_segment_that_could_not_be_begun_does_not_come_back() {
     }
 }
 
+/// After a sync that failed, the page cache shows what the disk may lack. An open that accepts it sees that it is there.
+#[test]
+fn what_an_open_accepts_outlives_the_power() {
+    for seed in 0..10 {
+        let shape = small();
+        let disk = ModelDisk::default();
+        let mut oracle = Oracle::default();
+        let mut random = Random(seed);
+        let mut world = World::open(&disk, &shape).unwrap();
+        world.put(&shape, &mut oracle, &mut random);
+        disk.fail_at(disk.calls() + 2, seed);
+        world.put(&shape, &mut oracle, &mut random);
+        let disk = disk.kill();
+        let found = World::open(&disk, &shape).unwrap().drain().unwrap();
+        oracle.verify(&found).unwrap();
+        let disk = disk.crash(Survives::Nothing, &mut random);
+        let found = World::open(&disk, &shape).unwrap().drain().unwrap();
+        oracle
+            .verify(&found)
+            .unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+    }
+}
+
 /// The numbers of a group that failed are spent, also when only the header of the next segment says so. Otherwise later
 /// segments have lower numbers than earlier ones, and what is consumed of them is not counted.
 #[test]

@@ -252,7 +252,8 @@ impl FileMachine {
             match answer {
                 // Its block may have ended meanwhile.
                 Ok(_) => self.persisted = self.stage != FileStage::Vacant,
-                Err(failure) => self.die(failure.kind, failure.text),
+                Err(failure) if !self.is_over() => self.die(failure.kind, failure.text),
+                Err(_) => {}
             }
             return self.advance();
         }

@@ -12,6 +12,9 @@ use flume_core::{Event, Headers, Str};
 
 use crate::MAX_MESSAGE_PARTS;
 
+/// Most bytes of the events of a request. Each event repeats the attributes of its resource.
+const MAX_EVENT_BYTES: usize = 64 << 20;
+
 /// Most values within each other.
 const MAX_DEPTH: usize = 32;
 const NANOS_PER_MILLI: u64 = 1_000_000;
@@ -28,6 +31,9 @@ pub enum OtlpError {
     /// Each header takes memory.
     #[error("the request has more than {MAX_MESSAGE_PARTS} records and attributes")]
     TooMany,
+    /// Its events repeat what the request says once.
+    #[error("the events of the request have more than {MAX_EVENT_BYTES} bytes")]
+    TooLarge,
 }
 
 /// The events of an `ExportLogsServiceRequest` in protobuf.
@@ -162,19 +168,26 @@ impl Origin {
     }
 }
 
-/// Events, and what they take.
+/// Events, and what they and the way to them take.
 #[derive(Debug, Default)]
 struct Events {
     gathered: Vec<Event>,
     parts: usize,
+    bytes: usize,
 }
 
 impl Events {
-    fn add(&mut self, record: Record, origin: &Origin) -> Result<(), OtlpError> {
-        self.parts += 1 + origin.attributes.len() + record.attributes.len();
+    /// Counts parts of the request before they take memory: resources, scopes, records, attributes, values.
+    fn count(&mut self, parts: usize) -> Result<(), OtlpError> {
+        self.parts += parts;
         if self.parts > MAX_MESSAGE_PARTS {
             return Err(OtlpError::TooMany);
         }
+        Ok(())
+    }
+
+    fn add(&mut self, record: Record, origin: &Origin) -> Result<(), OtlpError> {
+        self.count(1 + origin.attributes.len())?;
         let nanos = match record.time_nanos {
             0 => record.observed_nanos,
             nanos => nanos,
@@ -204,7 +217,12 @@ impl Events {
             .chain(fixed.map(|(name, value)| (Str::from(name), value)))
             .collect();
         let body = record.body.into_body();
-        self.gathered.push(Event { headers, body });
+        let event = Event { headers, body };
+        self.bytes += event.size();
+        if self.bytes > MAX_EVENT_BYTES {
+            return Err(OtlpError::TooLarge);
+        }
+        self.gathered.push(event);
         Ok(())
     }
 }

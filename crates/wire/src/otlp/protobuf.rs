@@ -112,6 +112,7 @@ fn little_endian(bytes: &[u8]) -> u64 {
 pub(super) fn read(request: &Bytes, events: &mut Events) -> Result<(), OtlpError> {
     for field in Fields(request) {
         if let (1, resource_logs) = field? {
+            events.count(1)?;
             read_resource_logs(resource_logs.fields()?.0, request, events)?;
         }
     }
@@ -127,11 +128,13 @@ fn read_resource_logs(
     let mut origin = Origin::default();
     for field in Fields(message) {
         if let (1, resource) = field? {
-            origin.add(attributes(resource, 1, request)?);
+            origin.add(attributes(resource, 1, request, events)?);
         }
     }
     for field in Fields(message) {
         if let (2, scope_logs) = field? {
+            // A scope without records has the attributes of its resource, too.
+            events.count(1 + origin.attributes.len())?;
             read_scope_logs(scope_logs.bytes()?, origin.clone(), request, events)?;
         }
     }
@@ -146,7 +149,7 @@ fn read_scope_logs(
 ) -> Result<(), OtlpError> {
     for field in Fields(message) {
         if let (1, scope) = field? {
-            origin.add(attributes(scope, 3, request)?);
+            origin.add(attributes(scope, 3, request, events)?);
             for field in scope.fields()? {
                 if let (1, name) = field? {
                     origin.scope_name = name.text()?;
@@ -156,13 +159,18 @@ fn read_scope_logs(
     }
     for field in Fields(message) {
         if let (2, record) = field? {
-            events.add(read_record(record, request)?, &origin)?;
+            let record = read_record(record, request, events)?;
+            events.add(record, &origin)?;
         }
     }
     Ok(())
 }
 
-fn read_record(message: Field<'_>, request: &Bytes) -> Result<Record, OtlpError> {
+fn read_record(
+    message: Field<'_>,
+    request: &Bytes,
+    events: &mut Events,
+) -> Result<Record, OtlpError> {
     let mut record = Record::default();
     for field in message.fields()? {
         let (number, field) = field?;
@@ -170,8 +178,10 @@ fn read_record(message: Field<'_>, request: &Bytes) -> Result<Record, OtlpError>
             1 => record.time_nanos = field.number()?,
             2 => record.severity_number = field.number()?,
             3 => record.severity_text = field.text()?,
-            5 => record.body = read_value(field, request, 0)?,
-            6 => record.attributes.push(read_pair(field, request, 0)?),
+            5 => record.body = read_value(field, request, events, 0)?,
+            6 => record
+                .attributes
+                .push(read_pair(field, request, events, 0)?),
             9 => record.trace_id = field.hex()?,
             10 => record.span_id = field.hex()?,
             11 => record.observed_nanos = field.number()?,
@@ -187,24 +197,31 @@ fn attributes(
     message: Field<'_>,
     wanted: u32,
     request: &Bytes,
+    events: &mut Events,
 ) -> Result<Vec<(Str, Value)>, OtlpError> {
     let mut pairs = vec![];
     for field in message.fields()? {
         let (number, field) = field?;
         if number == wanted {
-            pairs.push(read_pair(field, request, 0)?);
+            pairs.push(read_pair(field, request, events, 0)?);
         }
     }
     Ok(pairs)
 }
 
-fn read_pair(message: Field<'_>, request: &Bytes, depth: usize) -> Result<(Str, Value), OtlpError> {
+fn read_pair(
+    message: Field<'_>,
+    request: &Bytes,
+    events: &mut Events,
+    depth: usize,
+) -> Result<(Str, Value), OtlpError> {
+    events.count(1)?;
     let mut key = Str::default();
     let mut value = Value::None;
     for field in message.fields()? {
         match field? {
             (1, field) => key = field.text()?,
-            (2, field) => value = read_value(field, request, depth)?,
+            (2, field) => value = read_value(field, request, events, depth)?,
             _ => {}
         }
     }
@@ -212,7 +229,13 @@ fn read_pair(message: Field<'_>, request: &Bytes, depth: usize) -> Result<(Str, 
 }
 
 /// Texts and bytes are parts of the request, without a copy.
-fn read_value(message: Field<'_>, request: &Bytes, depth: usize) -> Result<Value, OtlpError> {
+fn read_value(
+    message: Field<'_>,
+    request: &Bytes,
+    events: &mut Events,
+    depth: usize,
+) -> Result<Value, OtlpError> {
+    events.count(1)?;
     if depth == MAX_DEPTH {
         return Err(OtlpError::TooDeep);
     }
@@ -225,11 +248,11 @@ fn read_value(message: Field<'_>, request: &Bytes, depth: usize) -> Result<Value
             3 => Value::Json(field.number()?.cast_signed().to_string()),
             4 => Value::number(f64::from_bits(field.number()?)),
             5 => Value::array(
-                elements(field)?.map(|element| read_value(element?, request, depth + 1)),
+                elements(field)?.map(|element| read_value(element?, request, events, depth + 1)),
             )?,
-            6 => {
-                Value::map(elements(field)?.map(|element| read_pair(element?, request, depth + 1)))?
-            }
+            6 => Value::map(
+                elements(field)?.map(|element| read_pair(element?, request, events, depth + 1)),
+            )?,
             7 => Value::Bytes(request.slice_ref(field.bytes()?)),
             _ => value,
         };

@@ -98,6 +98,34 @@ fn a_value_has_a_limited_depth() {
     assert_eq!(events_of_json(deeper.as_bytes()), Err(OtlpError::TooDeep));
 }
 
+/// A small request must take neither much time nor much memory before it is refused.
+#[test]
+fn parts_without_records_are_limited() {
+    let nothing = field(1, &[]);
+    let scopes = field(2, &[]).repeat(2000);
+    let attributes = field(1, &nothing.repeat(1000));
+    let request = field(1, &[attributes, scopes].concat());
+    assert_eq!(events_of_protobuf(&request.into()), Err(OtlpError::TooMany));
+    let request = field(1, &field(2, &field(2, &field(6, &[]).repeat(1_000_001))));
+    assert_eq!(events_of_protobuf(&request.into()), Err(OtlpError::TooMany));
+    let attributes = format!("[{}{{}}]", "{},".repeat(1_000_000));
+    let record = format!(r#"{{"logRecords":[{{"attributes":{attributes}}}]}}"#);
+    let request = format!(r#"{{"resourceLogs":[{{"scopeLogs":[{record}]}}]}}"#);
+    assert!(events_of_json(request.as_bytes()).is_err());
+}
+
+#[test]
+fn what_records_repeat_is_limited() {
+    let long = field(1, &"k".repeat(1 << 20).into_bytes());
+    let attributes = field(1, &field(1, &long));
+    let records = field(2, &[]).repeat(65);
+    let request = field(1, &[attributes, field(2, &records)].concat());
+    assert_eq!(
+        events_of_protobuf(&request.into()),
+        Err(OtlpError::TooLarge)
+    );
+}
+
 /// A small request must not become large events.
 #[test]
 fn records_times_attributes_are_limited() {
