@@ -29,10 +29,10 @@ const SOURCE_TIMEOUT: Duration = Duration::from_secs(60);
 const SOURCED: &str = "FLUME_ENV_SOURCED_BY";
 /// Stands between what the file prints and the variables.
 const MARK: &[u8] = b"\0-- variables --\0";
-/// Sources what stands at standard input as Flume's script sources the file: what was judged is what runs. That script
-/// sets these variables first, and uses them whether they are exported or not.
+/// Sources the file as Flume's script does. That script sets these variables first, and uses them whether they are
+/// exported or not.
 const SCRIPT: &str = "JAVA_OPTS=-Xmx20m; FLUME_CLASSPATH=; FLUME_JAVA_LIBRARY_PATH=
-. /dev/stdin >&2
+. \"$0\" >&2
 export JAVA_OPTS FLUME_JAVA_OPTS FLUME_CLASSPATH FLUME_JAVA_LIBRARY_PATH
 printf '\\0-- variables --\\0'
 exec env -0";
@@ -61,6 +61,7 @@ pub(crate) fn source_environment(arguments: &[String]) -> Result<(), String> {
         return Ok(());
     }
     let shown = file.display().to_string();
+    // Once nobody else can change the file or the way to it, the path means the same to the shell.
     let contents = trust::read(&file, MAX_CONFIGURATION_BYTES)?;
     if LOOKING.contains(&command.as_str()) && !contents.may_follow {
         eprintln!(
@@ -69,7 +70,7 @@ pub(crate) fn source_environment(arguments: &[String]) -> Result<(), String> {
         );
         return Ok(());
     }
-    let variables = source(&file, contents.bytes)?;
+    let variables = source(&file)?;
     let mut again = process::this_program().map_err(|error| error.to_string())?;
     again.env_clear().envs(variables);
     again.env(SOURCED, std::process::id().to_string());
@@ -111,8 +112,8 @@ fn conf_dir(arguments: &[String]) -> Option<PathBuf> {
     None
 }
 
-/// The variables after the file, which has this text, was sourced.
-fn source(file: &Path, text: Vec<u8>) -> Result<Vec<(OsString, OsString)>, String> {
+/// The variables after the file was sourced.
+fn source(file: &Path) -> Result<Vec<(OsString, OsString)>, String> {
     let shown = file.display();
     let shell = child::find("bash").or_else(|| child::find("sh"));
     let shell = shell.ok_or_else(|| format!("{shown} cannot be sourced: there is no shell"))?;
@@ -124,7 +125,6 @@ fn source(file: &Path, text: Vec<u8>) -> Result<Vec<(OsString, OsString)>, Strin
         &[OsStr::new("-c"), OsStr::new(SCRIPT), path.as_os_str()],
     )
     .environment(Environment::without(|_| false))
-    .input(text)
     .limit(SOURCE_TIMEOUT)
     .run()
     .map_err(|error| format!("failed to source {shown}: {error}"))?;
@@ -158,8 +158,10 @@ mod tests {
     use super::*;
 
     fn check(text: &str, expected: &[(&str, &str)]) {
-        let file = Path::new("flume-env.sh");
-        let variables = source(file, text.into()).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("flume-env.sh");
+        std::fs::write(&file, text).unwrap();
+        let variables = source(&file).unwrap();
         for (name, value) in expected {
             let found = variables.iter().find(|(found, _)| found == name);
             assert_eq!(
@@ -187,8 +189,10 @@ mod tests {
 
     #[test]
     fn a_file_that_ends_the_shell_is_told() {
-        let text = "echo no java here >&2\nexit 3\n";
-        let error = source(Path::new("flume-env.sh"), text.into()).unwrap_err();
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("flume-env.sh");
+        std::fs::write(&file, "echo no java here >&2\nexit 3\n").unwrap();
+        let error = source(&file).unwrap_err();
         assert!(
             error.contains("it ended the shell (no java here)"),
             "{error}"
