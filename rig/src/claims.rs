@@ -36,8 +36,7 @@ pub const CLAIMS: &[Claim] = &[
     claim("file-channel-takeover", file_channel::takeover::show)
         .slice(file_channel::takeover::show),
     claim("file-channel-kills", |report| file_channel::killed(report, &scratch()?, 100)),
-    claim("file-channel-faults", |report| file_channel::killed_while_failing(report, &scratch()?, 500))
-        .slice(|report| file_channel::killed_while_failing(report, &scratch()?, 25)),
+    claim("file-channel-faults", |report| file_channel::killed_while_failing(report, &scratch()?, 500)),
     claim("file-channel-edges", |report| file_channel::idle_at_edges(report, &scratch()?)),
     claim("rpc-beside-java", rpc::show).slice(rpc::slice),
     claim("rpc-kerberos", |report| rpc::with_kerberos(report, 100_000))
