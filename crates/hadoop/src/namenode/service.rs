@@ -91,7 +91,7 @@ impl NameNodes {
                 Ok(Err(error)) => error,
                 Err(_) => {
                     self.hang_up(at).await;
-                    RpcError::TimedOut(start.elapsed().as_secs())
+                    RpcError::timed_out(start.elapsed())
                 }
             };
             tries += 1;

@@ -312,7 +312,7 @@ async fn step(
 }
 
 fn late(start: Instant) -> RpcError {
-    RpcError::TimedOut(start.elapsed().as_secs())
+    RpcError::timed_out(start.elapsed())
 }
 
 #[cfg(test)]

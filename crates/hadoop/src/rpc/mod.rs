@@ -19,6 +19,8 @@ pub mod messages;
 mod mux;
 pub mod sasl;
 
+use std::time::Duration;
+
 use flume_kerberos::sasl::GssapiError;
 
 pub use connection::{ConnectionSettings, RpcConnection, RpcUser};
@@ -75,5 +77,10 @@ impl From<GssapiError> for RpcError {
 impl RpcError {
     pub(crate) fn protocol(what: impl Into<String>) -> Self {
         RpcError::Protocol(what.into())
+    }
+
+    /// No answer came in this time. A limit that began a moment before the wait is told as the same number.
+    pub(crate) fn timed_out(waited: Duration) -> Self {
+        RpcError::TimedOut((waited + Duration::from_millis(500)).as_secs())
     }
 }
