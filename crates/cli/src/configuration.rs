@@ -48,18 +48,27 @@ impl Part {
         }
     }
 
-    fn read(&mut self) -> Result<Contents, String> {
+    /// Only to be looked at.
+    fn look(&mut self) -> Result<Contents, String> {
         match self {
             Part::File(path) => trust::read(path, MAX_CONFIGURATION_BYTES),
             Part::Remote(document) => document.read().map(Contents::of_another_host),
         }
     }
 
+    /// For an agent that runs.
+    fn read(&mut self) -> Result<Vec<u8>, String> {
+        match self {
+            Part::File(path) => trust::read_as_told(path, MAX_CONFIGURATION_BYTES),
+            Part::Remote(document) => document.read(),
+        }
+    }
+
     /// The same for a comparison: a change still counts as one.
-    fn peek(&mut self) -> Result<Contents, String> {
+    fn peek(&mut self) -> Result<Vec<u8>, String> {
         match self {
             Part::File(_) => self.read(),
-            Part::Remote(document) => document.peek().map(Contents::of_another_host),
+            Part::Remote(document) => document.peek(),
         }
     }
 }
@@ -212,7 +221,7 @@ fn look_at(
     let mut document = Document::default();
     let mut may_follow = true;
     for mut part in parts {
-        let contents = part.read()?;
+        let contents = part.look()?;
         may_follow &= contents.may_follow;
         document.add(&part.name(), &contents.bytes);
     }
@@ -249,7 +258,7 @@ impl AgentConfiguration {
 
     /// The parts; at the start the copy of the last ones, if one of them cannot be read.
     fn read_or_restore(&mut self) -> Result<Parts, String> {
-        let read = |part: &mut Part| Ok((part.name(), part.read()?.bytes));
+        let read = |part: &mut Part| Ok((part.name(), part.read()?));
         let read: Result<Parts, _> = self.parts.iter_mut().map(read).collect();
         self.pending = read.is_err();
         let problem = match read {
@@ -260,10 +269,10 @@ impl AgentConfiguration {
             return Err(problem);
         };
         let name = backup.display().to_string();
-        let copy = trust::read(backup, MAX_CONFIGURATION_BYTES)
+        let copy = trust::read_as_told(backup, MAX_CONFIGURATION_BYTES)
             .map_err(|why| format!("{problem}; and there is no copy of the last one: {why}"))?;
         tracing::error!("{problem}; running what {name} has, the last configuration read");
-        Ok(vec![(name, copy.bytes)])
+        Ok(vec![(name, copy)])
     }
 
     /// The document of these parts, and the files that lookups have read for it.
@@ -348,7 +357,7 @@ impl Configuration for AgentConfiguration {
     }
 
     fn peek(&mut self) -> Result<Plan, String> {
-        let peek = |part: &mut Part| Ok((part.name(), part.peek()?.bytes));
+        let peek = |part: &mut Part| Ok((part.name(), part.peek()?));
         let parts: Parts = self
             .parts
             .iter_mut()

@@ -62,8 +62,9 @@ pub(crate) fn source_environment(arguments: &[String]) -> Result<(), String> {
     }
     let shown = file.display().to_string();
     // Once nobody else can change the file or the way to it, the path means the same to the shell.
-    let contents = trust::read(&file, MAX_CONFIGURATION_BYTES)?;
-    if LOOKING.contains(&command.as_str()) && !contents.may_follow {
+    if LOOKING.contains(&command.as_str())
+        && !trust::read(&file, MAX_CONFIGURATION_BYTES)?.may_follow
+    {
         eprintln!(
             "flume-ng: {shown} is not sourced: another user can change it, and this is root; run this as the user that \
              the agent runs as"

@@ -1,10 +1,6 @@
 //! Files whose instructions are followed. What another user can change must not be carried out with root's rights.
 
-use std::{
-    fs::File,
-    io::{self, Read},
-    path::Path,
-};
+use std::{fmt::Display, fs::File, io::Read, path::Path};
 
 use rustix::process::geteuid;
 
@@ -37,36 +33,38 @@ pub fn is_root() -> bool {
     geteuid().is_root()
 }
 
-/// Reads a file of at most `max_bytes`. Root follows no link of another user's, reads regular files alone, and judges by
-/// the descriptors that it has opened: what `bytes` are is what `may_follow` speaks of, whatever happens to the name.
+/// Reads a file of at most `max_bytes`, to look at it. Root follows no link of another user's, reads regular files alone,
+/// and judges by the descriptors that it has opened: what `bytes` are is what `may_follow` speaks of, whatever happens to
+/// the name.
 ///
 /// # Errors
 /// Says which file cannot be read, why, and what would be right.
 pub fn read(path: &Path, max_bytes: u64) -> Result<Contents, String> {
+    if !is_root() {
+        let bytes = read_as_told(path, max_bytes)?;
+        let may_follow = true;
+        return Ok(Contents { bytes, may_follow });
+    }
     let shown = path.display();
-    let opened = if is_root() {
-        open_judged(path)
-    } else {
-        open_plainly(path)
-    };
-    let (file, may_follow) = opened.map_err(|error| match error {
-        DirectoryError::Io { cause, .. } => format!("{shown} cannot be read: {cause}"),
+    let (file, may_follow) = open_judged(path).map_err(|error| match error {
+        DirectoryError::Io { cause, .. } => unreadable(path, cause),
         refused @ DirectoryError::Refused { .. } => format!(
             "{shown} is not read with root's rights: {refused}; name a regular file with a single name, or run this as \
              the user that the agent runs as"
         ),
     })?;
-    let mut bytes = vec![];
-    file.take(max_bytes + 1)
-        .read_to_end(&mut bytes)
-        .map_err(|error| format!("{shown} cannot be read: {error}"))?;
-    if bytes.len() as u64 > max_bytes {
-        let limit = max_bytes >> 20;
-        return Err(format!(
-            "{shown} cannot be read: it has more than {limit} MiB"
-        ));
-    }
+    let bytes = read_open(path, file, max_bytes)?;
     Ok(Contents { bytes, may_follow })
+}
+
+/// Reads a file of at most `max_bytes` for an agent that runs with it. Whoever starts an agent as root has chosen that it
+/// does what the file says, so links and pipes are followed wherever they lead.
+///
+/// # Errors
+/// Says which file cannot be read, and why.
+pub fn read_as_told(path: &Path, max_bytes: u64) -> Result<Vec<u8>, String> {
+    let file = File::open(path).map_err(|cause| unreadable(path, cause))?;
+    read_open(path, file, max_bytes)
 }
 
 fn open_judged(path: &Path) -> Result<(File, bool), DirectoryError> {
@@ -76,13 +74,20 @@ fn open_judged(path: &Path) -> Result<(File, bool), DirectoryError> {
     Ok((file, may_follow))
 }
 
-fn open_plainly(path: &Path) -> Result<(File, bool), DirectoryError> {
-    let failed = |cause: io::Error| DirectoryError::Io {
-        doing: "open",
-        path: path.into(),
-        cause,
-    };
-    Ok((File::open(path).map_err(failed)?, true))
+fn read_open(path: &Path, file: File, max_bytes: u64) -> Result<Vec<u8>, String> {
+    let mut bytes = vec![];
+    file.take(max_bytes + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|cause| unreadable(path, cause))?;
+    if bytes.len() as u64 > max_bytes {
+        let limit = max_bytes >> 20;
+        return Err(unreadable(path, format!("it has more than {limit} MiB")));
+    }
+    Ok(bytes)
+}
+
+fn unreadable(path: &Path, why: impl Display) -> String {
+    format!("{} cannot be read: {why}", path.display())
 }
 
 #[cfg(test)]
@@ -176,6 +181,10 @@ mod tests {
         place.refused("theirs/way/own", "way is a symbolic link");
         fs::hard_link(place.at("own"), place.at("theirs/hard")).unwrap();
         place.refused("theirs/hard", "2 names (hard links)");
+        // A volume of Kubernetes is a directory of links that everybody may write to.
+        for name in ["given", "theirs/link", "theirs/way/own", "theirs/hard"] {
+            assert_eq!(read_as_told(&place.at(name), 100).unwrap(), b"own");
+        }
     }
 
     #[test]
