@@ -74,10 +74,12 @@ impl HttpClient {
     }
 
     async fn get_once(&self, uri: &Uri, headers: &HeaderMap, cx: &Context) -> io::Result<Fetched> {
-        let mut peer = HttpPeer::new(uri, cx)?;
-        peer.connect_timeout(self.timeout);
-        peer.request_timeout(self.timeout);
-        peer.max_answer_bytes = self.max_bytes;
+        let limits = AnswerLimits {
+            connect_timeout: self.timeout,
+            request_timeout: self.timeout,
+            max_bytes: self.max_bytes,
+        };
+        let mut peer = HttpPeer::new(uri, limits, cx)?;
         let mut request = peer.request(Method::GET, Bytes::new())?;
         request
             .headers_mut()
@@ -109,14 +111,24 @@ pub struct HttpAnswer {
     pub body: Result<Bytes, BodyError>,
 }
 
+/// How long a server may take, and how much it may say.
+#[derive(Clone, Copy, Debug)]
+pub struct AnswerLimits {
+    /// How long connecting may take.
+    pub connect_timeout: Duration,
+    /// How long an answer may take.
+    pub request_timeout: Duration,
+    /// Most bytes of an answer's body.
+    pub max_bytes: usize,
+}
+
 /// A server that is asked again and again, for one address. The connection is kept as long as the server keeps it.
 pub struct HttpPeer {
     dialer: Dialer,
     path: Uri,
     host: HeaderValue,
+    max_answer_bytes: usize,
     kept: Option<OpenConnection>,
-    /// Most bytes of an answer's body.
-    pub max_answer_bytes: usize,
 }
 
 struct OpenConnection {
@@ -130,28 +142,21 @@ impl HttpPeer {
     ///
     /// # Errors
     /// It is no HTTP address.
-    pub fn new(uri: &Uri, cx: &Context) -> io::Result<HttpPeer> {
+    pub fn new(uri: &Uri, limits: AnswerLimits, cx: &Context) -> io::Result<HttpPeer> {
         let authority = uri.authority().map_or("", |authority| authority.as_str());
         // A user in the address is not for the server's log.
         let host = authority.rsplit('@').next().unwrap_or_default();
         let path = uri.path_and_query().map_or("/", |path| path.as_str());
+        let mut dialer = dialer(uri, cx)?;
+        dialer.connect_timeout = limits.connect_timeout;
+        dialer.request_timeout = limits.request_timeout;
         Ok(HttpPeer {
-            dialer: dialer(uri, cx)?,
+            dialer,
             path: path.parse().map_err(io::Error::other)?,
             host: HeaderValue::from_str(host).map_err(io::Error::other)?,
+            max_answer_bytes: limits.max_bytes,
             kept: None,
-            max_answer_bytes: HttpLimits::default().max_body_bytes,
         })
-    }
-
-    /// How long connecting may take.
-    pub fn connect_timeout(&mut self, timeout: Duration) {
-        self.dialer.connect_timeout = timeout;
-    }
-
-    /// How long an answer may take.
-    pub fn request_timeout(&mut self, timeout: Duration) {
-        self.dialer.request_timeout = timeout;
     }
 
     /// A request for the address.

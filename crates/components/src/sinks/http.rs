@@ -10,7 +10,7 @@ use flume_core::{
 use flume_net::{
     Complaints,
     http::{HeaderValue, Method, StatusCode, Uri, header},
-    http_client::{HttpAnswer, HttpPeer},
+    http_client::{AnswerLimits, HttpAnswer, HttpPeer},
 };
 
 /// Bytes of an answer that are read. The connection is closed if there are more.
@@ -77,10 +77,12 @@ impl Component for HttpSink {
             .trim()
             .parse()
             .map_err(|error| wrong(&error))?;
-        let mut peer = HttpPeer::new(&uri, cx).map_err(|error| wrong(&error))?;
-        peer.connect_timeout(positive("connectTimeout", config.connect_timeout)?);
-        peer.request_timeout(positive("requestTimeout", config.request_timeout)?);
-        peer.max_answer_bytes = MAX_ANSWER_BYTES;
+        let limits = AnswerLimits {
+            connect_timeout: positive("connectTimeout", config.connect_timeout)?,
+            request_timeout: positive("requestTimeout", config.request_timeout)?,
+            max_bytes: MAX_ANSWER_BYTES,
+        };
+        let peer = HttpPeer::new(&uri, limits, cx).map_err(|error| wrong(&error))?;
         Ok(HttpSink {
             peer,
             content_type: value("contentTypeHeader", &config.content_type)?,

@@ -13,10 +13,10 @@ use flume_core::{
 };
 use flume_net::{
     Complaints, Listener, ListenerConfig, ListenerSettings,
-    http::{self, HttpLimits, Incoming, Method, Request, Response, StatusCode, header},
+    http::{Incoming, Method, Request, Response, StatusCode, header},
 };
 
-use super::request::{RETRY_AFTER_SECONDS, Refusal, STALL_TIMEOUT, read_body};
+use super::request::{RETRY_AFTER_SECONDS, Refusal, read_body, serve};
 
 /// Names of Flume 1.8 and before.
 const OLD_NAMES: [(&str, &str); 3] = [
@@ -124,19 +124,12 @@ impl Source for HttpSource {
 
     async fn run(&mut self, cx: &SourceContext) -> Result<(), SourceError> {
         let listener = Listener::bind(&self.bind, self.port, &self.listener).await?;
-        cx.ready(listener.address());
-        let limits = HttpLimits {
-            header_timeout: STALL_TIMEOUT,
-            ..HttpLimits::default()
-        };
         let door = self.door.clone();
-        let source = cx.clone();
-        let answer = move |request| {
+        let answer = move |request, cx| {
             let door = door.clone();
-            let source = source.clone();
-            async move { door.answer(request, &source).await }
+            async move { door.answer(request, &cx).await }
         };
-        http::serve(listener, &cx.stop, limits, answer).await;
+        serve(listener, cx, false, answer).await;
         Ok(())
     }
 }

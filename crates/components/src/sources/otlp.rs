@@ -12,7 +12,7 @@ use flume_core::{
 use flume_net::{
     Complaints, Listener, ListenerConfig, ListenerSettings,
     http::{
-        self, Body, HeaderMap, HttpLimits, Incoming, Method, Request, Response, StatusCode, header,
+        self, Body, HeaderMap, Incoming, Method, Request, Response, StatusCode, header,
         header::{HeaderName, HeaderValue},
     },
 };
@@ -21,7 +21,7 @@ use flume_wire::otlp::{
     rpc::{ExportResponse, GrpcCode, GrpcMessage, RpcStatus},
 };
 
-use super::request::{RETRY_AFTER_SECONDS, Refusal, STALL_TIMEOUT, hold, read_body};
+use super::request::{RETRY_AFTER_SECONDS, Refusal, hold, read_body, serve};
 
 const GRPC_PATH: &str = "/opentelemetry.proto.collector.logs.v1.LogsService/Export";
 const HTTP_PATH: &str = "/v1/logs";
@@ -98,20 +98,12 @@ impl Source for OtlpSource {
 
     async fn run(&mut self, cx: &SourceContext) -> Result<(), SourceError> {
         let listener = Listener::bind(&self.config.bind, self.config.port, &self.listener).await?;
-        cx.ready(listener.address());
-        let limits = HttpLimits {
-            header_timeout: STALL_TIMEOUT,
-            http2: true,
-            ..HttpLimits::default()
-        };
         let door = self.door.clone();
-        let source = cx.clone();
-        let answer = move |request| {
+        let answer = move |request, cx| {
             let door = door.clone();
-            let source = source.clone();
-            async move { door.answer(request, &source).await.into_response() }
+            async move { door.answer(request, &cx).await.into_response() }
         };
-        http::serve(listener, &cx.stop, limits, answer).await;
+        serve(listener, cx, true, answer).await;
         Ok(())
     }
 }

@@ -1,14 +1,17 @@
-//! What sources share that take HTTP requests: bodies within limits, and refusals.
+//! What sources share that take HTTP requests: the server, bodies within limits, and refusals.
 
-use std::time::Duration;
+use std::{error::Error, time::Duration};
 
 use bytes::{Bytes, BytesMut};
-use flume_core::FrameReservation;
-use flume_net::http::{self, Incoming, StatusCode};
+use flume_core::{FrameReservation, SourceContext};
+use flume_net::{
+    Listener,
+    http::{self, Body, HttpLimits, Incoming, Request, Response, StatusCode},
+};
 use tokio::time::{Instant, timeout, timeout_at};
 
 /// How long a client may pause; Jetty's idle time.
-pub(super) const STALL_TIMEOUT: Duration = Duration::from_secs(30);
+const STALL_TIMEOUT: Duration = Duration::from_secs(30);
 /// What a client that finds the channel full is asked to wait.
 pub(super) const RETRY_AFTER_SECONDS: u32 = 1;
 /// How long the body of a request may take.
@@ -52,6 +55,28 @@ impl Refusal {
         let text = format!("the body has more than {max_bytes} bytes");
         Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, text)
     }
+}
+
+/// Answers requests until the source is to stop; with `http2` those of both versions.
+pub(super) async fn serve<F, B>(
+    listener: Listener,
+    cx: &SourceContext,
+    http2: bool,
+    answer: impl Fn(Request<Incoming>, SourceContext) -> F + Clone + Send + 'static,
+) where
+    F: Future<Output = Response<B>> + Send + 'static,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    cx.ready(listener.address());
+    let limits = HttpLimits {
+        header_timeout: STALL_TIMEOUT,
+        http2,
+        ..HttpLimits::default()
+    };
+    let source = cx.clone();
+    let answer = move |request| answer(request, source.clone());
+    http::serve(listener, &cx.stop, limits, answer).await;
 }
 
 /// The whole body. It holds memory of the source's budget, but only for what has come.
