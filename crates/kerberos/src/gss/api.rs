@@ -196,10 +196,7 @@ impl Api {
     }
 
     fn display(&'static self, name: &Name) -> Result<String, GssError> {
-        let mut text = Owned {
-            api: self,
-            buffer: empty(),
-        };
+        let mut text = Owned::new(self);
         // SAFETY: the name is alive; the buffer is released by its owner.
         self.call(|minor| unsafe {
             (self.gss_display_name)(minor, name.handle, &raw mut text.buffer, null_mut())
@@ -239,10 +236,7 @@ impl Api {
         let mut texts = vec![];
         while texts.len() < 8 {
             let mut minor = 0;
-            let mut text = Owned {
-                api: self,
-                buffer: empty(),
-            };
+            let mut text = Owned::new(self);
             // SAFETY: the buffer is released by its owner; the rest is plain values and outlives the call.
             let major = unsafe {
                 (self.gss_display_status)(
@@ -272,7 +266,13 @@ struct Owned<'a> {
     buffer: Buffer,
 }
 
-impl Owned<'_> {
+impl<'a> Owned<'a> {
+    /// For the library to fill.
+    fn new(api: &'a Api) -> Self {
+        let buffer = empty();
+        Owned { api, buffer }
+    }
+
     fn bytes(&self) -> &[u8] {
         if self.buffer.value.is_null() {
             return &[];

@@ -4,7 +4,7 @@ use std::ptr::{null, null_mut};
 
 use super::{
     Api, CONTINUE_NEEDED, HOST_BASED_NAME, Handle, INDEFINITE, KERBEROS, Name, Owned,
-    OwnedCredential, PRINCIPAL_NAME, empty, lent, oid, own_error,
+    OwnedCredential, PRINCIPAL_NAME, lent, oid, own_error,
 };
 use crate::gss::{GssError, GssFlags, GssStep};
 
@@ -78,10 +78,7 @@ impl Drop for OwnedContext {
 impl OwnedContext {
     pub(crate) fn step(&mut self, token: &[u8]) -> Result<GssStep, GssError> {
         let input = lent(token);
-        let mut output = Owned {
-            api: self.api,
-            buffer: empty(),
-        };
+        let mut output = Owned::new(self.api);
         let major = match &self.side {
             Side::Client { target, wanted } => {
                 let kerberos = oid(KERBEROS);
@@ -160,10 +157,7 @@ impl OwnedContext {
     pub(crate) fn wrap(&mut self, message: &[u8], encrypt: bool) -> Result<Vec<u8>, GssError> {
         self.check()?;
         let input = lent(message);
-        let mut output = Owned {
-            api: self.api,
-            buffer: empty(),
-        };
+        let mut output = Owned::new(self.api);
         let mut encrypted = 0;
         // SAFETY: the context is alive, the buffers outlive the call.
         self.api.call(|minor| unsafe {
@@ -186,10 +180,7 @@ impl OwnedContext {
     pub(crate) fn unwrap(&mut self, message: &[u8]) -> Result<(Vec<u8>, bool), GssError> {
         self.check()?;
         let input = lent(message);
-        let mut output = Owned {
-            api: self.api,
-            buffer: empty(),
-        };
+        let mut output = Owned::new(self.api);
         let mut encrypted = 0;
         // SAFETY: the context is alive, the buffers outlive the call.
         self.api.call(|minor| unsafe {
