@@ -3,13 +3,13 @@
 use std::{
     fs::{self, File},
     os::unix::fs::FileExt,
-    path::{Path, PathBuf},
+    path::Path,
     time::{Duration, SystemTime},
 };
 
 use flume_core::{Channel, Context, Want};
 use flume_file_channel::inspect::{InspectError, Outside};
-use flume_testkit::parts::{build, events};
+use flume_testkit::parts::{build, events, files_below};
 
 async fn open(dir: &Path) -> Box<dyn Channel> {
     let root = dir.display();
@@ -37,21 +37,6 @@ async fn take(channel: &dyn Channel, count: usize) {
 
 fn outside(dir: &Path) -> Outside {
     Outside::read(&[dir.into()], None).expect("a store")
-}
-
-/// Every file with its bytes.
-fn files(dir: &Path) -> Vec<(PathBuf, Vec<u8>)> {
-    let mut all = vec![];
-    for entry in fs::read_dir(dir).expect("a directory").flatten() {
-        let path = entry.path();
-        if path.is_dir() {
-            all.extend(files(&path));
-        } else {
-            all.push((path.clone(), fs::read(&path).expect("readable")));
-        }
-    }
-    all.sort();
-    all
 }
 
 #[tokio::test]
@@ -98,10 +83,10 @@ async fn inspect_works_beside_the_channel_and_changes_nothing() {
     assert!(!told.is_empty());
     assert!(read.events >= 360 && read.damage.is_empty(), "{read:?}");
     channel.close().await.expect("closed");
-    let before = files(dir.path());
+    let before = files_below(dir.path());
     let contents = outside(dir.path()).contents().expect("contents");
     outside(dir.path()).verify().expect("verified");
-    assert!(before == files(dir.path()), "something was written");
+    assert!(before == files_below(dir.path()), "something was written");
     assert_eq!((contents.events, contents.groups_behind), (360, 0));
     let separate = ["two", "checkpoint", "one"].map(|name| dir.path().join(name));
     assert_eq!(
@@ -146,7 +131,7 @@ async fn verify_names_each_damaged_frame_and_quarantine_keeps_a_copy() {
         channel.put(events(word)).await.expect("room");
     }
     channel.close().await.expect("closed");
-    for (path, bytes) in files(dir.path()) {
+    for (path, bytes) in files_below(dir.path()) {
         let file = File::options().write(true).open(&path).expect("writable");
         for (at, _) in bytes
             .windows(7)
@@ -176,7 +161,7 @@ async fn verify_names_each_damaged_frame_and_quarantine_keeps_a_copy() {
     outside(dir.path()).quarantine().expect("put aside");
     let contents = outside(dir.path()).contents().expect("contents");
     assert_eq!((contents.quarantined_files, contents.events), (2, 7));
-    let copies: Vec<_> = files(dir.path())
+    let copies: Vec<_> = files_below(dir.path())
         .into_iter()
         .filter(|(path, _)| path.to_string_lossy().contains("quarantine"))
         .collect();

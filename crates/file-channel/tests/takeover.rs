@@ -15,7 +15,7 @@ use flume_file_channel::{
     java::{JavaContents, writer::JavaWriter},
     lock::DirectoryLock,
 };
-use flume_testkit::parts::{build, events, read};
+use flume_testkit::parts::{build, events, files_below, read};
 
 const ENCRYPTION: &str = "
 encryption.keyProvider = JCEKSFILE
@@ -111,16 +111,8 @@ async fn refusal(channel: &dyn Channel) -> String {
 
 /// Every file below a directory with its bytes, without locks.
 fn files(dir: &Path) -> Vec<(PathBuf, Vec<u8>)> {
-    let mut all = vec![];
-    for entry in fs::read_dir(dir).expect("a directory").flatten() {
-        let path = entry.path();
-        if path.is_dir() {
-            all.extend(files(&path));
-        } else if !path.ends_with("in_use.lock") {
-            all.push((path.clone(), fs::read(&path).expect("readable")));
-        }
-    }
-    all.sort();
+    let mut all = files_below(dir);
+    all.retain(|(path, _)| !path.ends_with("in_use.lock"));
     all
 }
 

@@ -1,5 +1,10 @@
 //! Small parts that tests are made of: components from text, events from words.
 
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
 use flume_core::{
     BuildError, Context, Event, Registry, Take,
     config::Config,
@@ -100,4 +105,19 @@ pub fn headers(event: &Event) -> String {
 /// What a take holds.
 pub fn held(take: &dyn Take) -> String {
     words(take.events())
+}
+
+/// Every file below a directory with its bytes, in order.
+pub fn files_below(directory: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut all = vec![];
+    for entry in fs::read_dir(directory).expect("a directory").flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            all.extend(files_below(&path));
+        } else {
+            all.push((path.clone(), fs::read(&path).expect("readable")));
+        }
+    }
+    all.sort();
+    all
 }
