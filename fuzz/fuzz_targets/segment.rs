@@ -2,18 +2,18 @@
 //! to its end, and what its frames hold is decoded, without a panic.
 #![no_main]
 
-use std::{
-    io,
-    path::{Path, PathBuf},
-};
+#[path = "../memory_disk.rs"]
+mod memory_disk;
+
+use std::path::Path;
 
 use arbitrary::{Arbitrary, Result, Unstructured};
 use flume_file_channel::{
-    disk::{Disk, DiskFile},
     format::{BLOCK, FrameHeader, FrameKind, GroupHeader, SegmentHeader, decode_events, decode_ranges},
     segment::{Found, Segment, Walk},
 };
 use libfuzzer_sys::fuzz_target;
+use memory_disk::Memory;
 
 #[derive(Arbitrary, Debug)]
 enum Part {
@@ -78,7 +78,7 @@ fn walk(data: &[u8]) -> Result<()> {
     let length = file.len() as u64;
     let segment = Segment { header, path: PathBuf::new(), length };
     let end = known.then_some(length);
-    let mut walk = Walk::new(&Memory(file), segment, BLOCK, end, limit.into(), 8192).expect("memory does not fail");
+    let mut walk = Walk::new(&Memory::new(file), segment, BLOCK, end, limit.into(), 8192).expect("memory does not fail");
     let mut steps = 0;
     while let Some(found) = walk.advance().expect("memory does not fail") {
         steps += 1;
@@ -95,54 +95,3 @@ fn walk(data: &[u8]) -> Result<()> {
 fuzz_target!(|data: &[u8]| {
     let _ = walk(data);
 });
-
-/// A disk with one file.
-struct Memory(Vec<u8>);
-
-impl Disk for Memory {
-    fn open(&self, _: &Path) -> io::Result<Box<dyn DiskFile>> {
-        Ok(Box::new(Memory(self.0.clone())))
-    }
-    fn create(&self, _: &Path) -> io::Result<Box<dyn DiskFile>> {
-        Err(io::ErrorKind::Unsupported.into())
-    }
-    fn rename(&self, _: &Path, _: &Path) -> io::Result<()> {
-        Ok(())
-    }
-    fn create_directory(&self, _: &Path) -> io::Result<()> {
-        Ok(())
-    }
-    fn remove(&self, _: &Path) -> io::Result<()> {
-        Ok(())
-    }
-    fn list(&self, _: &Path) -> io::Result<Vec<(PathBuf, u64)>> {
-        Ok(vec![])
-    }
-    fn sync_directory(&self, _: &Path) -> io::Result<()> {
-        Ok(())
-    }
-    fn free(&self, _: &Path) -> io::Result<u64> {
-        Ok(0)
-    }
-}
-
-impl DiskFile for Memory {
-    fn write_at(&self, _: &[u8], _: u64) -> io::Result<()> {
-        Ok(())
-    }
-    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        let rest = self.0.get(offset as usize..).unwrap_or_default();
-        let read = rest.len().min(buffer.len());
-        buffer[..read].copy_from_slice(&rest[..read]);
-        Ok(read)
-    }
-    fn sync(&self) -> io::Result<()> {
-        Ok(())
-    }
-    fn allocate(&self, _: u64) -> io::Result<()> {
-        Ok(())
-    }
-    fn length(&self) -> io::Result<u64> {
-        Ok(self.0.len() as u64)
-    }
-}
