@@ -70,8 +70,8 @@ pub(crate) fn human(document: &Document, diagnostics: &[Diagnostic], colour: boo
     out
 }
 
-/// Each finding with the later ones of the same file that say the same of the same property. Errors are not grouped: each keeps a component
-/// from running.
+/// Each finding with the later ones of the same file that say the same of the same property. Errors are not grouped:
+/// each keeps a component from running.
 fn grouped(diagnostics: &[Diagnostic]) -> Vec<(&Diagnostic, Vec<u32>)> {
     let mut groups: Vec<(&Diagnostic, Vec<u32>)> = vec![];
     let mut known: HashMap<_, usize> = HashMap::new();
