@@ -18,6 +18,7 @@ mod rpc;
 mod sources;
 mod transcripts;
 mod verdicts;
+mod watched;
 mod zookeeper;
 
 use std::time::Duration;

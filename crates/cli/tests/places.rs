@@ -399,6 +399,15 @@ fn root_waits_for_no_fifo_and_follows_no_link_of_somebody_else() {
             assert!(!said.contains("hunter2"), "{said}");
         }
     }
+    // The doctor looks for a file of this name in the directory of the node.
+    fs::rename(at("fifo.conf"), at("flume.conf")).unwrap();
+    let node = tempfile::NamedTempFile::new().unwrap();
+    let hdp = serde_json::json!({ "flume_conf_dir": directory.path() });
+    fs::write(node.path(), serde_json::json!({ "hdp": hdp }).to_string()).unwrap();
+    let node = node.path().display().to_string();
+    let output = flume(&["doctor", "--config", &node], directory.path());
+    let shown = String::from_utf8_lossy(&output.stdout);
+    assert!(shown.contains("flume.conf is a FIFO"), "{shown}");
 }
 
 #[test]

@@ -175,7 +175,7 @@ pub(crate) fn explain_missing(found: &mut Vec<Diagnostic>, settings: &BTreeMap<S
     }
     found.retain(|other| match other.code {
         Code::UnknownWord => !explained.contains(&other.key),
-        Code::NotListed => {
+        Code::NotListed | Code::MisspeltAgent => {
             let prefix = format!("{}.", other.key);
             let mut own = settings.keys().filter(|key| key.starts_with(&prefix));
             own.any(|key| !explained.contains(key))

@@ -12,7 +12,7 @@ use std::{
             Ordering::{Acquire, Relaxed, Release},
         },
     },
-    time::{Duration, Instant, SystemTime},
+    time::SystemTime,
 };
 
 use arc_swap::ArcSwap;
@@ -36,8 +36,6 @@ const MAX_TRACE_BYTES: usize = 4096;
 const MAX_HEADERS: usize = 100;
 /// A longer name of a header is cut.
 const MAX_NAME_BYTES: usize = 256;
-/// The length of one turn of the limits of a tap.
-const TURN: Duration = Duration::from_secs(1);
 
 /// Where an event is when a tap sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -113,42 +111,72 @@ pub struct TappedEvent {
 /// Somebody who looks. Removed from its points when it is dropped, see [`TapGuard`].
 pub struct Tap {
     wish: TapWish,
-    turn: Mutex<TapTurn>,
+    /// Events to show.
+    shows: Budget,
+    /// Events to mark.
+    marks: Budget,
     queue: mpsc::Sender<TappedEvent>,
     seen: AtomicU64,
     skipped: AtomicU64,
 }
 
-/// What a tap may still do until the turn ends.
-struct TapTurn {
-    began: Instant,
-    /// Events that it may show.
-    shows: u64,
-    /// Events that it may look at.
-    looks: u64,
-    /// Events that it may mark.
-    marks: u64,
-    /// Events that it may look at in search of those.
-    mark_looks: u64,
+/// What a tap may still do in this second.
+struct Budget {
+    whole: Allowance,
+    left: Mutex<Allowance>,
+    /// Whether nothing is left: then a batch costs neither the lock nor the clock.
+    spent: AtomicBool,
 }
 
-impl TapTurn {
-    fn of(wish: &TapWish) -> Self {
-        // Who follows an event must not miss it, and an agent that writes traces looks at each event anyhow.
-        let follows = wish.headers.iter().any(|(name, _)| name == TRACE_HEADER);
-        TapTurn {
-            began: Instant::now(),
-            shows: wish.per_second,
-            looks: if follows { u64::MAX } else { LOOKS_PER_SECOND },
-            marks: wish.marks_per_second,
-            mark_looks: LOOKS_PER_SECOND,
+#[derive(Clone, Copy)]
+struct Allowance {
+    /// Events to choose.
+    choices: u64,
+    /// Events to look at in search of them.
+    looks: u64,
+}
+
+impl Budget {
+    fn new(whole: Allowance) -> Self {
+        Budget {
+            whole,
+            left: Mutex::new(whole),
+            spent: AtomicBool::new(whole.choices == 0),
         }
     }
 
-    fn renew(&mut self, wish: &TapWish) {
-        if self.began.elapsed() >= TURN {
-            *self = TapTurn::of(wish);
+    fn renew(&self) {
+        *self.left.lock() = self.whole;
+        self.spent.store(self.whole.choices == 0, Relaxed);
+    }
+
+    /// The indices of the first `most` events that `wanted` is true of, and how many events it looked at.
+    fn choose(
+        &self,
+        events: &[Event],
+        most: usize,
+        wanted: impl Fn(&Event) -> bool,
+    ) -> (Vec<usize>, usize) {
+        let mut chosen = vec![];
+        if most == 0 || self.spent.load(Relaxed) {
+            return (chosen, 0);
         }
+        let mut left = self.left.lock();
+        let mut looked_at = 0;
+        for (index, event) in events.iter().enumerate() {
+            if left.choices == 0 || left.looks == 0 || chosen.len() == most {
+                break;
+            }
+            left.looks -= 1;
+            looked_at += 1;
+            if wanted(event) {
+                left.choices -= 1;
+                chosen.push(index);
+            }
+        }
+        self.spent
+            .store(left.choices == 0 || left.looks == 0, Relaxed);
+        (chosen, looked_at)
     }
 }
 
@@ -156,15 +184,32 @@ impl Tap {
     /// A tap with the queue that its events come out of.
     pub fn new(wish: TapWish) -> (Arc<Tap>, mpsc::Receiver<TappedEvent>) {
         let (queue, events) = mpsc::channel(QUEUE_EVENTS);
-        let turn = Mutex::new(TapTurn::of(&wish));
+        // Who follows an event must not miss it, and an agent that writes traces looks at each event anyhow.
+        let follows = wish.headers.iter().any(|(name, _)| name == TRACE_HEADER);
+        let shows = Budget::new(Allowance {
+            choices: wish.per_second,
+            looks: if follows { u64::MAX } else { LOOKS_PER_SECOND },
+        });
+        let marks = Budget::new(Allowance {
+            choices: wish.marks_per_second,
+            looks: LOOKS_PER_SECOND,
+        });
         let tap = Tap {
             wish,
-            turn,
+            shows,
+            marks,
             queue,
             seen: AtomicU64::new(0),
             skipped: AtomicU64::new(0),
         };
         (Arc::new(tap), events)
+    }
+
+    /// Begins a new second. The reader of the tap calls it once a second: so the threads that move events need no clock,
+    /// and a tap that nobody reads copies nothing.
+    pub fn begin_second(&self) {
+        self.shows.renew();
+        self.marks.renew();
     }
 
     /// Events that passed at its points.
@@ -177,25 +222,16 @@ impl Tap {
         self.skipped.load(Relaxed)
     }
 
-    /// The indices of the events to show, within what the turn still allows and the reader leaves room for.
+    /// The indices of the events to show, within what the second still allows and the reader leaves room for.
     fn choose(&self, events: &[Event]) -> Vec<usize> {
-        let mut turn = self.turn.lock();
-        turn.renew(&self.wish);
         let room = self.queue.capacity();
-        let mut chosen = vec![];
-        let mut skipped = 0;
-        for (index, event) in events.iter().enumerate() {
-            if turn.looks == 0 || turn.shows == 0 || chosen.len() == room {
-                skipped += events.len() - index;
-                break;
-            }
-            turn.looks -= 1;
-            if self.fits(event, "") {
-                turn.shows -= 1;
-                chosen.push(index);
-            }
+        let (chosen, looked_at) = self
+            .shows
+            .choose(events, room, |event| self.fits(event, ""));
+        let skipped = events.len() - looked_at;
+        if skipped > 0 {
+            self.skipped.fetch_add(skipped as u64, Relaxed);
         }
-        self.skipped.fetch_add(skipped as u64, Relaxed);
         chosen
     }
 
@@ -214,20 +250,10 @@ impl Tap {
 
     /// The indices of the events to mark: those that fit but for the mark.
     fn choose_unmarked(&self, events: &[Event]) -> Vec<usize> {
-        let mut turn = self.turn.lock();
-        turn.renew(&self.wish);
-        let mut chosen = vec![];
-        for (index, event) in events.iter().enumerate() {
-            if turn.marks == 0 || turn.mark_looks == 0 {
-                break;
-            }
-            turn.mark_looks -= 1;
-            if event.headers.get(TRACE_HEADER).is_none() && self.fits(event, TRACE_HEADER) {
-                turn.marks -= 1;
-                chosen.push(index);
-            }
-        }
-        chosen
+        let unmarked = |event: &Event| {
+            event.headers.get(TRACE_HEADER).is_none() && self.fits(event, TRACE_HEADER)
+        };
+        self.marks.choose(events, events.len(), unmarked).0
     }
 
     fn looks_at(&self, passage: Passage) -> bool {
@@ -350,13 +376,7 @@ impl TapPoint {
         if !self.0.traces || !self.0.tapped.load(Acquire) {
             return;
         }
-        for tap in self
-            .0
-            .taps
-            .load()
-            .iter()
-            .filter(|tap| tap.wish.marks_per_second > 0)
-        {
+        for tap in self.0.taps.load().iter() {
             for index in tap.choose_unmarked(events) {
                 let id = format!("{:016x}", fastrand::u64(..));
                 events[index].headers.set(TRACE_HEADER.into(), id.into());
@@ -470,6 +490,9 @@ mod tests {
         point.pick(Passage::Put, &vec![Event::from("x"); 10]).show();
         point.pick(Passage::Put, &vec![Event::from("x"); 10]).show();
         assert_eq!((tap.seen(), tap.skipped()), (20, 17));
+        tap.begin_second();
+        point.pick(Passage::Put, &vec![Event::from("x"); 10]).show();
+        assert_eq!((tap.seen(), tap.skipped()), (30, 24));
         let (unread, _slow) = Tap::new(wish());
         let _guard = point.add(unread.clone());
         point
@@ -508,18 +531,16 @@ mod tests {
         });
         let _guard = point.add(tap.clone());
         let mut batch = vec![with_header("wanted", "1")];
-        let spend = |tap: &Tap| {
-            let mut turn = tap.turn.lock();
-            turn.began = Instant::now() + TURN;
-            turn.mark_looks = 0;
-        };
-        spend(&tap);
+        let mut unwanted = vec![Event::from("x"); LOOKS_PER_SECOND as usize];
+        point.mark(&mut unwanted);
         point.mark(&mut batch);
         assert!(!point.has_traced(&batch), "it looks no more in this second");
-        tap.turn.lock().mark_looks = 1;
+        tap.begin_second();
         point.mark(&mut batch);
         assert!(point.has_traced(&batch));
-        assert_eq!(tap.turn.lock().mark_looks, 0);
+        let mut second = vec![with_header("wanted", "2")];
+        point.mark(&mut second);
+        assert!(!point.has_traced(&second), "one a second");
         // Nothing is copied that the queue has no room for.
         let picked = point.pick(Passage::Put, &vec![batch[0].clone(); QUEUE_EVENTS + 100]);
         assert_eq!(picked.0[0].1.len(), QUEUE_EVENTS);
@@ -531,6 +552,7 @@ mod tests {
         for number in 0..2 * MAX_HEADERS {
             many.headers.set(format!("a{number:04}").into(), "x".into());
         }
+        tap.begin_second();
         point.pick(Passage::Put, &[many]).show();
         let seen = events.try_recv().unwrap();
         assert!(seen.headers.iter().count() <= MAX_HEADERS + 1);

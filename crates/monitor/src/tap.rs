@@ -29,7 +29,7 @@ use crate::{
 
 /// A reader that takes nothing for so long has gone.
 const READER_TIMEOUT: Duration = Duration::from_secs(10);
-/// How often a tap counts what it did not show, and looks for components that were restarted.
+/// How often a tap may show events again, counts what it did not show, and looks for components that were restarted.
 const TICK: Duration = Duration::from_secs(1);
 /// Most events a second that may be asked for.
 const MAX_PER_SECOND: u64 = 10_000;
@@ -442,6 +442,7 @@ async fn show(
                 send(write, &TapLine::Event(masks.show(event, wanted.max_bytes))).await?;
             }
             _ = tick.tick() => {
+                tap.begin_second();
                 match wanted.points(board) {
                     Err(gone) => return Ok(Some(gone)),
                     Ok(now) => {
