@@ -11,6 +11,7 @@ use axum::http::{HeaderName, HeaderValue, Method, Uri, header};
 use flume_core::{
     AgentInfo, Context,
     component::short_name,
+    secrets,
     spans::{Span, SpanStep},
 };
 use flume_net::http_client::{AnswerLimits, HttpPeer};
@@ -93,18 +94,18 @@ impl OtlpSettings {
     }
 }
 
-/// `name=value`. The value may be a secret, so no error shows it.
+/// `name=value`. The value may be a secret: nothing shows it.
 fn header(pair: &str) -> Result<(HeaderName, HeaderValue), String> {
     let (name, value) = pair
         .split_once('=')
         .ok_or("flume.otlp.headers takes NAME=VALUE,NAME=VALUE")?;
-    let name = name.trim();
-    let parsed = name
-        .parse()
-        .ok()
-        .zip(HeaderValue::from_str(value.trim()).ok());
-    parsed
-        .ok_or_else(|| format!("flume.otlp.headers: `{name}` and its value are no header of HTTP"))
+    let [name, value] = [name, value].map(str::trim);
+    secrets::remember(value);
+    let parsed = name.parse().ok().zip(HeaderValue::from_str(value).ok());
+    let wrong = || format!("flume.otlp.headers: `{name}` and its value are no header of HTTP");
+    let (name, mut value) = parsed.ok_or_else(wrong)?;
+    value.set_sensitive(true);
+    Ok((name, value))
 }
 
 /// The task that sends spans.
