@@ -239,30 +239,38 @@ fn secured(report: &mut Report) -> Result<()> {
     let port = free_port();
     server.run(&["create", "/flume"])?;
     server.run(&["create", "/flume/a1", &flow(port)])?;
-    let validate = |more: &[String]| -> Result<String> {
-        let output = Command::new(program())
-            .args(["validate", "-n", "a1", "-z", &server.address])
-            .args(more)
-            .output()?;
-        let said = [output.stdout, output.stderr].concat();
-        Ok(String::from_utf8_lossy(&said).into_owned())
+    let command = |more: &[String]| -> Vec<String> {
+        let state = directory.path().join("state").display().to_string();
+        let program = program().display().to_string();
+        let words = [
+            &program,
+            "agent",
+            "-n",
+            "a1",
+            "-z",
+            &server.address,
+            "--state-dir",
+            &state,
+        ];
+        let words = words.iter().map(|word| word.to_string());
+        words.chain(more.iter().cloned()).collect()
     };
-    let said = validate(&server.login)?;
-    let read = said.contains("accepted: agent a1");
-    if !read {
-        println!("{said}");
-    }
-    report.row(
-        "a node is read with a login by DIGEST-MD5",
-        read,
-        "true",
-        read,
+    let log = directory.path().join("agent.log");
+    let mut agent = Daemon::new("flume-ng", &log, command(&server.login), Ready::Port(port));
+    agent.up()?;
+    row(
+        report,
+        "an agent logs in by DIGEST-MD5 and reads its node",
+        wait(|| serves(port)),
     );
-    let said = validate(&[])?;
-    let told = said.contains("ZooKeeper") && !said.contains("accepted");
+    agent.kill();
+    let command = command(&[]);
+    let output = Command::new(&command[0]).args(&command[1..]).output()?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    let told = !output.status.success() && said.contains("ZooKeeper");
     if !told {
         println!("{said}");
     }
-    report.row("and without a login it is not", told, "true", told);
+    report.row("without a login it does not start", told, "true", told);
     Ok(())
 }

@@ -126,6 +126,7 @@ pub(crate) fn judge(document: &Document, agents: &[String], args: &Args) -> Judg
         (file(a), &a.place, a.severity(), &a.key).cmp(&(file(b), &b.place, b.severity(), &b.key))
     });
     found.dedup();
+    document.leave_out_explained(found);
     judged
 }
 

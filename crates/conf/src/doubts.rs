@@ -168,19 +168,37 @@ pub(crate) fn explain_missing(found: &mut Vec<Diagnostic>, settings: &BTreeMap<S
             in_three(key).is_some_and(differs)
         });
         if let (Some((key, setting)), None) = (strays.next(), strays.next()) {
-            let line = setting.key_place.line;
-            missing.hint = Some(format!("line {line} sets `{key}`"));
+            missing.hint = Some(sets(key, setting));
             explained.push(key.clone());
         }
     }
     found.retain(|other| match other.code {
         Code::UnknownWord => !explained.contains(&other.key),
-        Code::NotListed | Code::MisspeltAgent => {
+        Code::NotListed => {
             let prefix = format!("{}.", other.key);
             let mut own = settings.keys().filter(|key| key.starts_with(&prefix));
             own.any(|key| !explained.contains(key))
         }
         _ => true,
+    });
+}
+
+fn sets(key: &str, setting: &Setting) -> String {
+    format!("line {} sets `{key}`", setting.key_place.line)
+}
+
+/// Takes out what is said of an agent by a misspelt name, if other findings name each of its lines. `found` is about all
+/// agents.
+pub(crate) fn leave_out_explained_agents(
+    found: &mut Vec<Diagnostic>,
+    settings: &BTreeMap<String, Setting>,
+) {
+    let hints: Vec<_> = found.iter().filter_map(|it| it.hint.clone()).collect();
+    found.retain(|it| {
+        let prefix = format!("{}.", it.key);
+        let mut own = settings.iter().filter(|(key, _)| key.starts_with(&prefix));
+        it.code != Code::MisspeltAgent
+            || own.any(|(key, setting)| !hints.contains(&sets(key, setting)))
     });
 }
 
