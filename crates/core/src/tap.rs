@@ -8,8 +8,8 @@ use std::{
     sync::{
         Arc,
         atomic::{
-            AtomicBool, AtomicU64,
-            Ordering::{Acquire, Relaxed, Release},
+            AtomicBool, AtomicU8, AtomicU64,
+            Ordering::{AcqRel, Acquire, Relaxed, Release},
         },
     },
     time::SystemTime,
@@ -32,6 +32,12 @@ const QUEUE_EVENTS: usize = 512;
 const LOOKS_PER_SECOND: u64 = 100_000;
 /// A trace grows by one entry a component; one that is longer has been in a circle.
 const MAX_TRACE_BYTES: usize = 4096;
+/// What a point does with a batch: nothing, as there is no tap.
+const UNTAPPED: u8 = 0;
+/// It counts the events: each tap has shown what it may, or has no room.
+const RESTING: u8 = 1;
+/// It asks each tap.
+const LOOKING: u8 = 2;
 /// Headers of an event that are copied; the trace comes on top.
 const MAX_HEADERS: usize = 100;
 /// A longer name of a header is cut.
@@ -205,8 +211,8 @@ impl Tap {
         (Arc::new(tap), events)
     }
 
-    /// Begins a new second. The reader of the tap calls it once a second: so the threads that move events need no clock,
-    /// and a tap that nobody reads copies nothing.
+    /// Begins a new second; the points of the tap are to be woken then. The reader of the tap calls it once a second: so
+    /// the threads that move events need no clock, and a tap that nobody reads copies nothing.
     pub fn begin_second(&self) {
         self.shows.renew();
         self.marks.renew();
@@ -256,6 +262,12 @@ impl Tap {
         self.marks.choose(events, events.len(), unmarked).0
     }
 
+    /// Whether it can neither show nor mark anything now.
+    fn rests(&self) -> bool {
+        let shows_nothing = self.shows.spent.load(Relaxed) || self.queue.capacity() == 0;
+        shows_nothing && self.marks.spent.load(Relaxed)
+    }
+
     fn looks_at(&self, passage: Passage) -> bool {
         self.wish.passages.contains(&passage)
     }
@@ -302,8 +314,10 @@ struct PointState {
     component: Arc<str>,
     /// Whether this agent writes traces.
     traces: bool,
-    /// Looked at before `taps`, so that nobody pays for a tap that is not there.
-    tapped: AtomicBool,
+    /// [`UNTAPPED`], [`RESTING`] or [`LOOKING`]: looked at before `taps`, which cost more.
+    attention: AtomicU8,
+    /// Events that passed while all taps rested, by passage.
+    unseen: [AtomicU64; Passage::ALL.len()],
     taps: ArcSwap<Vec<Arc<Tap>>>,
     /// Held while the list of taps changes.
     edit: Mutex<()>,
@@ -313,6 +327,8 @@ struct PointState {
 pub struct TapGuard {
     point: TapPoint,
     tap: Arc<Tap>,
+    /// What the point had counted when this last looked.
+    unseen: [u64; Passage::ALL.len()],
 }
 
 /// Copies of events for the taps that want them, shown once they have passed, or dropped.
@@ -326,7 +342,8 @@ impl TapPoint {
         TapPoint(Arc::new(PointState {
             component,
             traces,
-            tapped: AtomicBool::new(false),
+            attention: AtomicU8::new(UNTAPPED),
+            unseen: Default::default(),
             taps: ArcSwap::default(),
             edit: Mutex::default(),
         }))
@@ -339,26 +356,41 @@ impl TapPoint {
 
     /// Shows `tap` what passes from now on, until the guard is dropped.
     pub fn add(&self, tap: Arc<Tap>) -> TapGuard {
+        let unseen = self.unseen();
         self.edit(|taps| taps.push(tap.clone()));
         TapGuard {
             point: self.clone(),
             tap,
+            unseen,
         }
+    }
+
+    fn unseen(&self) -> [u64; Passage::ALL.len()] {
+        Passage::ALL.map(|passage| self.0.unseen[passage as usize].load(Relaxed))
     }
 
     fn edit(&self, change: impl FnOnce(&mut Vec<Arc<Tap>>)) {
         let _editing = self.0.edit.lock();
         let mut taps = self.0.taps.load().to_vec();
         change(&mut taps);
-        self.0.tapped.store(!taps.is_empty(), Release);
+        let attention = if taps.is_empty() { UNTAPPED } else { LOOKING };
         self.0.taps.store(Arc::new(taps));
+        self.0.attention.store(attention, Release);
     }
 
     /// Copies what the taps want of events that are about to pass.
     pub fn pick(&self, passage: Passage, events: &[Event]) -> Picked {
-        if !self.0.tapped.load(Acquire) || events.is_empty() {
-            return Picked::default();
+        match self.0.attention.load(Acquire) {
+            LOOKING if !events.is_empty() => self.look(passage, events),
+            RESTING => {
+                self.0.unseen[passage as usize].fetch_add(events.len() as u64, Relaxed);
+                Picked::default()
+            }
+            _ => Picked::default(),
         }
+    }
+
+    fn look(&self, passage: Passage, events: &[Event]) -> Picked {
         let taps = self.0.taps.load();
         let looking = taps.iter().filter(|tap| tap.looks_at(passage));
         let picked = looking.filter_map(|tap| {
@@ -368,12 +400,17 @@ impl TapPoint {
             let copies: Vec<_> = chosen.into_iter().map(copy).collect();
             (!copies.is_empty()).then(|| (tap.clone(), copies))
         });
-        Picked(picked.collect())
+        let picked = picked.collect();
+        if taps.iter().all(|tap| tap.rests()) {
+            let attention = &self.0.attention;
+            let _ = attention.compare_exchange(LOOKING, RESTING, AcqRel, Relaxed);
+        }
+        Picked(picked)
     }
 
     /// Gives the events that a tap wants to follow their first trace.
     pub fn mark(&self, events: &mut [Event]) {
-        if !self.0.traces || !self.0.tapped.load(Acquire) {
+        if !self.0.traces || self.0.attention.load(Acquire) != LOOKING {
             return;
         }
         for tap in self.0.taps.load().iter() {
@@ -431,8 +468,34 @@ impl Picked {
     }
 }
 
+impl TapGuard {
+    /// Where it looks.
+    pub fn point(&self) -> &TapPoint {
+        &self.point
+    }
+
+    /// The tap may have room again, or a new second: the point asks it, and it learns what passed meanwhile.
+    pub fn wake(&mut self) {
+        self.catch_up();
+        let attention = &self.point.0.attention;
+        let _ = attention.compare_exchange(RESTING, LOOKING, AcqRel, Relaxed);
+    }
+
+    fn catch_up(&mut self) {
+        let unseen = self.point.unseen();
+        for passage in &self.tap.wish.passages {
+            let place = *passage as usize;
+            let passed = unseen[place] - self.unseen[place];
+            self.tap.seen.fetch_add(passed, Relaxed);
+            self.tap.skipped.fetch_add(passed, Relaxed);
+        }
+        self.unseen = unseen;
+    }
+}
+
 impl Drop for TapGuard {
     fn drop(&mut self) {
+        self.catch_up();
         self.point
             .edit(|taps| taps.retain(|other| !Arc::ptr_eq(other, &self.tap)));
     }
@@ -486,19 +549,31 @@ mod tests {
             per_second: 3,
             ..wish()
         });
-        let _guard = point.add(tap.clone());
+        let mut guard = point.add(tap.clone());
         point.pick(Passage::Put, &vec![Event::from("x"); 10]).show();
         point.pick(Passage::Put, &vec![Event::from("x"); 10]).show();
+        point.pick(Passage::Taken, &[Event::from("x")]).show();
+        guard.wake();
         assert_eq!((tap.seen(), tap.skipped()), (20, 17));
         tap.begin_second();
         point.pick(Passage::Put, &vec![Event::from("x"); 10]).show();
-        assert_eq!((tap.seen(), tap.skipped()), (30, 24));
-        let (unread, _slow) = Tap::new(wish());
-        let _guard = point.add(unread.clone());
+        point.pick(Passage::Put, &vec![Event::from("x"); 10]).show();
+        drop(guard);
+        assert_eq!((tap.seen(), tap.skipped()), (40, 34));
+        point.pick(Passage::Put, &vec![Event::from("x"); 10]).show();
+        assert_eq!(tap.seen(), 40);
+        let (unread, mut slow) = Tap::new(wish());
+        let mut guard = point.add(unread.clone());
         point
             .pick(Passage::Put, &vec![Event::from("x"); 900])
             .show();
         assert_eq!(unread.skipped(), 900 - QUEUE_EVENTS as u64);
+        // Without room it rests, until its reader has made some.
+        point.pick(Passage::Put, &[Event::from("x")]).show();
+        while slow.try_recv().is_ok() {}
+        guard.wake();
+        point.pick(Passage::Put, &[Event::from("shown")]).show();
+        assert_eq!(slow.try_recv().unwrap().body, b"show");
     }
 
     #[test]
@@ -529,7 +604,7 @@ mod tests {
             marks_per_second: 1,
             ..wish()
         });
-        let _guard = point.add(tap.clone());
+        let mut guard = point.add(tap.clone());
         let mut batch = vec![with_header("wanted", "1")];
         let mut unwanted = vec![Event::from("x"); LOOKS_PER_SECOND as usize];
         point.mark(&mut unwanted);
@@ -553,6 +628,7 @@ mod tests {
             many.headers.set(format!("a{number:04}").into(), "x".into());
         }
         tap.begin_second();
+        guard.wake();
         point.pick(Passage::Put, &[many]).show();
         let seen = events.try_recv().unwrap();
         assert!(seen.headers.iter().count() <= MAX_HEADERS + 1);

@@ -421,11 +421,9 @@ async fn show(
     points: Vec<(String, TapPoint)>,
 ) -> io::Result<Option<String>> {
     let (tap, mut events) = Tap::new(wanted.wish.clone());
-    let attach = |points: Vec<(String, TapPoint)>| -> Vec<(TapPoint, TapGuard)> {
-        let points = points.into_iter().map(|(_, point)| point);
-        points
-            .map(|point| (point.clone(), point.add(tap.clone())))
-            .collect()
+    let attach = |points: Vec<(String, TapPoint)>| -> Vec<TapGuard> {
+        let points = points.into_iter();
+        points.map(|(_, point)| point.add(tap.clone())).collect()
     };
     let mut attached = attach(points);
     let mut tick = interval(TICK);
@@ -440,14 +438,18 @@ async fn show(
             Some(event) = events.recv() => {
                 shown += 1;
                 send(write, &TapLine::Event(masks.show(event, wanted.max_bytes))).await?;
+                if events.is_empty() {
+                    attached.iter_mut().for_each(TapGuard::wake);
+                }
             }
             _ = tick.tick() => {
                 tap.begin_second();
+                attached.iter_mut().for_each(TapGuard::wake);
                 match wanted.points(board) {
                     Err(gone) => return Ok(Some(gone)),
                     Ok(now) => {
                         let same = now.len() == attached.len()
-                            && now.iter().zip(&attached).all(|((_, now), (then, _))| now.is_same(then));
+                            && now.iter().zip(&attached).all(|((_, now), then)| now.is_same(then.point()));
                         if !same {
                             // First, because a guard takes its tap away from the point.
                             attached.clear();
