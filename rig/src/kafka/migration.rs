@@ -1,6 +1,6 @@
 //! Offsets in a real ZooKeeper, where groups kept them up to Kafka 0.8: ours begins where Java Flume begins.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use super::{
     brokers::{Brokers, Records},
@@ -99,10 +99,11 @@ fn read_all(maker: Maker, text: &str, records: &mut Records, group: &str) -> Res
     let mut seen = vec![];
     for _ in 0..2 {
         let mut agent = Running::start(maker, text)?;
-        until("the group has caught up", || {
+        let caught_up = until("the group has caught up", || {
             let positions = records.ask(&format!("offsets {group}"))?.len();
             Ok(positions == 3 && records.lag(group)? == 0)
-        })?;
+        });
+        caught_up.with_context(|| agent.log())?;
         agent.stop()?;
         seen.extend(numbers(&agent.dir().join("files"))?);
     }
