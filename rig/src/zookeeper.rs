@@ -25,15 +25,17 @@ const SASL_PROVIDER: &str = "org.apache.zookeeper.server.auth.SASLAuthentication
 const WAIT: Duration = Duration::from_secs(60);
 
 /// A server of the released version that Java Flume comes with.
-struct Server {
+pub struct Server {
     daemon: Daemon,
-    address: String,
+    /// Where it listens.
+    pub address: String,
     /// Options of its JVM and of its clients' that say who logs in.
     login: Vec<String>,
 }
 
 impl Server {
-    fn start(directory: &Path) -> Result<Server> {
+    /// With its data below a directory.
+    pub fn start(directory: &Path) -> Result<Server> {
         Server::start_with(directory, vec![])
     }
 
@@ -82,7 +84,7 @@ impl Server {
     }
 
     /// Runs a command of ZooKeeper's own client.
-    fn run(&self, arguments: &[&str]) -> Result<()> {
+    pub fn run(&self, arguments: &[&str]) -> Result<()> {
         let output = Command::new("java")
             .args(["-Xmx64m", "-Dorg.slf4j.simpleLogger.defaultLogLevel=error"])
             .args(&self.login)
