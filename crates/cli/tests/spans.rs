@@ -234,7 +234,7 @@ fn what_no_collector_takes_is_counted_and_the_flow_goes_on() {
 #[test]
 fn a_wrong_property_ends_the_agent() {
     let arguments = ["-Dflume.otlp.endpoint=collector:4318"];
-    let agent = Agent::start(Path::new(PROGRAM), FLOW, &arguments).unwrap();
+    let mut agent = Agent::start(Path::new(PROGRAM), FLOW, &arguments).unwrap();
     let (status, log) = agent.ended().unwrap();
     assert_eq!(status.code(), Some(2));
     assert!(
