@@ -5,7 +5,7 @@ _flume_ng() {
         local -a commands=(
             'agent:run an agent'
             'validate:check a configuration'
-            'graph:draw the flows of a configuration, with what is wrong with them'
+            'graph:draw the flows of a configuration, and mark what is wrong'
             'test:run the pipeline tests of a file\: events in, events out, nothing outside is touched'
             'status:show what a running agent does'
             'top:watch what a running agent does'
@@ -30,7 +30,7 @@ _flume_ng() {
     case $command in
         agent) _arguments -S \
             '--name[the agent'\''s name in the configuration]:name: ' \
-            '--conf-file[configuration file; of several, later ones win]:file:_files' \
+            '--conf-file[configuration file; repeatable, later files win]:file:_files' \
             '--conf-uri[configuration by file\:, http\: or https\:; files given by --conf-file then count no longer]:uri: ' \
             '--conf[configuration directory]:directory:_files -/' \
             '--conf-user[user for the web server that has the configuration]:user: ' \
@@ -38,21 +38,21 @@ _flume_ng() {
             '--password-file[a file with the user'\''s password]:file:_files' \
             '--state-dir[where agents keep their control sockets and journals]:directory:_files -/' \
             '--no-reload-conf[do not watch the configuration; SIGHUP still reloads it]' \
-            '--poll-interval[how often the configuration is looked at (30; with a web server 300)]:seconds: ' \
-            '--zkConnString[configuration in a node of ZooKeeper, named like the agent; files and URIs then count no longer]:host:port,...: ' \
+            '--poll-interval[how often to look for changes of the configuration (30; with a web server 300)]:seconds: ' \
+            '--zkConnString[configuration in the node of ZooKeeper that is named like the agent; files and URIs are then ignored]:host:port,...: ' \
             '--zkBasePath[the node above it (/flume)]:path: ' \
-            '--backup-directory[keep the last configuration there, for a start that cannot read it]:directory:_files -/' \
+            '--backup-directory[keep a copy of the last configuration in DIR; an agent that cannot read its configuration starts with the copy]:directory:_files -/' \
             '--dryrun[print what would run, and end]' \
             '--auth-provider[a Java class of Flume'\''s, which cannot be loaded]:class: ' \
             '--conf-provider[a Java class of Flume'\''s, which cannot be loaded]:class: ' \
             '--verify-host[accepted; certificates of web servers are always checked]' \
-            '--lenient[start also what is left of a flow, as Java Flume does]' \
-            '--strict[do not start with any error in the configuration]' \
-            '--drain-timeout[how long sinks may deliver what channels in memory hold when the agent stops (10)]:seconds: ' \
+            '--lenient[also start the rest of a flow that has lost a part, as Java Flume does]' \
+            '--strict[do not start if the configuration has an error]' \
+            '--drain-timeout[how long sinks may drain the channels in memory when the agent stops (10)]:seconds: ' \
             '--help[print this]' \
             '*:file:_files' ;;
         validate) _arguments -S \
-            '--conf-file[configuration file; of several, later ones win]:file:_files' \
+            '--conf-file[configuration file; repeatable, later files win]:file:_files' \
             '--conf-uri[configuration by file\:, http\: or https\:; files given by --conf-file then count no longer]:uri: ' \
             '--name[the agent'\''s name in the configuration]:name: ' \
             '--format[how the result is printed; html\: one page with a drawing and the files]:value:(text json html sarif)' \
@@ -65,7 +65,7 @@ _flume_ng() {
             '--help[print this]' \
             '*:file:_files' ;;
         graph) _arguments -S \
-            '--conf-file[configuration file; of several, later ones win]:file:_files' \
+            '--conf-file[configuration file; repeatable, later files win]:file:_files' \
             '--conf-uri[configuration by file\:, http\: or https\:; files given by --conf-file then count no longer]:uri: ' \
             '--name[the agent'\''s name in the configuration]:name: ' \
             '--format[the language of the drawing (mermaid)]:value:(mermaid dot svg)' \
@@ -126,20 +126,20 @@ _flume_ng() {
             '--help[print this]' \
             '*:file:_files' ;;
         provision) _arguments -S \
-            '--config[the node configuration; without it, what was recorded, else the defaults]:file:_files' \
+            '--config[the node configuration (default: the recorded one, else the built-in values)]:file:_files' \
             '--package[install this .deb or .rpm]:file:_files' \
             '--from-self[install without a package, from this program]' \
             '--packaged[what a package'\''s own script runs after the package is there]' \
             '--rotate[change the service'\''s key although it works]' \
             '--kadmin-password-stdin[read the administrator'\''s password from standard input]' \
-            '--local[administrate the realm by kadmin.local, on the KDC itself]' \
+            '--local[administer the realm with kadmin.local, on the KDC itself]' \
             '--proxy-user[check that the service may write as this user; repeatable]:user: ' \
             '--dry-run[only say what would change]' \
             '--format[how the result is printed]:value:(text json)' \
             '--help[print this]' \
             '*:file:_files' ;;
         doctor) _arguments -S \
-            '--config[the node configuration; without it, what was recorded, else the defaults]:file:_files' \
+            '--config[the node configuration (default: the recorded one, else the built-in values)]:file:_files' \
             '--format[how the result is printed]:value:(text json)' \
             '--help[print this]' \
             '*:file:_files' ;;
@@ -154,15 +154,15 @@ _flume_ng() {
             '--host[where the source is]:host: ' \
             '--port[its port]:port: ' \
             '--rpcProps[properties of the client instead\: several hosts, TLS, compression]:file:_files' \
-            '--filename[send the lines of this file; without it those of standard input]:file:_files' \
+            '--filename[send the lines of this file (default: standard input)]:file:_files' \
             '--dirname[send the files of this directory, and rename each to .COMPLETED]:directory:_files -/' \
             '--headerFile[properties that become headers of every event]:file:_files' \
-            '--checkpoint[remember there what was sent, and go on behind it next time]:file:_files' \
+            '--checkpoint[record in FILE what was sent, and continue there next time]:file:_files' \
             '--conf[configuration directory]:directory:_files -/' \
             '--help[print this]' \
             '*:file:_files' ;;
         convert) _arguments -S \
-            '--conf-file[configuration file; of several, later ones win]:file:_files' \
+            '--conf-file[configuration file; repeatable, later files win]:file:_files' \
             '--help[print this]' \
             '*:file:_files' ;;
         version) _arguments -S \

@@ -16,7 +16,7 @@ use flume_hdfs::formats::{Codec, CodecChoice, FileType, Format, WriteFormat};
 use flume_testkit::parts;
 
 use crate::{
-    agents::{install_java, java_dir, root, scratch, target},
+    agents::{install, install_java, java_dir, scratch, target},
     report::Report,
 };
 
@@ -312,15 +312,7 @@ pub fn hex(bytes: &[u8]) -> String {
 pub fn read<'a>(paths: impl Iterator<Item = &'a Path>) -> Result<BTreeMap<PathBuf, String>> {
     install_java()?;
     let classes = target().join("java-hadoop");
-    let install = root().join("rig/java-hadoop/install.sh");
-    let status = Command::new(install)
-        .arg(&classes)
-        .arg(java_dir())
-        .status()?;
-    ensure!(
-        status.success(),
-        "the reader of Hadoop's files could not be compiled"
-    );
+    install("java-hadoop", &[&classes, &java_dir()])?;
     let mut java = Command::new("java")
         .arg("-Dorg.slf4j.simpleLogger.defaultLogLevel=error")
         .arg("-cp")

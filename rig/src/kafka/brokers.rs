@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 use flume_cluster::{Daemon, Ready, free_port};
 
-use crate::agents::{root, scratch, target};
+use crate::agents::{self, scratch, target};
 
 /// Whichever: it tells clusters apart.
 const CLUSTER_ID: &str = "cmlnLWthZmthLWNsdXN0ZQ";
@@ -55,14 +55,7 @@ fn kafka_dir() -> PathBuf {
 
 /// Downloads the jars, once.
 pub fn install() -> Result<()> {
-    let status = Command::new(root().join("rig/kafka/install.sh"))
-        .arg(kafka_dir())
-        .status()?;
-    ensure!(
-        status.success(),
-        "the released Kafka could not be installed"
-    );
-    Ok(())
+    agents::install("kafka", &[&kafka_dir()])
 }
 
 fn class_path() -> Result<String> {

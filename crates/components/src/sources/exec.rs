@@ -186,7 +186,7 @@ impl ExecSource {
             return Ok(());
         };
         let mut lines = JavaLines::new(self.config.charset, self.config.max_line_length.get());
-        let mut batch = Batch::new(self, cx);
+        let mut batch = LineBatch::new(self, cx);
         let mut received = Vec::with_capacity(READ_BYTES);
         let mut last_moment = None;
         loop {
@@ -223,7 +223,7 @@ impl ExecSource {
 }
 
 /// Lines on their way into the channels.
-struct Batch<'a> {
+struct LineBatch<'a> {
     source: &'a ExecSource,
     cx: &'a SourceContext,
     hold: Hold,
@@ -232,11 +232,11 @@ struct Batch<'a> {
     last_put: Instant,
 }
 
-impl<'a> Batch<'a> {
+impl<'a> LineBatch<'a> {
     fn new(source: &'a ExecSource, cx: &'a SourceContext) -> Self {
         let hold = source.hold.clone();
         let last_put = Instant::now();
-        Batch {
+        LineBatch {
             source,
             cx,
             hold,

@@ -260,9 +260,7 @@ impl CloserWork {
             }
             if tries == 1 {
                 let every = self.retries.interval;
-                tracing::warn!(
-                    "{name} is not finished, which is tried again every {every:?}: {error}"
-                );
+                tracing::warn!("{name} is not finished; retrying every {every:?}: {error}");
             }
             tokio::select! {
                 () = sleep(self.retries.interval) => {}
@@ -337,7 +335,7 @@ impl CloserWork {
         };
         self.counters.failed.add(1);
         tracing::warn!(
-            "a file's lease is recovered, as closing failed: {}",
+            "closing a file failed; recovering its lease: {}",
             flume_core::with_causes(&error)
         );
         out.abort().await;
@@ -405,7 +403,7 @@ impl CloserWork {
                     let next = *number + 1;
                     let (before, after) = target.rsplit_once(&taken).unwrap_or((target, ""));
                     let free = format!("{before}.{next}{after}");
-                    tracing::warn!("there is a {target} already: {in_use} becomes {free}");
+                    tracing::warn!("{target} exists already; {in_use} becomes {free}");
                     (*target, *number) = (free, next);
                 }
                 Err(error)

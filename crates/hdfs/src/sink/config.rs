@@ -202,7 +202,7 @@ impl HdfsConfig {
             .any(|known| known.eq_ignore_ascii_case(url.scheme()))
         {
             let text = format!(
-                "`{}` is no file system that can be written to: hdfs, viewfs and file are",
+                "`{}` is not a file system that this sink can write to; hdfs, viewfs and file are",
                 url.scheme()
             );
             return Err(BuildError::at("hdfs.path", text));

@@ -250,7 +250,7 @@ impl Open {
             && self.outlives_host
             && let Ok(Err(error)) = spawn_blocking(move || journal.sync()).await
         {
-            tracing::warn!("the journal of open files could not be synced: {error}");
+            tracing::warn!("failed to sync the journal of open files: {error}");
         }
     }
 

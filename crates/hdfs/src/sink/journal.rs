@@ -224,7 +224,7 @@ impl JournalState {
         }
         if let (Err(error), false) = (&written, self.failing) {
             tracing::error!(
-                "the journal of open files cannot be written, a crash may leave some unfinished: {error}"
+                "failed to write the journal of open files; a crash may leave files unfinished: {error}"
             );
         }
         self.failing = written.is_err();
