@@ -193,14 +193,8 @@ fn batches(avro: bool) -> Vec<Vec<Event>> {
         ];
     }
     let noise = |length: u64| -> Vec<u8> {
-        let mut state = length + 1;
-        let next = |_| {
-            state = state
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1_442_695_040_888_963_407);
-            (state >> 56) as u8
-        };
-        (0..length).map(next).collect()
+        let mut random = fastrand::Rng::with_seed(length);
+        (0..length).map(|_| random.u8(..)).collect()
     };
     let stamp = |number: i64, body: Vec<u8>| {
         event(body, &[("timestamp", &number.to_string()), ("host", "h1")])
