@@ -3,13 +3,13 @@
 use std::{num::NonZeroUsize, time::Duration};
 
 use flume_core::{
-    BuildError, Config, EventSerializer,
-    config::{Ignored, Nested, Prefix, Seconds},
+    BuildError, Config,
+    config::{Ignored, Seconds},
 };
 use flume_java::{defaults, zone::Zone};
 
 use crate::{
-    formats::{CodecChoice, FileType, Format, WriteFormat},
+    formats::{Format, FormatConfig},
     path::{Clock, HeaderValues, RoundUnit, Rounding, Template},
 };
 use flume_hadoop::{Identity, fs::Url};
@@ -83,21 +83,8 @@ pub(crate) struct HdfsConfig {
     /// Most open files; beyond it the one unused for longest is completed.
     #[prop("hdfs.maxOpenFiles", default = 5000)]
     pub(super) max_open_files: NonZeroUsize,
-    /// How a file is made of events.
-    #[prop("hdfs.fileType", default = "SequenceFile")]
-    file_type: FileType,
-    /// Codec of CompressedStream and of the blocks of a SequenceFile.
-    #[prop("hdfs.codeC", default = "None")]
-    codec: CodecChoice,
-    /// What bodies become in a SequenceFile: Writable, a BytesWritable; Text, a Text.
-    #[prop("hdfs.writeFormat", default = "Writable")]
-    write_format: WriteFormat,
-    /// No write format has properties.
-    #[prop("writeFormat")]
-    _write_format_properties: Prefix<String>,
-    /// How an event is written into a DataStream or CompressedStream.
-    #[prop("serializer", default = "TEXT")]
-    serializer: Nested<dyn EventSerializer>,
+    #[prop(flatten)]
+    format: FormatConfig,
     /// Milliseconds that a call of the file system may take; 0 or less: no limit.
     #[prop("hdfs.callTimeout", default = 30000)]
     call_timeout: i64,
@@ -357,12 +344,7 @@ impl HdfsConfig {
 
     /// What files hold.
     pub(super) fn format(&self) -> Result<Format, BuildError> {
-        Format::new(
-            self.file_type,
-            self.codec,
-            self.write_format,
-            self.serializer.clone(),
-        )
+        self.format.format()
     }
 }
 
