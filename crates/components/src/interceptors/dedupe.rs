@@ -24,10 +24,10 @@ const MAX_WINDOW_EVENTS: usize = 10_000_000;
 /// over a restart, nor when the source's interceptors change. Not an interceptor of Flume.
 #[derive(Clone, Config)]
 pub(super) struct DedupeConfig {
-    /// A header whose value makes events equal; an event without it passes. Unset: the body does.
+    /// A header that events are compared by; an event without it passes. Unset: bodies are compared.
     #[prop("header")]
     header: Option<String>,
-    /// So many events are remembered, the latest, at most 10000000. Each takes some 70 bytes.
+    /// How many of the latest events are remembered, at most 10000000. Each takes some 70 bytes.
     #[prop("windowEvents", default = 100000)]
     window_events: NonZeroUsize,
     /// Seconds for which an event is remembered, from when it was stored; 0: until `windowEvents` others have come.
@@ -41,7 +41,7 @@ pub(super) struct DedupeInterceptor {
     dropped: Counter,
 }
 
-/// The begin of a SHA-256: nobody finds two events that share one.
+/// The beginning of a SHA-256: nobody can make two events that share it.
 type Fingerprint = [u8; 16];
 
 /// The keys of stored events, and when they were stored, oldest first.

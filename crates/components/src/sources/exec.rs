@@ -33,7 +33,7 @@ pub(super) struct ExecConfig {
     /// The command with its arguments. Without `shell` it is split at white space, quotes mean nothing.
     #[prop("command")]
     command: FreeText,
-    /// What runs the command, as `/bin/bash -c`; unset: it is run by itself.
+    /// What runs the command, such as `/bin/bash -c`; unset: the command runs by itself.
     #[prop("shell")]
     shell: Option<String>,
     /// Whether the command is started again when it ends.
@@ -48,7 +48,7 @@ pub(super) struct ExecConfig {
     /// Events per batch.
     #[prop("batchSize", default = 20)]
     batch_size: i32,
-    /// Milliseconds after which a batch is put although it is not full.
+    /// Milliseconds after which a batch is put even if it is not full.
     #[prop("batchTimeout", default = 3000)]
     batch_timeout: Millis,
     /// Character set of the command's output, and of the bodies.

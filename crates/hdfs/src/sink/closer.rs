@@ -218,8 +218,8 @@ impl Closer {
         let _ = tokio::time::timeout(wait, self.tasks.join_next()).await;
     }
 
-    /// Lets each make one more attempt at once and waits for them; what is not done at `deadline` is left to the
-    /// journal. The number of files left.
+    /// Lets each file make one more attempt at once, and waits for all of them until `deadline`. The journal keeps the
+    /// others. Returns how many are left.
     pub(super) async fn finish(mut self, deadline: Instant) -> usize {
         self.hurry.send_replace(true);
         while !self.tasks.is_empty() {
@@ -321,7 +321,7 @@ impl CloserWork {
         self.rename(closing).await
     }
 
-    /// Whether it is closed. If not the stream is given up, as nothing else can be done with it.
+    /// Whether it is closed. If not, the stream is given up, because nothing else can be done with it.
     async fn close(&self, mut out: Box<dyn OpenFile>, trailer: Bytes) -> bool {
         let closed = async {
             if !trailer.is_empty() {
