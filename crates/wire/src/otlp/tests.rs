@@ -88,7 +88,7 @@ fn a_value_has_a_limited_depth() {
     );
     let nested = |levels: usize| {
         let begin = r#"{"arrayValue":{"values":["#;
-    let end = "]}}";
+        let end = "]}}";
         let value = format!("{}{{}}{}", begin.repeat(levels), end.repeat(levels));
         let record = format!(r#"{{"logRecords":[{{"body":{value}}}]}}"#);
         format!(r#"{{"resourceLogs":[{{"scopeLogs":[{record}]}}]}}"#)
