@@ -11,7 +11,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, anyhow, ensure};
-use flume_core::{Context, Event, EventSerializer};
+use flume_core::{Context, Event};
 use flume_hdfs::formats::{Codec, Format, FormatConfig};
 use flume_testkit::parts;
 
