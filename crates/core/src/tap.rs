@@ -4,11 +4,13 @@
 //! a load of a flag for each batch. A tap looks at a bounded number of events and copies a bounded number of bytes each
 //! second, on the threads that move the events; what it does not show it counts. It never waits.
 
+mod budget;
+
 use std::{
     sync::{
         Arc,
         atomic::{
-            AtomicBool, AtomicU8, AtomicU64,
+            AtomicU8, AtomicU64,
             Ordering::{AcqRel, Acquire, Relaxed, Release},
         },
     },
@@ -16,6 +18,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
+use budget::{Allowance, Budget};
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
@@ -126,66 +129,6 @@ pub struct Tap {
     skipped: AtomicU64,
 }
 
-/// What a tap may still do in this second.
-struct Budget {
-    whole: Allowance,
-    left: Mutex<Allowance>,
-    /// Whether nothing is left: then a batch costs neither the lock nor the clock.
-    spent: AtomicBool,
-}
-
-#[derive(Clone, Copy)]
-struct Allowance {
-    /// Events to choose.
-    choices: u64,
-    /// Events to look at in search of them.
-    looks: u64,
-}
-
-impl Budget {
-    fn new(whole: Allowance) -> Self {
-        Budget {
-            whole,
-            left: Mutex::new(whole),
-            spent: AtomicBool::new(whole.choices == 0),
-        }
-    }
-
-    fn renew(&self) {
-        *self.left.lock() = self.whole;
-        self.spent.store(self.whole.choices == 0, Relaxed);
-    }
-
-    /// The indices of the first `most` events that `wanted` is true of, and how many events it looked at.
-    fn choose(
-        &self,
-        events: &[Event],
-        most: usize,
-        wanted: impl Fn(&Event) -> bool,
-    ) -> (Vec<usize>, usize) {
-        let mut chosen = vec![];
-        if most == 0 || self.spent.load(Relaxed) {
-            return (chosen, 0);
-        }
-        let mut left = self.left.lock();
-        let mut looked_at = 0;
-        for (index, event) in events.iter().enumerate() {
-            if left.choices == 0 || left.looks == 0 || chosen.len() == most {
-                break;
-            }
-            left.looks -= 1;
-            looked_at += 1;
-            if wanted(event) {
-                left.choices -= 1;
-                chosen.push(index);
-            }
-        }
-        self.spent
-            .store(left.choices == 0 || left.looks == 0, Relaxed);
-        (chosen, looked_at)
-    }
-}
-
 impl Tap {
     /// A tap with the queue that its events come out of.
     pub fn new(wish: TapWish) -> (Arc<Tap>, mpsc::Receiver<TappedEvent>) {
@@ -264,8 +207,8 @@ impl Tap {
 
     /// Whether it can neither show nor mark anything now.
     fn rests(&self) -> bool {
-        let shows_nothing = self.shows.spent.load(Relaxed) || self.queue.capacity() == 0;
-        shows_nothing && self.marks.spent.load(Relaxed)
+        let shows_nothing = self.shows.is_spent() || self.queue.capacity() == 0;
+        shows_nothing && self.marks.is_spent()
     }
 
     fn looks_at(&self, passage: Passage) -> bool {
