@@ -240,12 +240,15 @@ fn a_spare_that_cannot_be_opened_stays_a_spare() {
 fn the_largest_ack_fits_into_what_is_reserved_for_it() {
     const EVENTS: u64 = 2 * MAX_ACK_RANGES as u64;
     let shape = Shape {
+        segment_bytes: 256 << 10,
         largest_body: 1,
         ..shape()
     };
     let disk = ModelDisk::default();
     let mut oracle = Oracle::default();
     let mut random = Random(1);
+    // One segment, and no spare.
+    disk.limit(Some(room_for(1, &shape)));
     let mut world = World::open(&disk, &shape).unwrap();
     let first = oracle.begin(EVENTS);
     let event = |number| super::world::event(number, &shape, &mut random);
@@ -253,8 +256,6 @@ fn the_largest_ack_fits_into_what_is_reserved_for_it() {
     world.step();
     assert!(matches!(outcome.try_recv(), Ok(Ok(()))));
     oracle.acknowledged(first);
-    world.put(&shape, &mut oracle, &mut random);
-    disk.limit(Some(disk.used()));
     let mut refused = false;
     while !refused {
         let had = oracle.acknowledged;
