@@ -212,8 +212,8 @@ async fn a_changed_memory_channel_keeps_its_events() {
     agent.stop(DRAIN, pending()).await;
 }
 
-/// In directories that stay the same, too. After a start it may hold more than its capacity; then it drains, and does not
-/// move, because what has moved could not come back.
+/// In directories that stay the same, too. After a start it may hold more than its capacity; then it drains, and does
+/// not move, because what has moved could not come back.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_channel_on_disk_does_not_shrink_below_what_it_holds() {
     let directory = tempfile::tempdir().unwrap();

@@ -245,8 +245,8 @@ fn a_torn_group_is_judged_alike_from_either_checkpoint() {
     assert!(torn > 0, "no group was torn");
 }
 
-/// A group was judged whole, and acknowledged. If it is damaged later, and no checkpoint after that open is left, nobody can
-/// tell it from a torn one. So it is put aside with a copy and counted, never dropped in silence.
+/// A group was judged whole, and acknowledged. If it is damaged later, and no checkpoint after that open is left, nobody
+/// can tell it from a torn one. So it is put aside with a copy and counted, never dropped in silence.
 #[test]
 fn damage_in_a_judged_group_leaves_a_copy() {
     let mut random = Random(1);
