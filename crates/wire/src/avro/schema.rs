@@ -284,7 +284,7 @@ mod tests {
     #[test]
     fn what_readers_refuse_is_refused() {
         refused("{", "not JSON");
-        refused("12", "no schema");
+        refused("12", "not a schema");
         refused(r#""strin""#, "`strin` is not defined");
         refused(r#"{"type":"record","fields":[]}"#, "no name");
         refused(r#"{"type":"record","name":"R"}"#, "no `fields`");
