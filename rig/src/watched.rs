@@ -48,7 +48,7 @@ pub fn show(report: &mut Report) -> Result<()> {
     std::thread::sleep(Duration::from_secs(5));
     // Twice the same: what differs here is noise.
     compare(report, &mut agent, "nobody", |_| Ok(vec![]))?;
-    compare(report, &mut agent, "three taps", |agent| taps(agent))?;
+    compare(report, &mut agent, "three taps", taps)?;
     compare(report, &mut agent, "three pages and top", |agent| {
         let mut watchers = pages(agent)?;
         watchers.push(top(agent)?);
