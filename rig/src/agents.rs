@@ -198,6 +198,11 @@ impl Running {
         self.child.id()
     }
 
+    /// The port that `@PORT@` stood for.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Its directory.
     pub fn dir(&self) -> &Path {
         self.dir.path()

@@ -54,7 +54,7 @@ pub const CLAIMS: &[Claim] = &[
     claim("deploy-scripts", |report| deploy::show(report, &["scripts"])),
     claim("deploy-packages", |report| deploy::show(report, &["packages"])),
     claim("zookeeper", zookeeper::show).slice(zookeeper::show),
-    claim("java-classes", bridge::show).slice(bridge::show),
+    claim("java-classes", bridge::show).slice(bridge::slice),
     claim("logins", hdfs::identity::logins).slice(hdfs::identity::logins),
     claim("hdfs-qualities", hdfs::client::matrix),
     claim("hdfs-agent", hdfs::show::all).slice(hdfs::show::slice),
