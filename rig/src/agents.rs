@@ -111,6 +111,16 @@ impl Running {
         Running::launch(maker, configuration, files, &[], &[])
     }
 
+    /// The same with variables in its environment.
+    pub fn prepare_with(
+        maker: Maker,
+        configuration: &str,
+        files: impl FnOnce(&Path) -> std::io::Result<()>,
+        environment: &[(String, String)],
+    ) -> Result<Running> {
+        Running::launch(maker, configuration, files, environment, &[])
+    }
+
     /// The same with variables in its environment; `HADOOP_CONF_DIR` and `KRB5_CONFIG` reach Java Flume, too.
     pub fn start_with(
         maker: Maker,

@@ -55,6 +55,8 @@ pub const CLAIMS: &[Claim] = &[
     claim("deploy-packages", |report| deploy::show(report, &["packages"])),
     claim("zookeeper", zookeeper::show).slice(zookeeper::show),
     claim("java-classes", bridge::show).slice(bridge::slice),
+    claim("java-components", sources::show_hosted),
+    claim("programs", bridge::programs::show).slice(bridge::programs::show),
     claim("logins", hdfs::identity::logins).slice(hdfs::identity::logins),
     claim("hdfs-qualities", hdfs::client::matrix),
     claim("hdfs-agent", hdfs::show::all).slice(hdfs::show::slice),

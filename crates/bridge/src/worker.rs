@@ -21,7 +21,7 @@ use crate::{
     connection::{BlockingLane, HostConnection, HostError, Lane, LaneOwner},
     counters,
     frame::{FrameBuilder, FrameKind, HostFrame},
-    jvm, trial,
+    jvm, launch, trial,
 };
 
 /// How long a component may take to stop.
@@ -86,13 +86,14 @@ pub(crate) trait WorkerConfig: Config + Clone + Send + Sync + 'static {
 
 impl WorkerConfig for ForeignConfig {
     fn worker(self, kind: WorkerKind, cx: &Context) -> Result<Worker, BuildError> {
+        let class = launch::class_name(&self.class).to_string();
         let worker = Worker {
-            title: self.class.clone(),
+            title: class.clone(),
             properties: self.properties,
             kind,
             name: short_name(cx),
             full_name: cx.name.to_string(),
-            runs_in: RunsIn::Jvm(self.class),
+            runs_in: RunsIn::Jvm(class),
             metrics: cx.metrics.clone(),
             state: cx.state.clone(),
         };

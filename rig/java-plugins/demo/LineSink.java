@@ -22,6 +22,7 @@ public class LineSink extends AbstractSink implements Configurable {
   private int batchSize;
   private String fail;
   private OutputStream out;
+  private LineCounter counter;
   private int seen;
 
   @Override
@@ -41,6 +42,8 @@ public class LineSink extends AbstractSink implements Configurable {
     } catch (IOException error) {
       throw new IllegalStateException(error);
     }
+    counter = new LineCounter(getName());
+    counter.start();
     super.start();
   }
 
@@ -51,6 +54,7 @@ public class LineSink extends AbstractSink implements Configurable {
     } catch (IOException error) {
       throw new IllegalStateException(error);
     }
+    counter.stop();
     super.stop();
   }
 
@@ -70,6 +74,7 @@ public class LineSink extends AbstractSink implements Configurable {
       out.write(lines.toString().getBytes("UTF-8"));
       out.flush();
       transaction.commit();
+      counter.add(taken);
       if (fail.equals("null")) {
         return null;
       }

@@ -1,6 +1,7 @@
 //! Java classes of a site's own in an agent: the classes of `rig/java-plugins`, with the jars of Java Flume.
 
 mod kills;
+pub mod programs;
 mod serializers;
 mod unruly;
 
@@ -91,6 +92,8 @@ fn flows(report: &mut Report, classes: &Path) -> Result<()> {
         "1000",
         marked == 1000,
     );
+    agent.wait_for_count("k1", "LinesWritten", 1000);
+    report.row("counter of a bean of its own", 1000, "1000", true);
     let counted = wait_for_lines(&agent.dir().join("k2"), " ", 1000)?;
     report.row(
         "Java source and sink: lines",
