@@ -48,7 +48,7 @@ const fn habit(name: &'static str, said: &'static str) -> Habit {
 
 pub(super) const QUICK: &[Habit] = &[
     habit("exit", "the JVM ended with exit status: 5"),
-    habit("error", "an Error, not an Exception"),
+    habit("error", "close() called when transaction is OPEN"),
     habit("heap", "out of memory"),
     habit("null", ""),
     BLOCK,
