@@ -153,17 +153,20 @@ fn wait_for_lines(file: &Path, beginning: &str, count: u64) -> Result<u64> {
     }
 }
 
-/// While there is no JVM the interceptor refuses lines, and the client sends them again.
+/// While there is no JVM the interceptor refuses lines, and a killed agent answers no more. The client sends all again.
 fn send_until_acknowledged(address: &str, numbers: std::ops::Range<u64>) -> Result<()> {
     let deadline = Instant::now() + WAIT_TIMEOUT;
-    while let Err(error) = send_numbered(address, numbers.clone()) {
+    loop {
+        let acknowledged = send_numbered(address, numbers.clone());
+        if matches!(acknowledged, Ok(count) if count == numbers.end - numbers.start) {
+            return Ok(());
+        }
         ensure!(
             Instant::now() < deadline,
-            "lines are refused for too long: {error:#}"
+            "lines are refused for too long: {acknowledged:?}"
         );
         sleep(POLL);
     }
-    Ok(())
 }
 
 fn kill_jvm(agent: u32) -> Result<()> {
