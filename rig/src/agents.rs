@@ -1,6 +1,7 @@
 //! Agents under measurement: this program, and the released Java Flume as its peer, started alike.
 
 use std::{
+    ffi::OsStr,
     fs,
     io::{Read, Write},
     net::TcpStream,
@@ -10,7 +11,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail, ensure};
-use flume_cluster::free_port;
+use flume_cluster::{free_port, installing};
 use serde_json::Value;
 
 /// How long one wait may take: a JVM on a busy machine needs most of a minute to start.
@@ -75,13 +76,19 @@ pub fn scratch() -> Result<PathBuf> {
 
 /// Makes the peer ready: its jars are downloaded once.
 pub fn install_java() -> Result<()> {
-    let status = Command::new(root().join("rig/java-flume/install.sh"))
-        .arg(java_dir())
-        .status()?;
-    ensure!(
-        status.success(),
-        "the released Java Flume could not be installed"
-    );
+    install("java-flume", &[&java_dir()])
+}
+
+/// Runs `install.sh` of a directory of the rig.
+pub fn install(directory: &str, arguments: &[&dyn AsRef<OsStr>]) -> Result<()> {
+    let _alone = installing()?;
+    let script = root().join("rig").join(directory).join("install.sh");
+    let mut command = Command::new(&script);
+    for argument in arguments {
+        command.arg(argument);
+    }
+    let status = command.status()?;
+    ensure!(status.success(), "{} failed: {status}", script.display());
     Ok(())
 }
 

@@ -250,7 +250,7 @@ impl Listener {
             let error = match self.listener.accept().await {
                 Ok((stream, _)) => {
                     if failures > 0 {
-                        tracing::info!("connections are accepted again after {failures} failures");
+                        tracing::info!("accepted a connection again after {failures} failures");
                     }
                     return (stream, permit);
                 }

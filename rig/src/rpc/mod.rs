@@ -24,7 +24,6 @@ use std::{
     hash::{DefaultHasher, Hash, Hasher},
     num::NonZeroUsize,
     path::PathBuf,
-    process::Command,
     time::{Duration, Instant},
 };
 
@@ -39,7 +38,7 @@ use flume_testkit::{
 use tokio::task::JoinSet;
 
 use crate::{
-    agents::{Maker, Running, install_java, java_dir, root, target},
+    agents::{Maker, Running, install, install_java, java_dir, target},
     report::Report,
 };
 use events::EventMill;
@@ -134,11 +133,7 @@ fn java_1_11() -> Result<JavaFlume> {
 /// Where Flume 1.9 is.
 fn java_1_9() -> Result<PathBuf> {
     let old = target().join("java-flume-1.9");
-    let status = Command::new(root().join("rig/java-flume/install.sh"))
-        .arg(&old)
-        .arg("1.9.0")
-        .status()?;
-    ensure!(status.success(), "Java Flume 1.9 could not be installed");
+    install("java-flume", &[&old, &"1.9.0"])?;
     Ok(old)
 }
 

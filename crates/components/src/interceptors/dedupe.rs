@@ -24,10 +24,10 @@ const MAX_WINDOW_EVENTS: usize = 10_000_000;
 /// over a restart, nor when the source's interceptors change. Not an interceptor of Flume.
 #[derive(Clone, Config)]
 pub(super) struct DedupeConfig {
-    /// A header whose value makes events equal; an event without it passes. Unset: the body does.
+    /// A header that events are compared by; an event without it passes. Unset: bodies are compared.
     #[prop("header")]
     header: Option<String>,
-    /// So many events are remembered, the latest, at most 10000000. Each takes some 70 bytes.
+    /// How many of the latest events are remembered, at most 10000000. Each takes some 70 bytes.
     #[prop("windowEvents", default = 100000)]
     window_events: NonZeroUsize,
     /// Seconds for which an event is remembered, from when it was stored; 0: until `windowEvents` others have come.
@@ -37,23 +37,23 @@ pub(super) struct DedupeConfig {
 
 pub(super) struct DedupeInterceptor {
     header: Option<String>,
-    window: Arc<Mutex<Window>>,
+    window: Arc<Mutex<SeenWindow>>,
     dropped: Counter,
 }
 
-/// The begin of a SHA-256: nobody finds two events that share one.
-type Key = [u8; 16];
+/// The beginning of a SHA-256: nobody can make two events that share it.
+type Fingerprint = [u8; 16];
 
 /// The keys of stored events, and when they were stored, oldest first.
-struct Window {
-    known: HashSet<Key>,
-    stored: VecDeque<(Key, Instant)>,
+struct SeenWindow {
+    known: HashSet<Fingerprint>,
+    stored: VecDeque<(Fingerprint, Instant)>,
     max_events: usize,
     /// Zero: for good.
     lifetime: Duration,
 }
 
-impl Window {
+impl SeenWindow {
     fn forget(&mut self, now: Instant) {
         let lifetime = self.lifetime;
         let is_old = |since: Instant| !lifetime.is_zero() && now - since >= lifetime;
@@ -65,7 +65,7 @@ impl Window {
         }
     }
 
-    fn remember(&mut self, keys: Vec<Key>) {
+    fn remember(&mut self, keys: Vec<Fingerprint>) {
         let now = Instant::now();
         for key in keys {
             if self.known.insert(key) {
@@ -86,7 +86,7 @@ impl Component for DedupeInterceptor {
         }
         Ok(DedupeInterceptor {
             header: config.header,
-            window: Arc::new(Mutex::new(Window {
+            window: Arc::new(Mutex::new(SeenWindow {
                 known: HashSet::new(),
                 stored: VecDeque::new(),
                 max_events,
@@ -98,7 +98,7 @@ impl Component for DedupeInterceptor {
 }
 
 impl DedupeInterceptor {
-    fn key(&self, event: &Event) -> Option<Key> {
+    fn key(&self, event: &Event) -> Option<Fingerprint> {
         let text = match &self.header {
             Some(name) => event.headers.get(name)?.as_bytes(),
             None => &event.body,

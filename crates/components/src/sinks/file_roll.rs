@@ -262,7 +262,7 @@ impl FileRollSink {
         let taken_back = current.file.set_len(current.length);
         if let Err(error) = &taken_back {
             tracing::error!(
-                "{} ends with a part of a batch that follows again: {error}",
+                "{} ends with a part of a batch; the whole batch is written again: {error}",
                 current.path.display()
             );
         }

@@ -85,7 +85,7 @@ pub(super) struct JournaldSource {
     name: String,
     hold: Hold,
     left_out: Counter,
-    place: Place,
+    place: JournalPosition,
 }
 
 impl Component for JournaldSource {
@@ -103,7 +103,7 @@ impl Component for JournaldSource {
             return Err(BuildError::at("matches", text));
         }
         Ok(JournaldSource {
-            place: Place {
+            place: JournalPosition {
                 path: config.cursor_file(),
                 cursor: None,
                 saved: None,
@@ -361,7 +361,7 @@ impl Drop for AbortOnDrop {
 }
 
 /// Up to where the channels have the journal.
-struct Place {
+struct JournalPosition {
     path: PathBuf,
     cursor: Option<String>,
     saved: Option<String>,
@@ -370,7 +370,7 @@ struct Place {
     save_failures: Counter,
 }
 
-impl Place {
+impl JournalPosition {
     /// Reads the file, unless the place is known from before.
     async fn load(&mut self) -> Result<(), SourceError> {
         if self.cursor.is_some() {

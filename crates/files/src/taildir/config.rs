@@ -97,8 +97,9 @@ impl TaildirConfig {
             let key = format!("filegroups.{name}");
             let path = self.paths.0.get(name).map(|path| path.trim());
             let path = path.filter(|path| !path.is_empty());
-            let path = path
-                .ok_or_else(|| BuildError::at(&key, "it has to be set, as the group is listed"))?;
+            let path = path.ok_or_else(|| {
+                BuildError::at(&key, "it has to be set, because the group is listed")
+            })?;
             let group = FileGroup::new(path).map_err(|text| BuildError::at(&key, text))?;
             let prefix = format!("{name}.");
             let headers = self.headers.0.iter().filter_map(|(key, value)| {
