@@ -15,7 +15,7 @@ use flume_cluster::{free_port, installing};
 use serde_json::Value;
 
 /// How long one wait may take: a JVM on a busy machine needs most of a minute to start.
-const PATIENCE: Duration = Duration::from_secs(90);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Whose program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
