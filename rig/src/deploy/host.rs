@@ -4,6 +4,7 @@
 use std::{
     fs,
     io::{BufRead, BufReader, ErrorKind, Read, Write},
+    os::unix::process::CommandExt,
     path::{Path, PathBuf},
     process::{Child, ChildStdin, Command, Output, Stdio},
     thread::sleep,
@@ -174,7 +175,8 @@ impl Host {
     /// A command on it.
     pub fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
         let mut command = Command::new("nsenter");
-        command.args(&self.enter).arg(program);
+        // What is killed there by its process group must not be this program.
+        command.process_group(0).args(&self.enter).arg(program);
         command
     }
 

@@ -75,7 +75,7 @@ property ActiveState; property NRestarts; sed -i s/41998/41999/ /etc/flume/conf/
     ),
     (
         "systemd: an agent that is killed comes back, and nothing is lost",
-        "before=$(property MainPID); send 11 20; kill -KILL $before; settle 'test $(property MainPID) != '$before' -a $(property ActiveState) = active'; send 21 30
+        "before=$(property MainPID); send 11 20; systemctl kill --signal KILL --kill-whom main flume-agent@a1; settle 'test $(property MainPID) != '$before' -a $(property ActiveState) = active'; send 21 30
 settle 'test $(lines) = 30'; lines; property NRestarts",
         &["\n30\n1\n"],
     ),
