@@ -49,6 +49,7 @@ class Records {
                     new TopicPartition(words[1], Integer.parseInt(words[2])),
                     RecordsToDelete.beforeOffset(Long.parseLong(words[3])))).all().get();
             case "fill" -> fill(words[1], Integer.parseInt(words[2]), Integer.parseInt(words[3]));
+            case "bulk" -> bulk(words[1], Integer.parseInt(words[2]), Integer.parseInt(words[3]));
             case "dump" -> dump(words[1]);
             case "offsets" -> offsets(words[1]);
             default -> throw new IllegalArgumentException(words[0]);
@@ -77,6 +78,16 @@ class Records {
         for (Future<RecordMetadata> one : sent) {
             one.get();
         }
+    }
+
+    /** So many records of so many bytes. */
+    void bulk(String topic, int count, int bytes) {
+        byte[] value = new byte[bytes];
+        Arrays.fill(value, (byte) 'x');
+        for (int number = 0; number < count; number++) {
+            producer.send(new ProducerRecord<>(topic, value));
+        }
+        producer.flush();
     }
 
     /** All records: partition, timestamp, key, value, headers. */

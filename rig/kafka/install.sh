@@ -1,9 +1,10 @@
 #!/bin/sh
-# Puts the released jars of Apache Kafka into DIRECTORY/lib, once, and compiles Records.java, where it changed, into
+# Puts the released jars of Apache Kafka, 4.3.0 or VERSION, into DIRECTORY/lib, once, and compiles Records.java, where it changed, into
 # DIRECTORY/classes. Maven and a JDK are installed by apt-get where they are missing; as another user than root the
 # command is printed instead.
 set -eu
-directory=${1:?usage: install.sh DIRECTORY}
+directory=${1:?usage: install.sh DIRECTORY [VERSION]}
+version=${2:-4.3.0}
 here=$(cd "$(dirname "$0")" && pwd)
 
 . "$here/../../scripts/need.sh"
@@ -17,7 +18,9 @@ mkdir -p "$directory/classes"
 directory=$(cd "$directory" && pwd)
 if ! cmp -s "$here/pom.xml" "$directory/pom.xml"; then
     rm -rf "$directory/lib"
-    mvn -q -B -f "$here/pom.xml" dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory="$directory/lib"
+    mvn -q -B -f "$here/pom.xml" dependency:copy-dependencies -DincludeScope=runtime \
+        -Dkafka.version="$version" \
+        -DoutputDirectory="$directory/lib"
     cp "$here/pom.xml" "$directory/pom.xml"
 fi
 if ! cmp -s "$here/Records.java" "$directory/classes/Records.java"; then

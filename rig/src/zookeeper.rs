@@ -21,13 +21,15 @@ use crate::{
 const WAIT: Duration = Duration::from_secs(60);
 
 /// A server of the released version that Java Flume comes with.
-struct Server {
+pub struct Server {
     daemon: Daemon,
-    address: String,
+    /// Where it listens.
+    pub address: String,
 }
 
 impl Server {
-    fn start(directory: &Path) -> Result<Server> {
+    /// With its data below a directory.
+    pub fn start(directory: &Path) -> Result<Server> {
         let port = free_port();
         let command = [
             "java",
@@ -56,7 +58,7 @@ impl Server {
     }
 
     /// Runs a command of ZooKeeper's own client.
-    fn run(&self, arguments: &[&str]) -> Result<()> {
+    pub fn run(&self, arguments: &[&str]) -> Result<()> {
         let output = Command::new("java")
             .args([
                 "-Xmx64m",

@@ -3,7 +3,7 @@
 use std::{io, num::NonZeroUsize, time::Duration};
 
 use flume_core::Event;
-use flume_net::Dialer;
+use flume_net::{Connection, Dialer};
 use flume_wire::thrift::ThriftProtocol;
 use tokio::time::timeout;
 
@@ -218,20 +218,33 @@ impl PeerClient {
         let Some(CompressionSettings { level, order }) = self.settings.compression else {
             return Ok(Box::new(self.settings.dialer.connect().await?));
         };
+        let connection = self.settings.dialer.connect_plain().await?;
         if self.settings.dialer.tls.is_none() {
-            let stream = self.settings.dialer.connect().await?;
-            return Ok(Box::new(ZlibStream::new(stream, level)));
+            return Ok(Box::new(ZlibStream::new(connection, level)));
         }
-        let encrypts_first = match order {
-            CompressionOrder::EncryptThenCompress => return self.dial_in_order(true, level).await,
-            CompressionOrder::CompressThenEncrypt => return self.dial_in_order(false, level).await,
-            CompressionOrder::Auto => self.encrypts_first,
-        };
-        let refusal = match self.dial_in_order(encrypts_first, level).await {
+        match order {
+            CompressionOrder::EncryptThenCompress => self.add_layers(connection, true, level).await,
+            CompressionOrder::CompressThenEncrypt => {
+                self.add_layers(connection, false, level).await
+            }
+            CompressionOrder::Auto => self.add_layers_in_any_order(connection, level).await,
+        }
+    }
+
+    /// In the order that the peer accepted last, or in the other. Only what a peer does with the layers says something
+    /// about the order: a connection that does not come about says nothing.
+    async fn add_layers_in_any_order(
+        &mut self,
+        connection: Connection,
+        level: u32,
+    ) -> io::Result<BoxedStream> {
+        let encrypts_first = self.encrypts_first;
+        let refusal = match self.add_layers(connection, encrypts_first, level).await {
             Err(error) if is_refusal(&error) => error,
             outcome => return outcome,
         };
-        let other_way = self.dial_in_order(!encrypts_first, level).await;
+        let connection = self.settings.dialer.connect_plain().await?;
+        let other_way = self.add_layers(connection, !encrypts_first, level).await;
         let stream = other_way.map_err(|error| {
             let text = format!(
                 "neither order of compression and TLS is accepted: {refusal}; and the other way round: {error}"
@@ -248,29 +261,27 @@ impl PeerClient {
         Ok(stream)
     }
 
-    async fn dial_in_order(&mut self, encrypts_first: bool, level: u32) -> io::Result<BoxedStream> {
-        if encrypts_first {
-            self.encrypt_then_compress(level).await
-        } else {
-            self.compress_then_encrypt(level).await
-        }
-    }
-
-    /// What Flume 1.10 and 1.11 understand.
-    async fn encrypt_then_compress(&mut self, level: u32) -> io::Result<BoxedStream> {
+    /// TLS and compression. Flume 1.10 and 1.11 compress what was encrypted, Flume up to 1.9 encrypts what was compressed.
+    async fn add_layers(
+        &mut self,
+        connection: Connection,
+        encrypts_first: bool,
+        level: u32,
+    ) -> io::Result<BoxedStream> {
         let dialer = &mut self.settings.dialer;
         let limit = dialer.connect_timeout;
         let connector = dialer.tls_connector()?;
         let (connector, name) = connector.ok_or_else(|| io::Error::other("there is no TLS"))?;
-        let compressed = ZlibStream::new(dialer.connect_plain().await?, level);
-        let stream = timeout(limit, connector.connect(name, compressed)).await;
-        Ok(Box::new(stream.map_err(|_| timed_out(limit))??))
-    }
-
-    /// What Flume up to 1.9 understands.
-    async fn compress_then_encrypt(&mut self, level: u32) -> io::Result<BoxedStream> {
-        let stream = self.settings.dialer.connect().await?;
-        Ok(Box::new(ZlibStream::new(stream, level)))
+        let add = async {
+            if encrypts_first {
+                let compressed = ZlibStream::new(connection, level);
+                let stream = connector.connect(name, compressed).await?;
+                return io::Result::Ok(Box::new(stream) as BoxedStream);
+            }
+            let encrypted = connector.connect(name, connection).await?;
+            Ok(Box::new(ZlibStream::new(encrypted, level)) as BoxedStream)
+        };
+        timeout(limit, add).await.map_err(|_| timed_out(limit))?
     }
 }
 

@@ -8,9 +8,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::{sync::RwLockWriteGuard, time::timeout};
 
-use crate::{
-    BuildError, Channel, ChannelError, ChannelHandle, EventStore, Want, channel::StoreRelation,
-};
+use crate::{BuildError, Channel, ChannelError, ChannelHandle, Want, channel::StoreRelation};
 
 /// How long a change of channel waits for the puts under way: longer than the usual keep-alive, and not so long that
 /// an agent which reloads seems to hang.
@@ -160,9 +158,10 @@ impl ChannelHandle {
         if let Err(error) = outcome {
             return Err(take_back(&**old, &*successor, moved, error, self.name()).await);
         }
-        if let EventStore::Elsewhere(place) = old.store() {
+        let store = old.store();
+        if !store.is_local() {
             tracing::warn!(
-                "{}: events that are still in {place} stay there; name it again to deliver them",
+                "{}: events that are still in {store} stay there; name it again to deliver them",
                 self.name()
             );
         }

@@ -12,10 +12,12 @@ use parking_lot::Mutex;
 use crate::{
     bad_records::{BadRecords, Disposal},
     intake::{Decode, Intake, IntakeBatch, IntakeError, Subscription, Topics},
+    migration::MigrationConfig,
     outgoing::{Placement, RecordForm},
     publisher::{OutgoingRecord, Publisher, Undelivered},
     record::{self, KEY_HEADER},
     settings::{ConsumerSettings, ProducerSettings, SecurityError},
+    source::brokers,
     transaction::{AT_LEAST_ONCE, TransactionError, TransactionalPublisher, guarantee},
 };
 
@@ -66,12 +68,8 @@ pub(crate) struct KafkaChannelConfig {
     /// Former name of `kafka.consumer.auto.offset.reset`, which wins: true is `earliest`, false is `latest`.
     #[prop("readSmallestOffset")]
     read_smallest: Option<bool>,
-    /// Brokers since Kafka 4 have no ZooKeeper: name them in `kafka.bootstrap.servers`.
-    #[prop("zookeeperConnect")]
-    zookeeper: Ignored,
-    /// Offsets are not copied from ZooKeeper: let Flume 1.11 run once to copy them into Kafka.
-    #[prop("migrateZookeeperOffsets")]
-    migrate_offsets: Ignored,
+    #[prop(flatten)]
+    migration: MigrationConfig,
     /// Flume has not read it since 1.7.
     #[prop("timeout")]
     timeout: Ignored,
@@ -87,9 +85,9 @@ pub(crate) struct KafkaChannel {
     /// Used in the place of `publisher` if there is a transactional id: one put at a time.
     transactions: Transactions,
     /// There from the first take to the end: a channel without a sink must not own partitions.
-    intake: tokio::sync::Mutex<Option<Arc<Intake>>>,
-    /// The same, for those who only look.
-    seen: Mutex<Option<Arc<Intake>>>,
+    intake: Mutex<Option<Arc<Intake>>>,
+    /// Whoever joins the group or leaves it holds this meanwhile.
+    membership: tokio::sync::Mutex<()>,
     wait_millis: Counter,
     rollbacks: Counter,
 }
@@ -113,8 +111,8 @@ impl Component for KafkaChannel {
             cx: cx.clone(),
             publisher: Mutex::default(),
             transactions: Transactions::default(),
-            intake: tokio::sync::Mutex::default(),
-            seen: Mutex::default(),
+            intake: Mutex::default(),
+            membership: tokio::sync::Mutex::default(),
             wait_millis: cx.metrics.counter("KafkaEventGetTimer"),
             rollbacks: cx.metrics.counter("RollbackCount"),
             config,
@@ -162,14 +160,17 @@ impl Channel for KafkaChannel {
 
     async fn take(&self, want: Want, wait: Duration) -> Result<Box<dyn Take>, ChannelError> {
         let began = std::time::Instant::now();
-        let intake = self.join().await?;
-        let batch = match intake.take(want, wait).await {
-            Ok(batch) => batch,
-            Err(IntakeError::Closed) => return Err(ChannelError::Closed),
-            Err(error) => {
-                // The next take joins anew.
-                self.leave().await;
-                return Err(storage(error));
+        let batch = loop {
+            let intake = self.join().await?;
+            match intake.take(want, wait).await {
+                Ok(batch) => break batch,
+                // Another sink left, or the channel is closed: joining says which.
+                Err(IntakeError::Closed) => self.leave(&intake).await,
+                Err(error) => {
+                    // The next take joins anew.
+                    self.leave(&intake).await;
+                    return Err(storage(error));
+                }
             }
         };
         self.wait_millis.add(began.elapsed().as_millis() as usize);
@@ -182,7 +183,7 @@ impl Channel for KafkaChannel {
     /// What was read ahead of the sinks; the rest of the topic is the lag of the group.
     fn stats(&self) -> ChannelStats {
         let (events, bytes, in_flight) = self
-            .seen
+            .intake
             .lock()
             .as_ref()
             .map_or((0, 0, 0), |intake| intake.held());
@@ -202,7 +203,10 @@ impl Channel for KafkaChannel {
 
     fn store(&self) -> EventStore {
         let KafkaChannelConfig { servers, topic, .. } = &self.config;
-        EventStore::Elsewhere(format!("topic {topic} of {servers}"))
+        EventStore::Elsewhere {
+            place: format!("topic {topic}"),
+            hosts: brokers(servers).collect(),
+        }
     }
 
     async fn close(&self) -> Result<(), ChannelError> {
@@ -210,7 +214,12 @@ impl Channel for KafkaChannel {
         // Its thread ends within a poll.
         let transactions = self.transactions.lock().await.take();
         let _ = tokio::task::spawn_blocking(move || drop((publisher, transactions))).await;
-        self.leave().await;
+        // A sink that is just joining finishes first, and finds the channel closed the next time.
+        let _turn = self.membership.lock().await;
+        let intake = self.intake.lock().take();
+        if let Some(intake) = intake {
+            intake.close().await;
+        }
         Ok(())
     }
 }
@@ -297,13 +306,16 @@ impl KafkaChannel {
         publisher.clone().ok_or(ChannelError::Closed)
     }
 
-    /// The membership in the group; the first take begins it.
+    /// The membership in the group, which all sinks share; the first take begins it.
     async fn join(&self) -> Result<Arc<Intake>, ChannelError> {
+        if let Some(intake) = &*self.intake.lock() {
+            return Ok(intake.clone());
+        }
+        let _turn = self.membership.lock().await;
         if self.publisher.lock().is_none() {
             return Err(ChannelError::Closed);
         }
-        let mut intake = self.intake.lock().await;
-        if let Some(intake) = &*intake {
+        if let Some(intake) = &*self.intake.lock() {
             return Ok(intake.clone());
         }
         self.config
@@ -313,22 +325,29 @@ impl KafkaChannel {
             .await
             .map_err(storage)?;
         let subscription = self.subscription().map_err(storage)?;
+        let topics = subscription.topics.named();
+        let copied = self
+            .config
+            .migration
+            .copy_offsets(topics, &subscription.config);
+        copied.await.map_err(storage)?;
         let joined = Arc::new(
             Intake::open(subscription, &self.cx)
                 .await
                 .map_err(storage)?,
         );
-        *intake = Some(joined.clone());
-        *self.seen.lock() = Some(joined.clone());
+        *self.intake.lock() = Some(joined.clone());
         Ok(joined)
     }
 
-    async fn leave(&self) {
-        let left = self.seen.lock().take();
-        if let Some(intake) = left {
-            intake.close().await;
-        }
-        *self.intake.lock().await = None;
+    /// Ends a membership. By the time a sink hears that it failed, another sink may have ended it and joined anew: the new
+    /// membership stays.
+    async fn leave(&self, left: &Arc<Intake>) {
+        let _turn = self.membership.lock().await;
+        left.close().await;
+        self.intake
+            .lock()
+            .take_if(|intake| Arc::ptr_eq(intake, left));
     }
 
     fn subscription(&self) -> Result<Subscription, SecurityError> {
@@ -435,4 +454,47 @@ fn decoder(flume_format: bool) -> Decode {
 
 fn storage(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> ChannelError {
     ChannelError::Storage(error.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use flume_core::{Registry, StoreRelation};
+    use flume_testkit::parts::read;
+    use rdkafka::mocking::MockCluster;
+
+    use super::*;
+
+    fn channel(servers: &str) -> KafkaChannel {
+        let text = format!("kafka.bootstrap.servers = {servers}\nkafka.topic = t");
+        let (config, problems) = read::<KafkaChannelConfig>(&Registry::EMPTY, "c1", &text);
+        assert!(problems.is_empty(), "{problems:?}");
+        let cx = Context::new("a1.channels.c1", &[]);
+        KafkaChannel::build(config.unwrap(), &cx).unwrap()
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn who_hears_late_that_a_membership_failed_does_not_end_the_next_one() {
+        let cluster = MockCluster::new(1).unwrap();
+        cluster.create_topic("t", 1, 1).unwrap();
+        let channel = channel(&cluster.bootstrap_servers());
+        channel.open().await.unwrap();
+        let failed = channel.join().await.unwrap();
+        channel.leave(&failed).await;
+        let next = channel.join().await.unwrap();
+        channel.leave(&failed).await;
+        assert!(Arc::ptr_eq(&next, &channel.join().await.unwrap()));
+        channel.close().await.unwrap();
+        assert!(matches!(channel.join().await, Err(ChannelError::Closed)));
+    }
+
+    #[test]
+    fn a_cluster_is_the_same_by_any_of_its_brokers() {
+        let relation = |other| {
+            let store = channel("a:9092, b:9092").store();
+            store.relation(&channel(other).store())
+        };
+        assert_eq!(relation("B:9092,a:9092"), StoreRelation::Same);
+        assert_eq!(relation("b:9092,c:9092"), StoreRelation::Same);
+        assert_eq!(relation("c:9092"), StoreRelation::Apart);
+    }
 }

@@ -5,6 +5,7 @@
 //! | `source`, `sink`, `channel` | the three components, with their properties |
 //! | `settings` | `kafka.consumer.*` and `kafka.producer.*` of Java's clients, for librdkafka |
 //! | `intake` | reading as a member of a group: what the source and the channel's takes share |
+//! | `migration` | offsets that were in ZooKeeper, copied once into a group |
 //! | `publisher`, `outgoing` | writing and waiting for acknowledgements: what the sink and the channel's puts share |
 //! | `transaction` | writing in transactions, with the offsets of what was read if it came from Kafka |
 //! | `record` | from a record's value and key to an event |
@@ -16,6 +17,7 @@
 mod bad_records;
 mod channel;
 mod intake;
+mod migration;
 mod outgoing;
 mod publisher;
 mod record;

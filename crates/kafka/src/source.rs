@@ -23,6 +23,7 @@ use rdkafka::{
 use crate::{
     bad_records::{BadRecords, Disposal},
     intake::{Decode, Intake, IntakeError, Subscription, Topics},
+    migration::MigrationConfig,
     record::{self, KEY_HEADER},
     settings::{ConsumerSettings, SecurityError},
     transaction::guarantee,
@@ -79,12 +80,8 @@ pub(crate) struct KafkaSourceConfig {
     /// Former name of `kafka.consumer.group.id`, which wins.
     #[prop("groupId")]
     old_group: Option<String>,
-    /// Brokers since Kafka 4 have no ZooKeeper: name them in `kafka.bootstrap.servers`.
-    #[prop("zookeeperConnect")]
-    zookeeper: Ignored,
-    /// Offsets are not copied from ZooKeeper: let Flume 1.11 run once to copy them into Kafka.
-    #[prop("migrateZookeeperOffsets")]
-    migrate_offsets: Ignored,
+    #[prop(flatten)]
+    migration: MigrationConfig,
     /// Milliseconds by which the pause grows with each refused batch in a row.
     #[prop("backoffSleepIncrement", default = 1000)]
     back_off_increment: Millis,
@@ -150,6 +147,14 @@ impl Source for KafkaSource {
         let subscription = self
             .subscription()
             .map_err(SourceError::at("secure the consumer"))?;
+        let topics = self.topics.named();
+        let copied = self
+            .config
+            .migration
+            .copy_offsets(topics, &subscription.config);
+        copied
+            .await
+            .map_err(SourceError::at("copy offsets from ZooKeeper"))?;
         let intake = Intake::open(subscription, &self.cx).await.map_err(failed)?;
         cx.ready(None);
         guarantee(&self.cx.metrics)

@@ -229,6 +229,22 @@ async fn a_peer_that_falls_silent_is_tried_the_other_way() {
 }
 
 #[tokio::test]
+async fn a_peer_that_cannot_be_reached_is_not_tried_the_other_way() {
+    // A listener that accepts nobody and has room for one: the system answers nobody else.
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = socket.listen(0).unwrap();
+    let address = listener.local_addr().unwrap();
+    let _waiting = TcpStream::connect(address).await.unwrap();
+    let text = format!("{DEFLATE}{CLIENT_TLS}connect-timeout = 1000");
+    let (mut sink, _) = sink("avro", address.port(), &text);
+    let error = within(sink.deliver(&events("a"))).await.unwrap_err();
+    let said = flume_core::with_causes(&error);
+    assert!(said.contains("no answer within 1s"), "{said}");
+    assert!(!said.contains("neither order"), "{said}");
+}
+
+#[tokio::test]
 async fn what_is_wrong_is_said() {
     let gone = RunningSource::start(&REGISTRY, "avro", HERE);
     let port = gone.address().await.port();

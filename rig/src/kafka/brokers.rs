@@ -3,7 +3,7 @@
 use std::{
     fs,
     io::{BufRead, BufReader, Write},
-    path::{Path, PathBuf},
+    path::Path,
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
 };
 
@@ -15,10 +15,15 @@ use crate::agents::{root, scratch, target};
 /// Whichever: it tells clusters apart.
 const CLUSTER_ID: &str = "cmlnLWthZmthLWNsdXN0ZQ";
 
+/// The newest release that is shown, and the last that older brokers can be upgraded through.
+const NEWEST: &str = "4.3.0";
+pub const OLDER: &str = "3.9.1";
+
 /// Running brokers. All of it is below one directory, which goes with them.
 pub struct Brokers {
     #[expect(dead_code, reason = "held for its drop")]
     dir: tempfile::TempDir,
+    class_path: String,
     nodes: Vec<Node>,
 }
 
@@ -29,8 +34,10 @@ struct Node {
 }
 
 /// How brokers are set up.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub struct BrokerSetup<'a> {
+    /// Their release.
+    pub version: &'a str,
     /// Listeners beside PLAINTEXT, by their security protocols, or as `NAME=PROTOCOL`.
     pub listeners: &'a [&'a str],
     /// Lines for the configuration of each broker.
@@ -41,6 +48,18 @@ pub struct BrokerSetup<'a> {
     pub java: &'a [String],
 }
 
+impl Default for BrokerSetup<'_> {
+    fn default() -> Self {
+        BrokerSetup {
+            version: NEWEST,
+            listeners: &[],
+            more: "",
+            format: &[],
+            java: &[],
+        }
+    }
+}
+
 /// Java's client, as a process that is asked and answers.
 pub struct Records {
     child: Child,
@@ -48,32 +67,27 @@ pub struct Records {
     answers: BufReader<ChildStdout>,
 }
 
-/// Where the jars are.
-fn kafka_dir() -> PathBuf {
-    target().join("kafka")
-}
-
-/// Downloads the jars, once.
-pub fn install() -> Result<()> {
+/// Downloads the jars of a release, once; the class path.
+fn install(version: &str) -> Result<String> {
+    let dir = target().join(format!("kafka-{version}"));
     let status = Command::new(root().join("rig/kafka/install.sh"))
-        .arg(kafka_dir())
+        .arg(&dir)
+        .arg(version)
         .status()?;
     ensure!(
         status.success(),
-        "the released Kafka could not be installed"
+        "the released Kafka {version} could not be installed"
     );
-    Ok(())
-}
-
-fn class_path() -> Result<String> {
-    let dir = kafka_dir().canonicalize()?;
-    Ok(format!("{0}/classes:{0}/lib/*", dir.display()))
+    Ok(format!(
+        "{0}/classes:{0}/lib/*",
+        dir.canonicalize()?.display()
+    ))
 }
 
 impl Brokers {
     /// So many brokers, each a controller, too; topics have as many replicas, up to three.
     pub fn start(count: usize, setup: &BrokerSetup<'_>) -> Result<Brokers> {
-        install()?;
+        let class_path = install(setup.version)?;
         let dir = tempfile::tempdir_in(scratch()?)?;
         let ports: Vec<Vec<u16>> = (0..count)
             .map(|_| {
@@ -108,7 +122,7 @@ impl Brokers {
             let output = Command::new("java")
                 .args([
                     "-cp",
-                    &class_path()?,
+                    &class_path,
                     "kafka.tools.StorageTool",
                     "format",
                     "-t",
@@ -129,7 +143,7 @@ impl Brokers {
             command.extend(setup.java.iter().cloned());
             command.extend([
                 "-cp".into(),
-                class_path()?,
+                class_path.clone(),
                 "kafka.Kafka".into(),
                 file.display().to_string(),
             ]);
@@ -142,7 +156,11 @@ impl Brokers {
         for node in &mut nodes {
             node.daemon.wait_until_ready()?;
         }
-        Ok(Brokers { dir, nodes })
+        Ok(Brokers {
+            dir,
+            class_path,
+            nodes,
+        })
     }
 
     /// The addresses of a listener, for clients: 0 is PLAINTEXT.
@@ -169,7 +187,7 @@ impl Brokers {
                 "-XX:TieredStopAtLevel=1",
                 "-Drig.log=ERROR",
                 "-cp",
-                &class_path()?,
+                &self.class_path,
             ])
             .args(["Records", &self.servers(0)])
             .stdin(Stdio::piped())

@@ -1,6 +1,15 @@
 //! Agents that share a group, come and go, and brokers that die: nothing is lost, and an orderly change repeats nothing.
 
-use anyhow::Result;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, anyhow};
 
 use super::{
     brokers::{BrokerSetup, Brokers, Records},
@@ -13,6 +22,10 @@ use crate::{
 
 /// Events of a batch.
 const BATCH: u64 = 100;
+
+/// Events that come in between two pauses, while agents join and leave.
+const PORTION: u64 = 200;
+const PORTION_PAUSE: Duration = Duration::from_millis(100);
 
 /// Drains a Kafka channel into files.
 const DRAIN: &str = "
@@ -142,6 +155,69 @@ pub fn with_java(report: &mut Report, brokers: &Brokers, events: u64) -> Result<
         repeated <= most,
     );
     Ok(())
+}
+
+/// For so long an agent joins, ours or Java's in turn, and the oldest of three leaves, while events come in.
+pub fn churn(report: &mut Report, brokers: &Brokers, duration: Duration) -> Result<()> {
+    let mut records = brokers.records()?;
+    records.topic("churn", 4, 1)?;
+    let stop = Arc::new(AtomicBool::new(false));
+    let load = load(brokers.records()?, stop.clone());
+    let begun = Instant::now();
+    let mut joined = vec![];
+    let mut left = 0;
+    while begun.elapsed() < duration {
+        let maker = [Maker::Ours, Maker::Java][joined.len() % 2];
+        let mut agent = drain(maker, brokers, "churn")?;
+        // It has a share, and delivers.
+        agent.wait_for_count("SINK.k1", "EventDrainSuccessCount", BATCH)?;
+        joined.push(agent);
+        if joined.len() - left == 3 {
+            joined[left].stop()?;
+            left += 1;
+        }
+    }
+    stop.store(true, Relaxed);
+    let events = load.join().map_err(|_| anyhow!("the load panicked"))??;
+    until("the group has caught up", || Ok(records.lag("churn")? == 0))?;
+    joined[left..].iter_mut().try_for_each(Running::stop)?;
+    let agents: Vec<_> = joined.iter().collect();
+    let (lost, repeated) = lost_and_repeated(&written(&agents)?, events);
+    let rebalances = joined.len() + left;
+    println!(
+        "{events} events, {} agents joined, {left} left",
+        joined.len()
+    );
+    report.row(
+        "ten minutes of joins and leaves: lost",
+        lost,
+        "0",
+        lost == 0,
+    );
+    // Java repeats its open batch at each of them; at most two of the three are Java's.
+    let most = 2 * BATCH * rebalances as u64;
+    report.row(
+        "ten minutes of joins and leaves: repeated",
+        repeated,
+        &format!("<= {most}, Java's"),
+        repeated <= most,
+    );
+    Ok(())
+}
+
+/// Numbers that come into the topic until it is stopped; how many there were.
+fn load(mut records: Records, stop: Arc<AtomicBool>) -> thread::JoinHandle<Result<u64>> {
+    thread::spawn(move || {
+        let mut filled = 0;
+        while !stop.load(Relaxed) {
+            let end = filled + PORTION;
+            let fill = format!("fill churn {filled} {end}");
+            records.ask(&fill).context("the load")?;
+            filled = end;
+            thread::sleep(PORTION_PAUSE);
+        }
+        Ok(filled)
+    })
 }
 
 /// Brokers of three are killed in turn while the sink writes.

@@ -1,8 +1,10 @@
 //! Kafka's source, sink and channel on real brokers, beside those of Java Flume 1.11.
 
+mod bench;
 pub mod brokers;
 mod bytes;
 mod groups;
+mod migration;
 mod once;
 mod records;
 mod security;
@@ -16,7 +18,7 @@ use std::{
 use anyhow::{Context, Result, ensure};
 
 use crate::{agents::install_java, report::Report};
-use brokers::{BrokerSetup, Brokers};
+use brokers::{BrokerSetup, Brokers, OLDER};
 
 /// A wait that takes longer has failed.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -45,6 +47,41 @@ pub fn show(report: &mut Report) -> Result<()> {
     records::show(report, &brokers)?;
     drop(brokers);
     groups::killed_brokers(report)
+}
+
+/// The release before Kafka 4.
+pub fn older(report: &mut Report) -> Result<()> {
+    install_java()?;
+    let setup = BrokerSetup {
+        version: OLDER,
+        ..BrokerSetup::default()
+    };
+    let brokers = Brokers::start(1, &setup)?;
+    bytes::show(report, &brokers)?;
+    groups::orderly(report, &brokers, 200_000)?;
+    groups::with_java(report, &brokers, 200_000)?;
+    once::show(report, &brokers, 20_000, 4)
+}
+
+/// Agents join a group and leave it, ours and Java's by turns, for so long.
+pub fn churn(report: &mut Report, duration: Duration) -> Result<()> {
+    install_java()?;
+    let brokers = Brokers::start(1, &BrokerSetup::default())?;
+    groups::churn(report, &brokers, duration)
+}
+
+/// Offsets that are still in ZooKeeper.
+pub fn migration(report: &mut Report) -> Result<()> {
+    install_java()?;
+    let brokers = Brokers::start(1, &BrokerSetup::default())?;
+    migration::show(report, &brokers)
+}
+
+/// Events per second beside Java Flume.
+pub fn bench(report: &mut Report) -> Result<()> {
+    install_java()?;
+    let brokers = Brokers::start(1, &BrokerSetup::default())?;
+    bench::show(report, &brokers)
 }
 
 /// What an operator sees of records and events that cannot be delivered.

@@ -39,6 +39,16 @@ pub(crate) enum Topics {
     Matching(NamePattern),
 }
 
+impl Topics {
+    /// Those that are named; none if there is a pattern.
+    pub(crate) fn named(&self) -> &[String] {
+        match self {
+            Topics::Named(topics) => topics,
+            Topics::Matching(_) => &[],
+        }
+    }
+}
+
 /// The consumer.
 pub(super) type GroupMember = BaseConsumer<Membership>;
 

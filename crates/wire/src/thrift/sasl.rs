@@ -119,6 +119,75 @@ pub fn write_sasl_message(status: SaslStatus, payload: &[u8], out: &mut Vec<u8>)
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::thrift::{
+        ThriftFrameDecoder, ThriftProtocol, ThriftReply, ThriftStatus, read_call, read_reply,
+        tests::unhex,
+    };
+
+    const TO_JAVA: &str = include_str!("../../tests/data/thrift-kerberos-to-java.txt");
+    const FROM_JAVA: &str = include_str!("../../tests/data/thrift-kerberos-from-java.txt");
+
+    /// Who sends each line, and its bytes.
+    fn lines(text: &str) -> Vec<(bool, Vec<u8>)> {
+        let lines = text.lines().filter(|line| !line.starts_with('#'));
+        let pairs = lines.map(|line| line.split_once(' ').unwrap());
+        pairs
+            .map(|(way, bytes)| (way == "C>S", unhex(bytes)))
+            .collect()
+    }
+
+    /// The message of a line, which is written again as it came.
+    fn negotiated((is_client, bytes): &(bool, Vec<u8>)) -> (bool, SaslStatus, Bytes) {
+        let mut received = BytesMut::from(&bytes[..]);
+        let message = SaslFrameDecoder::default().decode(&mut received).unwrap();
+        let SaslMessage { status, payload } = message.expect("a whole message");
+        let mut written = vec![];
+        write_sasl_message(status, &payload, &mut written);
+        assert_eq!(&written, bytes);
+        (*is_client, status, payload)
+    }
+
+    #[test]
+    fn logins_of_java_and_at_java_are_read_and_written_byte_for_byte() {
+        use SaslStatus::{Complete, Ok, Start};
+        // A client that wants no proof of the source has nothing to add to its first token.
+        let from_java = [
+            (true, Start),
+            (true, Ok),
+            (false, Ok),
+            (true, Complete),
+            (false, Complete),
+        ];
+        let to_java = [
+            (true, Start),
+            (true, Ok),
+            (false, Ok),
+            (true, Ok),
+            (false, Ok),
+            (true, Complete),
+            (false, Complete),
+        ];
+        for (text, expected) in [(FROM_JAVA, &from_java[..]), (TO_JAVA, &to_java)] {
+            let lines = lines(text);
+            let messages: Vec<_> = lines.iter().take(expected.len()).map(negotiated).collect();
+            let statuses = messages.iter().map(|(side, status, _)| (*side, *status));
+            assert_eq!(statuses.collect::<Vec<_>>(), expected);
+            assert_eq!(messages[0].2, "GSSAPI");
+        }
+        let frame = |place: usize| {
+            let mut received = BytesMut::from(&lines(TO_JAVA)[place].1[..]);
+            let decoded = ThriftFrameDecoder::new(1 << 20).decode(&mut received);
+            decoded.unwrap().expect("a whole frame")
+        };
+        let call = read_call(ThriftProtocol::Compact, frame(to_java.len())).unwrap();
+        assert_eq!(
+            (call.is_batch, &call.events[0].body[..]),
+            (true, &b"warm-up"[..])
+        );
+        let answer = frame(to_java.len() + 1);
+        let reply = read_reply(ThriftProtocol::Compact, call.head.sequence, answer).unwrap();
+        assert_eq!(reply, ThriftReply::Status(ThriftStatus::Ok));
+    }
 
     #[test]
     fn messages_are_read_as_written_whatever_the_pieces() {

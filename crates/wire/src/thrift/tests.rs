@@ -9,7 +9,7 @@ use crate::Framing;
 const COMPACT: &str = include_str!("../../tests/data/thrift-compact.txt");
 const BINARY: &str = include_str!("../../tests/data/thrift-binary.txt");
 
-fn unhex(text: &str) -> Vec<u8> {
+pub(super) fn unhex(text: &str) -> Vec<u8> {
     let digits = text.as_bytes().chunks(2);
     digits
         .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap())
