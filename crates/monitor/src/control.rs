@@ -32,7 +32,7 @@ const MAX_REQUEST_BYTES: u64 = 4096;
 /// Most conversations at a time; further ones wait.
 const MAX_CONVERSATIONS: usize = 64;
 /// How long a client may take for its request, and to read the answer.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// The pause after a connection could not be accepted.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// The pause before the socket is tried again while another agent has it.

@@ -269,12 +269,23 @@ impl Listener {
         }
     }
 
-    /// The next connection, once there is room for it.
+    async fn wait_for_shared_room(&self) {
+        let Some(room) = self.shared_room.as_ref() else {
+            return;
+        };
+        if room.available_permits() == 0 {
+            self.complaints.complain(
+                "clients of the sources have all connections that this process can spare; further ones wait until one \
+                 is closed, see `ulimit -n`, or LimitNOFILE of the unit",
+            );
+            drop(room.acquire().await);
+        }
+    }
+
+    /// The next connection, once there is room for it. What several listeners share is not held while nobody connects.
     async fn accept(&self) -> (TcpStream, [Option<OwnedSemaphorePermit>; 2]) {
-        let permits = [
-            self.room.clone().acquire_owned().await.ok(),
-            self.permit_of_process().await,
-        ];
+        let permit = self.room.clone().acquire_owned().await.ok();
+        self.wait_for_shared_room().await;
         let mut failures = 0u64;
         loop {
             let error = match self.listener.accept().await {
@@ -282,7 +293,10 @@ impl Listener {
                     if failures > 0 {
                         tracing::info!("connections are accepted again after {failures} failures");
                     }
-                    return (stream, permits);
+                    // Another listener may have been faster; then there is one too many.
+                    let shared = self.shared_room.clone();
+                    let shared = shared.and_then(|room| room.try_acquire_owned().ok());
+                    return (stream, [permit, shared]);
                 }
                 Err(error) => error,
             };
@@ -292,20 +306,6 @@ impl Listener {
             failures += 1;
             sleep(ACCEPT_PAUSE).await;
         }
-    }
-}
-
-impl Listener {
-    async fn permit_of_process(&self) -> Option<OwnedSemaphorePermit> {
-        let room = self.shared_room.clone()?;
-        if let Ok(permit) = room.clone().try_acquire_owned() {
-            return Some(permit);
-        }
-        self.complaints.complain(
-            "clients of the sources have all connections that this process can spare; further ones wait until one is \
-             closed, see `ulimit -n`, or LimitNOFILE of the unit",
-        );
-        room.acquire_owned().await.ok()
     }
 }
 
