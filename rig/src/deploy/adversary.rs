@@ -70,7 +70,7 @@ echo '{host: \"node1.flume.test\", hdp: {flume_conf_dir: \"/srv/open/conf/x\"}}'
     ),
     (
         "TMPDIR of the service's",
-        "rm -f $KEYTAB; as_service sh -c 'mkdir /var/lib/flume/tmp; while :; do for d in /var/lib/flume/tmp/*; do rm -rf $d; mkdir $d && ln -s /srv/victim $d/cache; ln -s /srv/victim $d/admin; done; done' 2>/dev/null & watcher=$!
+        "rm -f $KEYTAB; setpriv --reuid flume --regid flume --init-groups sh -c 'mkdir /var/lib/flume/tmp; while :; do for d in /var/lib/flume/tmp/*; do test -d $d || continue; rm -rf $d; mkdir $d && ln -s /srv/victim $d/cache; ln -s /srv/victim $d/admin; done; done' 2>/dev/null & watcher=$!
 TMPDIR=/var/lib/flume/tmp $PROVISION kerberos; TMPDIR=/var/lib/flume/tmp $PROVISION kerberos; kill $watcher; ls /var/lib/flume/tmp | wc -l | sed 's/^/made there: /'; rm -r /var/lib/flume/tmp; untouched",
         &["OK    kerberos: make", "PASS  kerberos: ", "made there: 0", "untouched"],
     ),
