@@ -19,8 +19,8 @@ quickstart: setup
 # All tests, then the slices of a few minutes of what `make show` and `make bench` run in full.
 test: setup
 	$(CARGO) test --locked --workspace
-	$(CARGO) build --locked --release -p flume-ng -p flume-rig
-	$(TARGET)/release/flume-rig slice
+	$(CARGO) build --locked --profile slice -p flume-ng -p flume-rig
+	$(TARGET)/slice/flume-rig slice
 
 # Events/s, CPU and memory of Java Flume 1.11 and of this program in turn, same configuration, with ratios.
 bench: setup

@@ -1,6 +1,7 @@
 //! Agents under measurement: this program, and the released Java Flume as its peer, started alike.
 
 use std::{
+    ffi::OsStr,
     fs,
     io::{Read, Write},
     net::TcpStream,
@@ -10,11 +11,11 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail, ensure};
-use flume_cluster::free_port;
+use flume_cluster::{free_port, installing};
 use serde_json::Value;
 
 /// How long one wait may take: a JVM on a busy machine needs most of a minute to start.
-const PATIENCE: Duration = Duration::from_secs(90);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Whose program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,13 +76,19 @@ pub fn scratch() -> Result<PathBuf> {
 
 /// Makes the peer ready: its jars are downloaded once.
 pub fn install_java() -> Result<()> {
-    let status = Command::new(root().join("rig/java-flume/install.sh"))
-        .arg(java_dir())
-        .status()?;
-    ensure!(
-        status.success(),
-        "the released Java Flume could not be installed"
-    );
+    install("java-flume", &[&java_dir()])
+}
+
+/// Runs `install.sh` of a directory of the rig.
+pub fn install(directory: &str, arguments: &[&dyn AsRef<OsStr>]) -> Result<()> {
+    let _alone = installing()?;
+    let script = root().join("rig").join(directory).join("install.sh");
+    let mut command = Command::new(&script);
+    for argument in arguments {
+        command.arg(argument);
+    }
+    let status = command.status()?;
+    ensure!(status.success(), "{} failed: {status}", script.display());
     Ok(())
 }
 
@@ -109,6 +116,16 @@ impl Running {
         files: impl FnOnce(&Path) -> std::io::Result<()>,
     ) -> Result<Running> {
         Running::launch(maker, configuration, files, &[], &[])
+    }
+
+    /// The same with variables in its environment.
+    pub fn prepare_with(
+        maker: Maker,
+        configuration: &str,
+        files: impl FnOnce(&Path) -> std::io::Result<()>,
+        environment: &[(String, String)],
+    ) -> Result<Running> {
+        Running::launch(maker, configuration, files, environment, &[])
     }
 
     /// The same with variables in its environment; `HADOOP_CONF_DIR` and `KRB5_CONFIG` reach Java Flume, too.
@@ -196,6 +213,11 @@ impl Running {
     /// Its process.
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// The port that `@PORT@` stood for.
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     /// Its directory.

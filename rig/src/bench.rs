@@ -459,10 +459,10 @@ fn clean(directory: &Path) {
         .map(|entry| entry.path())
     {
         let name = path.to_string_lossy();
-        match path.is_dir() {
-            true => clean(&path),
-            false if name.ends_with(".tmp") || name.ends_with(".tmp.crc") => {}
-            false => found.push(path),
+        if path.is_dir() {
+            clean(&path);
+        } else if !name.ends_with(".tmp") && !name.ends_with(".tmp.crc") {
+            found.push(path);
         }
     }
     found.sort_by_key(|path| fs::metadata(path).and_then(|meta| meta.modified()).ok());

@@ -2,12 +2,12 @@
 //!
 //! To add one: write a function that fills a [`Report`], and add its row to [`CLAIMS`].
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 
 use crate::{
-    agents::scratch, bench, bridge, deploy, file_channel, flows, guide, hdfs, kafka, page,
+    agents::scratch, bench, bridge, deploy, file_channel, flows, guide, hdfs, kafka, lanes, page,
     report::Report, rpc, sources, transcripts, verdicts, zookeeper,
 };
 
@@ -19,6 +19,8 @@ pub struct Claim {
     full: fn(&mut Report) -> Result<()>,
     /// The part that takes at most a few minutes and depends on no timing, for `make test`.
     slice: Option<fn(&mut Report) -> Result<()>>,
+    /// Whether its slice measures or builds, and so wants the machine for itself.
+    pub alone: bool,
 }
 
 /// All of them, in the order in which they run.
@@ -27,7 +29,7 @@ pub const CLAIMS: &[Claim] = &[
     claim("flows", |report| flows::show(report, seconds(5))).slice(|report| flows::show(report, seconds(1))),
     claim("verdicts", verdicts::show).slice(verdicts::show),
     claim("transcripts", |report| transcripts::show(report, true)).slice(|report| transcripts::show(report, false)),
-    claim("guide", guide::show).slice(guide::show),
+    claim("guide", guide::show).slice(guide::show).alone(),
     claim("formats", hdfs::read_back::show).slice(hdfs::read_back::show),
     claim("hdfs-beside-java", |report| hdfs::compare::show(report, None))
         .slice(|report| hdfs::compare::show(report, Some(hdfs::compare::SLICE))),
@@ -55,7 +57,9 @@ pub const CLAIMS: &[Claim] = &[
     claim("deploy-packages", |report| deploy::show(report, &["packages"])),
     claim("deploy-systemd", |report| deploy::show(report, &["systemd"])),
     claim("zookeeper", zookeeper::show).slice(zookeeper::show),
-    claim("java-classes", bridge::show).slice(bridge::show),
+    claim("java-classes", bridge::show).slice(bridge::slice),
+    claim("java-components", sources::show_hosted),
+    claim("programs", bridge::programs::show).slice(bridge::programs::show),
     claim("logins", hdfs::identity::logins).slice(hdfs::identity::logins),
     claim("hdfs-qualities", hdfs::client::matrix),
     claim("hdfs-agent", hdfs::show::all).slice(hdfs::show::slice),
@@ -74,7 +78,7 @@ pub const CLAIMS: &[Claim] = &[
     claim("kafka-security", kafka::secured),
     claim("page", page::show),
     claim("build", guide::cold_build),
-    claim("bench", |report| bench::show(report, &bench::FULL)).slice(bench::slice),
+    claim("bench", |report| bench::show(report, &bench::FULL)).slice(bench::slice).alone(),
 ];
 
 const fn claim(name: &'static str, full: fn(&mut Report) -> Result<()>) -> Claim {
@@ -82,6 +86,7 @@ const fn claim(name: &'static str, full: fn(&mut Report) -> Result<()>) -> Claim
         name,
         full,
         slice: None,
+        alone: false,
     }
 }
 
@@ -92,21 +97,50 @@ impl Claim {
             ..self
         }
     }
+
+    const fn alone(self) -> Claim {
+        Claim {
+            alone: true,
+            ..self
+        }
+    }
 }
 
 /// Runs the named claims, or all of them; whether all hold.
 pub fn show(names: &[&str]) -> Result<bool> {
-    run(names, |claim| Some(claim.full))
+    let mut report = Report::default();
+    for claim in wanted(names)? {
+        demonstrate(claim, claim.full, &mut report);
+    }
+    Ok(report.done())
 }
 
-/// Runs the slices of the named claims, or of all that have one; whether all hold.
+/// Runs the slices of the named claims, or of all that have one; whether all hold. Several run in lanes.
 pub fn slice(names: &[&str]) -> Result<bool> {
-    run(names, |claim| claim.slice)
+    let mut claims = wanted(names)?;
+    claims.retain(|claim| claim.slice.is_some());
+    if claims.len() > 1 {
+        return lanes::run(&claims);
+    }
+    let mut report = Report::default();
+    for claim in claims {
+        if let Some(slice) = claim.slice {
+            demonstrate(claim, slice, &mut report);
+        }
+    }
+    Ok(report.done())
 }
 
-type Demonstration = fn(&mut Report) -> Result<()>;
+fn demonstrate(claim: &Claim, part: fn(&mut Report) -> Result<()>, report: &mut Report) {
+    let begun = Instant::now();
+    if let Err(error) = part(report) {
+        report.row(claim.name, format!("{error:#}"), "to run to its end", false);
+    }
+    println!("--- {}: {:.0} s", claim.name, begun.elapsed().as_secs_f64());
+}
 
-fn run(names: &[&str], part: impl Fn(&Claim) -> Option<Demonstration>) -> Result<bool> {
+/// The named claims, or all of them.
+fn wanted(names: &[&str]) -> Result<Vec<&'static Claim>> {
     for name in names {
         let known = CLAIMS.iter().any(|claim| claim.name == *name);
         ensure!(
@@ -115,19 +149,8 @@ fn run(names: &[&str], part: impl Fn(&Claim) -> Option<Demonstration>) -> Result
             all_names()
         );
     }
-    let mut report = Report::default();
-    for claim in CLAIMS {
-        let wanted = names.is_empty() || names.contains(&claim.name);
-        let Some(demonstrate) = part(claim).filter(|_| wanted) else {
-            continue;
-        };
-        let begun = std::time::Instant::now();
-        if let Err(error) = demonstrate(&mut report) {
-            report.row(claim.name, format!("{error:#}"), "to run to its end", false);
-        }
-        println!("--- {}: {:.0} s", claim.name, begun.elapsed().as_secs_f64());
-    }
-    Ok(report.done())
+    let wanted = |claim: &&Claim| names.is_empty() || names.contains(&claim.name);
+    Ok(CLAIMS.iter().filter(wanted).collect())
 }
 
 /// The names, for a usage message.

@@ -68,36 +68,48 @@ struct Followed {
     touched: Vec<String>,
 }
 
-/// Writes the file of step 1, adds the two lines of step 2, runs the first command of step 3: what that prints.
+/// Writes the file of step 1, adds the two lines of step 2, runs the program as step 3 says: what that prints.
+///
+/// The program is built as the tests build it. `cargo run` alone would choose other features, and so build every
+/// dependency anew.
 fn follow(root: &Path) -> Result<Followed> {
     let guide = fs::read_to_string(root.join(GUIDE))?;
     let [file, module, row] = blocks(&guide)?;
     let [new, table] = paths(&guide)?;
-    let copy = tempfile::tempdir_in(target())?;
-    copy_tracked(root, copy.path())?;
-    fs::write(copy.path().join(new), shown(file))?;
-    let table = copy.path().join(table);
+    let target = target().canonicalize()?;
+    // One place for all runs: each further one would leave all crates of the project in the target directory.
+    let copy = target.join("guide");
+    if copy.exists() {
+        fs::remove_dir_all(&copy)?;
+    }
+    copy_tracked(root, &copy)?;
+    fs::write(copy.join(new), shown(file))?;
+    let table = copy.join(table);
     let text = fs::read_to_string(&table)?;
     let text = before_line(&text, "mod ", module).and_then(|text| before_line(&text, "];", row))?;
     fs::write(&table, text)?;
-    let command = guide
+    let arguments = guide
         .lines()
-        .find_map(|line| line.strip_prefix("cargo "))
-        .context("no cargo command")?;
-    let output = Command::new("cargo")
-        .args(command.split(' '))
-        // What the project depends on is built already.
-        .env("CARGO_TARGET_DIR", target().canonicalize()?)
-        .current_dir(copy.path())
+        .find_map(|line| line.strip_prefix("cargo run -p flume-ng -- "))
+        .context("the guide does not run the program")?;
+    let built = Command::new("cargo")
+        .args(["test", "--locked", "--workspace"])
+        .args(["--test", "guide", "--no-run"])
+        .env("CARGO_TARGET_DIR", &target)
+        .current_dir(&copy)
+        .status()?;
+    ensure!(built.success(), "a copy that follows {GUIDE} is not built");
+    let output = Command::new(target.join("debug/flume-ng"))
+        .args(arguments.split(' '))
         .stderr(Stdio::inherit())
         .output()?;
     ensure!(
         output.status.success(),
-        "`cargo {command}` failed in a copy that follows {GUIDE}"
+        "`flume-ng {arguments}` failed in a copy that follows {GUIDE}"
     );
     Ok(Followed {
         page: String::from_utf8_lossy(&output.stdout).into_owned(),
-        touched: differing(root, copy.path())?,
+        touched: differing(root, &copy)?,
     })
 }
 

@@ -11,6 +11,7 @@ mod flows;
 mod guide;
 mod hdfs;
 mod kafka;
+mod lanes;
 mod netcat;
 mod page;
 mod report;

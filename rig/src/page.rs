@@ -16,7 +16,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 use crate::{
-    agents::{Maker, Running, configuration, root, target},
+    agents::{Maker, Running, configuration, install, root, target},
     report::Report,
 };
 
@@ -140,10 +140,7 @@ fn pictures() -> PathBuf {
 
 /// Every scene, then the cost.
 pub fn show(report: &mut Report) -> Result<()> {
-    let installed = Command::new(root().join("rig/page/install.sh"))
-        .arg(pictures())
-        .status()?;
-    ensure!(installed.success(), "the browser could not be installed");
+    install("page", &[&pictures()])?;
     for scene in SCENES {
         let agent = Running::start(Maker::Ours, &(scene.configuration)())?;
         std::thread::sleep(Duration::from_secs(8));

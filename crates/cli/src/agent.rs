@@ -5,7 +5,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use flume_bridge::JavaOptions;
 use flume_core::AgentInfo;
 use flume_monitor::{Monitoring, MonitoringAddress, TapMasks, ganglia::GangliaSettings};
-use flume_runtime::{Flows, Options, RunError};
+use flume_runtime::{Flows, Options, Remained, RunError};
 
 use crate::{
     args::Args,
@@ -28,11 +28,8 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
         .ok_or_else(|| Failure::Usage("an agent needs --name".into()))?;
     if args.has("dryrun") {
         let program = std::env::current_exe()?;
-        return print(&format!(
-            "{} agent {}\n",
-            program.display(),
-            args.shown_without("dryrun")
-        ));
+        let options = args.shown_without("dryrun");
+        return print(&format!("{} agent {options}\n", program.display()));
     }
     let places = Places::of(args)?;
     if places.is_empty() {
@@ -55,17 +52,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
         system_properties: system_properties::of_agent(&args.properties),
     });
     logging::start(&info);
-    if !args.jvm.is_empty() {
-        tracing::info!(
-            "options for a JVM, which only Java components need: {}",
-            args.jvm.join(" ")
-        );
-    }
-    if args
-        .properties
-        .get("flume.tap")
-        .is_none_or(|value| value != "false")
-    {
+    if !is_off(args, "flume.tap") {
         // A mask that cannot be read must not be found out by the first who taps.
         TapMasks::of(&info).map_err(Failure::Usage)?;
     }
@@ -75,6 +62,31 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     }
     let doubts = doubts.iter().chain(&claimed.doubts);
     doubts.for_each(|text| tracing::warn!("{text}"));
+    log_start(args, name);
+    let runtime = runtime()?;
+    let backup = args.get("backup-directory");
+    let configuration =
+        AgentConfiguration::new(places, info.clone(), options.poll_interval, backup);
+    let configuration = Box::new(configuration.map_err(Failure::Usage)?);
+    let outcome = runtime.block_on(flume_runtime::run(info, configuration, &options));
+    // A sink that does not come back must not keep the process.
+    runtime.shutdown_background();
+    Ok(log_end(outcome))
+}
+
+fn is_off(args: &Args, property: &str) -> bool {
+    args.properties
+        .get(property)
+        .is_some_and(|value| value == "false")
+}
+
+fn log_start(args: &Args, name: &str) {
+    if !args.jvm.is_empty() {
+        tracing::info!(
+            "options for a JVM, which only Java components need: {}",
+            args.jvm.join(" ")
+        );
+    }
     for key in jvm_properties::unread(&args.properties) {
         tracing::debug!("-D{key} has no effect but on Java components");
     }
@@ -83,24 +95,23 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
         env!("CARGO_PKG_VERSION"),
         std::process::id()
     );
-    let threads = std::thread::available_parallelism()
-        .map_or(1, usize::from)
-        .max(RUNTIME_THREADS_MIN);
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(threads)
+}
+
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(threads.max(RUNTIME_THREADS_MIN))
         .thread_name("flume")
         .enable_all()
-        .build()?;
-    let backup = args.get("backup-directory");
-    let configuration =
-        AgentConfiguration::new(places, info.clone(), options.poll_interval, backup);
-    let configuration = Box::new(configuration.map_err(Failure::Usage)?);
-    let outcome = runtime.block_on(flume_runtime::run(info, configuration, &options));
-    // A sink that does not come back must not keep the process.
-    runtime.shutdown_background();
+        .build()
+}
+
+/// Says what remained or why the agent ended, and how the process ends.
+fn log_end(outcome: Result<Remained, RunError>) -> ExitCode {
     match outcome {
         Ok(remained) if remained.is_empty() => {
-            tracing::info!("stopped, nothing remained in memory")
+            tracing::info!("stopped, nothing remained in memory");
+            ExitCode::SUCCESS
         }
         Ok(remained) => {
             let counts: Vec<_> = remained
@@ -108,25 +119,26 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
                 .iter()
                 .map(|(channel, events)| format!("{channel} {events}"))
                 .collect();
-            let all = remained.count();
             tracing::error!(
-                "stopped, {all} events remained in memory and are lost: {}",
+                "stopped, {} events remained in memory and are lost: {}",
+                remained.count(),
                 counts.join(", ")
             );
             if remained.unsaved > 0 {
-                return Ok(ExitCode::FAILURE);
+                ExitCode::FAILURE
+            } else {
+                ExitCode::SUCCESS
             }
         }
         Err(error @ RunError::Configuration(_)) => {
             tracing::error!("{error}");
-            return Ok(ExitCode::WRONG);
+            ExitCode::WRONG
         }
         Err(error) => {
             tracing::error!("{}", flume_core::with_causes(&error));
-            return Ok(ExitCode::FAILURE);
+            ExitCode::FAILURE
         }
     }
-    Ok(ExitCode::SUCCESS)
 }
 
 /// How a JVM for Java components is started, from the command line.

@@ -122,7 +122,7 @@ impl Checkpoint {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(checkpoint),
             Err(error) => Err(error).with_context(|| format!("failed to read {name}")),
             Ok(bytes) => {
-                let wrong = || anyhow!("{name} is no checkpoint of this command");
+                let wrong = || anyhow!("{name} is not a checkpoint of this command");
                 let json: Value = serde_json::from_slice(&bytes).map_err(|_| wrong())?;
                 checkpoint.file = json["file"].as_str().ok_or_else(wrong)?.into();
                 checkpoint.offset = json["offset"].as_u64().ok_or_else(wrong)?;

@@ -29,7 +29,7 @@ const CONF_FILE: Flag = Flag {
     short: "f",
     long: "conf-file",
     value: "FILE",
-    doc: "configuration file; of several, later ones win",
+    doc: "configuration file; repeatable, later files win",
 };
 const CONF: Flag = Flag {
     short: "c",
@@ -41,7 +41,7 @@ const CONF_URI: Flag = Flag {
     short: "u",
     long: "conf-uri",
     value: "URI",
-    doc: "configuration by file:, http: or https:; files given by --conf-file then count no longer",
+    doc: "configuration at a file:, http: or https: address; --conf-file is then ignored",
 };
 const CONF_USER: Flag = Flag {
     short: "user",
@@ -65,7 +65,7 @@ const FORMAT: Flag = Flag {
     short: "",
     long: "format",
     value: "text|json",
-    doc: "how the result is printed",
+    doc: "format of the result",
 };
 const STATE_DIR: Flag = Flag {
     short: "",
@@ -92,34 +92,34 @@ pub(crate) const COMMANDS: &[Command] = &[
     Command { name: "agent", doc: "run an agent", run: agent::run, flags: &[
         NAME, CONF_FILE, CONF_URI, CONF, CONF_USER, CONF_PASSWORD, PASSWORD_FILE, STATE_DIR,
         Flag { short: "", long: "no-reload-conf", value: "", doc: "do not watch the configuration; SIGHUP still reloads it" },
-        Flag { short: "i", long: "poll-interval", value: "SECONDS", doc: "how often the configuration is looked at (30; with a web server 300)" },
-        Flag { short: "z", long: "zkConnString", value: "HOST:PORT,...", doc: "configuration in a node of ZooKeeper, named like the agent; files and URIs then count no longer" },
-        Flag { short: "p", long: "zkBasePath", value: "PATH", doc: "the node above it (/flume)" },
-        Flag { short: "b", long: "backup-directory", value: "DIR", doc: "keep the last configuration there, for a start that cannot read it" },
-        Flag { short: "d", long: "dryrun", value: "", doc: "print what would run, and end" },
+        Flag { short: "i", long: "poll-interval", value: "SECONDS", doc: "how often to look for changes of the configuration (30; with a web server 300)" },
+        Flag { short: "z", long: "zkConnString", value: "HOST:PORT,...", doc: "configuration in the node of ZooKeeper that is named like the agent; files and URIs are then ignored" },
+        Flag { short: "p", long: "zkBasePath", value: "PATH", doc: "the node above that node (/flume)" },
+        Flag { short: "b", long: "backup-directory", value: "DIR", doc: "keep a copy of the last configuration in DIR; an agent that cannot read its configuration starts with the copy" },
+        Flag { short: "d", long: "dryrun", value: "", doc: "print the command that would run, and run nothing" },
         Flag { short: "a", long: "auth-provider", value: "CLASS", doc: "a Java class of Flume's, which cannot be loaded" },
         Flag { short: "prov", long: "conf-provider", value: "CLASS", doc: "a Java class of Flume's, which cannot be loaded" },
         Flag { short: "", long: "verify-host", value: "", doc: "accepted; certificates of web servers are always checked" },
-        Flag { short: "", long: "lenient", value: "", doc: "start also what is left of a flow, as Java Flume does" },
-        Flag { short: "", long: "strict", value: "", doc: "do not start with any error in the configuration" },
-        Flag { short: "", long: "drain-timeout", value: "SECONDS", doc: "how long sinks may deliver what channels in memory hold when the agent stops (10)" },
+        Flag { short: "", long: "lenient", value: "", doc: "also start the rest of a flow that has lost a part, as Java Flume does" },
+        Flag { short: "", long: "strict", value: "", doc: "do not start if the configuration has an error" },
+        Flag { short: "", long: "drain-timeout", value: "SECONDS", doc: "how long sinks may drain the channels in memory when the agent stops (10)" },
         HELP,
     ] },
     Command { name: "validate", doc: "check a configuration", run: validate::run, flags: &[
         CONF_FILE, CONF_URI, NAME,
-        Flag { short: "", long: "format", value: "text|json|html|sarif", doc: "how the result is printed; html: one page with a drawing and the files" },
+        Flag { short: "", long: "format", value: "text|json|html|sarif", doc: "format of the result; html is one page with a drawing and the files" },
         Flag { short: "", long: "effective", value: "", doc: "print what Java Flume would keep of the configuration, and why it drops the rest" },
         Flag { short: "", long: "java", value: "", doc: "load and configure each Java class in a JVM; nothing is started" },
         CONF, CONF_USER, CONF_PASSWORD, PASSWORD_FILE, HELP,
     ] },
-    Command { name: "graph", doc: "draw the flows of a configuration, with what is wrong with them", run: graph::run, flags: &[
+    Command { name: "graph", doc: "draw the flows of a configuration, and mark what is wrong", run: graph::run, flags: &[
         CONF_FILE, CONF_URI, NAME,
         Flag { short: "", long: "format", value: "mermaid|dot|svg", doc: "the language of the drawing (mermaid)" },
         CONF, CONF_USER, CONF_PASSWORD, PASSWORD_FILE, HELP,
     ] },
-    Command { name: "test", doc: "run the pipeline tests of a file: events in, events out, nothing outside is touched", run: pipeline_test::run, flags: &[
+    Command { name: "test", doc: "run pipeline tests: events in, events out; nothing outside is touched", run: pipeline_test::run, flags: &[
         Flag { short: "", long: "coverage", value: "", doc: "list the routes that no test took" },
-        Flag { short: "", long: "format", value: "text|json|junit", doc: "how the result is printed" },
+        Flag { short: "", long: "format", value: "text|json|junit", doc: "format of the result" },
         CONF, HELP,
     ] },
     Command { name: "status", doc: "show what a running agent does", run: status::run, flags: &[
@@ -133,18 +133,18 @@ pub(crate) const COMMANDS: &[Command] = &[
         Flag { short: "", long: "once", value: "", doc: "print it once, as plain text" },
         HELP,
     ] },
-    Command { name: "reload", doc: "make a running agent read its configuration again", run: status::reload, flags: &[
+    Command { name: "reload", doc: "reload the configuration of a running agent", run: status::reload, flags: &[
         NAME, STATE_DIR,
         Flag { short: "", long: "dry-run", value: "", doc: "only print what would change" },
         HELP,
     ] },
     Command { name: "tap", doc: "show events as they pass a source, channel or sink of a running agent", run: tap::run, flags: &[
         NAME, STATE_DIR,
-        Flag { short: "", long: "format", value: "text|hex|json", doc: "how events are printed" },
+        Flag { short: "", long: "format", value: "text|hex|json", doc: "format of the events" },
         Flag { short: "", long: "where", value: "HEADER=VALUE", doc: "only events with this header; repeatable" },
         Flag { short: "", long: "limit", value: "N", doc: "end after so many events" },
         Flag { short: "", long: "rate", value: "N/s", doc: "most events in a second; the others are counted (100/s)" },
-        Flag { short: "", long: "bytes", value: "N", doc: "bytes of each body and header that are shown (1024)" },
+        Flag { short: "", long: "bytes", value: "N", doc: "how many bytes of each body and header to show (1024)" },
         Flag { short: "", long: "at", value: "PASSAGE", doc: "received, accepted, put, taken or delivered; repeatable" },
         Flag { short: "", long: "trace", value: "", doc: "mark events at a source, and show each step of them" },
         HELP,
@@ -152,23 +152,23 @@ pub(crate) const COMMANDS: &[Command] = &[
     Command { name: "loglevel", doc: "show the levels of a running agent's loggers, or set one: LOGGER LEVEL", run: loglevel::run, flags: &[NAME, FORMAT, STATE_DIR, HELP] },
     Command { name: "describe", doc: "explain a component or a diagnostic, or list all; `hadoop`: Hadoop's settings in force", run: describe::run, flags: &[
         ALL,
-        Flag { short: "", long: "format", value: "text|markdown", doc: "how a component's page is laid out" },
+        Flag { short: "", long: "format", value: "text|markdown", doc: "format of a component's page" },
         CONF, HELP,
     ] },
-    Command { name: "provision", doc: "make this host an agent's: configure, install, kerberos, check", run: provision::run, flags: &[
-        Flag { short: "", long: "config", value: "FILE", doc: "the node configuration; without it, what was recorded, else the defaults" },
+    Command { name: "provision", doc: "prepare this host for an agent: configure, install, kerberos, check", run: provision::run, flags: &[
+        Flag { short: "", long: "config", value: "FILE", doc: "the node configuration (default: the recorded one, else the built-in values)" },
         Flag { short: "", long: "package", value: "FILE", doc: "install this .deb or .rpm" },
         Flag { short: "", long: "from-self", value: "", doc: "install without a package, from this program" },
-        Flag { short: "", long: "packaged", value: "", doc: "what a package's own script runs after the package is there" },
-        Flag { short: "", long: "rotate", value: "", doc: "change the service's key although it works" },
+        Flag { short: "", long: "packaged", value: "", doc: "for a package's own script, after the package is installed" },
+        Flag { short: "", long: "rotate", value: "", doc: "change the service's key even if it works" },
         Flag { short: "", long: "kadmin-password-stdin", value: "", doc: "read the administrator's password from standard input" },
-        Flag { short: "", long: "local", value: "", doc: "administrate the realm by kadmin.local, on the KDC itself" },
+        Flag { short: "", long: "local", value: "", doc: "administer the realm with kadmin.local, on the KDC itself" },
         Flag { short: "", long: "proxy-user", value: "USER", doc: "check that the service may write as this user; repeatable" },
-        Flag { short: "", long: "dry-run", value: "", doc: "only say what would change" },
+        Flag { short: "", long: "dry-run", value: "", doc: "only print what would change" },
         FORMAT, HELP,
     ] },
-    Command { name: "doctor", doc: "look at this host, change nothing, and say what to do", run: doctor::run, flags: &[
-        Flag { short: "", long: "config", value: "FILE", doc: "the node configuration; without it, what was recorded, else the defaults" },
+    Command { name: "doctor", doc: "examine this host and say what to do; changes nothing", run: doctor::run, flags: &[
+        Flag { short: "", long: "config", value: "FILE", doc: "the node configuration (default: the recorded one, else the built-in values)" },
         FORMAT, HELP,
     ] },
     Command { name: "tool", doc: "look into a file channel, or repair it", run: tool::run, flags: &[
@@ -179,11 +179,11 @@ pub(crate) const COMMANDS: &[Command] = &[
     Command { name: "avro-client", doc: "send lines to an avro source", run: avro_client::run, flags: &[
         Flag { short: "H", long: "host", value: "HOST", doc: "where the source is" },
         Flag { short: "p", long: "port", value: "PORT", doc: "its port" },
-        Flag { short: "P", long: "rpcProps", value: "FILE", doc: "properties of the client instead: several hosts, TLS, compression" },
-        Flag { short: "F", long: "filename", value: "FILE", doc: "send the lines of this file; without it those of standard input" },
+        Flag { short: "P", long: "rpcProps", value: "FILE", doc: "a file of client properties instead: several hosts, TLS, compression" },
+        Flag { short: "F", long: "filename", value: "FILE", doc: "send the lines of this file (default: standard input)" },
         Flag { short: "", long: "dirname", value: "DIR", doc: "send the files of this directory, and rename each to .COMPLETED" },
         Flag { short: "R", long: "headerFile", value: "FILE", doc: "properties that become headers of every event" },
-        Flag { short: "", long: "checkpoint", value: "FILE", doc: "remember there what was sent, and go on behind it next time" },
+        Flag { short: "", long: "checkpoint", value: "FILE", doc: "record in FILE what was sent, and continue there next time" },
         CONF, HELP,
     ] },
     Command { name: "convert", doc: "print a configuration with a part rewritten: exec-to-taildir", run: convert::run, flags: &[CONF_FILE, HELP] },

@@ -35,50 +35,50 @@ const WEB_INTERVAL: Duration = Duration::from_secs(300);
 const WATCHED_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A part of a configuration.
-enum Part {
+enum ConfigurationPart {
     File(PathBuf),
     Remote(RemoteDocument),
 }
 
-impl Part {
+impl ConfigurationPart {
     fn name(&self) -> String {
         match self {
-            Part::File(path) => path.display().to_string(),
-            Part::Remote(document) => document.uri().into(),
+            ConfigurationPart::File(path) => path.display().to_string(),
+            ConfigurationPart::Remote(document) => document.uri().into(),
         }
     }
 
     /// Only to be looked at.
     fn look(&mut self) -> Result<Contents, String> {
         match self {
-            Part::File(path) => trust::read(path, MAX_CONFIGURATION_BYTES),
-            Part::Remote(document) => document.read().map(Contents::of_another_host),
+            ConfigurationPart::File(path) => trust::read(path, MAX_CONFIGURATION_BYTES),
+            ConfigurationPart::Remote(document) => document.read().map(Contents::of_another_host),
         }
     }
 
     /// For an agent that runs.
     fn read(&mut self) -> Result<Vec<u8>, String> {
         match self {
-            Part::File(path) => trust::read_as_told(path, MAX_CONFIGURATION_BYTES),
-            Part::Remote(document) => document.read(),
+            ConfigurationPart::File(path) => trust::read_as_told(path, MAX_CONFIGURATION_BYTES),
+            ConfigurationPart::Remote(document) => document.read(),
         }
     }
 
     /// The same for a comparison: a change still counts as one.
     fn peek(&mut self) -> Result<Vec<u8>, String> {
         match self {
-            Part::File(_) => self.read(),
-            Part::Remote(document) => document.peek(),
+            ConfigurationPart::File(_) => self.read(),
+            ConfigurationPart::Remote(document) => document.peek(),
         }
     }
 }
 
 /// What the parts say, each with its name.
-type Parts = Vec<(String, Vec<u8>)>;
+type NamedParts = Vec<(String, Vec<u8>)>;
 
 /// The configuration of one agent: parts, read in order; later keys win.
 pub(crate) struct AgentConfiguration {
-    parts: Vec<Part>,
+    parts: Vec<ConfigurationPart>,
     /// The files, and those that lookups read.
     watch: FileWatch,
     agent: Arc<AgentInfo>,
@@ -177,15 +177,19 @@ impl Places {
         }
     }
 
-    fn open(self, agent: &Arc<AgentInfo>, interval: Option<Duration>) -> Result<Vec<Part>, String> {
+    fn open(
+        self,
+        agent: &Arc<AgentInfo>,
+        interval: Option<Duration>,
+    ) -> Result<Vec<ConfigurationPart>, String> {
         let login = self.login;
         let open = |place| match place {
-            Place::File(path) => Ok(Part::File(path)),
+            Place::File(path) => Ok(ConfigurationPart::File(path)),
             Place::Http(uri) => {
                 let cx = Context::of_agent(&agent.name, vec![], agent.clone());
-                web::start(&uri, login.as_ref(), interval, cx).map(Part::Remote)
+                web::start(&uri, login.as_ref(), interval, cx).map(ConfigurationPart::Remote)
             }
-            Place::ZooKeeper(node) => zookeeper::start(node).map(Part::Remote),
+            Place::ZooKeeper(node) => zookeeper::start(node).map(ConfigurationPart::Remote),
         };
         self.places.into_iter().map(open).collect()
     }
@@ -205,7 +209,7 @@ pub(crate) fn look_at_files(
     conf_dir: Option<&Path>,
 ) -> Result<Document, String> {
     look_at(
-        paths.into_iter().map(Part::File).collect(),
+        paths.into_iter().map(ConfigurationPart::File).collect(),
         properties,
         conf_dir,
     )
@@ -214,7 +218,7 @@ pub(crate) fn look_at_files(
 /// The document of these parts, only to be looked at. Root runs no program, and reads no file, for a configuration that
 /// another user can change.
 fn look_at(
-    parts: Vec<Part>,
+    parts: Vec<ConfigurationPart>,
     properties: &BTreeMap<String, String>,
     conf_dir: Option<&Path>,
 ) -> Result<Document, String> {
@@ -240,8 +244,8 @@ impl AgentConfiguration {
     ) -> Result<Self, String> {
         let parts = places.open(&agent, interval)?;
         let files = parts.iter().filter_map(|part| match part {
-            Part::File(path) => Some(path.clone()),
-            Part::Remote(_) => None,
+            ConfigurationPart::File(path) => Some(path.clone()),
+            ConfigurationPart::Remote(_) => None,
         });
         let watch = FileWatch::new(files);
         let backup = backup
@@ -257,9 +261,9 @@ impl AgentConfiguration {
     }
 
     /// The parts; at the start the copy of the last ones, if one of them cannot be read.
-    fn read_or_restore(&mut self) -> Result<Parts, String> {
-        let read = |part: &mut Part| Ok((part.name(), part.read()?));
-        let read: Result<Parts, _> = self.parts.iter_mut().map(read).collect();
+    fn read_or_restore(&mut self) -> Result<NamedParts, String> {
+        let read = |part: &mut ConfigurationPart| Ok((part.name(), part.read()?));
+        let read: Result<NamedParts, _> = self.parts.iter_mut().map(read).collect();
         self.pending = read.is_err();
         let problem = match read {
             Ok(parts) => return Ok(parts),
@@ -276,7 +280,7 @@ impl AgentConfiguration {
     }
 
     /// The document of these parts, and the files that lookups have read for it.
-    fn document(&self, parts: &Parts) -> Result<(Document, Vec<PathBuf>), String> {
+    fn document(&self, parts: &NamedParts) -> Result<(Document, Vec<PathBuf>), String> {
         let mut document = Document::default();
         for (name, bytes) in parts {
             document.add(name, bytes);
@@ -302,7 +306,7 @@ impl AgentConfiguration {
     }
 
     /// Keeps a copy. Lookups stay as they are written, so no secret of theirs gets onto the disk.
-    fn keep(&self, parts: &Parts) {
+    fn keep(&self, parts: &NamedParts) {
         let Some(backup) = &self.backup else { return };
         let mut text = vec![];
         for (name, bytes) in parts {
@@ -325,7 +329,7 @@ impl AgentConfiguration {
 
 impl Configuration for AgentConfiguration {
     fn changed(&mut self) -> bool {
-        let web = |part: &Part| matches!(part, Part::Remote(document) if document.changed());
+        let web = |part: &ConfigurationPart| matches!(part, ConfigurationPart::Remote(document) if document.changed());
         let comes_back = self.pending && self.problem().is_none();
         comes_back || self.watch.changed() || self.parts.iter().any(web)
     }
@@ -333,15 +337,15 @@ impl Configuration for AgentConfiguration {
     fn may_come_back(&self) -> bool {
         self.parts
             .iter()
-            .any(|part| matches!(part, Part::Remote(_)))
+            .any(|part| matches!(part, ConfigurationPart::Remote(_)))
     }
 
     fn problem(&self) -> Option<String> {
         self.parts.iter().find_map(|part| match part {
-            Part::File(path) => fs::metadata(path)
+            ConfigurationPart::File(path) => fs::metadata(path)
                 .err()
                 .map(|error| format!("{} cannot be read: {error}", path.display())),
-            Part::Remote(document) => document.problem(),
+            ConfigurationPart::Remote(document) => document.problem(),
         })
     }
 
@@ -357,8 +361,8 @@ impl Configuration for AgentConfiguration {
     }
 
     fn peek(&mut self) -> Result<Plan, String> {
-        let peek = |part: &mut Part| Ok((part.name(), part.peek()?));
-        let parts: Parts = self
+        let peek = |part: &mut ConfigurationPart| Ok((part.name(), part.peek()?));
+        let parts: NamedParts = self
             .parts
             .iter_mut()
             .map(peek)

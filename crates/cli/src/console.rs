@@ -130,7 +130,7 @@ fn write(out: &mut impl Write, queue: &Receiver<Vec<u8>>, shared: &ConsoleState)
         shared.waiting.fetch_sub(1, SeqCst);
         let lost = shared.lost.swap(0, SeqCst);
         if lost > 0 {
-            let text = "log lines are lost here: whoever reads them stood still";
+            let text = "log lines are missing here, because their reader stood still";
             let _ = writeln!(out, "{lost} {text}");
         }
     }

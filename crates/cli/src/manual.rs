@@ -60,11 +60,11 @@ fn bash(commands: &[Command]) -> String {
     );
     for (kind, flags) in by_value(commands) {
         let action = match kind {
-            Kind::Nothing => continue,
-            Kind::File => "-f".into(),
-            Kind::Directory => "-d".into(),
-            Kind::Words(words) => format!("-W '{}'", words.replace('|', " ")),
-            Kind::Other => String::new(),
+            ValueKind::Nothing => continue,
+            ValueKind::File => "-f".into(),
+            ValueKind::Directory => "-d".into(),
+            ValueKind::Words(words) => format!("-W '{}'", words.replace('|', " ")),
+            ValueKind::Other => String::new(),
         };
         let reply = match action.as_str() {
             "" => "return".into(),
@@ -90,7 +90,7 @@ fn bash(commands: &[Command]) -> String {
 
 /// What an option's value can be.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum ValueKind {
     Nothing,
     File,
     Directory,
@@ -98,19 +98,19 @@ enum Kind {
     Other,
 }
 
-fn kind(flag: &Flag) -> Kind {
+fn kind(flag: &Flag) -> ValueKind {
     match flag.value {
-        "" => Kind::Nothing,
-        "FILE" => Kind::File,
-        "DIR" => Kind::Directory,
-        words if words.contains('|') => Kind::Words(words),
-        _ => Kind::Other,
+        "" => ValueKind::Nothing,
+        "FILE" => ValueKind::File,
+        "DIR" => ValueKind::Directory,
+        words if words.contains('|') => ValueKind::Words(words),
+        _ => ValueKind::Other,
     }
 }
 
 /// The spellings of all options, by what they take.
-fn by_value(commands: &[Command]) -> Vec<(Kind, Vec<String>)> {
-    let mut kinds: Vec<(Kind, Vec<String>)> = vec![];
+fn by_value(commands: &[Command]) -> Vec<(ValueKind, Vec<String>)> {
+    let mut kinds: Vec<(ValueKind, Vec<String>)> = vec![];
     for flag in commands.iter().flat_map(|command| command.flags) {
         let kind = kind(flag);
         let at = kinds
@@ -154,11 +154,11 @@ fn zsh(commands: &[Command]) -> String {
         text += &format!("        {}) _arguments -S", command.name);
         for flag in command.flags {
             let value = match kind(flag) {
-                Kind::Nothing => String::new(),
-                Kind::File => ":file:_files".into(),
-                Kind::Directory => ":directory:_files -/".into(),
-                Kind::Words(words) => format!(":value:({})", words.replace('|', " ")),
-                Kind::Other => format!(":{}: ", flag.value.to_ascii_lowercase()),
+                ValueKind::Nothing => String::new(),
+                ValueKind::File => ":file:_files".into(),
+                ValueKind::Directory => ":directory:_files -/".into(),
+                ValueKind::Words(words) => format!(":value:({})", words.replace('|', " ")),
+                ValueKind::Other => format!(":{}: ", flag.value.to_ascii_lowercase()),
             };
             text += &format!(
                 " \\\n            '--{}[{}]{value}'",
@@ -189,8 +189,8 @@ fn fish(commands: &[Command]) -> String {
                 format!(" -s {}", flag.short)
             };
             let value = match kind(flag) {
-                Kind::Nothing => String::new(),
-                Kind::Words(words) => format!(" -x -a '{}'", words.replace('|', " ")),
+                ValueKind::Nothing => String::new(),
+                ValueKind::Words(words) => format!(" -x -a '{}'", words.replace('|', " ")),
                 _ => " -r".into(),
             };
             text += &format!(

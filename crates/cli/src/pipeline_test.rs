@@ -23,7 +23,7 @@ use crate::{
 };
 
 #[derive(Clone, Copy)]
-enum Format {
+enum ReportFormat {
     Text,
     Json,
     Junit,
@@ -32,9 +32,9 @@ enum Format {
 /// Runs the command: exit code 0 if every test passes, 1 if one fails, 2 if a file cannot be used.
 pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let format = match args.get("format") {
-        None | Some("text") => Format::Text,
-        Some("json") => Format::Json,
-        Some("junit") => Format::Junit,
+        None | Some("text") => ReportFormat::Text,
+        Some("json") => ReportFormat::Json,
+        Some("junit") => ReportFormat::Junit,
         Some(other) => {
             let text = format!("--format takes text, json or junit, not `{other}`");
             return Err(Failure::Usage(text));
@@ -51,9 +51,9 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
         .collect::<Result<Vec<_>, _>>()
         .map_err(Failure::Usage)?;
     print(&match format {
-        Format::Text => text(&files, args.has("coverage")),
-        Format::Json => json(&files),
-        Format::Junit => junit(&files),
+        ReportFormat::Text => text(&files, args.has("coverage")),
+        ReportFormat::Json => json(&files),
+        ReportFormat::Junit => junit(&files),
     })?;
     let outcomes = files.iter().flat_map(|(_, run)| &run.outcomes);
     let all_passed = outcomes

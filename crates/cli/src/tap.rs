@@ -20,7 +20,7 @@ const HEX_BYTES_PER_LINE: usize = 16;
 
 /// How events are printed.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Format {
+enum EventFormat {
     Text,
     Hex,
     Json,
@@ -29,9 +29,9 @@ enum Format {
 /// Runs the command until the agent ends the tap, or the user does.
 pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let format = match args.get("format") {
-        None | Some("text") => Format::Text,
-        Some("hex") => Format::Hex,
-        Some("json") => Format::Json,
+        None | Some("text") => EventFormat::Text,
+        Some("hex") => EventFormat::Hex,
+        Some("json") => EventFormat::Json,
         Some(other) => {
             let text = format!("--format takes text, hex or json, not `{other}`");
             return Err(Failure::Usage(text));
@@ -119,11 +119,11 @@ fn number(args: &Args, option: &str, unit: &str) -> Result<Option<u64>, Failure>
 }
 
 /// Flushed, because somebody watches. The code is a failure when the reader of standard output has gone.
-fn print_event(event: &TapEvent, format: Format) -> Result<ExitCode, Failure> {
+fn print_event(event: &TapEvent, format: EventFormat) -> Result<ExitCode, Failure> {
     print(&match format {
-        Format::Text => text(event),
-        Format::Hex => hex(event),
-        Format::Json => json(event),
+        EventFormat::Text => text(event),
+        EventFormat::Hex => hex(event),
+        EventFormat::Json => json(event),
     })?;
     if std::io::stdout().flush().is_err() {
         return Ok(ExitCode::FAILURE);

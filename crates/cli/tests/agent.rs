@@ -2,49 +2,24 @@
 
 use std::{
     fs,
-    io::{BufRead, BufReader, Read, Write},
+    io::{Read, Write},
     net::TcpStream,
     path::Path,
+    sync::LazyLock,
     time::Duration,
 };
 
-use flume_testkit::agent::{Agent, component};
+use flume_testkit::agent::{Agent, component, flow, send_lines};
 use serde_json::Value;
 
-const FLOW: &str = "\
-a1.sources = r1
-a1.channels = c1
-a1.sinks = k1
-a1.sources.r1.type = netcat
-a1.sources.r1.bind = localhost
-a1.sources.r1.port = 0
-a1.sources.r1.channels = c1
-a1.channels.c1.type = memory
-a1.sinks.k1.type = file_roll
-a1.sinks.k1.sink.directory = @DIR@
-a1.sinks.k1.sink.rollInterval = 0
-a1.sinks.k1.sink.pathManager.prefix = out-
-a1.sinks.k1.channel = c1
-";
+static FLOW: LazyLock<String> = LazyLock::new(|| {
+    let sink = "type = file_roll\nsink.directory = @DIR@\nsink.rollInterval = 0\n\
+                sink.pathManager.prefix = out-";
+    flow("type = memory", sink)
+});
 
 fn start(configuration: &str, arguments: &[&str]) -> Agent {
-    Agent::start(
-        Path::new(env!("CARGO_BIN_EXE_flume-ng")),
-        configuration,
-        arguments,
-    )
-    .unwrap()
-}
-
-fn send(address: &str, lines: &[&str]) {
-    let mut stream = TcpStream::connect(address).unwrap();
-    stream
-        .write_all((lines.join("\n") + "\n").as_bytes())
-        .unwrap();
-    let mut answers = BufReader::new(stream).lines();
-    for _ in lines {
-        assert_eq!(answers.next().unwrap().unwrap(), "OK");
-    }
+    Agent::start(env!("CARGO_BIN_EXE_flume-ng"), configuration, arguments).unwrap()
 }
 
 fn written(agent: &Agent) -> String {
@@ -77,9 +52,9 @@ fn get(port: &str, request: &str) -> (String, String) {
 
 #[test]
 fn lines_arrive_and_a_stop_is_clean() {
-    let mut agent = start(FLOW, &["-Dflume.root.logger=INFO,console"]);
+    let mut agent = start(&FLOW, &["-Dflume.root.logger=INFO,console"]);
     let address = agent.address("r1");
-    send(&address, &["one", "two"]);
+    send_lines(&address, &["one", "two"]);
     agent.wait_for_count("k1", "EventDrainSuccessCount", 2);
     assert_eq!(written(&agent), "one\ntwo\n");
     let (status, log) = agent.stop().unwrap();
@@ -96,7 +71,7 @@ fn lines_arrive_and_a_stop_is_clean() {
 #[test]
 fn the_log_goes_to_a_file_when_it_is_told() {
     let agent = start(
-        FLOW,
+        &FLOW,
         &[
             "-Dflume.root.logger=INFO,LOGFILE",
             "-Dflume.log.dir=logs",
@@ -127,7 +102,7 @@ fn metrics_have_flumes_shape_and_more() {
         &["-Dflume.monitoring.type=http", &monitoring],
     );
     let address = agent.address("r1");
-    send(&address, &["one", "two"]);
+    send_lines(&address, &["one", "two"]);
     agent.wait_for_count("k1", "EventDrainSuccessCount", 2);
 
     let (head, body) = get(&port, "GET /metrics HTTP/1.1\r\nHost: x");
@@ -200,7 +175,7 @@ fn metrics_have_flumes_shape_and_more() {
 
 #[test]
 fn a_changed_file_is_read_and_restarts_only_what_changed() {
-    let mut agent = start(FLOW, &["--poll-interval", "1"]);
+    let mut agent = start(&FLOW, &["--poll-interval", "1"]);
     let address = agent.address("r1");
     let mut open = TcpStream::connect(&address).unwrap();
     let interceptor =
@@ -231,7 +206,7 @@ fn a_changed_file_is_read_and_restarts_only_what_changed() {
 
 #[test]
 fn a_second_agent_of_the_same_name_leaves_the_first_ones_socket_alone() {
-    let mut first = start(FLOW, &[]);
+    let mut first = start(&FLOW, &[]);
     let address = first.address("r1");
     let second = std::process::Command::new(env!("CARGO_BIN_EXE_flume-ng"))
         .args([
@@ -256,7 +231,7 @@ fn a_second_agent_of_the_same_name_leaves_the_first_ones_socket_alone() {
     first.wait_for("a warning", |_| warned(&dir).then_some(()));
     second.kill().unwrap();
     second.wait().unwrap();
-    send(&address, &["still here"]);
+    send_lines(&address, &["still here"]);
     assert!(component(&first.status().unwrap(), "r1").is_some());
     first.stop().unwrap();
 }
@@ -268,8 +243,8 @@ fn an_agent_runs_without_its_monitoring_if_it_has_to() {
         "-Dflume.monitoring.port={}",
         taken.local_addr().unwrap().port()
     );
-    let mut agent = start(FLOW, &["-Dflume.monitoring.type=http", &port]);
-    send(&agent.address("r1"), &["one"]);
+    let mut agent = start(&FLOW, &["-Dflume.monitoring.type=http", &port]);
+    send_lines(&agent.address("r1"), &["one"]);
     agent.wait_for_count("k1", "EventDrainSuccessCount", 1);
     drop(taken);
     while !agent.log().contains("monitoring listens at") {
@@ -280,8 +255,8 @@ fn an_agent_runs_without_its_monitoring_if_it_has_to() {
         log.contains("[ERROR - ") && log.contains("failed to listen on 0.0.0.0:"),
         "{log}"
     );
-    let mut agent = start(FLOW, &["-Dflume.monitoring.type=jmxtrans"]);
-    send(&agent.address("r1"), &["one"]);
+    let mut agent = start(&FLOW, &["-Dflume.monitoring.type=jmxtrans"]);
+    send_lines(&agent.address("r1"), &["one"]);
     let (_, log) = agent.stop().unwrap();
     assert!(
         log.contains("this build has `http` and `ganglia`, not flume.monitoring.type=jmxtrans"),

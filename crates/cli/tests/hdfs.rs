@@ -2,46 +2,24 @@
 
 use std::{
     fs,
-    io::{BufRead, BufReader, Write},
-    net::TcpStream,
     path::Path,
+    sync::LazyLock,
     time::{Duration, Instant},
 };
 
-use flume_testkit::agent::Agent;
+use flume_testkit::agent::{Agent, flow, send_lines};
 
-const FLOW: &str = "\
-a1.sources = r1
-a1.channels = c1
-a1.sinks = k1
-a1.sources.r1.type = netcat
-a1.sources.r1.bind = localhost
-a1.sources.r1.port = 0
-a1.sources.r1.channels = c1
-a1.channels.c1.type = memory
-a1.sinks.k1.type = hdfs
-a1.sinks.k1.hdfs.path = file://@DIR@/out/%[localhost]
-a1.sinks.k1.hdfs.fileType = DataStream
-a1.sinks.k1.hdfs.rollInterval = 0
-a1.sinks.k1.hdfs.rollSize = 0
-a1.sinks.k1.hdfs.rollCount = 0
-a1.sinks.k1.batchLingerMs = 0
-a1.sinks.k1.channel = c1
-";
+static FLOW: LazyLock<String> = LazyLock::new(|| {
+    let sink = "type = hdfs\nhdfs.path = file://@DIR@/out/%[localhost]\nhdfs.fileType = DataStream\n\
+                hdfs.rollInterval = 0\nhdfs.rollSize = 0\nhdfs.rollCount = 0\nbatchLingerMs = 0";
+    flow("type = memory", sink)
+});
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_flume-ng");
 
 /// Sends lines and waits until they are in the file.
 fn deliver(agent: &mut Agent, lines: &[&str]) {
-    let address = agent.address("r1");
-    let mut stream = TcpStream::connect(address).unwrap();
-    stream
-        .write_all((lines.join("\n") + "\n").as_bytes())
-        .unwrap();
-    let mut answers = BufReader::new(stream).lines();
-    for _ in lines {
-        assert_eq!(answers.next().unwrap().unwrap(), "OK");
-    }
+    send_lines(&agent.address("r1"), lines);
     agent.wait_for_count("k1", "EventDrainSuccessCount", lines.len() as u64);
 }
 
@@ -76,7 +54,7 @@ fn file(name: &str, text: &str) -> (String, String) {
 
 #[test]
 fn a_stop_finishes_the_files() {
-    let mut agent = Agent::start(Path::new(PROGRAM), FLOW, &[]).unwrap();
+    let mut agent = Agent::start(PROGRAM, &FLOW, &[]).unwrap();
     deliver(&mut agent, &["one", "two"]);
     assert_eq!(files(agent.dir()), [file("FlumeData..tmp", "one\ntwo\n")]);
     agent.signal("TERM").unwrap();
@@ -87,11 +65,11 @@ fn a_stop_finishes_the_files() {
 
 #[test]
 fn what_a_killed_agent_leaves_is_finished_at_the_next_start() {
-    let mut agent = Agent::start(Path::new(PROGRAM), FLOW, &[]).unwrap();
+    let mut agent = Agent::start(PROGRAM, &FLOW, &[]).unwrap();
     deliver(&mut agent, &["one", "two"]);
     let dir = agent.kill().unwrap();
     assert_eq!(files(dir.path()), [file("FlumeData..tmp", "one\ntwo\n")]);
-    let mut agent = Agent::start_in(dir, Path::new(PROGRAM), FLOW, &[]).unwrap();
+    let mut agent = Agent::start_in(dir, PROGRAM, &FLOW, &[]).unwrap();
     let start = Instant::now();
     while files(agent.dir()) != [file("FlumeData.", "one\ntwo\n")] {
         assert!(

@@ -145,8 +145,12 @@ fn levels_are_shown_set_and_reset() {
         0,
         "{\"flume_core\":\"OFF\",\"root\":\"INFO\"}",
     );
-    loglevel(&["root", "loud"], 1, "`loud` is no level");
-    loglevel(&["com.example", "INFO"], 1, "is no logger of this program");
+    loglevel(&["root", "loud"], 1, "`loud` is not a level");
+    loglevel(
+        &["com.example", "INFO"],
+        1,
+        "is not a logger of this program",
+    );
     loglevel(&["root"], 2, "write LOGGER LEVEL");
     agent.stop().unwrap();
 }

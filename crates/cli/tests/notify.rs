@@ -6,18 +6,7 @@ use std::{
     time::Duration,
 };
 
-const FLOW: &str = "\
-a1.sources = r1
-a1.channels = c1
-a1.sinks = k1
-a1.sources.r1.type = netcat
-a1.sources.r1.bind = localhost
-a1.sources.r1.port = 0
-a1.sources.r1.channels = c1
-a1.channels.c1.type = memory
-a1.sinks.k1.type = null
-a1.sinks.k1.channel = c1
-";
+use flume_testkit::agent::flow;
 
 struct Killed(Child);
 
@@ -45,7 +34,7 @@ fn a_service_manager_is_told_of_start_reload_and_stop_and_the_watchdog_is_fed() 
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("notify");
     let conf = dir.path().join("flume.conf");
-    std::fs::write(&conf, FLOW).unwrap();
+    std::fs::write(&conf, flow("type = memory", "type = null")).unwrap();
     // As the package installs it: the agent begins anew with what the file leaves.
     std::fs::write(dir.path().join("flume-env.sh"), "A=1\n").unwrap();
     let socket = UnixDatagram::bind(&path).unwrap();

@@ -3,7 +3,7 @@
 
 use std::{
     fs,
-    io::{BufRead, BufReader, Read, Write},
+    io::{Read, Write},
     net::TcpStream,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -12,45 +12,13 @@ use std::{
 };
 
 use flume_monitor::{ControlAnswer, ControlRequest};
-use flume_testkit::agent::{Agent, component};
+use flume_testkit::agent::{Agent, component, flow, send_lines};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_flume-ng");
 const RELOAD: ControlRequest = ControlRequest::Reload { dry_run: false };
 
-/// netcat r1 → c1 → k1, whose lines begin with the name of the component.
-fn flow(channel: &str, sink: &str) -> String {
-    let part = |name: &str, text: &str| -> String {
-        text.lines()
-            .map(|line| format!("a1.{name}.{line}\n"))
-            .collect()
-    };
-    [
-        "a1.sources = r1\na1.channels = c1\na1.sinks = k1\n".to_string(),
-        part(
-            "sources.r1",
-            "type = netcat\nbind = 127.0.0.1\nport = 0\nchannels = c1",
-        ),
-        part("channels.c1", channel),
-        part("sinks.k1", sink),
-        part("sinks.k1", "channel = c1"),
-    ]
-    .concat()
-}
-
 fn start(configuration: &str, arguments: &[&str]) -> Agent {
-    Agent::start(Path::new(PROGRAM), configuration, arguments).unwrap()
-}
-
-/// Sends lines; all are answered `OK`.
-fn say(address: &str, lines: &[&str]) {
-    let mut stream = TcpStream::connect(address).unwrap();
-    stream
-        .write_all((lines.join("\n") + "\n").as_bytes())
-        .unwrap();
-    let mut answers = BufReader::new(stream).lines();
-    for _ in lines {
-        assert_eq!(answers.next().unwrap().unwrap(), "OK");
-    }
+    Agent::start(PROGRAM, configuration, arguments).unwrap()
 }
 
 /// All lines in the files of a directory, sorted.
@@ -96,7 +64,7 @@ fn waiting_events_follow_their_channel_through_every_type() {
             channel.lines().next().unwrap().strip_prefix("type = ")
         );
         let line = format!("line {number}");
-        say(&address, &[&line]);
+        send_lines(&address, &[&line]);
         expected.push(line);
     }
     fs::create_dir(agent.dir().join("later")).unwrap();
@@ -115,7 +83,7 @@ fn a_channel_whose_successor_does_not_open_stays_and_reload_fails() {
     let mut agent = start(&flow("type = memory", &sink), &[]);
     fs::create_dir(agent.dir().join("out")).unwrap();
     let address = agent.address("r1");
-    say(&address, &["one"]);
+    send_lines(&address, &["one"]);
     agent.configure(&flow(BROKEN, &sink)).unwrap();
     let reload = Command::new(PROGRAM)
         .args(["reload", "--name", "a1", "--state-dir", "state"])
@@ -128,7 +96,7 @@ fn a_channel_whose_successor_does_not_open_stays_and_reload_fails() {
         said.contains("a1.channels.c1 keeps its settings") && said.contains("Not a directory"),
         "{said}"
     );
-    say(&address, &["two"]);
+    send_lines(&address, &["two"]);
     let out = agent.dir().join("out");
     wait(|| (lines_in(&out) == ["one", "two"]).then_some(()));
     agent.stop().unwrap();
@@ -139,7 +107,7 @@ fn a_renamed_file_channel_keeps_its_events_and_a_removed_one_is_drained() {
     let down = format!("type = file_roll\nsink.directory = @DIR@/out\n{NEVER}");
     let mut agent = start(&flow(FILE, &down), &[]);
     let address = agent.address("r1");
-    say(&address, &["one", "two"]);
+    send_lines(&address, &["one", "two"]);
     // The same directories under another name: the events are there at once.
     let renamed = flow(FILE, &down).replace("c1", "c2");
     agent.configure(&renamed).unwrap();
@@ -148,7 +116,7 @@ fn a_renamed_file_channel_keeps_its_events_and_a_removed_one_is_drained() {
         let held = component(status, "c2")?.channel.as_ref()?;
         (held.events + held.in_flight == 2).then_some(())
     });
-    say(&address, &["three"]);
+    send_lines(&address, &["three"]);
     // It vanishes with its events: its sink goes on until it has delivered them.
     let other = flow("type = memory", "type = null")
         .replace("c1", "c3")
@@ -177,7 +145,7 @@ fn what_a_spillable_channel_cannot_save_is_counted_and_the_exit_code_says_so() {
     let full = format!("{SPILL}\nminimumRequiredSpace = 99999999999999");
     let sink = "type = file_roll\nsink.directory = @DIR@/missing";
     let mut agent = start(&flow(&full, sink), &["--drain-timeout", "0"]);
-    say(&agent.address("r1"), &["one", "two"]);
+    send_lines(&agent.address("r1"), &["one", "two"]);
     let (status, log) = agent.stop().unwrap();
     assert_eq!(status.code(), Some(1), "{log}");
     assert!(
@@ -191,7 +159,7 @@ fn sigquit_prints_where_everything_stands_and_harmless_signals_are_harmless() {
     let sink = "type = file_roll\nsink.directory = @DIR@/missing";
     let mut agent = start(&flow("type = memory", sink), &["--drain-timeout", "0"]);
     let address = agent.address("r1");
-    say(&address, &["one"]);
+    send_lines(&address, &["one"]);
     for signal in ["USR1", "USR2", "ALRM", "QUIT"] {
         agent.signal(signal).unwrap();
     }
@@ -210,7 +178,7 @@ fn sigquit_prints_where_everything_stands_and_harmless_signals_are_harmless() {
     ] {
         assert!(log.contains(part), "{part}: {log}");
     }
-    say(&address, &["two"]);
+    send_lines(&address, &["two"]);
     agent.stop().unwrap();
 }
 
@@ -362,7 +330,7 @@ fn an_agent_runs_without_any_state_directory() {
         .unwrap();
     let _agent = Unheard(child);
     wait(|| TcpStream::connect(port).ok());
-    say(&port.to_string(), &["one"]);
+    send_lines(&port.to_string(), &["one"]);
     wait(|| (lines_in(&out) == ["one"]).then_some(()));
     let log = fs::read_to_string(dir.path().join("log")).unwrap();
     assert!(
@@ -377,7 +345,7 @@ fn directory_made(path: &str, arguments: &[&str]) -> PathBuf {
         "type = hdfs\nhdfs.path = file://@DIR@/out/{path}\nhdfs.fileType = DataStream\nhdfs.useLocalTimeStamp = true"
     );
     let mut agent = start(&flow("type = memory", &sink), arguments);
-    say(&agent.address("r1"), &["one"]);
+    send_lines(&agent.address("r1"), &["one"]);
     agent.wait_for_count("k1", "EventDrainSuccessCount", 1);
     let made = fs::read_dir(agent.dir().join("out"))
         .unwrap()
@@ -474,7 +442,7 @@ fn a_file_that_somebody_takes_away_is_told_and_counted() {
     let sink = "type = hdfs\nhdfs.path = file://@DIR@/out\nhdfs.fileType = DataStream\nhdfs.rollInterval = 2\n\
                 hdfs.rollCount = 0\nhdfs.rollSize = 0";
     let mut agent = start(&flow("type = memory", sink), &[]);
-    say(&agent.address("r1"), &["one"]);
+    send_lines(&agent.address("r1"), &["one"]);
     agent.wait_for_count("k1", "EventDrainSuccessCount", 1);
     for file in fs::read_dir(agent.dir().join("out")).unwrap().flatten() {
         fs::remove_file(file.path()).unwrap();

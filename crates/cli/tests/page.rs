@@ -10,30 +10,19 @@ use std::{
     time::{Duration, Instant},
 };
 
-use flume_testkit::agent::Agent;
+use flume_testkit::agent::{Agent, flow};
 use serde_json::Value;
 
 /// netcat → memory → a sink that nobody listens to.
-const STUCK: &str = "\
-a1.sources = r1
-a1.channels = c1
-a1.sinks = k1
-a1.sources.r1.type = netcat
-a1.sources.r1.bind = localhost
-a1.sources.r1.port = 0
-a1.sources.r1.channels = c1
-a1.sources.r1.interceptors = i1
-a1.sources.r1.interceptors.i1.type = static
-a1.sources.r1.interceptors.i1.value = <b>bold</b>
-a1.channels.c1.type = memory
-a1.channels.c1.capacity = 10
-a1.channels.c1.transactionCapacity = 10
-a1.sinks.k1.type = avro
-a1.sinks.k1.hostname = localhost
-a1.sinks.k1.port = 1
-a1.sinks.k1.trust-password = hunter2
-a1.sinks.k1.channel = c1
-";
+fn stuck() -> String {
+    let sink = "type = avro\nhostname = localhost\nport = 1\ntrust-password = hunter2";
+    flow(
+        "type = memory\ncapacity = 10\ntransactionCapacity = 10",
+        sink,
+    ) + "a1.sources.r1.interceptors = i1\n\
+           a1.sources.r1.interceptors.i1.type = static\n\
+           a1.sources.r1.interceptors.i1.value = <b>bold</b>\n"
+}
 
 struct Port {
     agent: Agent,
@@ -52,8 +41,8 @@ impl Port {
             &number,
         ];
         arguments.extend(more);
-        let program = Path::new(env!("CARGO_BIN_EXE_flume-ng"));
-        let mut agent = Agent::start(program, STUCK, &arguments).unwrap();
+        let program = env!("CARGO_BIN_EXE_flume-ng");
+        let mut agent = Agent::start(program, &stuck(), &arguments).unwrap();
         agent.address("r1");
         Port { agent, port }
     }

@@ -490,7 +490,9 @@ fn a_stop_does_not_wait_for_a_server_that_hangs_at_the_start() {
 fn a_stop_does_not_wait_for_a_filter_that_hangs_in_a_reload() {
     let directory = tempfile::tempdir().unwrap();
     let path = |name: &str| directory.path().join(name).display().to_string();
-    let (program, slow, running) = (path("program"), path("slow"), path("running"));
+    let program = path("program");
+    let slow = path("slow");
+    let running = path("running");
     let line = format!("if [ -e {slow} ]; then echo >{running}; exec sleep 100; fi; echo 1000\n");
     fs::write(&program, line).unwrap();
     let filter = format!(

@@ -1,14 +1,14 @@
 //! The released Hadoop: jars by Maven, the shell compiled, certificates made; once for all clusters.
 
 use std::{
-    env, fs,
+    fs,
     path::{Path, PathBuf},
     process::Stdio,
 };
 
 use anyhow::{Context, Result, ensure};
 
-use crate::packages::{command, need};
+use crate::packages::{command, installing, need, target};
 
 /// Memory of each server; the jars do with less, but then collect garbage all the time.
 const HEAP: &str = "-Xmx256m";
@@ -30,13 +30,10 @@ impl Hadoop {
             ("mvn", "maven"),
             ("setpriv", "util-linux"),
         ])?;
-        let target =
-            env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
-        let dir = target.join("hadoop");
+        let _alone = installing()?;
+        let dir = target().join("hadoop");
         fs::create_dir_all(&dir)?;
         let dir = dir.canonicalize()?;
-        let lock = fs::File::create(dir.join("lock"))?;
-        lock.lock()?;
         let mut hadoop = Hadoop {
             dir,
             jars: String::new(),
@@ -89,11 +86,9 @@ impl Hadoop {
 
     /// The class path of all jars, which stay in Maven's local repository.
     fn fetch_jars(&self) -> Result<String> {
-        let (pom, stamp, list) = (
-            source("pom.xml"),
-            self.dir.join("pom.xml"),
-            self.dir.join("jars"),
-        );
+        let pom = source("pom.xml");
+        let stamp = self.dir.join("pom.xml");
+        let list = self.dir.join("jars");
         let there =
             |jars: &str| !jars.is_empty() && jars.split(':').all(|jar| Path::new(jar).exists());
         if let (Ok(known), Ok(jars)) = (fs::read(&stamp), fs::read_to_string(&list))
@@ -209,11 +204,9 @@ impl Hadoop {
     }
 }
 
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
-}
-
 /// A file of `rig/hadoop`.
 fn source(name: &str) -> PathBuf {
-    root().join("rig/hadoop").join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../rig/hadoop")
+        .join(name)
 }

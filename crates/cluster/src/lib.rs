@@ -16,6 +16,6 @@ pub use cluster::{Cluster, USERS};
 pub use daemon::{Daemon, Ready, free_port};
 pub use kdc::{ADMIN, ADMIN_PASSWORD, Kdc, REALM};
 pub use layout::{Layout, Protection, Security};
-pub use packages::need;
+pub use packages::{installing, need};
 pub use shell::Answer;
 pub use trouble::{CutOff, FullDisk, SlowDown};

@@ -1,15 +1,13 @@
 //! Programs that tests need from Debian's packages.
 
 use std::{
-    path::Path,
+    env,
+    fs::{self, File},
+    path::{Path, PathBuf},
     process::{Command, Stdio},
-    sync::Mutex,
 };
 
 use anyhow::{Context, Result, bail, ensure};
-
-/// One installation at a time in this process; apt's own lock stands between processes.
-static INSTALLING: Mutex<()> = Mutex::new(());
 
 /// Where Debian puts programs; a test's PATH may lack the second half.
 const PATH: &[&str] = &[
@@ -26,7 +24,7 @@ const PATH: &[&str] = &[
 /// # Errors
 /// What to install, for another user than root; what apt-get said when it fails.
 pub fn need(programs: &[(&str, &str)]) -> Result<()> {
-    let _alone = INSTALLING.lock();
+    let _alone = installing()?;
     let missing: Vec<_> = programs
         .iter()
         .filter(|(program, _)| find(program).is_none())
@@ -53,6 +51,25 @@ pub fn need(programs: &[(&str, &str)]) -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// Held by whoever installs something. Neither apt-get nor Maven's local repository is made for two at a time, so the
+/// threads and processes of this checkout take turns.
+///
+/// # Errors
+/// The target directory cannot be written.
+pub fn installing() -> Result<File> {
+    let target = target();
+    fs::create_dir_all(&target)?;
+    let lock = File::create(target.join("install.lock"))?;
+    lock.lock()?;
+    Ok(lock)
+}
+
+/// Where things are built.
+pub(crate) fn target() -> PathBuf {
+    let default = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target");
+    env::var_os("CARGO_TARGET_DIR").map_or(default, PathBuf::from)
 }
 
 /// The full path of a program.

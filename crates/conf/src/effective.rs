@@ -36,7 +36,7 @@ pub(crate) fn effective(
 
 /// A component as Flume sees it.
 #[derive(Default)]
-struct Part {
+struct EffectiveComponent {
     /// Without the prefix; empty values are not there.
     values: BTreeMap<String, String>,
     reason: Option<String>,
@@ -45,7 +45,7 @@ struct Part {
 struct FlumeRules {
     agent: String,
     /// By kind, then by name; only what is listed.
-    parts: BTreeMap<&'static str, BTreeMap<String, Part>>,
+    parts: BTreeMap<&'static str, BTreeMap<String, EffectiveComponent>>,
     /// The lists, in their order.
     lists: BTreeMap<&'static str, Vec<String>>,
     /// What the channels of a source come to, by source.
@@ -85,7 +85,7 @@ impl FlumeRules {
                     .map(|(key, setting)| (key[prefix.len()..].to_string(), setting.text.clone()))
                     .collect();
                 let reason = None;
-                (name.clone(), Part { values, reason })
+                (name.clone(), EffectiveComponent { values, reason })
             });
             rules.parts.insert(kind, parts.collect());
             rules.lists.insert(kind, names);

@@ -6,7 +6,7 @@ use flume_core::{
     Channel, Code, Config, Diagnostic, Recipe, Registry, RunnerConfig, Sink, SinkProcessor, Source,
     Span,
     component::Constructor,
-    config::{Names, Nested, Property},
+    config::{Names, Nested, Property, PropertyValue},
     props::{Props, Section, did_you_mean},
     registry::{ComponentKind, Found},
 };
@@ -41,22 +41,28 @@ impl Graph {
             broken: BTreeSet::new(),
             plan,
         };
-        let mut homes = BTreeMap::new();
-        for (name, section) in self.take("channels") {
-            homes.insert(name.clone(), (section.name.clone(), section.home.clone()));
+        let channels = self.take("channels");
+        let homes: BTreeMap<_, _> = channels
+            .iter()
+            .map(|(name, section)| {
+                let home = (section.name.clone(), section.home.clone());
+                (name.clone(), home)
+            })
+            .collect();
+        for (name, section) in channels {
             planner.channel(name, section);
         }
-        let mut connected = vec![];
-        for (_, section) in self.take("sources") {
-            connected.push(section.settings.contains_key("channels"));
+        let sources = self.take("sources");
+        let sinks = self.take("sinks");
+        let names_channel = |sections: &[(String, Section)], key: &str| {
+            let mut settings = sections.iter().map(|(_, section)| &section.settings);
+            settings.all(|settings| settings.contains_key(key))
+        };
+        // As long as a source or sink names no channel at all, an unused one may be the one that it means.
+        let all_connected = names_channel(&sources, "channels") && names_channel(&sinks, "channel");
+        for (_, section) in sources {
             planner.source(section);
         }
-        let sinks = self.take("sinks");
-        connected.extend(
-            sinks
-                .iter()
-                .map(|(_, section)| section.settings.contains_key("channel")),
-        );
         let sinks = sinks
             .into_iter()
             .map(|(name, section)| (name, planner.sink(section)))
@@ -68,19 +74,14 @@ impl Graph {
             let found = found.iter_mut().flat_map(|found| found.drain(..));
             planner.plan.diagnostics.extend(found);
         }
-        // As long as a source or sink names no channel at all, this may be the one that it means.
-        let all_connected = connected.into_iter().all(|connected| connected);
-        for (name, (full, home)) in homes {
-            if all_connected && !planner.used.contains(&name) {
-                let text = "is used by no source and no sink, so it is not opened";
-                planner.report(Code::ChannelUnused, &home, &full, text);
-                // As in Flume: it could take the directory of one that is used.
-                planner
-                    .plan
-                    .channels
-                    .retain(|channel| channel.section.name != full);
-            }
+        if all_connected {
+            planner.leave_out_unused(homes);
         }
+        self.finish(planner)
+    }
+
+    /// Joins what the planner found with what the graph had found before.
+    fn finish(mut self, planner: Planner<'_>) -> Plan {
         // A channel that is used but not listed is told where it is used.
         let told: Vec<_> = planner
             .used
@@ -280,75 +281,94 @@ impl<'a> Planner<'a> {
     ) {
         let listed: Vec<_> = sinks.iter().map(|(name, _)| name.clone()).collect();
         for (_, section) in groups {
-            if self.is_empty(&section) {
-                continue;
-            }
-            let mut props = self.props(&section);
-            let frame = GroupFrame::parse(&mut props);
-            props.warn_unread(&GroupFrame::properties());
-            let names = frame.as_ref().map(|frame| frame.sinks.clone()).or_else(|| {
-                // Also the members of a broken group must be told.
-                section.settings.get("sinks").map(Names::split)
-            });
-            let mut members = vec![];
-            for name in names.unwrap_or_default().0 {
-                match sinks.iter().position(|(sink, _)| *sink == name.text) {
-                    Some(place) => members.push(sinks.remove(place).1),
-                    None if listed.contains(&name.text) => {
-                        let text = format!("another group has the sink `{}`", name.text);
-                        props.report_at(Code::NoSuchSink, name.place, "sinks", &text, None);
-                    }
-                    None => {
-                        let text = format!("there is no sink `{}`", name.text);
-                        let hint = did_you_mean(&name.text, listed.iter().map(String::as_str));
-                        props.report_at(Code::NoSuchSink, name.place, "sinks", &text, hint);
-                    }
-                }
-            }
-            let members: Vec<_> = members.into_iter().flatten().collect();
-            let Some(frame) = frame.filter(|_| !failed(&props)) else {
-                self.refuse(&section, props.diagnostics);
-                for sink in members {
-                    self.leave_out(
-                        &sink.section,
-                        &format!("its group {} cannot run", section.name),
-                    );
-                }
-                continue;
-            };
-            self.plan.diagnostics.append(&mut props.diagnostics);
-            if !members.is_empty() {
-                let processor = Recipe::new(frame.processor.constructor());
-                self.plan.groups.push(GroupPlan {
-                    section,
-                    processor,
-                    sinks: members,
-                });
-            }
+            self.group(section, &listed, &mut sinks);
         }
         for sink in sinks.into_iter().filter_map(|(_, sink)| sink) {
-            let section = Section {
-                name: sink.section.name.clone(),
-                home: sink.section.home.clone(),
-                ..Section::default()
-            };
-            let row = Property::new::<Nested<dyn SinkProcessor>>("type", &[], "", Some(&"default"));
-            let processor = flume_core::config::PropertyValue::read(
-                &mut Props::new(self.registry, section.clone()),
-                &row,
-            );
-            let processor: Option<Nested<dyn SinkProcessor>> = processor;
-            match processor {
-                Some(processor) => {
-                    let processor = Recipe::new(processor.constructor());
-                    self.plan.groups.push(GroupPlan {
-                        section,
-                        processor,
-                        sinks: vec![sink],
-                    });
+            self.group_of_one(sink);
+        }
+    }
+
+    /// A group takes its members out of `sinks`; `listed` are the names of all.
+    fn group(
+        &mut self,
+        section: Section,
+        listed: &[String],
+        sinks: &mut Vec<(String, Option<SinkPlan>)>,
+    ) {
+        if self.is_empty(&section) {
+            return;
+        }
+        let mut props = self.props(&section);
+        let frame = GroupFrame::parse(&mut props);
+        props.warn_unread(&GroupFrame::properties());
+        let names = frame.as_ref().map(|frame| frame.sinks.clone()).or_else(|| {
+            // Also the members of a broken group must be told.
+            section.settings.get("sinks").map(Names::split)
+        });
+        let mut members = vec![];
+        for name in names.unwrap_or_default().0 {
+            match sinks.iter().position(|(sink, _)| *sink == name.text) {
+                Some(place) => members.extend(sinks.remove(place).1),
+                None if listed.contains(&name.text) => {
+                    let text = format!("another group has the sink `{}`", name.text);
+                    props.report_at(Code::NoSuchSink, name.place, "sinks", &text, None);
                 }
-                None => self.leave_out(&section, "this build has no default sink processor"),
+                None => {
+                    let text = format!("there is no sink `{}`", name.text);
+                    let hint = did_you_mean(&name.text, listed.iter().map(String::as_str));
+                    props.report_at(Code::NoSuchSink, name.place, "sinks", &text, hint);
+                }
             }
+        }
+        let Some(frame) = frame.filter(|_| !failed(&props)) else {
+            self.refuse(&section, props.diagnostics);
+            let reason = format!("its group {} cannot run", section.name);
+            for sink in members {
+                self.leave_out(&sink.section, &reason);
+            }
+            return;
+        };
+        self.plan.diagnostics.append(&mut props.diagnostics);
+        if !members.is_empty() {
+            self.plan.groups.push(GroupPlan {
+                section,
+                processor: Recipe::new(frame.processor.constructor()),
+                sinks: members,
+            });
+        }
+    }
+
+    /// A sink without a group has the default processor.
+    fn group_of_one(&mut self, sink: SinkPlan) {
+        let section = Section {
+            name: sink.section.name.clone(),
+            home: sink.section.home.clone(),
+            ..Section::default()
+        };
+        let row = Property::new::<Nested<dyn SinkProcessor>>("type", &[], "", Some(&"default"));
+        let mut props = Props::new(self.registry, section.clone());
+        let Some(processor) = Nested::<dyn SinkProcessor>::read(&mut props, &row) else {
+            return self.leave_out(&section, "this build has no default sink processor");
+        };
+        self.plan.groups.push(GroupPlan {
+            section,
+            processor: Recipe::new(processor.constructor()),
+            sinks: vec![sink],
+        });
+    }
+
+    /// Leaves out the channels that nobody names, as Flume does: one could take the directory of another that is used.
+    /// `homes` are the full names and places of all.
+    fn leave_out_unused(&mut self, homes: BTreeMap<String, (String, Span)>) {
+        for (name, (full, home)) in homes {
+            if self.used.contains(&name) {
+                continue;
+            }
+            let text = "is used by no source and no sink, so it is not opened";
+            self.report(Code::ChannelUnused, &home, &full, text);
+            self.plan
+                .channels
+                .retain(|channel| channel.section.name != full);
         }
     }
 

@@ -342,7 +342,7 @@ codes! {
         "Flume does the same, and says nothing.",
         "Set `shell = /bin/sh -c`.";
     UnknownEscape "FLM0507" Warning "an escape of a path does not exist",
-        "Behind `%` stands a letter that is no escape of the hdfs sink, so nothing stands in its place. Or the name in \
+        "Behind `%` stands a letter that is not an escape of the hdfs sink, so nothing stands in its place. Or the name in \
          `%{…}` or `%[…]` has a character that no such name can have, so the text stays as it is.",
         "Flume does the same. It logs a warning for each event with an unknown letter.",
         "Write the escape that you mean: `%H` is the hour, `%M` the minute, `%{host}` a header, `%[host]` this host.";

@@ -1,4 +1,4 @@
-//! Components whose classes nobody knows when this program is built: they run in a process beside it, a JVM for one.
+//! Components whose classes nobody knows when this program is built: they run in a process beside it, such as a JVM.
 //!
 //! A host registers one row for each kind that it can run. Such a row stands for every class the host takes; its
 //! configuration is a [`ForeignConfig`], an open set of properties, because only the class itself can judge them.

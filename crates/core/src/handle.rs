@@ -130,7 +130,7 @@ impl ChannelHandle {
         self.awaits_beyond(&mut vec![])
     }
 
-    /// `seen`: channels that were asked already, as two sinks may bury in each other's channel.
+    /// `seen`: channels that were asked already, because two sinks may bury in each other's channel.
     fn awaits_beyond(&self, seen: &mut Vec<ChannelHandle>) -> bool {
         if seen.iter().any(|other| Arc::ptr_eq(&other.0, &self.0)) {
             return false;

@@ -31,8 +31,8 @@ impl Hold {
         }
     }
 
-    /// Returns when the batch is in the channels. Lost are only an event that can never fit, and what the
-    /// channels do not take in time after a stop was requested; either is logged and counted.
+    /// Returns when the batch is in the channels. Two kinds of events are lost, logged and counted: one that can never
+    /// fit, and those that the channels do not take in time after a stop was requested.
     pub async fn put(&mut self, cx: &SourceContext, batch: Vec<Event>) {
         let mut back_off = RETRY;
         loop {

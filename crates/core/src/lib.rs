@@ -18,6 +18,7 @@ mod http_handler;
 mod memory_queue;
 pub mod metrics;
 mod outlet;
+mod processor;
 pub mod props;
 mod recipe;
 pub mod registry;
@@ -56,11 +57,12 @@ pub use outlet::{
     ChannelSelector, InterceptError, Interceptor, OnceStored, Outlet, PutError, Route, Throttled,
     Wiring,
 };
+pub use processor::{SinkProcessor, SinkStep, run_sinks};
 pub use recipe::Recipe;
 pub use registry::{Registration, Registry};
 pub use room::{Reserved, Room, Stock, TakeProgress, move_front};
 pub use rotation::{Rotation, RotationOrder};
-pub use runner::{RunnerConfig, SinkProcessor, SinkRunner, SinkStep, run_sinks};
+pub use runner::{RunnerConfig, SinkRunner};
 pub use sink::{Cause, Delivered, EventSerializer, Kept, Rejected, Sink, SinkError};
 pub use source::{ListenPort, Origin, Reservation, Source, SourceContext, SourceError};
 pub use state::{State, StateChange, StateHandle, with_causes};

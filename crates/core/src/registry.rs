@@ -189,7 +189,7 @@ impl Registry {
             .flat_map(|part| part.unwanted_variables)
     }
 
-    /// How the process has to end: as the first part says that cares, else as usual.
+    /// How the process has to end: as the first part that cares says, else as usual.
     pub fn exit(&self, code: u8) -> ! {
         match self.parts().into_iter().find_map(|part| part.exit) {
             Some(exit) => exit(code),

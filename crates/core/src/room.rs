@@ -91,7 +91,7 @@ impl Room {
         waits: impl FnOnce(),
     ) -> Result<Reserved<'_>, ChannelError> {
         let permits = u32::try_from(events).unwrap_or(u32::MAX);
-        // Made only once the room is had: what is given up in the middle of a wait gives nothing back.
+        // Made only after the room was acquired, so a wait that is given up gives nothing back.
         let reserved = || Reserved {
             room: self,
             events,

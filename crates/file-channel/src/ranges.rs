@@ -95,19 +95,13 @@ mod tests {
 
     #[test]
     fn a_set_is_a_set() {
-        let mut state = 7u64;
-        let mut random = |below: u64| {
-            state = state
-                .wrapping_mul(6364136223846793005)
-                .wrapping_add(1442695040888963407);
-            (state >> 33) % below
-        };
+        let mut random = fastrand::Rng::with_seed(7);
         for _ in 0..300 {
             let mut ranges = Ranges::default();
             let mut numbers = BTreeSet::new();
             for _ in 0..20 {
-                let start = random(50);
-                let range = start..start + random(8);
+                let start = random.u64(..50);
+                let range = start..start + random.u64(..8);
                 let mut fresh = BTreeSet::new();
                 ranges.insert(range.clone(), |part| {
                     part.for_each(|number| assert!(fresh.insert(number)))

@@ -246,12 +246,9 @@ fn kills(take_sync: &str, seed: u64) -> Oracle {
     let rounds = variable("FILE_CHANNEL_KILLS").map_or(6, |text| text.parse().unwrap());
     let directory = tempfile::tempdir().unwrap();
     let mut oracle = Oracle::default();
-    let mut random = seed;
+    let mut random = fastrand::Rng::with_seed(seed);
     for round in 0..rounds {
-        random = random
-            .wrapping_mul(6364136223846793005)
-            .wrapping_add(1442695040888963407);
-        let patience = Duration::from_millis(100 + (random >> 33) % 400);
+        let patience = Duration::from_millis(random.u64(100..500));
         oracle.run(directory.path(), round, take_sync, Some(patience));
     }
     oracle.run(directory.path(), rounds, take_sync, None);

@@ -121,26 +121,22 @@ async fn thousands_of_puts_leave_in_order_wherever_they_went() {
     let channel = open(dir.path(), properties).await;
     let mut next = 0;
     let mut seen = vec![];
-    let mut state = 7u32;
-    let mut random = |below: u32| {
-        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        (state >> 16) % below
-    };
+    let mut random = fastrand::Rng::with_seed(7);
     for _ in 0..600 {
-        let count = 1 + random(12);
+        let count = 1 + random.u32(..12);
         channel
             .put(events(&numbered(next..next + count)))
             .await
             .expect("room");
         next += count;
         let mut open = channel
-            .take(Want::events(random(14) as usize), Duration::ZERO)
+            .take(Want::events(random.usize(..14)), Duration::ZERO)
             .await
             .expect("a take");
-        if random(3) == 0 {
+        if random.u32(..3) == 0 {
             continue;
         }
-        if random(5) == 0 {
+        if random.u32(..5) == 0 {
             // The second half returns to the head.
             let half: Vec<_> = (open.events().len() / 2..open.events().len()).collect();
             drop(open.split_off(&half));

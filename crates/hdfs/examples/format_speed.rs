@@ -4,31 +4,14 @@
 
 #![expect(clippy::print_stdout, reason = "it prints")]
 
-use flume_core::{Config, Context, Event, EventSerializer, config::Nested};
-use flume_hdfs::formats::{Codec, CodecChoice, FileType, Format, WriteFormat};
+use flume_core::{Context, Event};
+use flume_hdfs::formats::{Codec, FormatConfig};
 use flume_testkit::parts;
 
 const EVENT_BYTES: usize = 500;
 const BATCH: usize = 1000;
 /// CPU time of each measurement, in ticks of a hundredth of a second.
 const TICKS: u64 = 100;
-
-/// The part of the sink's properties that a format is made of.
-#[derive(Clone, Config)]
-struct FormatConfig {
-    /// As in the sink.
-    #[prop("hdfs.fileType", default = "SequenceFile")]
-    file_type: FileType,
-    /// As in the sink.
-    #[prop("hdfs.codeC", default = "None")]
-    codec: CodecChoice,
-    /// As in the sink.
-    #[prop("hdfs.writeFormat", default = "Writable")]
-    write_format: WriteFormat,
-    /// As in the sink.
-    #[prop("serializer", default = "TEXT")]
-    serializer: Nested<dyn EventSerializer>,
-}
 
 fn main() {
     let events = events();
@@ -86,12 +69,7 @@ fn measure(properties: &str, events: &[Event]) -> (f64, f64) {
     let (config, wrong) =
         parts::read::<FormatConfig>(&flume_components::REGISTRY, "a1.sinks.k1", properties);
     let config = config.unwrap_or_else(|| panic!("{wrong:?}"));
-    let format = Format::new(
-        config.file_type,
-        config.codec,
-        config.write_format,
-        config.serializer,
-    );
+    let format = config.format();
     let format = format.unwrap_or_else(|error| panic!("{error}"));
     let mut serializer = format
         .start(&Context::new("a1.sinks.k1", &["c1"]))

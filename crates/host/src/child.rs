@@ -204,7 +204,8 @@ impl Program {
         match end {
             WaitEnd::Ended(status) => {
                 let until = |parts| gather(parts, || Instant::now() > deadline || stop());
-                let ((out_bytes, out_ended), (err, err_ended)) = (until(out), until(err));
+                let (out_bytes, out_ended) = until(out);
+                let (err, err_ended) = until(err);
                 if !(out_ended && err_ended) {
                     // It left something behind that holds its outputs, and that could write for ever.
                     let _ = kill_group(&mut child);

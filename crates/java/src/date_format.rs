@@ -2,7 +2,7 @@
 
 use jiff::Zoned;
 
-use crate::date_pattern::{DAYS, MONTHS, Token, tokens};
+use crate::date_pattern::{DAYS, DateToken, MONTHS, tokens};
 
 /// The letters of a pattern, in the order of Java's manual.
 const LETTERS: &str = "GyYMLwWDdFEuaHkKhmsSzZX";
@@ -18,8 +18,8 @@ pub fn format(pattern: &str, time: &Zoned) -> Result<String, String> {
     let mut text = String::new();
     for token in tokens(pattern)? {
         match token {
-            Token::Literal(literal) => text += &literal,
-            Token::Letters(letter, count) => text += &field(letter, count, time)?,
+            DateToken::Literal(literal) => text += &literal,
+            DateToken::Letters(letter, count) => text += &field(letter, count, time)?,
         }
     }
     Ok(text)

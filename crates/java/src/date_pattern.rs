@@ -127,8 +127,8 @@ impl DatePattern {
         let mut parts = vec![];
         for (place, token) in tokens.iter().enumerate() {
             parts.push(match token {
-                Token::Literal(text) => DatePart::Literal(text.clone()),
-                Token::Letters(letter, count) => part(*letter, *count, tokens.get(place + 1))?,
+                DateToken::Literal(text) => DatePart::Literal(text.clone()),
+                DateToken::Letters(letter, count) => part(*letter, *count, tokens.get(place + 1))?,
             });
         }
         if parts.is_empty() {
@@ -151,12 +151,12 @@ impl DatePattern {
     }
 }
 
-pub(crate) enum Token {
+pub(crate) enum DateToken {
     Literal(String),
     Letters(char, usize),
 }
 
-pub(crate) fn tokens(pattern: &str) -> Result<Vec<Token>, String> {
+pub(crate) fn tokens(pattern: &str) -> Result<Vec<DateToken>, String> {
     let mut tokens = vec![];
     let mut literal = String::new();
     let mut quoted = false;
@@ -168,26 +168,26 @@ pub(crate) fn tokens(pattern: &str) -> Result<Vec<Token>, String> {
             c if quoted || !c.is_ascii_alphabetic() => literal.push(c),
             letter => {
                 if !literal.is_empty() {
-                    tokens.push(Token::Literal(std::mem::take(&mut literal)));
+                    tokens.push(DateToken::Literal(std::mem::take(&mut literal)));
                 }
                 let mut count = 1;
                 while chars.next_if_eq(&letter).is_some() {
                     count += 1;
                 }
-                tokens.push(Token::Letters(letter, count));
+                tokens.push(DateToken::Letters(letter, count));
             }
         }
     }
     if !literal.is_empty() {
-        tokens.push(Token::Literal(literal));
+        tokens.push(DateToken::Literal(literal));
     }
     Ok(tokens)
 }
 
-fn part(letter: char, count: usize, next: Option<&Token>) -> Result<DatePart, String> {
+fn part(letter: char, count: usize, next: Option<&DateToken>) -> Result<DatePart, String> {
     let number_follows = match next {
-        Some(Token::Letters('M', count)) => *count <= 2,
-        Some(Token::Letters(letter, _)) => "cCxyYdehHmsSwDFwWkK".contains(*letter),
+        Some(DateToken::Letters('M', count)) => *count <= 2,
+        Some(DateToken::Letters(letter, _)) => "cCxyYdehHmsSwDFwWkK".contains(*letter),
         _ => false,
     };
     let number = |field, digits| DatePart::Number {

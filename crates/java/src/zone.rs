@@ -16,7 +16,7 @@ impl Scalar for Zone {
     }
 
     fn doubt(text: &str) -> Option<(Code, &'static str)> {
-        let doubt = "is no time zone that Java knows, so it is GMT, as in Flume";
+        let doubt = "is not a time zone that Java knows, so it is GMT, as in Flume";
         find(text).is_none().then_some((Code::FallsBack, doubt))
     }
 }

@@ -278,7 +278,9 @@ impl KafkaChannel {
             let config = settings
                 .producer(&self.config.servers, &self.cx)
                 .map_err(storage)?;
-            let (id, cx, max_block) = (id.to_string(), self.cx.clone(), settings.max_block());
+            let id = id.to_string();
+            let cx = self.cx.clone();
+            let max_block = settings.max_block();
             let made =
                 blocking(move || TransactionalPublisher::new(&config, &id, max_block, &cx)).await;
             *turn = Some(made.map_err(storage)?);

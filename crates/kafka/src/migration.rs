@@ -202,7 +202,7 @@ impl Group {
     }
 
     /// Sets the offsets and looks whether they are there. Another member that came first has set its own: those stay.
-    fn begin_at(&self, offsets: &Offsets) -> Result<(), MigrationError> {
+    fn begin_at(&self, offsets: &[(i32, i64)]) -> Result<(), MigrationError> {
         let consumer: BaseConsumer = self.config.create()?;
         let mut list = TopicPartitionList::new();
         for (partition, offset) in offsets {
@@ -247,7 +247,7 @@ mod tests {
             topic: "t".into(),
         };
         assert_eq!(group.without_offsets().unwrap(), Some(vec![0, 1, 2]));
-        group.begin_at(&vec![(0, 7), (2, 5)]).unwrap();
+        group.begin_at(&[(0, 7), (2, 5)]).unwrap();
         assert_eq!(group.without_offsets().unwrap(), None);
         let consumer: BaseConsumer = group.config.create().unwrap();
         let known = group.known(&consumer, 0..3).unwrap();

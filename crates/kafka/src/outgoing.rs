@@ -93,9 +93,9 @@ impl Placement {
             return Ok(self.default);
         };
         let number = text.parse().ok().filter(|number| *number >= 0);
-        number
-            .map(Some)
-            .ok_or_else(|| format!("its header `{name}` is no partition: `{text}`"))
+        number.map(Some).ok_or_else(|| {
+            format!("its header `{name}` is not the number of a partition: `{text}`")
+        })
     }
 }
 
@@ -172,7 +172,7 @@ impl RecordForm {
         let time = text.parse().ok().filter(|time| *time >= 0);
         if time.is_none() && !self.complained.swap(true, Relaxed) {
             tracing::warn!(
-                "the header `{name}` of an event is no time in milliseconds: `{text}`; the record has the present time"
+                "the header `{name}` of an event is not a time in milliseconds: `{text}`; the record has the present time"
             );
         }
         time

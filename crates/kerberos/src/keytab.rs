@@ -73,7 +73,7 @@ pub enum KeytabError {
     #[error("is empty")]
     Empty,
     /// It begins otherwise.
-    #[error("is no keytab: it begins with {0:02x?}, not with 05 02")]
+    #[error("is not a keytab: it begins with {0:02x?}, not with 05 02")]
     Magic(Vec<u8>),
     /// A format of the time before 1994, in the byte order of its machine.
     #[error("is of version 1, which is not supported: write it again with `ktutil`")]
@@ -297,7 +297,7 @@ pub(crate) mod tests {
         check(&[], "is empty");
         check(
             b"BEGIN",
-            "is no keytab: it begins with [42, 45, 47, 49], not with 05 02",
+            "is not a keytab: it begins with [42, 45, 47, 49], not with 05 02",
         );
         check(
             &[5, 1, 0],

@@ -239,14 +239,16 @@ impl Levels {
         let name = if name == "root" { "" } else { name };
         if modules(name).is_empty() {
             return Err(format!(
-                "`{name}` is no logger of this program; loggers are packages such as org.apache.flume.sink.hdfs, \
+                "`{name}` is not a logger of this program; loggers are packages such as org.apache.flume.sink.hdfs, \
                  modules such as flume_hdfs, and root"
             ));
         }
         let level = match level {
             None => None,
             Some(text) => Some(LogPlan::level(text).ok_or_else(|| {
-                format!("`{text}` is no level; levels are OFF, ERROR, WARN, INFO, DEBUG and TRACE")
+                format!(
+                    "`{text}` is not a level; levels are OFF, ERROR, WARN, INFO, DEBUG and TRACE"
+                )
             })?),
         };
         let mut changed = (**self.0.changed.load()).clone();
@@ -312,13 +314,13 @@ mod tests {
             levels
                 .set("root", Some("loud"))
                 .unwrap_err()
-                .contains("is no level")
+                .contains("is not a level")
         );
         assert!(
             levels
                 .set("com.example.X", Some("info"))
                 .unwrap_err()
-                .contains("is no logger")
+                .contains("is not a logger")
         );
     }
 }

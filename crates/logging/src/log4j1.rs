@@ -46,7 +46,7 @@ pub fn parse(bytes: &[u8], system: &BTreeMap<String, String>) -> Result<LogPlan,
     let own: BTreeMap<String, String> = entries
         .map(|entry| (entry.key.trim().to_string(), entry.value.trim().to_string()))
         .collect();
-    let mut reader = Reader {
+    let mut reader = Log4j1Reader {
         names: Names {
             own: &own,
             system,
@@ -66,13 +66,13 @@ pub fn parse(bytes: &[u8], system: &BTreeMap<String, String>) -> Result<LogPlan,
     Ok(reader.plan.check())
 }
 
-struct Reader<'a> {
+struct Log4j1Reader<'a> {
     names: Names<'a>,
     own: &'a BTreeMap<String, String>,
     plan: LogPlan,
 }
 
-impl Reader<'_> {
+impl Log4j1Reader<'_> {
     fn get(&self, key: &str) -> Option<String> {
         let found = self
             .own
@@ -88,9 +88,9 @@ impl Reader<'_> {
         let known = LogPlan::level(level);
         let inherits = level.is_empty() || level.eq_ignore_ascii_case("INHERITED");
         if known.is_none() && !inherits {
-            self.plan
-                .notes
-                .push(format!("`{level}` is no level; DEBUG counts, as in log4j"));
+            self.plan.notes.push(format!(
+                "`{level}` is not a level; DEBUG counts, as in log4j"
+            ));
         }
         let fallback = (!inherits || name.is_empty()).then_some(LevelFilter::DEBUG);
         let additive = self.get(&format!("log4j.additivity.{name}"));

@@ -56,7 +56,7 @@ pub fn parse(text: &str, system: &BTreeMap<String, String>) -> Result<LogPlan, S
         system,
         system_first: false,
     };
-    let mut reader = Reader {
+    let mut reader = Log4j2Reader {
         names,
         plan: LogPlan::default(),
     };
@@ -70,12 +70,12 @@ fn is(node: Node<'_, '_>, name: &str) -> bool {
     node.is_element() && node.tag_name().name().eq_ignore_ascii_case(name)
 }
 
-struct Reader<'a> {
+struct Log4j2Reader<'a> {
     names: Names<'a>,
     plan: LogPlan,
 }
 
-impl Reader<'_> {
+impl Log4j2Reader<'_> {
     fn part(&mut self, part: Node<'_, '_>) {
         let children = part.children().filter(Node::is_element);
         match part.tag_name().name().to_ascii_lowercase().as_str() {
@@ -227,7 +227,7 @@ impl Reader<'_> {
                 let size = self.value(node, "size").unwrap_or_else(|| "10 MB".into());
                 plan.max_bytes = bytes(&size);
                 if plan.max_bytes.is_none() {
-                    self.plan.notes.push(format!("`{size}` is no size"));
+                    self.plan.notes.push(format!("`{size}` is not a size"));
                 }
             }
             "timebasedtriggeringpolicy" => {
@@ -240,7 +240,9 @@ impl Reader<'_> {
                 let schedule = self.value(node, "schedule").unwrap_or_default();
                 plan.schedule = Cron::parse(&schedule);
                 if plan.schedule.is_none() {
-                    self.plan.notes.push(format!("`{schedule}` is no schedule"));
+                    self.plan
+                        .notes
+                        .push(format!("`{schedule}` is not a schedule"));
                 }
             }
             "onstartuptriggeringpolicy" => plan.at_start = true,
@@ -320,7 +322,7 @@ impl Reader<'_> {
             .as_deref()
             .filter(|level| LogPlan::level(level).is_none())
         {
-            self.plan.notes.push(format!("`{level}` is no level"));
+            self.plan.notes.push(format!("`{level}` is not a level"));
         }
         let refs = node.children().filter(|child| is(*child, "AppenderRef"));
         let appenders = refs.filter_map(|child| self.value(child, "ref")).collect();
@@ -344,7 +346,7 @@ impl Reader<'_> {
                     self.plan.loggers.push(logger);
                 }
             }
-            other => self.plan.notes.push(format!("`{other}` is no logger")),
+            other => self.plan.notes.push(format!("`{other}` is not a logger")),
         }
     }
 }

@@ -199,7 +199,11 @@ fn what_is_not_understood_is_told() {
         "! there is no appender `k`",
     );
     let level = "<Loggers><Root level='loud'/></Loggers>";
-    check(&[("log4j2.xml", &wrap(level))], &[], "! `loud` is no level");
+    check(
+        &[("log4j2.xml", &wrap(level))],
+        &[],
+        "! `loud` is not a level",
+    );
     check(
         &[("log4j.properties", "a=b\n")],
         &[],

@@ -46,8 +46,9 @@ impl Observer {
     /// # Errors
     /// A sentence, when it is no such address.
     pub fn of_url(url: &str) -> Result<Self, String> {
-        let wrong =
-            || format!("`{url}` is no address of a monitoring port; one is http://host:41414");
+        let wrong = || {
+            format!("`{url}` is not the address of a monitoring port, such as http://host:41414")
+        };
         let uri: Uri = url.parse().map_err(|_| wrong())?;
         if uri.scheme_str() != Some("http") || !matches!(uri.path(), "" | "/") {
             return Err(wrong());

@@ -218,32 +218,15 @@ impl<'a> Finder<'a> {
         });
         // The sinks that stand by of a group are no reason.
         let odd = odd.filter(|_| drains.iter().all(|sink| sink.state != "running"));
+        let first = stuck.first().copied().unwrap_or(channel);
         let (cause, why, remedy) = match down.or(odd) {
-            _ if drains.is_empty() => (
-                stuck.first().copied().unwrap_or(channel),
-                "no sink takes from it".to_string(),
-                format!(
-                    "Give a sink `channel = {}`, or take the channel out.",
-                    channel.name
-                ),
-            ),
             Some(sink) => {
                 let why = format!("sink {} is {}: {}", sink.name, sink.state, reason(sink));
                 (sink, why, self.remedy(sink))
             }
             None => {
-                let why = format!(
-                    "{} took {:.0} events/s lately, and more than that comes in",
-                    named(&drains),
-                    channel.events_per_second
-                );
-                let remedy = "Add a second sink to the channel, give the sink a larger batch, or \
-                              make what it writes to faster.";
-                (
-                    stuck.first().copied().unwrap_or(channel),
-                    why,
-                    remedy.into(),
-                )
+                let (why, remedy) = too_slow(channel, &drains);
+                (first, why, remedy)
             }
         };
         // A channel whose events go out, only too slowly, is no standstill.
@@ -421,6 +404,25 @@ impl<'a> Finder<'a> {
 
 fn reason(component: &ComponentStatus) -> &str {
     component.reason.as_deref().unwrap_or("no reason is known")
+}
+
+/// Why a channel fills although no sink of it fails, and what can be done.
+fn too_slow(channel: &ComponentStatus, drains: &[&ComponentStatus]) -> (String, String) {
+    if drains.is_empty() {
+        let remedy = format!(
+            "Give a sink `channel = {}`, or take the channel out.",
+            channel.name
+        );
+        return ("no sink takes from it".into(), remedy);
+    }
+    let why = format!(
+        "{} took {:.0} events/s lately, and more than that comes in",
+        named(drains),
+        channel.events_per_second
+    );
+    let remedy = "Add a second sink to the channel, give the sink a larger batch, or make what it \
+                  writes to faster.";
+    (why, remedy.into())
 }
 
 /// `source r1`, `sources r1 and r2`; of different kinds: `source r1, sink k1`.

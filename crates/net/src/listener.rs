@@ -291,7 +291,7 @@ impl Listener {
             let error = match self.listener.accept().await {
                 Ok((stream, _)) => {
                     if failures > 0 {
-                        tracing::info!("connections are accepted again after {failures} failures");
+                        tracing::info!("accepted a connection again after {failures} failures");
                     }
                     // Another listener may have been faster; then there is one too many.
                     let shared = self.shared_room.clone();

@@ -151,7 +151,7 @@ impl ProcessLookups {
             );
         };
         let charset = Charset::parse(charset).map_err(|expected| NotFound {
-            text: format!("${{file:{name}}}: `{charset}` is no character set"),
+            text: format!("${{file:{name}}}: `{charset}` is not a character set"),
             hint: Some(format!("expected {expected}")),
         })?;
         let bytes = self.read(Path::new(path), &format!("${{file:{name}}}"))?;
@@ -333,7 +333,7 @@ fn java(name: &str) -> Result<String, NotFound> {
             ))
         }
         _ => missing(
-            format!("${{java:{name}}}: this program is no JVM"),
+            format!("${{java:{name}}}: this program is not a JVM"),
             "java:os, java:hardware and java:locale are there",
         ),
     }

@@ -120,7 +120,7 @@ impl RunningGroup {
             let _ = finished.send(());
         });
         spawned
-            .map_err(|error| BuildError::at("", format!("no thread could be started: {error}")))?;
+            .map_err(|error| BuildError::at("", format!("failed to start a thread: {error}")))?;
         Ok(RunningGroup {
             values: values(&plan),
             drains: plan.sinks.iter().map(|sink| sink.channel.clone()).collect(),

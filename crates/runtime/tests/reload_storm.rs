@@ -144,19 +144,15 @@ static REGISTRY: Registry = Registry {
     ..Registry::EMPTY
 };
 
-struct Dice(u64);
+struct Dice(fastrand::Rng);
 
 impl Dice {
     fn below(&mut self, below: u64) -> u64 {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1);
-        (self.0 >> 33) % below
+        self.0.u64(..below)
     }
 
     fn one_of<'a>(&mut self, texts: &[&'a str]) -> &'a str {
-        texts[self.below(texts.len() as u64) as usize]
+        self.0.choice(texts).expect("there are texts")
     }
 }
 
@@ -244,7 +240,7 @@ async fn no_acknowledged_event_is_lost() {
     let until = seconds.map(|seconds| Instant::now() + Duration::from_secs(seconds));
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("blocker"), "").unwrap();
-    let mut dice = Dice(seed);
+    let mut dice = Dice(fastrand::Rng::with_seed(seed));
     let mut agent = Agent::new(info());
     let mut reloads = 0;
     let mut kept = 0;

@@ -2,7 +2,8 @@
 
 use std::{
     fs,
-    io::{self, Read},
+    io::{self, BufRead, BufReader, Read, Write},
+    net::TcpStream,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     time::{Duration, Instant},
@@ -23,14 +24,18 @@ pub struct Agent {
 
 impl Agent {
     /// Starts agent `a1` of a configuration text with some more arguments.
-    pub fn start(program: &Path, configuration: &str, arguments: &[&str]) -> io::Result<Agent> {
+    pub fn start(
+        program: impl AsRef<Path>,
+        configuration: &str,
+        arguments: &[&str],
+    ) -> io::Result<Agent> {
         Agent::start_in(tempfile::tempdir()?, program, configuration, arguments)
     }
 
     /// The same in a directory that another agent left.
     pub fn start_in(
         dir: tempfile::TempDir,
-        program: &Path,
+        program: impl AsRef<Path>,
         configuration: &str,
         arguments: &[&str],
     ) -> io::Result<Agent> {
@@ -40,7 +45,7 @@ impl Agent {
     /// The same with variables in its environment.
     pub fn start_with(
         dir: tempfile::TempDir,
-        program: &Path,
+        program: impl AsRef<Path>,
         configuration: &str,
         arguments: &[&str],
         environment: &[(String, String)],
@@ -54,7 +59,7 @@ impl Agent {
             .create(true)
             .append(true)
             .open(dir.path().join("log"))?;
-        let child = Command::new(program)
+        let child = Command::new(program.as_ref())
             .args([
                 "agent",
                 "--name",
@@ -204,6 +209,43 @@ impl Drop for Agent {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// netcat `r1` → `c1` → `k1`. Each line of `channel` and of `sink` is a property without the name of the component.
+pub fn flow(channel: &str, sink: &str) -> String {
+    let part = |name: &str, text: &str| -> String {
+        text.lines()
+            .map(|line| format!("a1.{name}.{line}\n"))
+            .collect()
+    };
+    [
+        "a1.sources = r1\na1.channels = c1\na1.sinks = k1\n",
+        &part(
+            "sources.r1",
+            "type = netcat\nbind = localhost\nport = 0\nchannels = c1",
+        ),
+        &part("channels.c1", channel),
+        &part("sinks.k1", sink),
+        &part("sinks.k1", "channel = c1"),
+    ]
+    .concat()
+}
+
+/// Sends lines to a netcat source, which answers each with `OK`.
+///
+/// # Panics
+/// When a line is refused.
+pub fn send_lines(address: &str, lines: &[&str]) {
+    let mut stream = TcpStream::connect(address).expect("the source listens");
+    let text = lines.join("\n") + "\n";
+    stream
+        .write_all(text.as_bytes())
+        .expect("the source takes lines");
+    let mut answers = BufReader::new(stream).lines();
+    for line in lines {
+        let answer = answers.next().and_then(Result::ok);
+        assert_eq!(answer.as_deref(), Some("OK"), "{line}");
     }
 }
 

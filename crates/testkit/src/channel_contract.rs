@@ -320,7 +320,8 @@ pub async fn nothing_is_lost_or_doubled(channel: Factory<'_>) {
             committed
         })
     });
-    let (producers, consumers): (Vec<_>, Vec<_>) = (producers.collect(), consumers.collect());
+    let producers: Vec<_> = producers.collect();
+    let consumers: Vec<_> = consumers.collect();
     for producer in producers {
         producer.await.expect("no panic");
     }

@@ -45,7 +45,7 @@ pub fn read_local(url: &str) -> io::Result<Vec<u8>> {
             return Ok(document);
         }
     }
-    Err(io::Error::other("it is no file of at most 1 MiB"))
+    Err(io::Error::other("it is not a file of at most 1 MiB"))
 }
 
 fn unescaped(path: &str) -> String {

@@ -43,7 +43,7 @@ pub const TROUBLES: &[Trouble] = &[
     trouble("keytab truncated", "truncate -s 40 $KEYTAB", KERBEROS,
         &["OK    kerberos: make", "(it is truncated: of entry 1 there are 34 of"], ""),
     trouble("keytab no keytab", "echo nonsense >$KEYTAB", KERBEROS,
-        &["OK    kerberos: make", "(it is no keytab: it begins with"], ""),
+        &["OK    kerberos: make", "(it is not a keytab: it begins with"], ""),
     trouble("keytab of another principal", "rm $KEYTAB; $KADMIN addprinc -randkey other; $KADMIN ktadd -k $KEYTAB other", KERBEROS,
         &["OK    kerberos: make", "(it is for other@FLUME.TEST)"], ""),
     trouble("keytab of an old key version", "$KADMIN ktadd -k /tmp/newer $PRINCIPAL", KERBEROS,

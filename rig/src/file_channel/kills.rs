@@ -156,7 +156,8 @@ impl Oracle {
             match what {
                 "put" => {
                     let (producer, first) = name.rsplit_once('-').context("no number")?;
-                    let (first, count): (usize, usize) = (first.parse()?, rest.parse()?);
+                    let first: usize = first.parse()?;
+                    let count: usize = rest.parse()?;
                     self.acknowledged
                         .extend((first..first + count).map(|it| format!("{producer}-{it}")));
                     let (_, last) = puts.get(producer).copied().unwrap_or_default();

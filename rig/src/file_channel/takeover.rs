@@ -1,8 +1,10 @@
 //! What Java Flume left in a file channel: the released program fills one, ours takes it over, and both deliver the same.
+//! And the way back: ours fills one, the tool writes it for Java Flume, which delivers all of it.
 
 use std::{
     fs, io,
     path::{Path, PathBuf},
+    process::Command,
     thread,
     time::{Duration, Instant},
 };
@@ -10,7 +12,7 @@ use std::{
 use anyhow::{Context, Result, ensure};
 
 use crate::{
-    agents::{Maker, Running, install_java},
+    agents::{Maker, Running, install_java, program},
     report::Report,
 };
 
@@ -41,6 +43,15 @@ a1.sinks.k1.type = null
 a1.sinks.k1.batchSize = 20
 a1.sinks.k1.channel = c1
 ";
+/// Delivers nothing: its directory cannot be made.
+const FAILING: &str = "\
+a1.sinks = k1
+a1.sinks.k1.type = file_roll
+a1.sinks.k1.sink.directory = /proc/none
+a1.sinks.k1.channel = c1
+";
+/// Where the tool writes what Java Flume opens.
+const EXPORTED: &str = "channel/exported";
 const FILES: &str = "\
 a1.sinks = k1
 a1.sinks.k1.type = file_roll
@@ -63,13 +74,45 @@ pub fn show(report: &mut Report) -> Result<()> {
     java.wait_for_count("CHANNEL.c1", "EventTakeSuccessCount", TAKEN)?;
     java.signal("KILL")?;
     java.stop()?;
-    taken_over(report, "killed", java.dir(), false)
+    taken_over(report, "killed", java.dir(), false)?;
+    given_back(report)
+}
+
+fn given_back(report: &mut Report) -> Result<()> {
+    const EVENTS: u64 = 3000;
+    let filling = format!("{CHANNEL}{SOURCE}a1.sources.r1.totalEvents = {EVENTS}\n{FAILING}");
+    let mut ours = Running::start(Maker::Ours, &filling)?;
+    ours.wait_for_count("CHANNEL.c1", "EventPutSuccessCount", EVENTS)?;
+    ours.stop()?;
+    let channel = ours.dir().join("channel");
+    let written = Command::new(program())
+        .args(["tool", "channel", "export"])
+        .arg(ours.dir().join(EXPORTED))
+        .args(["checkpoint", "one", "two"].map(|name| channel.join(name)))
+        .output()?;
+    ensure!(
+        written.status.success(),
+        "the export failed: {}",
+        String::from_utf8_lossy(&written.stderr)
+    );
+    let on_it = CHANNEL
+        .replace("channel/one,@DIR@/channel/two", EXPORTED)
+        .replace("channel/checkpoint", "new-checkpoint");
+    let (by_java, _) = delivered(Maker::Java, &on_it, ours.dir())?;
+    let all: Vec<_> = (0..EVENTS).map(|number| number.to_string()).collect();
+    report.row(
+        "file channel exported: Java delivers",
+        by_java.len(),
+        "3000, in order",
+        by_java == all,
+    );
+    Ok(())
 }
 
 fn taken_over(report: &mut Report, how: &str, left: &Path, in_order: bool) -> Result<()> {
     let name = format!("file channel of Java Flume, {how}");
-    let (by_java, _) = delivered(Maker::Java, left)?;
-    let (by_us, ours) = delivered(Maker::Ours, left)?;
+    let (by_java, _) = delivered(Maker::Java, CHANNEL, left)?;
+    let (by_us, ours) = delivered(Maker::Ours, CHANNEL, left)?;
     let mut same = by_java == by_us;
     if !in_order {
         let sorted = |lines: &[String]| {
@@ -97,8 +140,8 @@ fn taken_over(report: &mut Report, how: &str, left: &Path, in_order: bool) -> Re
 }
 
 /// What an agent delivers from a copy of a channel, and the agent, which has ended.
-fn delivered(maker: Maker, left: &Path) -> Result<(Vec<String>, Running)> {
-    let configuration = format!("{CHANNEL}{FILES}");
+fn delivered(maker: Maker, channel: &str, left: &Path) -> Result<(Vec<String>, Running)> {
+    let configuration = format!("{channel}{FILES}");
     let mut agent = Running::prepare(maker, &configuration, |dir| copy_channel(left, dir))?;
     agent.wait_for_count("SINK.k1", "EventDrainSuccessCount", 1)?;
     let begun = Instant::now();

@@ -452,8 +452,8 @@ fn edited(conf: &Path, copy: &Path, old: &str, new: &str) -> Result<PathBuf> {
 
 /// Two principals in one agent; tickets of 20 seconds; a KDC that goes and comes back; a keytab that is replaced.
 pub fn renewals(report: &mut Report, cluster: &mut Cluster) -> Result<()> {
-    let ((flume, keytab), (short, short_keytab)) =
-        (cluster.login("flume")?, cluster.login("short")?);
+    let (flume, keytab) = cluster.login("flume")?;
+    let (short, short_keytab) = cluster.login("short")?;
     let sinks = sink("k1", "/user/short", &short, &short_keytab, "")
         + &sink("k2", "/user/flume", &flume, &keytab, "");
     let agent = start(

@@ -11,12 +11,12 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, anyhow, ensure};
-use flume_core::{Config, Context, Event, EventSerializer, config::Nested};
-use flume_hdfs::formats::{Codec, CodecChoice, FileType, Format, WriteFormat};
+use flume_core::{Context, Event};
+use flume_hdfs::formats::{Codec, Format, FormatConfig};
 use flume_testkit::parts;
 
 use crate::{
-    agents::{install_java, java_dir, root, scratch, target},
+    agents::{install, install_java, java_dir, scratch, target},
     report::Report,
 };
 
@@ -43,23 +43,6 @@ struct Outcome {
     pub right: usize,
     /// Title and reason.
     pub wrong: Vec<String>,
-}
-
-/// The part of the sink's properties that a format is made of.
-#[derive(Clone, Config)]
-struct FormatConfig {
-    /// As in the sink.
-    #[prop("hdfs.fileType", default = "SequenceFile")]
-    file_type: FileType,
-    /// As in the sink.
-    #[prop("hdfs.codeC", default = "None")]
-    codec: CodecChoice,
-    /// As in the sink.
-    #[prop("hdfs.writeFormat", default = "Writable")]
-    write_format: WriteFormat,
-    /// As in the sink.
-    #[prop("serializer", default = "TEXT")]
-    serializer: Nested<dyn EventSerializer>,
 }
 
 /// A file to be read, and the lines that are to be printed of it.
@@ -131,12 +114,7 @@ fn write(properties: &str, path: &Path, cases: &mut Vec<Case>) -> Result<()> {
     let (config, problems) =
         parts::read::<FormatConfig>(&flume_components::REGISTRY, "a1.sinks.k1", properties);
     let config = config.ok_or_else(|| anyhow!("{problems:?}"))?;
-    let format = Format::new(
-        config.file_type,
-        config.codec,
-        config.write_format,
-        config.serializer.clone(),
-    )?;
+    let format = config.format()?;
     let mut serializer = format.start(&Context::new("a1.sinks.k1", &["c1"]))?;
     let batches = batches(properties.contains(AVRO_BODY));
     let mut out = vec![];
@@ -193,14 +171,8 @@ fn batches(avro: bool) -> Vec<Vec<Event>> {
         ];
     }
     let noise = |length: u64| -> Vec<u8> {
-        let mut state = length + 1;
-        let next = |_| {
-            state = state
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1_442_695_040_888_963_407);
-            (state >> 56) as u8
-        };
-        (0..length).map(next).collect()
+        let mut random = fastrand::Rng::with_seed(length);
+        (0..length).map(|_| random.u8(..)).collect()
     };
     let stamp = |number: i64, body: Vec<u8>| {
         event(body, &[("timestamp", &number.to_string()), ("host", "h1")])
@@ -312,15 +284,7 @@ pub fn hex(bytes: &[u8]) -> String {
 pub fn read<'a>(paths: impl Iterator<Item = &'a Path>) -> Result<BTreeMap<PathBuf, String>> {
     install_java()?;
     let classes = target().join("java-hadoop");
-    let install = root().join("rig/java-hadoop/install.sh");
-    let status = Command::new(install)
-        .arg(&classes)
-        .arg(java_dir())
-        .status()?;
-    ensure!(
-        status.success(),
-        "the reader of Hadoop's files could not be compiled"
-    );
+    install("java-hadoop", &[&classes, &java_dir()])?;
     let mut java = Command::new("java")
         .arg("-Dorg.slf4j.simpleLogger.defaultLogLevel=error")
         .arg("-cp")

@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 use flume_cluster::{Daemon, Ready, free_port};
 
-use crate::agents::{root, scratch, target};
+use crate::agents::{self, scratch, target};
 
 /// Whichever: it tells clusters apart.
 const CLUSTER_ID: &str = "cmlnLWthZmthLWNsdXN0ZQ";
@@ -70,14 +70,7 @@ pub struct Records {
 /// Downloads the jars of a release, once; the class path.
 fn install(version: &str) -> Result<String> {
     let dir = target().join(format!("kafka-{version}"));
-    let status = Command::new(root().join("rig/kafka/install.sh"))
-        .arg(&dir)
-        .arg(version)
-        .status()?;
-    ensure!(
-        status.success(),
-        "the released Kafka {version} could not be installed"
-    );
+    agents::install("kafka", &[&dir, &version])?;
     Ok(format!(
         "{0}/classes:{0}/lib/*",
         dir.canonicalize()?.display()

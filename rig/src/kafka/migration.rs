@@ -29,6 +29,7 @@ a1.sources.r1.kafka.consumer.auto.offset.reset = earliest
 a1.sources.r1.zookeeperConnect = @ZOOKEEPER@
 a1.channels.c1.type = memory
 a1.channels.c1.capacity = 10000
+a1.channels.c1.transactionCapacity = 1000
 ";
 
 const CHANNEL: &str = "

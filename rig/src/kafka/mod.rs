@@ -21,7 +21,7 @@ use crate::{agents::install_java, report::Report};
 use brokers::{BrokerSetup, Brokers, OLDER};
 
 /// A wait that takes longer has failed.
-const PATIENCE: Duration = Duration::from_secs(90);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// What one broker shows within a minute and a half.
 pub fn slice(report: &mut Report) -> Result<()> {

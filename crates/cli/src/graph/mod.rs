@@ -301,12 +301,11 @@ mod tests {
             "é",
             "\\u0000",
         ];
-        let mut random = 3_u32;
+        let mut random = fastrand::Rng::with_seed(3);
         for _ in 0..300 {
             let mut text = String::from(FLOW);
             for _ in 0..40 {
-                random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-                text += words[(random >> 16) as usize % words.len()];
+                text += random.choice(words).expect("there are words");
             }
             let shapes = shapes(&text);
             let svg = svg::page(&shapes);

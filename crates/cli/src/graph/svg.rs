@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::graph::shape::{NodeKind, Shape, one_line};
+use crate::graph::shape::{Node, NodeKind, Shape, one_line};
 
 const BOX_WIDTH: usize = 300;
 const COLUMN_STEP: usize = 460;
@@ -121,27 +121,7 @@ impl Drawing {
             );
         }
         for (node, spot) in shape.nodes.iter().zip(&spots) {
-            let lines = node.lines();
-            let _ = write!(
-                text,
-                "<g class=\"{}\"><title>{}</title><rect x=\"{}\" y=\"{}\" width=\"{BOX_WIDTH}\" height=\"{}\" rx=\"{}\"/>",
-                node.standing().name(),
-                escaped(&lines.join("; ")),
-                spot.x,
-                spot.y,
-                spot.height,
-                if node.kind == NodeKind::Channel {
-                    14
-                } else {
-                    3
-                },
-            );
-            for (number, shown) in lines.iter().enumerate() {
-                let class = if number == 0 { "name" } else { "part" };
-                let y = spot.y + PADDING + (number + 1) * LINE_HEIGHT - 4;
-                line(&mut text, spot.x + PADDING, y, class, shown, LINE_CHARS);
-            }
-            text += "</g>\n";
+            draw_node(&mut text, node, spot);
         }
         let mut bottom = column_end.into_iter().max().unwrap_or(start);
         for (_, finding) in &shape.findings {
@@ -154,6 +134,30 @@ impl Drawing {
             width: 2 * COLUMN_STEP + BOX_WIDTH + 2 * MARGIN,
         }
     }
+}
+
+fn draw_node(text: &mut String, node: &Node, spot: &Spot) {
+    let lines = node.lines();
+    let corner = if node.kind == NodeKind::Channel {
+        14
+    } else {
+        3
+    };
+    let _ = write!(
+        text,
+        "<g class=\"{}\"><title>{}</title><rect x=\"{}\" y=\"{}\" width=\"{BOX_WIDTH}\" height=\"{}\" rx=\"{corner}\"/>",
+        node.standing().name(),
+        escaped(&lines.join("; ")),
+        spot.x,
+        spot.y,
+        spot.height,
+    );
+    for (number, shown) in lines.iter().enumerate() {
+        let class = if number == 0 { "name" } else { "part" };
+        let y = spot.y + PADDING + (number + 1) * LINE_HEIGHT - 4;
+        line(text, spot.x + PADDING, y, class, shown, LINE_CHARS);
+    }
+    *text += "</g>\n";
 }
 
 fn line(text: &mut String, x: usize, y: usize, class: &str, shown: &str, chars: usize) {

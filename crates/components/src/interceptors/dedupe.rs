@@ -24,10 +24,10 @@ const MAX_WINDOW_EVENTS: usize = 10_000_000;
 /// over a restart, nor when the source's interceptors change. Not an interceptor of Flume.
 #[derive(Clone, Config)]
 pub(super) struct DedupeConfig {
-    /// A header whose value makes events equal; an event without it passes. Unset: the body does.
+    /// A header that events are compared by; an event without it passes. Unset: bodies are compared.
     #[prop("header")]
     header: Option<String>,
-    /// So many events are remembered, the latest, at most 10000000. Each takes some 70 bytes.
+    /// How many of the latest events are remembered, at most 10000000. Each takes some 70 bytes.
     #[prop("windowEvents", default = 100000)]
     window_events: NonZeroUsize,
     /// Seconds for which an event is remembered, from when it was stored; 0: until `windowEvents` others have come.
@@ -37,23 +37,23 @@ pub(super) struct DedupeConfig {
 
 pub(super) struct DedupeInterceptor {
     header: Option<String>,
-    window: Arc<Mutex<Window>>,
+    window: Arc<Mutex<SeenWindow>>,
     dropped: Counter,
 }
 
-/// The begin of a SHA-256: nobody finds two events that share one.
-type Key = [u8; 16];
+/// The beginning of a SHA-256: nobody can make two events that share it.
+type Fingerprint = [u8; 16];
 
 /// The keys of stored events, and when they were stored, oldest first.
-struct Window {
-    known: HashSet<Key>,
-    stored: VecDeque<(Key, Instant)>,
+struct SeenWindow {
+    known: HashSet<Fingerprint>,
+    stored: VecDeque<(Fingerprint, Instant)>,
     max_events: usize,
     /// Zero: for good.
     lifetime: Duration,
 }
 
-impl Window {
+impl SeenWindow {
     fn forget(&mut self, now: Instant) {
         let lifetime = self.lifetime;
         let is_old = |since: Instant| !lifetime.is_zero() && now - since >= lifetime;
@@ -65,7 +65,7 @@ impl Window {
         }
     }
 
-    fn remember(&mut self, keys: Vec<Key>) {
+    fn remember(&mut self, keys: Vec<Fingerprint>) {
         let now = Instant::now();
         for key in keys {
             if self.known.insert(key) {
@@ -86,7 +86,7 @@ impl Component for DedupeInterceptor {
         }
         Ok(DedupeInterceptor {
             header: config.header,
-            window: Arc::new(Mutex::new(Window {
+            window: Arc::new(Mutex::new(SeenWindow {
                 known: HashSet::new(),
                 stored: VecDeque::new(),
                 max_events,
@@ -98,7 +98,7 @@ impl Component for DedupeInterceptor {
 }
 
 impl DedupeInterceptor {
-    fn key(&self, event: &Event) -> Option<Key> {
+    fn key(&self, event: &Event) -> Option<Fingerprint> {
         let text = match &self.header {
             Some(name) => event.headers.get(name)?.as_bytes(),
             None => &event.body,
@@ -109,25 +109,32 @@ impl DedupeInterceptor {
 
 impl Interceptor for DedupeInterceptor {
     fn intercept(&self, batch: &mut Vec<Event>) -> Result<(), InterceptError> {
+        self.intercept_to_store(batch).map(drop)
+    }
+
+    fn intercept_to_store(
+        &self,
+        batch: &mut Vec<Event>,
+    ) -> Result<Option<OnceStored>, InterceptError> {
         let keys: Vec<_> = batch.iter().map(|event| self.key(event)).collect();
         let before = batch.len();
         let mut window = self.window.lock();
         window.forget(Instant::now());
         let mut in_batch = HashSet::new();
+        let mut passed = vec![];
         let mut keys = keys.into_iter();
-        batch.retain(|_| match keys.next().flatten() {
-            Some(key) => !window.known.contains(&key) && in_batch.insert(key),
-            None => true,
+        batch.retain(|_| {
+            let Some(key) = keys.next().flatten() else {
+                return true;
+            };
+            let passes = !window.known.contains(&key) && in_batch.insert(key);
+            passed.extend(passes.then_some(key));
+            passes
         });
         drop(window);
         self.dropped.add(before - batch.len());
-        Ok(())
-    }
-
-    fn once_stored(&self, batch: &[Event]) -> Option<OnceStored> {
-        let keys: Vec<_> = batch.iter().filter_map(|event| self.key(event)).collect();
         let window = self.window.clone();
-        Some(Box::new(move || window.lock().remember(keys)))
+        Ok(Some(Box::new(move || window.lock().remember(passed))))
     }
 
     fn may_set(&self, _: &str) -> bool {

@@ -119,7 +119,7 @@ fn search(pattern: &str, known: &Library<'_>, cx: &Context) -> Result<GrokSearch
 
 /// The expression, and the header of each of its named groups.
 fn compile(pattern: &str, known: &Library<'_>) -> Result<(JavaRegex, Vec<String>), String> {
-    let mut expansion = Expansion {
+    let mut expansion = GrokExpansion {
         known,
         text: String::new(),
         headers: vec![],
@@ -136,7 +136,7 @@ fn compile(pattern: &str, known: &Library<'_>) -> Result<(JavaRegex, Vec<String>
 }
 
 /// A pattern on its way to an expression of Java.
-struct Expansion<'a> {
+struct GrokExpansion<'a> {
     known: &'a Library<'a>,
     text: String,
     headers: Vec<String>,
@@ -144,7 +144,7 @@ struct Expansion<'a> {
     within: Vec<&'a str>,
 }
 
-impl<'a> Expansion<'a> {
+impl<'a> GrokExpansion<'a> {
     fn expand(&mut self, pattern: &'a str) -> Result<(), String> {
         let mut rest = pattern;
         while let Some(first) = rest.chars().next() {

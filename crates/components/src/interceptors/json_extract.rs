@@ -15,20 +15,20 @@ pub(super) struct JsonExtractConfig {
     /// `fields.HEADER`: the place of the value for this header, as a JSON pointer (`/user/name`, `/tags/0`) or as a path
     /// (`$.user.name`, `$.tags[0]`, `$['a.b']`).
     #[prop("fields")]
-    fields: Prefix<Place>,
+    fields: Prefix<JsonPlace>,
     /// Whether a header that is already there stays.
     #[prop("preserveExisting", default = false)]
     preserve_existing: bool,
 }
 
 #[derive(Clone)]
-struct Place(FieldPath);
+struct JsonPlace(FieldPath);
 
-impl Scalar for Place {
+impl Scalar for JsonPlace {
     const TYPE: &'static str = "JSON pointer";
     fn parse(text: &str) -> Result<Self, String> {
         FieldPath::parse(text)
-            .map(Place)
+            .map(JsonPlace)
             .map_err(|wrong| format!("a JSON pointer `/a/b` or a path `$.a.b` ({wrong})"))
     }
 }

@@ -44,7 +44,7 @@ impl Choice for Overflow {
 pub(super) struct ThrottleInterceptor {
     rate: Rate,
     overflow: Overflow,
-    bucket: Mutex<Bucket>,
+    bucket: Mutex<TokenBucket>,
     dropped: Counter,
     delayed: Counter,
 }
@@ -55,7 +55,7 @@ struct Rate {
 }
 
 /// Events that may pass now. Below zero: batches before have taken more than there was, and the next one waits.
-struct Bucket {
+struct TokenBucket {
     events: f64,
     filled: Instant,
 }
@@ -70,7 +70,7 @@ impl Component for ThrottleInterceptor {
                 burst,
             },
             overflow: config.overflow,
-            bucket: Mutex::new(Bucket {
+            bucket: Mutex::new(TokenBucket {
                 events: burst,
                 filled: Instant::now(),
             }),
@@ -80,7 +80,7 @@ impl Component for ThrottleInterceptor {
     }
 }
 
-impl Bucket {
+impl TokenBucket {
     fn fill(&mut self, rate: &Rate) {
         let now = Instant::now();
         let passed = now.saturating_duration_since(self.filled).as_secs_f64();

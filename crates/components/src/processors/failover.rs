@@ -27,7 +27,7 @@ pub(super) struct FailoverConfig {
     max_penalty: OrDefault<Millis>,
 }
 
-/// What stands below `priority.`, by sink. What is no number counts as not set, as in Flume, with a warning.
+/// What stands below `priority.`, by sink. A value that is not a number counts as not set, as in Flume, with a warning.
 #[derive(Clone, Debug, Default)]
 struct Priorities(BTreeMap<String, i32>);
 
@@ -58,7 +58,7 @@ pub(super) struct FailoverProcessor {
     penalties: BackOff,
     /// Best first.
     members: Vec<FailoverMember>,
-    /// Names with a priority that are no sinks of the group, until they were warned of.
+    /// Names with a priority that are not sinks of the group; empty after the warning.
     strangers: Vec<String>,
 }
 
@@ -123,7 +123,7 @@ impl SinkProcessor for FailoverProcessor {
         for place in self.due(Instant::now()) {
             let wait = self.probation_wait(place, sinks, wait);
             match self.step_one(place, sinks, wait).await {
-                // Nothing came that it could have been tried with.
+                // No event came to try it with.
                 Ok(SinkStep::Idle) if wait.is_zero() => break,
                 Ok(SinkStep::Idle) => return Ok(SinkStep::Idle),
                 Ok(step) => {

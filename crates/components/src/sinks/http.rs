@@ -104,7 +104,7 @@ fn value(key: &str, text: &str) -> Result<HeaderValue, BuildError> {
     HeaderValue::from_str(text).map_err(|_| {
         BuildError::at(
             key,
-            "is no value of an HTTP header: it has a control character",
+            "is not a value of an HTTP header: it has a control character",
         )
     })
 }

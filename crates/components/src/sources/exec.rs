@@ -33,7 +33,7 @@ pub(super) struct ExecConfig {
     /// The command with its arguments. Without `shell` it is split at white space, quotes mean nothing.
     #[prop("command")]
     command: FreeText,
-    /// What runs the command, as `/bin/bash -c`; unset: it is run by itself.
+    /// What runs the command, such as `/bin/bash -c`; unset: the command runs by itself.
     #[prop("shell")]
     shell: Option<String>,
     /// Whether the command is started again when it ends.
@@ -48,7 +48,7 @@ pub(super) struct ExecConfig {
     /// Events per batch.
     #[prop("batchSize", default = 20)]
     batch_size: i32,
-    /// Milliseconds after which a batch is put although it is not full.
+    /// Milliseconds after which a batch is put even if it is not full.
     #[prop("batchTimeout", default = 3000)]
     batch_timeout: Millis,
     /// Character set of the command's output, and of the bodies.
@@ -186,7 +186,7 @@ impl ExecSource {
             return Ok(());
         };
         let mut lines = JavaLines::new(self.config.charset, self.config.max_line_length.get());
-        let mut batch = Batch::new(self, cx);
+        let mut batch = LineBatch::new(self, cx);
         let mut received = Vec::with_capacity(READ_BYTES);
         let mut last_moment = None;
         loop {
@@ -223,7 +223,7 @@ impl ExecSource {
 }
 
 /// Lines on their way into the channels.
-struct Batch<'a> {
+struct LineBatch<'a> {
     source: &'a ExecSource,
     cx: &'a SourceContext,
     hold: Hold,
@@ -232,11 +232,11 @@ struct Batch<'a> {
     last_put: Instant,
 }
 
-impl<'a> Batch<'a> {
+impl<'a> LineBatch<'a> {
     fn new(source: &'a ExecSource, cx: &'a SourceContext) -> Self {
         let hold = source.hold.clone();
         let last_put = Instant::now();
-        Batch {
+        LineBatch {
             source,
             cx,
             hold,

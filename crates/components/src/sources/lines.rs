@@ -160,18 +160,6 @@ mod tests {
         (seen, None)
     }
 
-    /// Small numbers that look random; the same for a seed.
-    struct Dice(u64);
-
-    impl Dice {
-        fn below(&mut self, limit: usize) -> usize {
-            self.0 ^= self.0 << 13;
-            self.0 ^= self.0 >> 7;
-            self.0 ^= self.0 << 17;
-            (self.0 % limit as u64) as usize
-        }
-    }
-
     #[test]
     fn however_a_stream_is_cut_its_lines_are_the_same() {
         let words: [&[u8]; 12] = [
@@ -189,7 +177,7 @@ mod tests {
             b"\xff\xd8",
         ];
         for seed in 1..=3000 {
-            let mut dice = Dice(0x9E37_79B9_7F4A_7C15_u64.wrapping_mul(seed));
+            let mut dice = fastrand::Rng::with_seed(seed);
             let charset = [
                 "UTF-8",
                 "ISO-8859-1",
@@ -197,24 +185,24 @@ mod tests {
                 "UTF-16",
                 "UTF-16LE",
                 "Shift_JIS",
-            ][dice.below(6)];
+            ][dice.usize(..6)];
             // The last word breaks most character sets, so it is rare.
-            let word = |dice: &mut Dice| {
-                words[if dice.below(40) == 0 {
+            let word = |dice: &mut fastrand::Rng| {
+                words[if dice.usize(..40) == 0 {
                     11
                 } else {
-                    dice.below(11)
+                    dice.usize(..11)
                 }]
             };
-            let stream: Vec<u8> = (0..dice.below(120))
+            let stream: Vec<u8> = (0..dice.usize(..120))
                 .flat_map(|_| word(&mut dice).to_vec())
                 .collect();
-            let longest = 1 + dice.below(40);
-            let most = 1 + dice.below(5);
+            let longest = 1 + dice.usize(..40);
+            let most = 1 + dice.usize(..5);
             let mut pieces = vec![];
             let mut rest = stream.as_slice();
             while !rest.is_empty() {
-                let (piece, after) = rest.split_at(1 + dice.below(rest.len().min(30)));
+                let (piece, after) = rest.split_at(1 + dice.usize(..rest.len().min(30)));
                 pieces.push(piece);
                 rest = after;
             }

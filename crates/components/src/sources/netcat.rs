@@ -147,7 +147,7 @@ impl Conversation for LineConversation {
             self.answer(&text, answers);
         } else {
             tracing::warn!(
-                "a client sent bytes that are no text in the source's encoding; its connection is closed, and what \
+                "a client sent bytes that are not text in the source's encoding; its connection is closed, and what \
                  follows them is not read; set `encoding` to what clients send"
             );
         }

@@ -49,12 +49,12 @@ pub(super) struct StressSource {
     fresh_bodies: bool,
     total_left: u64,
     successes_left: u64,
-    pace: Option<Pace>,
+    pace: Option<EvenRate>,
     back_off: BackOff,
 }
 
 /// Permits at an even rate. What was not used in the last second may be used at once.
-struct Pace {
+struct EvenRate {
     each: Duration,
     next: Instant,
 }
@@ -75,7 +75,7 @@ impl Component for StressSource {
             fresh_bodies: config.fresh_bodies,
             total_left: limit(config.max_total_events),
             successes_left: limit(config.max_successful_events),
-            pace: rate.map(|rate| Pace {
+            pace: rate.map(|rate| EvenRate {
                 each: Duration::from_secs(1) / rate,
                 next: Instant::now(),
             }),
@@ -143,7 +143,7 @@ impl StressSource {
     }
 }
 
-impl Pace {
+impl EvenRate {
     async fn wait(&mut self, events: u64) {
         let now = Instant::now();
         self.next = self

@@ -95,7 +95,9 @@ impl JavaCheckpoint {
             return Ok(Err(Malformed("its length cannot be right")));
         }
         let slot = |place: usize| (&header[place * SLOT_BYTES as usize..]).get_u64();
-        let (version, order, incomplete) = (slot(0), slot(1) as i64, slot(4));
+        let version = slot(0);
+        let order = slot(1) as i64;
+        let incomplete = slot(4);
         let capacity = (length - HEADER_BYTES) / SLOT_BYTES;
         let checked = || {
             let meta = MetaMessage::decode_length_delimited(meta)

@@ -344,7 +344,8 @@ fn a_torn_end_costs_nothing_that_was_committed() {
         java.any(&shape, &mut random);
         committed.push((java.logs[0].bytes.len(), java.expected()));
     }
-    let (first, whole) = (java.logs[0].id, java.logs[0].bytes.clone());
+    let first = java.logs[0].id;
+    let whole = java.logs[0].bytes.clone();
     for end in 0..whole.len() {
         java.disk = ModelDisk::default();
         java.logs[0].bytes = whole[..end].to_vec();

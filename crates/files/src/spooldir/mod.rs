@@ -334,7 +334,7 @@ impl SpoolDirSource {
                 );
                 return self.forget(tracker).await;
             }
-            Ok(FileFate::Changed) => "it was changed after it had been put there".to_string(),
+            Ok(FileFate::Changed) => "it changed after it was put there".to_string(),
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {
                 format!(
                     "there is a file with its name and the end {} already",

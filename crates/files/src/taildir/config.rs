@@ -19,7 +19,8 @@ pub(crate) struct TaildirConfig {
     #[prop("filegroups")]
     pub(super) filegroups: Names,
     /// `filegroups.NAME`: the files of a group, an absolute path. What stands after its last `/` is a regular expression in
-    /// Java's dialect for their names. In the directories before it, `*` and `?` stand for any characters and for one.
+    /// Java's dialect for their names. In the directories before it, `*` and `?` stand for any characters and for one, and `**`
+    /// for any directories, or none.
     #[prop("filegroups")]
     pub(super) paths: Prefix<String>,
     /// `headers.GROUP.HEADER`: a header of the events of a group.
@@ -96,8 +97,9 @@ impl TaildirConfig {
             let key = format!("filegroups.{name}");
             let path = self.paths.0.get(name).map(|path| path.trim());
             let path = path.filter(|path| !path.is_empty());
-            let path = path
-                .ok_or_else(|| BuildError::at(&key, "it has to be set, as the group is listed"))?;
+            let path = path.ok_or_else(|| {
+                BuildError::at(&key, "it has to be set, because the group is listed")
+            })?;
             let group = FileGroup::new(path).map_err(|text| BuildError::at(&key, text))?;
             let prefix = format!("{name}.");
             let headers = self.headers.0.iter().filter_map(|(key, value)| {

@@ -86,7 +86,7 @@ impl ClientSettings {
         let checksum = settings.bytes_per_checksum;
         if !settings.block_size.is_multiple_of(checksum as u64) {
             let text = format!(
-                "is {}, which is no multiple of `dfs.bytes-per-checksum`, {checksum}",
+                "is {}, which is not a multiple of `dfs.bytes-per-checksum`, {checksum}",
                 settings.block_size
             );
             reader.errors.push(hadoop.wrong("dfs.blocksize", text));

@@ -195,7 +195,7 @@ fn split(text: &str) -> Result<(Option<&str>, &str, &str), String> {
     match path {
         "" if scheme.is_some() => Ok((scheme, host, "/")),
         _ if path.starts_with('/') => Ok((scheme, host, path)),
-        _ => Err(format!("`{text}` is no absolute path")),
+        _ => Err(format!("`{text}` is not an absolute path")),
     }
 }
 

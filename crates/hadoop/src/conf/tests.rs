@@ -299,7 +299,7 @@ fn wrong_settings_are_all_reported_with_their_lines() {
         "core-site.xml:2: `dfs.replication` expected a whole number from 1 to 512, found `many`",
         "core-site.xml:4: `hadoop.security.authentication` expected simple or kerberos, found `ldap`",
         "core-site.xml:5: `hadoop.rpc.protection` expected authentication, integrity or privacy, or several of them, found `auth-conf`",
-        "core-site.xml:3: `dfs.block.size` is 1000, which is no multiple of `dfs.bytes-per-checksum`, 512",
+        "core-site.xml:3: `dfs.block.size` is 1000, which is not a multiple of `dfs.bytes-per-checksum`, 512",
     ];
     assert_eq!(errors, expected);
 }
@@ -391,7 +391,7 @@ fn paths_that_lead_nowhere_are_said_so() {
         "hdfs://a:b/x",
         "hdfs://a:b: expected host:port, found `a:b`",
     );
-    check("logs", "`logs` is no absolute path");
+    check("logs", "`logs` is not an absolute path");
     check(
         "s3a://bucket/x",
         "`s3a` is a file system that this build does not have; there are hdfs, viewfs and file",

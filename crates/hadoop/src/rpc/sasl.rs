@@ -236,7 +236,8 @@ pub(crate) fn opener(
 
 /// Whether a pattern with `*` and `?` matches the whole text.
 fn matches(pattern: &str, text: &str) -> bool {
-    let (pattern, text): (Vec<_>, Vec<_>) = (pattern.chars().collect(), text.chars().collect());
+    let pattern: Vec<_> = pattern.chars().collect();
+    let text: Vec<_> = text.chars().collect();
     // Where to go on when what follows the last star does not fit.
     let mut p = 0;
     let mut t = 0;

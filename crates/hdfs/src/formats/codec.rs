@@ -104,7 +104,7 @@ impl Scalar for CodecChoice {
         }
         let choices = Codec::names();
         Codec::named(text).map(|codec| CodecChoice(Some(codec))).ok_or_else(|| {
-            if text.to_ascii_lowercase().contains("lzo") { format!("one of {choices} (LZO is no part of Hadoop; `lz4` and `snappy` are as fast)") } else { format!("one of {choices}") }
+            if text.to_ascii_lowercase().contains("lzo") { format!("one of {choices} (LZO is not part of Hadoop; `lz4` and `snappy` are as fast)") } else { format!("one of {choices}") }
         })
     }
 }

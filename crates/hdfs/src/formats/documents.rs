@@ -10,7 +10,8 @@ use flume_hadoop::fs::FileSystem;
 
 /// How long a document is taken for what it was: a file begun later sees a changed one.
 const FRESH: Duration = Duration::from_secs(300);
-/// How long a file system is not asked again that did not answer in [`SLOW`]: all buckets wait while it is asked.
+/// How long to leave a file system alone that did not answer within [`SLOW`], because all buckets wait while it is
+/// asked.
 const PAUSE: Duration = Duration::from_secs(10);
 const SLOW: Duration = Duration::from_secs(5);
 /// Events name documents, so their number is bounded.

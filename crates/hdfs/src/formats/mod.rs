@@ -3,6 +3,7 @@
 mod codec;
 mod compressed;
 mod compressor;
+mod config;
 mod documents;
 mod pool;
 mod sequence_file;
@@ -10,6 +11,7 @@ mod write_format;
 
 pub use codec::{Codec, CodecChoice};
 pub use compressor::Compressor;
+pub use config::FormatConfig;
 pub use documents::Documents;
 pub use write_format::WriteFormat;
 
@@ -58,9 +60,7 @@ enum Content {
 }
 
 impl Format {
-    /// # Errors
-    /// When the codec does not go with the file type.
-    pub fn new(
+    fn new(
         file_type: FileType,
         CodecChoice(codec): CodecChoice,
         write_format: WriteFormat,
@@ -102,7 +102,7 @@ impl Format {
     pub fn start(&self, cx: &Context) -> Result<Box<dyn EventSerializer>, BuildError> {
         let inner = |serializer: &Nested<dyn EventSerializer>| {
             serializer
-                .create(cx)
+                .create(&cx.inside("serializer"))
                 .map_err(|error| error.inside("serializer"))
         };
         Ok(match &self.content {

@@ -222,9 +222,9 @@ fn key(event: &Event) -> Result<i64, String> {
     let Some(timestamp) = event.headers.get("timestamp") else {
         return Ok(flume_host::clock::now_ms() as i64);
     };
-    timestamp
-        .parse()
-        .map_err(|_| format!("the header `timestamp` is no number of milliseconds: `{timestamp}`"))
+    timestamp.parse().map_err(|_| {
+        format!("the header `timestamp` is not a number of milliseconds: `{timestamp}`")
+    })
 }
 
 /// `Text.writeString`.

@@ -26,7 +26,7 @@ impl HostPart {
             .iter()
             .find(|(name, _)| name.eq_ignore_ascii_case(word));
         found.map(|(_, part)| *part).ok_or_else(|| {
-            format!("`%[{word}]` is no escape; there are `%[localhost]`, `%[IP]` and `%[FQDN]`")
+            format!("`%[{word}]` is not an escape; the escapes are `%[localhost]`, `%[IP]` and `%[FQDN]`")
         })
     }
 }

@@ -147,7 +147,7 @@ impl Template {
                     None => {
                         *logged = true;
                         tracing::warn!(
-                            "an event has no header `{name}`: nothing stands in its place in the path"
+                            "an event has no header `{name}`; its place in the path stays empty"
                         );
                     }
                 },

@@ -19,13 +19,13 @@ use flume_hadoop::fs::{FsError, FsErrorKind};
 const MAX_SHORT_ROLLS: u32 = 30;
 /// Names in a row that may be taken before that is a failure.
 const MAX_NAME_TRIES: u32 = 100;
-/// How long a bucket is left alone after its first failure in a row; it doubles up to the second.
+/// How long to leave a bucket alone after its first failure. Each further failure doubles it, up to the second value.
 const FIRST_BUCKET_PAUSE: Duration = Duration::from_secs(1);
 const MAX_BUCKET_PAUSE: Duration = Duration::from_secs(10);
-/// A bucket that failed and is not asked for any more is forgotten after this.
+/// A bucket that failed and that no event asks for is forgotten after this time.
 const FORGET_AFTER: Duration = Duration::from_secs(600);
 
-/// How long it is waited at most for a file that was given up to be closed, before there is a new one.
+/// How long to wait for an abandoned file to be closed before a new one is begun.
 const FENCE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A directory and prefix.
@@ -41,7 +41,7 @@ pub(super) struct Bucket {
     /// Files that are complete or given up, for the closer.
     pub(super) retired: Vec<Closing>,
     pub(super) failing: Option<FailureStreak>,
-    /// Of the last file that was given up, and until when it is waited for.
+    /// The last file that was given up, and until when to wait for it.
     fence: Option<(WriterFence, Instant)>,
     short_rolls: u32,
     /// The batch's events for this bucket.
@@ -150,13 +150,11 @@ impl Bucket {
                     continue;
                 }
             }
+            let rest = &self.events[place..];
+            let rest = rest.iter().filter_map(|&index| batch.get(index));
+            file.announce(&shared.roll, rest.clone())?;
             if file.buffer.capacity() == file.buffer.len() {
-                file.reserve(
-                    &shared.roll,
-                    self.events[place..]
-                        .iter()
-                        .filter_map(|&index| batch.get(index)),
-                );
+                file.reserve(&shared.roll, rest);
             }
             if let Err(reason) = file.add(event) {
                 taken.refused.push((index, Cause::Malformed, reason));

@@ -218,8 +218,8 @@ impl Closer {
         let _ = tokio::time::timeout(wait, self.tasks.join_next()).await;
     }
 
-    /// Lets each make one more attempt at once and waits for them; what is not done at `deadline` is left to the
-    /// journal. The number of files left.
+    /// Lets each file make one more attempt at once, and waits for all of them until `deadline`. The journal keeps the
+    /// others. Returns how many are left.
     pub(super) async fn finish(mut self, deadline: Instant) -> usize {
         self.hurry.send_replace(true);
         while !self.tasks.is_empty() {
@@ -260,9 +260,7 @@ impl CloserWork {
             }
             if tries == 1 {
                 let every = self.retries.interval;
-                tracing::warn!(
-                    "{name} is not finished, which is tried again every {every:?}: {error}"
-                );
+                tracing::warn!("{name} is not finished; retrying every {every:?}: {error}");
             }
             tokio::select! {
                 () = sleep(self.retries.interval) => {}
@@ -323,7 +321,7 @@ impl CloserWork {
         self.rename(closing).await
     }
 
-    /// Whether it is closed. If not the stream is given up, as nothing else can be done with it.
+    /// Whether it is closed. If not, the stream is given up, because nothing else can be done with it.
     async fn close(&self, mut out: Box<dyn OpenFile>, trailer: Bytes) -> bool {
         let closed = async {
             if !trailer.is_empty() {
@@ -337,7 +335,7 @@ impl CloserWork {
         };
         self.counters.failed.add(1);
         tracing::warn!(
-            "a file's lease is recovered, as closing failed: {}",
+            "closing a file failed; recovering its lease: {}",
             flume_core::with_causes(&error)
         );
         out.abort().await;
@@ -405,7 +403,7 @@ impl CloserWork {
                     let next = *number + 1;
                     let (before, after) = target.rsplit_once(&taken).unwrap_or((target, ""));
                     let free = format!("{before}.{next}{after}");
-                    tracing::warn!("there is a {target} already: {in_use} becomes {free}");
+                    tracing::warn!("{target} exists already; {in_use} becomes {free}");
                     (*target, *number) = (free, next);
                 }
                 Err(error)

@@ -3,13 +3,13 @@
 use std::{num::NonZeroUsize, time::Duration};
 
 use flume_core::{
-    BuildError, Config, EventSerializer,
-    config::{Ignored, Nested, Prefix, Seconds},
+    BuildError, Config,
+    config::{Ignored, Seconds},
 };
 use flume_java::{defaults, zone::Zone};
 
 use crate::{
-    formats::{CodecChoice, FileType, Format, WriteFormat},
+    formats::{Format, FormatConfig},
     path::{Clock, HeaderValues, RoundUnit, Rounding, Template},
 };
 use flume_hadoop::{Identity, fs::Url};
@@ -25,16 +25,16 @@ pub(crate) struct HdfsConfig {
     /// scheme it is on Hadoop's default file system.
     #[prop("hdfs.path")]
     path: String,
-    /// What file names begin with; escape sequences are possible.
+    /// Prefix of file names; escape sequences are possible.
     #[prop("hdfs.filePrefix", default = "FlumeData")]
     file_prefix: String,
-    /// What file names end with; unset: what the codec's files usually end with.
+    /// Suffix of file names; unset: the usual one of the codec.
     #[prop("hdfs.fileSuffix", default = "")]
     file_suffix: String,
-    /// What the name of a file begins with besides while it is written.
+    /// Added in front of the name of a file while it is written.
     #[prop("hdfs.inUsePrefix", default = "")]
     in_use_prefix: String,
-    /// What the name of a file ends with besides while it is written.
+    /// Added at the end of the name of a file while it is written.
     #[prop("hdfs.inUseSuffix", default = ".tmp")]
     in_use_suffix: String,
     /// Whether the name of a file being written has no suffix, whatever `hdfs.inUseSuffix` says.
@@ -55,9 +55,9 @@ pub(crate) struct HdfsConfig {
     /// Whether times are the agent's clock rather than the header `timestamp`.
     #[prop("hdfs.useLocalTimeStamp", default = false)]
     use_local_time_stamp: bool,
-    /// What header values may do in a path: PATH, name directories below the configured one, or below the home
-    /// directory where the path begins with a header; NAME, not even that, a `/` becomes `%2F`; ANY, leave it by `..`,
-    /// or by a `/` in front, as in Flume.
+    /// How far header values may lead in a path. PATH: to directories below the configured one, or below the home
+    /// directory if the path begins with a header. NAME: nowhere, and a `/` becomes `%2F`. ANY: anywhere, by `..` or by
+    /// a `/` in front, as in Flume.
     #[prop("hdfs.headerValues", default = "PATH")]
     header_values: HeaderValues,
     /// Seconds after which a file is complete; 0 or less: time does not matter.
@@ -72,7 +72,8 @@ pub(crate) struct HdfsConfig {
     /// Seconds without events after which a file is complete; 0 or less: it may wait.
     #[prop("hdfs.idleTimeout", default = 0)]
     idle_timeout: i64,
-    /// Replicas that the block being written must have, or the file is complete; unset: what the file system makes.
+    /// Replicas that the block being written must have; with fewer the file is completed. Unset: as many as the file
+    /// system makes.
     #[prop("hdfs.minBlockReplicas")]
     min_block_replicas: Option<usize>,
     /// Most events written in one transaction. While events queue up, a transaction may have as many for each of the
@@ -82,28 +83,15 @@ pub(crate) struct HdfsConfig {
     /// Most open files; beyond it the one unused for longest is completed.
     #[prop("hdfs.maxOpenFiles", default = 5000)]
     pub(super) max_open_files: NonZeroUsize,
-    /// How a file is made of events.
-    #[prop("hdfs.fileType", default = "SequenceFile")]
-    file_type: FileType,
-    /// Codec of CompressedStream and of the blocks of a SequenceFile.
-    #[prop("hdfs.codeC", default = "None")]
-    codec: CodecChoice,
-    /// What bodies become in a SequenceFile: Writable, a BytesWritable; Text, a Text.
-    #[prop("hdfs.writeFormat", default = "Writable")]
-    write_format: WriteFormat,
-    /// No write format has properties.
-    #[prop("writeFormat")]
-    _write_format_properties: Prefix<String>,
-    /// How an event is written into a DataStream or CompressedStream.
-    #[prop("serializer", default = "TEXT")]
-    serializer: Nested<dyn EventSerializer>,
-    /// Milliseconds that a call of the file system may take; 0 or less: for ever.
+    #[prop(flatten)]
+    format: FormatConfig,
+    /// Milliseconds that a call of the file system may take; 0 or less: no limit.
     #[prop("hdfs.callTimeout", default = 30000)]
     call_timeout: i64,
-    /// Times it is tried to close and rename a file; 0 or less: until it is done.
+    /// How often closing and renaming a file is tried; 0 or less: until it is done.
     #[prop("hdfs.closeTries", default = 0)]
     close_tries: i64,
-    /// Seconds between these; 0 or less: it is tried once.
+    /// Seconds between two such attempts; 0 or less: there is one attempt.
     #[prop("hdfs.retryInterval", default = 180)]
     retry_interval: i64,
     /// Seconds that a stop waits for files to be closed and renamed. What is left is finished at the next start.
@@ -172,6 +160,13 @@ pub(super) struct RollLimits {
     pub(super) min_replicas: Option<usize>,
 }
 
+impl RollLimits {
+    /// Whether a file with so many events and bytes is complete.
+    pub(super) fn are_reached(&self, events: u64, bytes: u64) -> bool {
+        events >= self.events || (events > 0 && bytes >= self.bytes)
+    }
+}
+
 /// What surrounds the counter in names.
 #[derive(Clone, Debug)]
 pub(super) struct Affixes {
@@ -202,7 +197,7 @@ impl HdfsConfig {
             .any(|known| known.eq_ignore_ascii_case(url.scheme()))
         {
             let text = format!(
-                "`{}` is no file system that can be written to: hdfs, viewfs and file are",
+                "`{}` is not a file system that this sink can write to; hdfs, viewfs and file are",
                 url.scheme()
             );
             return Err(BuildError::at("hdfs.path", text));
@@ -356,12 +351,7 @@ impl HdfsConfig {
 
     /// What files hold.
     pub(super) fn format(&self) -> Result<Format, BuildError> {
-        Format::new(
-            self.file_type,
-            self.codec,
-            self.write_format,
-            self.serializer.clone(),
-        )
+        self.format.format()
     }
 }
 

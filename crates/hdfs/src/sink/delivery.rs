@@ -183,8 +183,8 @@ impl Open {
         })
     }
 
-    /// Writes and flushes the buckets at `places` at the same time, but those whose last file may still change;
-    /// `patient`: nor those that failed a moment ago.
+    /// Writes and flushes the buckets at `places` at the same time. It leaves out buckets whose last file may still
+    /// change and, if `patient`, buckets that failed a moment ago.
     pub(super) async fn take(
         &mut self,
         places: &[usize],
@@ -250,7 +250,7 @@ impl Open {
             && self.outlives_host
             && let Ok(Err(error)) = spawn_blocking(move || journal.sync()).await
         {
-            tracing::warn!("the journal of open files could not be synced: {error}");
+            tracing::warn!("failed to sync the journal of open files: {error}");
         }
     }
 

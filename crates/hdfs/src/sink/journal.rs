@@ -224,7 +224,7 @@ impl JournalState {
         }
         if let (Err(error), false) = (&written, self.failing) {
             tracing::error!(
-                "the journal of open files cannot be written, a crash may leave some unfinished: {error}"
+                "failed to write the journal of open files; a crash may leave files unfinished: {error}"
             );
         }
         self.failing = written.is_err();
@@ -423,13 +423,10 @@ mod tests {
             counts.is_sorted_by(|a, b| a <= b || *b == 1) && counts.last() == Some(&1),
             "{counts:?}"
         );
-        let mut random = 1_u32;
+        let mut random = fastrand::Rng::with_seed(1);
         for _ in 0..10_000 {
             let bytes: Vec<u8> = (0..40)
-                .map(|_| {
-                    random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-                    b"+-\t\n\\/ab\xff\0"[(random >> 24) as usize % 10]
-                })
+                .map(|_| b"+-\t\n\\/ab\xff\0"[random.usize(..10)])
                 .collect();
             parse(&bytes);
         }

@@ -230,7 +230,7 @@ impl Sink for HdfsSink {
         if let Some(journal) = open.journal.clone().filter(|journal| journal.grown()) {
             let compacted = spawn_blocking(move || journal.compact()).await;
             if let Ok(Err(error)) = compacted {
-                tracing::warn!("the journal of open files could not be written anew: {error}");
+                tracing::warn!("failed to rewrite the journal of open files: {error}");
             }
         }
         Ok(())
@@ -249,7 +249,7 @@ impl Sink for HdfsSink {
             .await;
         if left > 0 {
             tracing::warn!(
-                "{}: {left} files are not finished; they are at the next start",
+                "{}: {left} files are not finished; the next start finishes them",
                 self.cx.name
             );
         }
@@ -329,7 +329,7 @@ impl HdfsSink {
                 continue;
             }
             if self.config.finish_left_files {
-                tracing::info!("{in_use} was left unfinished and is finished now");
+                tracing::info!("finished {in_use}, which was left unfinished");
                 left.push(Closing::left(FileNames { in_use, target }));
             } else {
                 tracing::warn!("{in_use} was left unfinished (hdfs.finishLeftFiles is false)");

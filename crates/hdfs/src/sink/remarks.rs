@@ -1,4 +1,4 @@
-//! What a configuration leads to that is hardly meant.
+//! Consequences of a configuration that are hardly intended.
 
 use flume_core::{BuildError, Code};
 

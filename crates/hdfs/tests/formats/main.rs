@@ -4,37 +4,15 @@ mod golden;
 mod reader;
 mod streams;
 
-use flume_core::{BuildError, Config, Context, Event, EventSerializer, config::Nested};
-use flume_hdfs::formats::{CodecChoice, FileType, Format, WriteFormat};
+use flume_core::{BuildError, Context, Event, EventSerializer};
+use flume_hdfs::formats::{Format, FormatConfig};
 use flume_testkit::parts::read;
-
-/// The part of the sink's properties that a format is made of.
-#[derive(Clone, Config)]
-struct FormatConfig {
-    /// As in the sink.
-    #[prop("hdfs.fileType", default = "SequenceFile")]
-    file_type: FileType,
-    /// As in the sink.
-    #[prop("hdfs.codeC", default = "None")]
-    codec: CodecChoice,
-    /// As in the sink.
-    #[prop("hdfs.writeFormat", default = "Writable")]
-    write_format: WriteFormat,
-    /// As in the sink.
-    #[prop("serializer", default = "TEXT")]
-    serializer: Nested<dyn EventSerializer>,
-}
 
 fn try_format(text: &str) -> Result<Format, String> {
     let (config, problems) = read::<FormatConfig>(&flume_components::REGISTRY, "a1.sinks.k1", text);
     let config = config.ok_or_else(|| problems.join("\n"))?;
     assert!(problems.is_empty(), "{problems:?}");
-    let format = Format::new(
-        config.file_type,
-        config.codec,
-        config.write_format,
-        config.serializer,
-    );
+    let format = config.format();
     format.map_err(|error: BuildError| error.to_string())
 }
 

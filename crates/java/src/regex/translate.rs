@@ -287,7 +287,7 @@ impl Translator {
         };
         match bounds {
             Some((min, max)) if max.is_none_or(|max| min <= max) => Ok((min, max)),
-            _ => Err(self.wrong("a `{` that is no quantifier; a brace itself is written `\\{`")),
+            _ => Err(self.wrong("a `{` that is not a quantifier; a brace itself is written `\\{`")),
         }
     }
 

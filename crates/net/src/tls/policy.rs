@@ -110,7 +110,10 @@ fn versions(
         let is_known = |name: &String| PROTOCOLS.iter().any(|(known, _)| known == name);
         if let Some(unknown) = names.iter().find(|name| !is_known(name)) {
             let known: Vec<_> = PROTOCOLS.iter().map(|(known, _)| *known).collect();
-            let text = format!("`{unknown}` is no protocol; Java knows {}", known.join(" "));
+            let text = format!(
+                "`{unknown}` is not a protocol; Java knows {}",
+                known.join(" ")
+            );
             return Err(BuildError::at(key, text));
         }
     }
@@ -128,8 +131,7 @@ fn versions(
         } else {
             "include-protocols"
         };
-        let text =
-            "no protocol is left; this program has TLSv1.2 and TLSv1.3, as older ones are not safe";
+        let text = "no protocol is left; this program has TLSv1.2 and TLSv1.3, because older ones are not safe";
         return Err(BuildError::at(key, text));
     }
     Ok(versions)

@@ -58,7 +58,7 @@ pub(super) fn of_system() -> Result<Vec<CertificateDer<'static>>, TlsError> {
 fn read_file(path: &Path) -> io::Result<Vec<u8>> {
     // Opening a pipe without a writer would never return.
     if !std::fs::metadata(path)?.is_file() {
-        return Err(io::Error::other("it is no file"));
+        return Err(io::Error::other("it is not a file"));
     }
     let mut bytes = vec![];
     File::open(path)?

@@ -105,7 +105,7 @@ fn what_rustls_lacks_is_an_error_where_nothing_else_is_left() {
     refused(
         &with("include-protocols = TLS1.2"),
         &[],
-        "include-protocols: `TLS1.2` is no protocol",
+        "include-protocols: `TLS1.2` is not a protocol",
     );
     let rsa = "include-cipher-suites = TLS_RSA_WITH_AES_128_CBC_SHA";
     refused(
@@ -150,5 +150,5 @@ fn key_stores_that_cannot_be_used_say_why() {
         "storePassword",
         "the key store has no private key",
     );
-    says("", "p", "it is no file");
+    says("", "p", "it is not a file");
 }

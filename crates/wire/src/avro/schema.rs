@@ -63,7 +63,7 @@ impl Walk {
             Value::String(name) => self.reference(name, namespace),
             Value::Array(branches) => self.union(branches, namespace),
             Value::Object(object) => self.object(object, namespace),
-            other => Err(format!("`{other}` is no schema")),
+            other => Err(format!("`{other}` is not a schema")),
         }
     }
 
@@ -136,7 +136,7 @@ impl Walk {
         let namespace = text(object, "namespace").unwrap_or(namespace);
         let full = full_name(name, namespace);
         if !full.split('.').all(is_name) {
-            return Err(format!("`{full}` is no name"));
+            return Err(format!("`{full}` is not a name"));
         }
         if PRIMITIVES.contains(&full.as_str()) || !self.defined.insert(full.clone()) {
             return Err(format!("the type `{full}` is defined twice"));
@@ -165,7 +165,7 @@ impl Walk {
                 .as_str()
                 .filter(|symbol| is_name(symbol) && seen.insert(*symbol));
             let symbol = symbol.ok_or_else(|| {
-                format!("a symbol of the enum `{full}` is no name, or twice there")
+                format!("a symbol of the enum `{full}` is not a name, or is listed twice")
             })?;
             if place > 0 {
                 self.canonical.push(',');
@@ -284,13 +284,13 @@ mod tests {
     #[test]
     fn what_readers_refuse_is_refused() {
         refused("{", "not JSON");
-        refused("12", "no schema");
+        refused("12", "not a schema");
         refused(r#""strin""#, "`strin` is not defined");
         refused(r#"{"type":"record","fields":[]}"#, "no name");
         refused(r#"{"type":"record","name":"R"}"#, "no `fields`");
         refused(
             r#"{"type":"record","name":"R-1","fields":[]}"#,
-            "`R-1` is no name",
+            "`R-1` is not a name",
         );
         refused(
             r#"{"type":"record","name":"R","fields":[{"name":"f"}]}"#,

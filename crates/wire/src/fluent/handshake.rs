@@ -4,7 +4,7 @@ use sha2::{Digest, Sha512};
 
 use super::{
     FluentError, FluentStream,
-    msgpack::{Reader, Token, put_text},
+    msgpack::{Msgpack, MsgpackReader, put_text},
 };
 
 /// Most bytes of a PING: more is no handshake.
@@ -60,16 +60,16 @@ impl Handshake {
         let Some(ping) = stream.next_value(MAX_PING_BYTES)? else {
             return Ok(None);
         };
-        let mut reader = Reader(&ping);
-        let is_ping = matches!(reader.next()?, Token::Array(4..=6))
-            && reader.next()? == Token::Bytes(b"PING");
+        let mut reader = MsgpackReader(&ping);
+        let is_ping = matches!(reader.next()?, Msgpack::Array(4..=6))
+            && reader.next()? == Msgpack::Bytes(b"PING");
         if !is_ping {
             return Err(FluentError::Broken(
                 "this port demands the handshake of a shared key, and the sender does not begin it",
             ));
         }
         let client = reader.text()?;
-        let Token::Bytes(salt) = reader.next()? else {
+        let Msgpack::Bytes(salt) = reader.next()? else {
             return Err(FluentError::Broken("the salt of a handshake is a text"));
         };
         let digest = reader.text()?;

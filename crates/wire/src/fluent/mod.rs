@@ -11,7 +11,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use flume_core::{Event, Str};
 
 pub use handshake::{Handshake, Pong};
-use msgpack::{Reader, Scanner, Token};
+use msgpack::{Msgpack, MsgpackReader, Scanner};
 use unpack::Unpacker;
 
 /// Why a sender cannot be understood.
@@ -137,18 +137,18 @@ impl FluentMessage {
 
     fn begin(message: Bytes, max_bytes: usize) -> Result<Self, FluentError> {
         let broken = FluentError::Broken;
-        let mut reader = Reader(&message);
+        let mut reader = MsgpackReader(&message);
         let parts = match reader.next()? {
-            Token::Array(parts @ 2..=4) => parts,
+            Msgpack::Array(parts @ 2..=4) => parts,
             _ => return Err(broken("a message is an array of two to four parts")),
         };
         let tag = Str::from(reader.text()?);
         let begin = message.len() - reader.0.len();
         let (form, mut parts_left) = match reader.next()? {
-            Token::Array(2) if parts == 4 => (Form::Single, parts - 2),
-            Token::Array(2) if parts == 3 && is_single(&message[begin..])? => (Form::Single, 1),
-            Token::Array(count) => (Form::Counted(count), parts - 2),
-            Token::Bytes(_) => (Form::Packed, parts - 2),
+            Msgpack::Array(2) if parts == 4 => (Form::Single, parts - 2),
+            Msgpack::Array(2) if parts == 3 && is_single(&message[begin..])? => (Form::Single, 1),
+            Msgpack::Array(count) => (Form::Counted(count), parts - 2),
+            Msgpack::Bytes(_) => (Form::Packed, parts - 2),
             _ => (Form::Single, parts - 2),
         };
         reader.0 = &message[begin..];
@@ -183,7 +183,7 @@ impl FluentMessage {
     /// Steps to the first entry.
     fn open(&mut self, compressed: Option<&str>) -> Result<(), FluentError> {
         let entries = self.entries.clone();
-        let mut reader = Reader(&entries);
+        let mut reader = MsgpackReader(&entries);
         match self.form {
             Form::Single => {}
             Form::Counted(_) => {
@@ -191,7 +191,7 @@ impl FluentMessage {
                 self.entries.advance(entries.len() - reader.0.len());
             }
             Form::Packed => {
-                let Token::Bytes(packed) = reader.next()? else {
+                let Msgpack::Bytes(packed) = reader.next()? else {
                     return Err(FluentError::Broken("expected packed entries"));
                 };
                 let packed = entries.slice_ref(packed);
@@ -228,7 +228,7 @@ impl FluentMessage {
                 self.entries = Bytes::new();
                 return Ok(None);
             };
-            let event = self.entry(Reader(&entry), headers)?;
+            let event = self.entry(MsgpackReader(&entry), headers)?;
             if let Form::Compressed(unpacker) = &mut self.form {
                 unpacker.holds(event.size())?;
             }
@@ -248,22 +248,26 @@ impl FluentMessage {
             return Ok(None);
         }
         let entries = std::mem::take(&mut self.entries);
-        let mut reader = Reader(&entries);
+        let mut reader = MsgpackReader(&entries);
         let event = if matches!(self.form, Form::Single) {
             let event = self.event(&mut reader, headers)?;
             reader.0 = &[];
             event
         } else {
             // The bounds of packed entries are checked here.
-            self.entry(Reader(reader.skip()?), headers)?
+            self.entry(MsgpackReader(reader.skip()?), headers)?
         };
         self.entries = entries.slice(entries.len() - reader.0.len()..);
         Ok(Some(event))
     }
 
-    fn entry(&self, mut entry: Reader<'_>, headers: &FluentHeaders) -> Result<Event, FluentError> {
+    fn entry(
+        &self,
+        mut entry: MsgpackReader<'_>,
+        headers: &FluentHeaders,
+    ) -> Result<Event, FluentError> {
         match entry.next()? {
-            Token::Array(2) => self.event(&mut entry, headers),
+            Msgpack::Array(2) => self.event(&mut entry, headers),
             _ => Err(FluentError::Broken("an entry is a time and a record")),
         }
     }
@@ -271,11 +275,11 @@ impl FluentMessage {
     /// A time and a record.
     fn event(
         &self,
-        reader: &mut Reader<'_>,
+        reader: &mut MsgpackReader<'_>,
         headers: &FluentHeaders,
     ) -> Result<Event, FluentError> {
         let millis = time(reader)?;
-        if !matches!(Reader(reader.0).next()?, Token::Map(_)) {
+        if !matches!(MsgpackReader(reader.0).next()?, Msgpack::Map(_)) {
             return Err(FluentError::Broken("a record is a map"));
         }
         let mut body = vec![];
@@ -293,32 +297,32 @@ impl FluentMessage {
 
 /// Whether `[x, y]` is a time with metadata, rather than two entries.
 fn is_single(second: &[u8]) -> Result<bool, FluentError> {
-    let mut reader = Reader(second);
+    let mut reader = MsgpackReader(second);
     reader.next()?;
-    Ok(!matches!(reader.next()?, Token::Array(_)))
+    Ok(!matches!(reader.next()?, Msgpack::Array(_)))
 }
 
 /// Milliseconds since 1970. Newer senders put a map of metadata beside the time.
-fn time(reader: &mut Reader<'_>) -> Result<i64, FluentError> {
+fn time(reader: &mut MsgpackReader<'_>) -> Result<i64, FluentError> {
     let seconds = |seconds: u64| {
         i64::try_from(seconds)
             .unwrap_or(i64::MAX)
             .saturating_mul(1000)
     };
     Ok(match reader.next()? {
-        Token::Unsigned(time) => seconds(time),
-        Token::Signed(time) => time.saturating_mul(1000),
-        Token::Float64(time) => (time * 1000.0) as i64,
-        Token::Float32(time) => (f64::from(time) * 1000.0) as i64,
-        Token::Extension(0, data) if data.len() == 8 => {
+        Msgpack::Unsigned(time) => seconds(time),
+        Msgpack::Signed(time) => time.saturating_mul(1000),
+        Msgpack::Float64(time) => (time * 1000.0) as i64,
+        Msgpack::Float32(time) => (f64::from(time) * 1000.0) as i64,
+        Msgpack::Extension(0, data) if data.len() == 8 => {
             let word = |from: usize| {
                 let word = &data[from..from + 4];
                 i64::from(u32::from_be_bytes([word[0], word[1], word[2], word[3]]))
             };
             word(0) * 1000 + word(4) / 1_000_000
         }
-        Token::Array(2) => {
-            if matches!(Reader(reader.0).next()?, Token::Array(_)) {
+        Msgpack::Array(2) => {
+            if matches!(MsgpackReader(reader.0).next()?, Msgpack::Array(_)) {
                 return Err(FluentError::Broken("a time is a number"));
             }
             let millis = time(reader)?;
@@ -336,21 +340,21 @@ struct Options {
 }
 
 impl Options {
-    fn read(reader: &mut Reader<'_>) -> Result<Self, FluentError> {
+    fn read(reader: &mut MsgpackReader<'_>) -> Result<Self, FluentError> {
         let mut options = Options::default();
         let count = match reader.next()? {
-            Token::Map(count) => count,
-            Token::Nil => 0,
+            Msgpack::Map(count) => count,
+            Msgpack::Nil => 0,
             _ => return Err(FluentError::Broken("options are a map")),
         };
         for _ in 0..count {
-            let mut key = Reader(reader.skip()?);
-            let mut value = Reader(reader.skip()?);
+            let mut key = MsgpackReader(reader.skip()?);
+            let mut value = MsgpackReader(reader.skip()?);
             match (key.next()?, value.next()?) {
-                (Token::Bytes(b"chunk"), Token::Bytes(chunk)) => {
+                (Msgpack::Bytes(b"chunk"), Msgpack::Bytes(chunk)) => {
                     options.chunk = Some(chunk.to_vec());
                 }
-                (Token::Bytes(b"compressed"), Token::Bytes(name)) => {
+                (Msgpack::Bytes(b"compressed"), Msgpack::Bytes(name)) => {
                     options.compressed = Some(String::from_utf8_lossy(name).into_owned());
                 }
                 _ => {}

@@ -7,7 +7,7 @@ pub(super) const MAX_DEPTH: usize = 64;
 
 /// The first bytes of a value.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Token<'a> {
+pub(super) enum Msgpack<'a> {
     Nil,
     Bool(bool),
     Signed(i64),
@@ -76,7 +76,7 @@ fn head(bytes: &[u8]) -> Result<Option<Head>, FluentError> {
 }
 
 /// The first token and its length; `None`: more bytes are needed.
-fn token(bytes: &[u8]) -> Result<Option<(Token<'_>, usize)>, FluentError> {
+fn token(bytes: &[u8]) -> Result<Option<(Msgpack<'_>, usize)>, FluentError> {
     let Some(Head {
         kind,
         head,
@@ -93,25 +93,25 @@ fn token(bytes: &[u8]) -> Result<Option<(Token<'_>, usize)>, FluentError> {
     let raw = number(bytes, 1, payload.min(8)).unwrap_or_default();
     let count = |width| number(bytes, 1, width).unwrap_or_default() as usize;
     let token = match kind {
-        0x00..=0x7f => Token::Unsigned(kind.into()),
-        0x80..=0x8f => Token::Map((kind & 15).into()),
-        0x90..=0x9f => Token::Array((kind & 15).into()),
-        0xa0..=0xbf | 0xc4..=0xc6 | 0xd9..=0xdb => Token::Bytes(data),
-        0xc2 | 0xc3 => Token::Bool(kind == 0xc3),
-        0xc7..=0xc9 | 0xd4..=0xd8 => Token::Extension(bytes[head - 1] as i8, data),
-        0xca => Token::Float32(f32::from_bits(raw as u32)),
-        0xcb => Token::Float64(f64::from_bits(raw)),
-        0xcc..=0xcf => Token::Unsigned(raw),
-        0xd0 => Token::Signed((raw as i8).into()),
-        0xd1 => Token::Signed((raw as i16).into()),
-        0xd2 => Token::Signed((raw as i32).into()),
-        0xd3 => Token::Signed(raw as i64),
-        0xdc => Token::Array(count(2)),
-        0xdd => Token::Array(count(4)),
-        0xde => Token::Map(count(2)),
-        0xdf => Token::Map(count(4)),
-        0xe0..=0xff => Token::Signed((kind as i8).into()),
-        _ => Token::Nil,
+        0x00..=0x7f => Msgpack::Unsigned(kind.into()),
+        0x80..=0x8f => Msgpack::Map((kind & 15).into()),
+        0x90..=0x9f => Msgpack::Array((kind & 15).into()),
+        0xa0..=0xbf | 0xc4..=0xc6 | 0xd9..=0xdb => Msgpack::Bytes(data),
+        0xc2 | 0xc3 => Msgpack::Bool(kind == 0xc3),
+        0xc7..=0xc9 | 0xd4..=0xd8 => Msgpack::Extension(bytes[head - 1] as i8, data),
+        0xca => Msgpack::Float32(f32::from_bits(raw as u32)),
+        0xcb => Msgpack::Float64(f64::from_bits(raw)),
+        0xcc..=0xcf => Msgpack::Unsigned(raw),
+        0xd0 => Msgpack::Signed((raw as i8).into()),
+        0xd1 => Msgpack::Signed((raw as i16).into()),
+        0xd2 => Msgpack::Signed((raw as i32).into()),
+        0xd3 => Msgpack::Signed(raw as i64),
+        0xdc => Msgpack::Array(count(2)),
+        0xdd => Msgpack::Array(count(4)),
+        0xde => Msgpack::Map(count(2)),
+        0xdf => Msgpack::Map(count(4)),
+        0xe0..=0xff => Msgpack::Signed((kind as i8).into()),
+        _ => Msgpack::Nil,
     };
     Ok(Some((token, length)))
 }
@@ -179,10 +179,10 @@ impl Scanner {
 
 /// Reads a value whose end was found.
 #[derive(Clone, Copy)]
-pub(super) struct Reader<'a>(pub(super) &'a [u8]);
+pub(super) struct MsgpackReader<'a>(pub(super) &'a [u8]);
 
-impl<'a> Reader<'a> {
-    pub(super) fn next(&mut self) -> Result<Token<'a>, FluentError> {
+impl<'a> MsgpackReader<'a> {
+    pub(super) fn next(&mut self) -> Result<Msgpack<'a>, FluentError> {
         let cut = FluentError::Broken("a value ends too early");
         let (token, length) = token(self.0)?.ok_or(cut)?;
         self.0 = &self.0[length..];
@@ -200,7 +200,7 @@ impl<'a> Reader<'a> {
 
     pub(super) fn text(&mut self) -> Result<String, FluentError> {
         match self.next()? {
-            Token::Bytes(bytes) => Ok(String::from_utf8_lossy(bytes).into_owned()),
+            Msgpack::Bytes(bytes) => Ok(String::from_utf8_lossy(bytes).into_owned()),
             _ => Err(FluentError::Broken("expected a text")),
         }
     }
@@ -208,18 +208,18 @@ impl<'a> Reader<'a> {
     /// Writes the next value as JSON, until there are more than `max_bytes`.
     pub(super) fn json(&mut self, out: &mut Vec<u8>, max_bytes: usize) -> Result<(), FluentError> {
         match self.next()? {
-            Token::Nil => out.extend_from_slice(b"null"),
-            Token::Bool(value) => write(out, &value, max_bytes)?,
-            Token::Signed(value) => write(out, &value, max_bytes)?,
-            Token::Unsigned(value) => write(out, &value, max_bytes)?,
-            Token::Float32(value) => write(out, &value, max_bytes)?,
-            Token::Float64(value) => write(out, &value, max_bytes)?,
-            Token::Bytes(bytes) => write(out, &String::from_utf8_lossy(bytes), max_bytes)?,
-            Token::Extension(_, bytes) => {
+            Msgpack::Nil => out.extend_from_slice(b"null"),
+            Msgpack::Bool(value) => write(out, &value, max_bytes)?,
+            Msgpack::Signed(value) => write(out, &value, max_bytes)?,
+            Msgpack::Unsigned(value) => write(out, &value, max_bytes)?,
+            Msgpack::Float32(value) => write(out, &value, max_bytes)?,
+            Msgpack::Float64(value) => write(out, &value, max_bytes)?,
+            Msgpack::Bytes(bytes) => write(out, &String::from_utf8_lossy(bytes), max_bytes)?,
+            Msgpack::Extension(_, bytes) => {
                 let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
                 write(out, &hex, max_bytes)?;
             }
-            Token::Array(count) => {
+            Msgpack::Array(count) => {
                 out.push(b'[');
                 for place in 0..count {
                     if place > 0 {
@@ -229,7 +229,7 @@ impl<'a> Reader<'a> {
                 }
                 out.push(b']');
             }
-            Token::Map(count) => {
+            Msgpack::Map(count) => {
                 out.push(b'{');
                 for place in 0..count {
                     if place > 0 {
@@ -249,7 +249,10 @@ impl<'a> Reader<'a> {
     fn json_key(&mut self, out: &mut Vec<u8>, max_bytes: usize) -> Result<(), FluentError> {
         let mut key = vec![];
         // A map in a key of a key would be escaped again and again.
-        if matches!(Reader(self.0).next()?, Token::Array(_) | Token::Map(_)) {
+        if matches!(
+            MsgpackReader(self.0).next()?,
+            Msgpack::Array(_) | Msgpack::Map(_)
+        ) {
             return Err(FluentError::Broken("the key of a map is an array or a map"));
         }
         self.json(&mut key, max_bytes)?;

@@ -113,7 +113,7 @@ fn values_as_json() {
             .unwrap()
             .unwrap();
         assert_eq!(end, bytes.len());
-        Reader(bytes).json(&mut out, 1 << 20).unwrap();
+        MsgpackReader(bytes).json(&mut out, 1 << 20).unwrap();
         assert_eq!(String::from_utf8(out).unwrap(), expected);
     };
     check(&[0xc0], "null");

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use flume_core::{Event, Headers, Str};
 
-use super::reader::{JsonReader, Token};
+use super::reader::{JsonReader, JsonToken};
 use crate::MAX_MESSAGE_PARTS;
 
 /// Why a document gives no events.
@@ -63,8 +63,8 @@ pub fn events(text: &str, charset: JsonCharset) -> Result<Vec<Event>, JsonError>
         return Err(JsonError::Unreadable("there is no JSON at all".into()));
     }
     match reader.json.next()? {
-        Token::BeginArray => {}
-        Token::Null => {
+        JsonToken::BeginArray => {}
+        JsonToken::Null => {
             let text = "expected an array of events, found `null`";
             return Err(JsonError::Unreadable(text.into()));
         }
@@ -74,9 +74,9 @@ pub fn events(text: &str, charset: JsonCharset) -> Result<Vec<Event>, JsonError>
     let mut nulls = 0usize;
     loop {
         match reader.json.next()? {
-            Token::EndArray => break,
-            Token::Null => nulls += 1,
-            Token::BeginObject => events.push(reader.event()?),
+            JsonToken::EndArray => break,
+            JsonToken::Null => nulls += 1,
+            JsonToken::BeginObject => events.push(reader.event()?),
             _ => return Err(reader.json.wrong("expected an event, which is an object")),
         }
         reader.count_part()?;
@@ -95,7 +95,7 @@ pub fn events(text: &str, charset: JsonCharset) -> Result<Vec<Event>, JsonError>
 /// See [`JsonError`]. Unlike in an array, an object with neither `headers` nor `body` is an error.
 pub fn event_of_line(text: &str, charset: JsonCharset) -> Result<Event, JsonError> {
     let mut reader = EventReader::new(text, charset);
-    if !reader.json.begin()? || reader.json.next()? != Token::BeginObject {
+    if !reader.json.begin()? || reader.json.next()? != JsonToken::BeginObject {
         return Err(JsonError::Syntax(
             "expected an event, which is an object".into(),
         ));
@@ -134,9 +134,9 @@ impl<'a> EventReader<'a> {
         let mut event = Event::default();
         loop {
             match self.json.next()? {
-                Token::Name(name) if name == "headers" => event.headers = self.headers()?,
-                Token::Name(name) if name == "body" => event.body = self.body()?,
-                Token::Name(_) => {
+                JsonToken::Name(name) if name == "headers" => event.headers = self.headers()?,
+                JsonToken::Name(name) if name == "body" => event.body = self.body()?,
+                JsonToken::Name(_) => {
                     self.json.skip_value()?;
                     continue;
                 }
@@ -148,8 +148,8 @@ impl<'a> EventReader<'a> {
 
     fn body(&mut self) -> Result<Bytes, JsonError> {
         match self.json.next()? {
-            Token::Null => Ok(Bytes::new()),
-            Token::Text(text) => Ok(self.charset.encode(&text)),
+            JsonToken::Null => Ok(Bytes::new()),
+            JsonToken::Text(text) => Ok(self.charset.encode(&text)),
             _ => Err(self.json.wrong("`body` must be a string")),
         }
     }
@@ -161,9 +161,9 @@ impl<'a> EventReader<'a> {
         }
         let start = self.json.value_start();
         let pairs = match self.json.next()? {
-            Token::Null => return Ok(Headers::default()),
-            Token::BeginObject => self.members()?,
-            Token::BeginArray => self.pairs()?,
+            JsonToken::Null => return Ok(Headers::default()),
+            JsonToken::BeginObject => self.members()?,
+            JsonToken::BeginArray => self.pairs()?,
             _ => return Err(self.json.wrong("`headers` must be an object")),
         };
         let headers = self.collected(pairs)?;
@@ -174,7 +174,7 @@ impl<'a> EventReader<'a> {
     /// `{"name": "value"}`, its opening brace read.
     fn members(&mut self) -> Result<HeaderPairs<'a>, JsonError> {
         let mut pairs = vec![];
-        while let Token::Name(name) = self.json.next()? {
+        while let JsonToken::Name(name) = self.json.next()? {
             let value = self.text()?;
             self.count_part()?;
             pairs.push((name, value));
@@ -187,8 +187,8 @@ impl<'a> EventReader<'a> {
         let mut pairs = vec![];
         loop {
             match self.json.next()? {
-                Token::EndArray => return Ok(pairs),
-                Token::BeginArray => {}
+                JsonToken::EndArray => return Ok(pairs),
+                JsonToken::BeginArray => {}
                 _ => {
                     return Err(self
                         .json
@@ -197,7 +197,7 @@ impl<'a> EventReader<'a> {
             }
             let name = self.text()?;
             let value = self.text()?;
-            if self.json.next()? != Token::EndArray {
+            if self.json.next()? != JsonToken::EndArray {
                 return Err(self
                     .json
                     .wrong("a header has a name and a value, and nothing else"));
@@ -209,8 +209,8 @@ impl<'a> EventReader<'a> {
 
     fn text(&mut self) -> Result<Option<Cow<'a, str>>, JsonError> {
         match self.json.next()? {
-            Token::Null => Ok(None),
-            Token::Text(text) => Ok(Some(text)),
+            JsonToken::Null => Ok(None),
+            JsonToken::Text(text) => Ok(Some(text)),
             _ => Err(self.json.wrong("a header must be a string")),
         }
     }

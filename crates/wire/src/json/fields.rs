@@ -79,15 +79,15 @@ fn dollar_steps(mut rest: &str) -> Result<Vec<String>, String> {
 /// A set of paths, and what finds all their values in one pass.
 #[derive(Clone, Debug, Default)]
 pub struct FieldPaths {
-    root: Node,
+    root: FieldNode,
     count: usize,
 }
 
 #[derive(Clone, Debug, Default)]
-struct Node {
+struct FieldNode {
     /// Numbers of the paths that end here.
     ends: Vec<usize>,
-    children: BTreeMap<String, Node>,
+    children: BTreeMap<String, FieldNode>,
 }
 
 /// The body is not one JSON document.
@@ -123,7 +123,7 @@ impl FieldPaths {
     }
 }
 
-impl Node {
+impl FieldNode {
     fn find(&self, raw: &str, values: &mut [Option<String>]) -> Result<(), serde_json::Error> {
         if !self.ends.is_empty() {
             let value = match raw.as_bytes().first() {
@@ -157,7 +157,7 @@ impl Node {
 }
 
 struct Search<'a> {
-    node: &'a Node,
+    node: &'a FieldNode,
     values: &'a mut [Option<String>],
 }
 

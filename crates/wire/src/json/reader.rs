@@ -9,7 +9,7 @@ use super::{JsonError, text::JavaText};
 
 /// What a document is made of.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Token<'a> {
+pub(super) enum JsonToken<'a> {
     BeginArray,
     EndArray,
     BeginObject,
@@ -66,13 +66,13 @@ impl<'a> JsonReader<'a> {
     }
 
     /// The next token of the document.
-    pub(super) fn next(&mut self) -> Result<Token<'a>, JsonError> {
+    pub(super) fn next(&mut self) -> Result<JsonToken<'a>, JsonError> {
         let scope = self.scopes.last().copied();
         match scope {
             None => {}
             Some(Scope::EmptyArray) => self.enter(Scope::Array),
             Some(Scope::Array) => match self.mark()? {
-                b']' => return Ok(self.leave(Token::EndArray)),
+                b']' => return Ok(self.leave(JsonToken::EndArray)),
                 b',' | b';' => {}
                 _ => return Err(self.wrong("expected `,` or `]`")),
             },
@@ -89,17 +89,17 @@ impl<'a> JsonReader<'a> {
         self.next_value(scope == Some(Scope::EmptyArray))
     }
 
-    fn next_name(&mut self, scope: Scope) -> Result<Token<'a>, JsonError> {
+    fn next_name(&mut self, scope: Scope) -> Result<JsonToken<'a>, JsonError> {
         if scope == Scope::Object {
             match self.mark()? {
-                b'}' => return Ok(self.leave(Token::EndObject)),
+                b'}' => return Ok(self.leave(JsonToken::EndObject)),
                 b',' | b';' => {}
                 _ => return Err(self.wrong("expected `,` or `}`")),
             }
         }
         let name = match self.mark()? {
             quote @ (b'"' | b'\'') => self.quoted(quote)?,
-            b'}' if scope == Scope::EmptyObject => return Ok(self.leave(Token::EndObject)),
+            b'}' if scope == Scope::EmptyObject => return Ok(self.leave(JsonToken::EndObject)),
             byte if is_literal(byte) => {
                 self.at -= 1;
                 Cow::Borrowed(self.unquoted())
@@ -107,25 +107,25 @@ impl<'a> JsonReader<'a> {
             _ => return Err(self.wrong("expected a name")),
         };
         self.enter(Scope::DanglingName);
-        Ok(Token::Name(name))
+        Ok(JsonToken::Name(name))
     }
 
-    fn next_value(&mut self, first_of_array: bool) -> Result<Token<'a>, JsonError> {
+    fn next_value(&mut self, first_of_array: bool) -> Result<JsonToken<'a>, JsonError> {
         let in_array = self.scopes.last() == Some(&Scope::Array);
         match self.mark()? {
-            b']' if in_array && first_of_array => Ok(self.leave(Token::EndArray)),
+            b']' if in_array && first_of_array => Ok(self.leave(JsonToken::EndArray)),
             b']' | b',' | b';' if in_array => {
                 self.at -= 1;
-                Ok(Token::Null)
+                Ok(JsonToken::Null)
             }
-            quote @ (b'"' | b'\'') => Ok(Token::Text(self.quoted(quote)?)),
+            quote @ (b'"' | b'\'') => Ok(JsonToken::Text(self.quoted(quote)?)),
             b'[' => {
                 self.scopes.push(Scope::EmptyArray);
-                Ok(Token::BeginArray)
+                Ok(JsonToken::BeginArray)
             }
             b'{' => {
                 self.scopes.push(Scope::EmptyObject);
-                Ok(Token::BeginObject)
+                Ok(JsonToken::BeginObject)
             }
             byte if is_literal(byte) => {
                 self.at -= 1;
@@ -206,7 +206,7 @@ impl<'a> JsonReader<'a> {
         }
     }
 
-    fn leave(&mut self, token: Token<'a>) -> Token<'a> {
+    fn leave(&mut self, token: JsonToken<'a>) -> JsonToken<'a> {
         self.scopes.pop();
         token
     }
@@ -332,11 +332,11 @@ fn is_literal(byte: u8) -> bool {
 }
 
 /// What text without quotes means as a value.
-fn word(text: &str) -> Token<'_> {
+fn word(text: &str) -> JsonToken<'_> {
     let is = |keyword: &str| text.eq_ignore_ascii_case(keyword);
     if is("null") {
-        return Token::Null;
+        return JsonToken::Null;
     }
     let known = ["true", "false"].into_iter().find(|keyword| is(keyword));
-    Token::Text(Cow::Borrowed(known.unwrap_or(text)))
+    JsonToken::Text(Cow::Borrowed(known.unwrap_or(text)))
 }

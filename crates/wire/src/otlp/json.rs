@@ -14,7 +14,7 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-use super::{Events, MAX_DEPTH, Origin, OtlpError, Record, Value};
+use super::{Events, MAX_DEPTH, OtlpError, Record, ScopeFacts, Value};
 use crate::MAX_MESSAGE_PARTS;
 
 /// Characters of a wrong text that an error shows.
@@ -160,7 +160,7 @@ pub(super) fn read(request: &[u8], events: &mut Events) -> Result<(), OtlpError>
     for raw in request.resource_logs.unwrap_or_default().0 {
         events.count(1)?;
         let resource_logs: ResourceLogs<'_> = parse(raw)?;
-        let mut origin = Origin::default();
+        let mut origin = ScopeFacts::default();
         let resource = resource_logs.resource.unwrap_or_default();
         origin.add(pairs(resource.attributes, events)?);
         for raw in resource_logs.scope_logs.unwrap_or_default().0 {
@@ -174,7 +174,7 @@ pub(super) fn read(request: &[u8], events: &mut Events) -> Result<(), OtlpError>
 
 fn read_scope_logs(
     scope_logs: ScopeLogs<'_>,
-    mut origin: Origin,
+    mut origin: ScopeFacts,
     events: &mut Events,
 ) -> Result<(), OtlpError> {
     let scope = scope_logs.scope.unwrap_or_default();

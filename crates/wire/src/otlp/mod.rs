@@ -155,12 +155,12 @@ struct Record {
 
 /// What all records of a scope have in common.
 #[derive(Clone, Debug, Default)]
-struct Origin {
+struct ScopeFacts {
     attributes: Vec<(Str, Str)>,
     scope_name: Str,
 }
 
-impl Origin {
+impl ScopeFacts {
     fn add(&mut self, attributes: Vec<(Str, Value)>) {
         let texts = attributes.into_iter();
         self.attributes
@@ -186,7 +186,7 @@ impl Events {
         Ok(())
     }
 
-    fn add(&mut self, record: Record, origin: &Origin) -> Result<(), OtlpError> {
+    fn add(&mut self, record: Record, origin: &ScopeFacts) -> Result<(), OtlpError> {
         self.count(1 + origin.attributes.len())?;
         let nanos = match record.time_nanos {
             0 => record.observed_nanos,

@@ -7,7 +7,7 @@ use prost::{
     encoding::{WireType, decode_key, decode_varint},
 };
 
-use super::{Events, MAX_DEPTH, Origin, OtlpError, Record, Value};
+use super::{Events, MAX_DEPTH, OtlpError, Record, ScopeFacts, Value};
 
 impl From<DecodeError> for OtlpError {
     fn from(error: DecodeError) -> Self {
@@ -125,7 +125,7 @@ fn read_resource_logs(
     request: &Bytes,
     events: &mut Events,
 ) -> Result<(), OtlpError> {
-    let mut origin = Origin::default();
+    let mut origin = ScopeFacts::default();
     for field in Fields(message) {
         if let (1, resource) = field? {
             origin.add(attributes(resource, 1, request, events)?);
@@ -143,7 +143,7 @@ fn read_resource_logs(
 
 fn read_scope_logs(
     message: &[u8],
-    mut origin: Origin,
+    mut origin: ScopeFacts,
     request: &Bytes,
     events: &mut Events,
 ) -> Result<(), OtlpError> {

@@ -81,9 +81,11 @@ impl RpcStatus {
         int32::encode(1, &(self.code as i32), &mut status);
         string::encode(2, &self.text, &mut status);
         if let Some(seconds) = self.retry_seconds {
-            let (mut delay, mut retry, mut any) = (vec![], vec![], vec![]);
+            let mut delay = vec![];
             int64::encode(1, &seconds.into(), &mut delay);
+            let mut retry = vec![];
             encoding::bytes::encode(1, &delay, &mut retry);
+            let mut any = vec![];
             string::encode(1, &RETRY_INFO.to_string(), &mut any);
             encoding::bytes::encode(2, &retry, &mut any);
             encoding::bytes::encode(3, &any, &mut status);

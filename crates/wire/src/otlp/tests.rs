@@ -87,7 +87,8 @@ fn a_value_has_a_limited_depth() {
         Err(OtlpError::TooDeep)
     );
     let nested = |levels: usize| {
-        let (begin, end) = (r#"{"arrayValue":{"values":["#, "]}}");
+        let begin = r#"{"arrayValue":{"values":["#;
+        let end = "]}}";
         let value = format!("{}{{}}{}", begin.repeat(levels), end.repeat(levels));
         let record = format!(r#"{{"logRecords":[{{"body":{value}}}]}}"#);
         format!(r#"{{"resourceLogs":[{{"scopeLogs":[{record}]}}]}}"#)

@@ -49,7 +49,7 @@ pub fn parse<'a>(
     let priority = &rest[..end];
     let code: u32 = priority
         .parse()
-        .map_err(|_| NotSyslog("its priority is no number"))?;
+        .map_err(|_| NotSyslog("its priority is not a number"))?;
     let mut rest = &rest[end + 1..];
     if rest.is_empty() {
         return Err(NotSyslog("it has only a priority"));

@@ -69,9 +69,12 @@ fn a_java_client_is_understood_and_answered_as_java_does() {
             let reply = read_reply(protocol, sequence, message(&answer)).unwrap();
             assert_eq!(reply, ThriftReply::Status(ThriftStatus::Ok));
             let mut out = vec![];
-            write_thrift_frame(&mut out, |out| match is_batch {
-                true => write_append_batch(protocol, sequence, events, out),
-                false => write_append(protocol, sequence, &events[0], out),
+            write_thrift_frame(&mut out, |out| {
+                if is_batch {
+                    write_append_batch(protocol, sequence, events, out)
+                } else {
+                    write_append(protocol, sequence, &events[0], out)
+                }
             });
             assert_eq!(out, request);
         }

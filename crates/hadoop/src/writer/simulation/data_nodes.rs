@@ -69,7 +69,8 @@ impl World {
                 .replicas
                 .get_mut(&chain.block)
                 .expect("it has the block");
-            let (min, max) = (request.min_bytes as usize, request.max_bytes as usize);
+            let min = request.min_bytes as usize;
+            let max = request.max_bytes as usize;
             assert!(
                 replica.acked >= min,
                 "{} acknowledged, {min} demanded",
