@@ -149,7 +149,9 @@ fn a_tree_is_handed_over_and_what_is_others_stays() {
     }
     let scratch = scratch();
     let at = |path: &str| scratch.path().join(path);
-    let (earlier, next, stranger) = (65_533, 65_532, 65_531);
+    let earlier = 65_533;
+    let next = 65_532;
+    let stranger = 65_531;
     fs::create_dir_all(at("state/a1/channel")).unwrap();
     fs::create_dir_all(at("state/of-root/of-earlier")).unwrap();
     fs::write(at("victim"), "").unwrap();
