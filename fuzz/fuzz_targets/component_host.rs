@@ -13,6 +13,7 @@ fuzz_target!(|data: &[u8]| {
     let batch = [Event::from("one"), Event::from("two")];
     let _ = frame.clone().events();
     let _ = frame.clone().intercepted(&batch);
+    let _ = frame.clone().serialized(batch.len());
     let _ = frame.clone().pairs();
     let _ = frame.clone().texts();
     let _ = frame.clone().readings();

@@ -118,6 +118,16 @@ impl Running {
         Running::launch(maker, configuration, files, &[], &[])
     }
 
+    /// The same with variables in its environment.
+    pub fn prepare_with(
+        maker: Maker,
+        configuration: &str,
+        files: impl FnOnce(&Path) -> std::io::Result<()>,
+        environment: &[(String, String)],
+    ) -> Result<Running> {
+        Running::launch(maker, configuration, files, environment, &[])
+    }
+
     /// The same with variables in its environment; `HADOOP_CONF_DIR` and `KRB5_CONFIG` reach Java Flume, too.
     pub fn start_with(
         maker: Maker,
@@ -203,6 +213,11 @@ impl Running {
     /// Its process.
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// The port that `@PORT@` stood for.
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     /// Its directory.

@@ -1,5 +1,6 @@
 //! A plugin of `type = process`, as small as one can be: a source of numbered events, a sink that appends bodies to a
-//! file, an interceptor that drops comments and marks the rest. Tests run it; it is an example, too.
+//! file, an interceptor that drops comments and marks the rest, a serializer of lines. Tests run it; it is an example,
+//! too.
 //!
 //! Properties (below `config.`): `count` (source), `file` (sink), `fail` (any: what goes wrong).
 
@@ -17,15 +18,19 @@ use flume_core::Event;
 
 type Properties = BTreeMap<String, String>;
 
+/// The kind of component in the numbers of the format.
+const SERIALIZER: u8 = 4;
+
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let hello = FrameBuilder::new(0, FrameKind::Hello).number(VERSION as usize);
     send(hello.text("the example plugin"))?;
+    let mut kind = 0;
     let mut properties = Properties::new();
     while let Some(mut frame) = receive()? {
         let lane = frame.lane;
         match frame.kind {
             FrameKind::Open => {
-                properties = open(&mut frame)?;
+                (kind, properties) = open(&mut frame)?;
                 let opened = FrameBuilder::new(lane, FrameKind::Opened);
                 send(opened.number(0).number(1).text("file"))?;
             }
@@ -39,11 +44,17 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 frame.number()?;
                 eprintln!("INFO|plugin: the agent answered `{}`", frame.text()?);
             }
+            FrameKind::Events if kind == SERIALIZER => serialize(lane, &frame.events()?)?,
             FrameKind::Events if properties.contains_key("file") => {
                 deliver(lane, &frame.events()?, &properties)?;
             }
             FrameKind::Events => intercept(lane, &frame.events()?)?,
             FrameKind::Tick => result(lane, 0, "")?,
+            FrameKind::Stop if kind == SERIALIZER => {
+                let last = FrameBuilder::new(lane, FrameKind::Serialized);
+                send(last.bytes(b"end\n").number(0).bytes(b""))?;
+                return Ok(());
+            }
             FrameKind::Stop => {
                 send(FrameBuilder::new(lane, FrameKind::Ok))?;
                 return Ok(());
@@ -54,15 +65,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// The properties of the frame that makes the component; its kind, name and class do not matter here.
-fn open(frame: &mut HostFrame) -> Result<Properties, Box<dyn std::error::Error>> {
-    frame.flag()?;
+/// The kind and the properties of the frame that makes the component; its name and class do not matter here.
+fn open(frame: &mut HostFrame) -> Result<(u8, Properties), Box<dyn std::error::Error>> {
+    let kind = frame.byte()?;
     frame.text()?;
     frame.text()?;
     let pairs = frame.pairs()?.into_iter();
-    Ok(pairs
-        .map(|(key, value)| (key.to_string(), value.to_string()))
-        .collect())
+    let properties = pairs.map(|(key, value)| (key.to_string(), value.to_string()));
+    Ok((kind, properties.collect()))
 }
 
 fn put(lane: u32, properties: &Properties) -> io::Result<()> {
@@ -113,6 +123,21 @@ fn intercept(lane: u32, batch: &[Event]) -> io::Result<()> {
         answer = answer.number(origin).byte(1).pairs(1, marked);
     }
     send(answer)
+}
+
+/// Lines between braces, one pair for each batch; `!` cannot be written, and `x` is the end.
+fn serialize(lane: u32, batch: &[Event]) -> io::Result<()> {
+    let answer = FrameBuilder::new(lane, FrameKind::Serialized).bytes(b"{\n");
+    let answer = batch
+        .iter()
+        .fold(answer.number(batch.len()), |answer, event| {
+            match &event.body[..] {
+                b"x" => std::process::exit(9),
+                b"!" => answer.text("! is refused").bytes(b""),
+                body => answer.text("").bytes(&[body, b"\n"].concat()),
+            }
+        });
+    send(answer.bytes(b"}\n"))
 }
 
 fn send(frame: FrameBuilder) -> io::Result<()> {

@@ -16,9 +16,10 @@ use std::{
 };
 
 use bytes::Bytes;
+use flume_core::StateHandle;
 use flume_host::child;
 use parking_lot::Mutex;
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::timeout};
 
 use crate::frame::{FrameBuilder, FrameError, FrameKind, HostFrame, VERSION};
 
@@ -26,6 +27,8 @@ use crate::frame::{FrameBuilder, FrameError, FrameKind, HostFrame, VERSION};
 const HELLO_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long a host may live after it closed its output.
 const END_TIMEOUT: Duration = Duration::from_secs(10);
+/// A component that has not answered for so long is shown as one that does not answer.
+const LATE_ANSWER: Duration = Duration::from_secs(10);
 const END_POLL: Duration = Duration::from_millis(20);
 /// Longest line of standard error that is logged whole.
 const MAX_LOG_LINE_BYTES: u64 = 64 << 10;
@@ -67,6 +70,20 @@ struct Lanes {
 }
 
 type LaneSender = Box<dyn Fn(HostFrame) + Send>;
+
+/// Whose lane it is: who is shown to wait while an answer is late.
+#[derive(Clone)]
+pub(crate) struct LaneOwner {
+    pub(crate) state: StateHandle,
+    pub(crate) title: String,
+}
+
+impl LaneOwner {
+    fn say_late(&self) {
+        let title = &self.title;
+        self.state.waiting(&format!("{title} does not answer"));
+    }
+}
 
 /// Answers a put of a source by its number; the text says why it failed and is empty if it did not.
 pub(crate) type PutReplies = Arc<dyn Fn(usize, &str) + Send + Sync>;
@@ -139,24 +156,26 @@ impl HostConnection {
     }
 
     /// A lane for a component whose calls are asynchronous.
-    pub(crate) fn lane(self: &Arc<Self>) -> Lane {
+    pub(crate) fn lane(self: &Arc<Self>, owner: LaneOwner) -> Lane {
         let id = self.next_lane.fetch_add(1, Relaxed);
         let (sender, frames) = mpsc::unbounded_channel();
         self.open_lane(id, Box::new(move |frame| drop(sender.send(frame))));
         Lane {
             id,
+            owner,
             host: self.clone(),
             frames,
         }
     }
 
     /// A lane for a component whose calls block a thread.
-    pub(crate) fn blocking_lane(self: &Arc<Self>) -> BlockingLane {
+    pub(crate) fn blocking_lane(self: &Arc<Self>, owner: LaneOwner) -> BlockingLane {
         let id = self.next_lane.fetch_add(1, Relaxed);
         let (sender, frames) = blocking::channel();
         self.open_lane(id, Box::new(move |frame| drop(sender.send(frame))));
         BlockingLane {
             id,
+            owner: Some(owner),
             host: self.clone(),
             frames,
         }
@@ -168,6 +187,7 @@ impl HostConnection {
         self.open_lane(0, Box::new(move |frame| drop(sender.send(frame))));
         BlockingLane {
             id: 0,
+            owner: None,
             host: self.clone(),
             frames,
         }
@@ -258,6 +278,7 @@ fn how_it_ended(status: ExitStatus) -> String {
 /// The frames of one component.
 pub(crate) struct Lane {
     id: u32,
+    owner: LaneOwner,
     host: Arc<HostConnection>,
     frames: mpsc::UnboundedReceiver<HostFrame>,
 }
@@ -307,7 +328,18 @@ impl Lane {
         expected: FrameKind,
     ) -> Result<HostFrame, HostError> {
         self.send(request);
-        answer(self.receive().await?, expected)
+        let mut is_late = false;
+        let frame = loop {
+            if let Ok(frame) = timeout(LATE_ANSWER, self.receive()).await {
+                break frame?;
+            }
+            is_late = true;
+            self.owner.say_late();
+        };
+        if is_late {
+            self.owner.state.running();
+        }
+        answer(frame, expected)
     }
 }
 
@@ -320,6 +352,7 @@ impl Drop for Lane {
 /// The same for a component whose caller waits.
 pub(crate) struct BlockingLane {
     id: u32,
+    owner: Option<LaneOwner>,
     host: Arc<HostConnection>,
     frames: blocking::Receiver<HostFrame>,
 }
@@ -337,7 +370,16 @@ impl BlockingLane {
         expected: FrameKind,
     ) -> Result<HostFrame, HostError> {
         self.host.send(request);
-        let frame = self.frames.recv().map_err(|_| self.host.end())?;
+        let mut late = None;
+        let frame = loop {
+            match self.frames.recv_timeout(LATE_ANSWER) {
+                Ok(frame) => break frame,
+                Err(blocking::RecvTimeoutError::Disconnected) => return Err(self.host.end()),
+                Err(blocking::RecvTimeoutError::Timeout) => late = self.owner.as_ref(),
+            }
+            late.inspect(|owner| owner.say_late());
+        };
+        late.inspect(|owner| owner.state.running());
         answer(frame, expected)
     }
 

@@ -74,11 +74,19 @@ fn read(lane: &BlockingLane) -> Result<(), HostError> {
                 .map(|(name, value)| (Str::from(format!("Jvm{name}")), value.clone()))
                 .collect();
             components.values_mut().for_each(|shown| shown.take(&named));
-        } else if let Some(shown) = components.get_mut(&bean[..]) {
+        } else if let Some(shown) = owner(&mut components, bean) {
             shown.take(readings);
         }
     }
     Ok(())
+}
+
+/// The component of a bean. A class may put words before its name: `SOURCE.SQL.r1` belongs to `SOURCE.r1`.
+fn owner<'c>(components: &'c mut BTreeMap<String, Shown>, bean: &str) -> Option<&'c mut Shown> {
+    let kind = bean.split('.').next().unwrap_or_default();
+    let name = bean.rsplit('.').next().unwrap_or_default();
+    let short = format!("{kind}.{name}");
+    components.get_mut(&short)
 }
 
 impl Shown {
@@ -118,6 +126,24 @@ fn lasting(name: &str) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_bean_with_more_words_belongs_to_its_component() {
+        let shown = || Shown {
+            metrics: Metrics::default(),
+            names: BTreeSet::new(),
+        };
+        let mut components = BTreeMap::from([("SOURCE.r1".to_string(), shown())]);
+        for (bean, is_owned) in [
+            ("SOURCE.r1", true),
+            ("SOURCE.SQL.r1", true),
+            ("SINK.r1", false),
+            ("SOURCE.r2", false),
+            ("custom", false),
+        ] {
+            assert_eq!(owner(&mut components, bean).is_some(), is_owned, "{bean}");
+        }
+    }
 
     #[test]
     fn what_the_agent_counts_stands_and_the_rest_is_shown() {

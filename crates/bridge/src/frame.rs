@@ -42,6 +42,8 @@ pub enum FrameKind {
     Intercepted = 68,
     /// From the host: events of a source.
     Put = 69,
+    /// From the host: what a serializer made of a batch.
+    Serialized = 70,
     /// From the host, lane 0: counters.
     Readings = 71,
     /// From the host, first of all.
@@ -62,6 +64,7 @@ const KINDS: &[FrameKind] = &[
     FrameKind::Result,
     FrameKind::Intercepted,
     FrameKind::Put,
+    FrameKind::Serialized,
     FrameKind::Readings,
     FrameKind::Hello,
 ];
@@ -81,6 +84,9 @@ pub enum FrameError {
     /// A text is not UTF-8.
     #[error("a text that is not UTF-8")]
     Text,
+    /// A serializer answered for another number of events.
+    #[error("an answer for {0} events to a batch of {1}")]
+    Count(usize, usize),
     /// An interceptor returned an event that was not in the batch.
     #[error("event {0} of a batch of {1}")]
     Origin(i32, usize),
@@ -94,6 +100,25 @@ pub struct HostFrame {
     /// What it says.
     pub kind: FrameKind,
     payload: Bytes,
+}
+
+/// A part of what a serializer wrote, in the order of the file.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Serialized {
+    /// Bytes that belong to no event: before the first one, or after the last one of a batch.
+    Between(Bytes),
+    /// An event's bytes, or why the serializer cannot write it.
+    Event(Result<Bytes, Str>),
+}
+
+impl Serialized {
+    /// Its bytes; none of an event that cannot be written.
+    pub fn bytes(&self) -> &[u8] {
+        match self {
+            Serialized::Between(bytes) | Serialized::Event(Ok(bytes)) => bytes,
+            Serialized::Event(Err(_)) => &[],
+        }
+    }
 }
 
 /// A bean by its name, with its attributes.
@@ -146,8 +171,15 @@ impl HostFrame {
     /// # Errors
     /// The payload has ended.
     pub fn flag(&mut self) -> Result<bool, FrameError> {
-        let byte = self.payload.try_get_u8().map_err(|_| FrameError::Short)?;
-        Ok(byte != 0)
+        Ok(self.byte()? != 0)
+    }
+
+    /// The next byte.
+    ///
+    /// # Errors
+    /// The payload has ended.
+    pub fn byte(&mut self) -> Result<u8, FrameError> {
+        self.payload.try_get_u8().map_err(|_| FrameError::Short)
     }
 
     /// The next text.
@@ -247,6 +279,29 @@ impl HostFrame {
             events.push(Event { headers, body });
         }
         Ok(events)
+    }
+
+    /// What a serializer made of a batch of so many events.
+    ///
+    /// # Errors
+    /// The payload has ended, or it is about another number of events.
+    pub fn serialized(&mut self, events: usize) -> Result<Vec<Serialized>, FrameError> {
+        let mut parts = vec![Serialized::Between(self.bytes()?)];
+        let count = self.count(8)?;
+        if count != events {
+            return Err(FrameError::Count(count, events));
+        }
+        for _ in 0..count {
+            let refusal = self.text()?;
+            let bytes = self.bytes()?;
+            parts.push(Serialized::Event(if refusal.is_empty() {
+                Ok(bytes)
+            } else {
+                Err(refusal)
+            }));
+        }
+        parts.push(Serialized::Between(self.bytes()?));
+        Ok(parts)
     }
 }
 
@@ -374,6 +429,31 @@ mod tests {
             .bytes(b"new");
         let kept = received(frame).intercepted(&batch).unwrap();
         assert_eq!(kept, [Event::from("two"), event("3", "new")]);
+    }
+
+    #[test]
+    fn a_serializer_answers_for_each_event() {
+        let answer = || {
+            FrameBuilder::new(1, FrameKind::Serialized)
+                .bytes(b"head")
+                .number(2)
+                .text("")
+                .bytes(b"one")
+                .text("too long")
+                .bytes(b"")
+                .bytes(b"tail")
+        };
+        let between = |bytes| Serialized::Between(Bytes::from_static(bytes));
+        let parts = received(answer()).serialized(2).unwrap();
+        let expected = [
+            between(b"head"),
+            Serialized::Event(Ok(Bytes::from_static(b"one"))),
+            Serialized::Event(Err("too long".into())),
+            between(b"tail"),
+        ];
+        assert_eq!(parts, expected);
+        let error = received(answer()).serialized(3).unwrap_err();
+        assert_eq!(error, FrameError::Count(2, 3));
     }
 
     #[test]

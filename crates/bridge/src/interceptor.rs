@@ -68,7 +68,7 @@ impl<C> ForeignInterceptor<C> {
 }
 
 /// Runs what blocks without keeping other tasks of the runtime from their thread.
-fn blocking<T>(work: impl FnOnce() -> T) -> T {
+pub(crate) fn blocking<T>(work: impl FnOnce() -> T) -> T {
     let flavor = Handle::try_current().map(|handle| handle.runtime_flavor());
     if flavor.is_ok_and(|flavor| flavor == RuntimeFlavor::MultiThread) {
         tokio::task::block_in_place(work)

@@ -55,9 +55,17 @@ pub fn set_java_options(options: JavaOptions) {
     let _ = OPTIONS.set(options);
 }
 
+/// Before a class that is to run in the JVM although this program has the component: `java:org.apache.flume…`.
+const FORCED: &str = "java:";
+
+/// The class that is meant.
+pub(crate) fn class_name(written: &str) -> &str {
+    written.strip_prefix(FORCED).unwrap_or(written)
+}
+
 /// Whether a JVM would run this class here.
 pub(crate) fn takes(class: &str) -> Hosting {
-    if !is_class(class) {
+    if !is_class(class_name(class)) {
         return Hosting::Refuses;
     }
     match installation() {
@@ -220,6 +228,7 @@ mod tests {
         for class in ["org.example.Sink", "com.x.Y$Builder", "a.b_2.C"] {
             assert!(is_class(class), "{class}");
         }
+        assert_eq!(class_name("java:org.example.Sink"), "org.example.Sink");
         for other in ["hdfs", "", "org..Sink", "a.b-c.D", "1.2.3", "http://x.y/z"] {
             assert!(!is_class(other), "{other}");
         }

@@ -10,7 +10,7 @@
 //! | `counters` | what the MBeans of Java components count, shown as the components' metrics |
 //! | `jvm` | the one JVM of an agent: when it is started, and again after it ended |
 //! | `launch` | the JVM's command line and class path, as Flume's script makes them |
-//! | `sink`, `source`, `interceptor` | components of the agent whose work is done in another process |
+//! | `sink`, `source`, `interceptor`, `serializer` | components of the agent whose work is done in another process |
 //! | `trial` | `validate --java`: classes loaded and configured, nothing started |
 //! | `worker` | what they have in common, and `type = process`: such a component from any program |
 
@@ -20,13 +20,14 @@ pub mod frame;
 mod interceptor;
 mod jvm;
 mod launch;
+mod serializer;
 mod sink;
 mod source;
 mod trial;
 mod worker;
 
 use flume_core::{
-    Interceptor, Registration, Registry, Sink, Source,
+    EventSerializer, Interceptor, Registration, Registry, Sink, Source,
     foreign::{ForeignConfig, ForeignHost},
 };
 pub use launch::{JavaOptions, set_java_options};
@@ -50,6 +51,9 @@ const IN_A_JVM: Registry = Registry {
     interceptors: &[Registration::<dyn Interceptor>::interceptor::<
         interceptor::ForeignInterceptor<ForeignConfig>,
     >("", "")],
+    serializers: &[Registration::<dyn EventSerializer>::serializer::<
+        serializer::ForeignSerializer<ForeignConfig>,
+    >("", "")],
     ..Registry::EMPTY
 };
 
@@ -63,6 +67,9 @@ pub const REGISTRY: Registry = Registry {
     >("process", "")],
     interceptors: &[Registration::<dyn Interceptor>::interceptor::<
         interceptor::ForeignInterceptor<ProcessConfig>,
+    >("process", "")],
+    serializers: &[Registration::<dyn EventSerializer>::serializer::<
+        serializer::ForeignSerializer<ProcessConfig>,
     >("process", "")],
     hosts: &[JVM],
     ..Registry::EMPTY

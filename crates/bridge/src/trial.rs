@@ -27,7 +27,10 @@ pub fn record_components() {
 
 pub(crate) fn record(worker: &Worker) {
     if let Some(recorded) = RECORDED.lock().as_mut() {
-        recorded.push(worker.clone());
+        // A component may be built more than once.
+        if !(recorded.iter()).any(|known| known.full_name == worker.full_name) {
+            recorded.push(worker.clone());
+        }
     }
 }
 
@@ -82,7 +85,7 @@ fn connect(worker: &Worker) -> Result<BlockingLane, HostError> {
         thread::sleep(CONNECT_PAUSE);
         connected = worker.connect();
     }
-    Ok(connected?.blocking_lane())
+    Ok(connected?.blocking_lane(worker.lane_owner()))
 }
 
 /// Keys that are not among those that a component asked for. A name that ends with a dot stands for all below it.

@@ -1,21 +1,27 @@
 //! What components in other processes have in common: who runs them, as what, and how they begin and end.
 
-use std::{collections::BTreeMap, num::NonZeroUsize, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    num::NonZeroUsize,
+    sync::Arc,
+    time::Duration,
+};
 
 use flume_core::{
-    BuildError, Config, Context, Str,
+    BuildError, Config, Context, StateHandle, Str,
     config::{FreeText, Prefix},
     foreign::ForeignConfig,
     metrics::Metrics,
     secrets::is_secret_name,
 };
 use flume_host::{child, environment::Environment};
+use parking_lot::Mutex;
 
 use crate::{
-    connection::{BlockingLane, HostConnection, HostError, Lane},
+    connection::{BlockingLane, HostConnection, HostError, Lane, LaneOwner},
     counters,
     frame::{FrameBuilder, FrameKind, HostFrame},
-    jvm, trial,
+    jvm, launch, trial,
 };
 
 /// How long a component may take to stop.
@@ -42,7 +48,11 @@ pub(crate) enum WorkerKind {
     Source = 1,
     Sink = 2,
     Interceptor = 3,
+    Serializer = 4,
 }
+
+/// Properties of which the log has said that nobody reads them.
+static WARNED: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
 
 /// A component in another process, before it is made there.
 #[derive(Clone)]
@@ -58,6 +68,7 @@ pub(crate) struct Worker {
     pub(crate) full_name: String,
     runs_in: RunsIn,
     metrics: Metrics,
+    state: StateHandle,
 }
 
 #[derive(Clone)]
@@ -75,14 +86,16 @@ pub(crate) trait WorkerConfig: Config + Clone + Send + Sync + 'static {
 
 impl WorkerConfig for ForeignConfig {
     fn worker(self, kind: WorkerKind, cx: &Context) -> Result<Worker, BuildError> {
+        let class = launch::class_name(&self.class).to_string();
         let worker = Worker {
-            title: self.class.clone(),
+            title: class.clone(),
             properties: self.properties,
             kind,
             name: short_name(cx),
             full_name: cx.name.to_string(),
-            runs_in: RunsIn::Jvm(self.class),
+            runs_in: RunsIn::Jvm(class),
             metrics: cx.metrics.clone(),
+            state: cx.state.clone(),
         };
         trial::record(&worker);
         Ok(worker)
@@ -108,6 +121,7 @@ impl WorkerConfig for ProcessConfig {
             full_name: cx.name.to_string(),
             runs_in: RunsIn::Process(words),
             metrics: cx.metrics.clone(),
+            state: cx.state.clone(),
         })
     }
 }
@@ -125,7 +139,7 @@ impl Worker {
         let worker = self.clone();
         let connected = tokio::task::spawn_blocking(move || worker.connect()).await;
         let connection = connected.map_err(|error| HostError::Gone(error.to_string()))??;
-        let mut lane = connection.lane();
+        let mut lane = connection.lane(self.lane_owner());
         let request = self.opening(lane.frame(FrameKind::Open));
         let opened = lane.ask(request, FrameKind::Opened).await?;
         self.look_for_typos(opened);
@@ -145,12 +159,20 @@ impl Worker {
     /// # Errors
     /// As [`Worker::open`].
     pub(crate) fn open_blocking(&self) -> Result<BlockingLane, HostError> {
-        let lane = self.connect()?.blocking_lane();
+        let lane = self.connect()?.blocking_lane(self.lane_owner());
         let request = self.opening(lane.frame(FrameKind::Open));
         let opened = lane.ask(request, FrameKind::Opened)?;
         self.look_for_typos(opened);
         lane.ask(lane.frame(FrameKind::Start), FrameKind::Ok)?;
         Ok(lane)
+    }
+
+    /// Who waits for its answers.
+    pub(crate) fn lane_owner(&self) -> LaneOwner {
+        LaneOwner {
+            state: self.state.clone(),
+            title: self.title.clone(),
+        }
     }
 
     fn opening(&self, frame: FrameBuilder) -> FrameBuilder {
@@ -175,7 +197,7 @@ impl Worker {
         match self.kind {
             WorkerKind::Source => counters::show(format!("SOURCE.{}", self.name), &self.metrics),
             WorkerKind::Sink => counters::show(format!("SINK.{}", self.name), &self.metrics),
-            WorkerKind::Interceptor => {}
+            WorkerKind::Interceptor | WorkerKind::Serializer => {}
         }
     }
 
@@ -185,10 +207,14 @@ impl Worker {
         let (Ok(_), Ok(asked)) = (opened.number(), opened.texts()) else {
             return;
         };
+        // A serializer is opened for each file; once is enough to say it.
+        let mut warned = WARNED.lock();
         for unread in trial::unread(self.properties.keys(), &asked) {
-            if let Some(near) = unread.near {
-                let key = unread.key;
-                tracing::warn!("{}: {} never reads `{key}`; {near}", self.name, self.title);
+            let full_key = format!("{}.{}", self.full_name, unread.key);
+            if let Some(near) = unread.near
+                && warned.insert(full_key.clone())
+            {
+                tracing::warn!("{full_key}: {} never reads it; {near}", self.title);
             }
         }
     }

@@ -1,9 +1,9 @@
-//! Components that are programs: `examples/plugin.rs` as a source, a sink and an interceptor.
+//! Components that are programs: `examples/plugin.rs` as a source, a sink, an interceptor and a serializer.
 
 use std::{fs, path::PathBuf, time::Duration};
 
 use flume_bridge::REGISTRY;
-use flume_core::{Context, Interceptor, Registry, Sink};
+use flume_core::{Context, EventSerializer, Interceptor, Registry, Sink};
 use flume_testkit::{
     parts::{build, events},
     sink_contract::SinkUnderTest,
@@ -130,4 +130,83 @@ async fn events_of_a_source_reach_the_channel() {
     let _ = tokio::time::timeout(Duration::from_secs(60), source.stop())
         .await
         .unwrap();
+}
+
+fn serializer() -> Box<dyn EventSerializer> {
+    let cx = Context::new("a1.sinks.k1.serializer", &[]);
+    let text = format!("command = {}", plugin().display());
+    build(&REGISTRY, "process", &text, &cx)
+}
+
+#[test]
+fn a_serializer_gets_a_batch_at_once_and_ends_the_file() {
+    let mut serializer = serializer();
+    let mut out = vec![];
+    serializer.begin(&mut out);
+    let batch = events("a ! b");
+    serializer.prepare(&mut batch.iter()).unwrap();
+    let refused: Vec<_> = batch
+        .iter()
+        .map(|event| serializer.write(event, &mut out).err())
+        .collect();
+    assert_eq!(refused, [None, Some("! is refused".into()), None]);
+    serializer.flush(&mut out);
+    assert_eq!(out, b"{\na\nb\n}\n");
+    let more = events("!");
+    serializer.prepare(&mut more.iter()).unwrap();
+    let length = out.len();
+    assert!(serializer.write(&more[0], &mut out).is_err());
+    assert_eq!(
+        out.len(),
+        length,
+        "a refused event leaves the file as it was"
+    );
+    serializer.flush(&mut out);
+    serializer.end(&mut out);
+    assert_eq!(out, b"{\na\nb\n}\n{\n}\nend\n");
+}
+
+/// What the process knew of the file is lost with it, so the file must not go on.
+#[test]
+fn a_serializer_that_dies_ends_its_file() {
+    let mut serializer = serializer();
+    let mut out = vec![];
+    let error = serializer.prepare(&mut events("x").iter()).unwrap_err();
+    assert!(error.contains("ended with exit status: 9"), "{error}");
+    assert!(serializer.prepare(&mut events("a").iter()).is_err());
+    serializer.flush(&mut out);
+    serializer.end(&mut out);
+    assert!(out.is_empty());
+}
+
+#[tokio::test]
+async fn a_native_sink_writes_what_a_serializer_elsewhere_makes() {
+    let dir = tempfile::tempdir().unwrap();
+    let cx = Context::new("a1.sinks.k1", &["c1"]);
+    let text = format!(
+        "sink.directory = {}\nsink.serializer = process\nsink.serializer.command = {}",
+        dir.path().display(),
+        plugin().display()
+    );
+    let mut sink: Box<dyn Sink> = build(&ALL, "file_roll", &text, &cx);
+    sink.open().await.unwrap();
+    let delivered = sink.deliver(&events("a ! b")).await.unwrap();
+    let rejected: Vec<_> = delivered.rejected.iter().map(|it| it.index).collect();
+    assert_eq!(rejected, [1]);
+    let error = sink.deliver(&events("c x")).await.unwrap_err();
+    let text = flume_core::with_causes(&error);
+    assert!(text.contains("ended with exit status: 9"), "{text}");
+    assert!(sink.deliver(&events("x")).await.is_err());
+    sink.deliver(&events("c")).await.unwrap();
+    sink.close().await.unwrap();
+    let mut files: Vec<_> = fs::read_dir(dir.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    files.sort_by_key(|path| fs::metadata(path).unwrap().modified().unwrap());
+    let texts: Vec<_> = files
+        .iter()
+        .map(|path| fs::read_to_string(path).unwrap())
+        .collect();
+    assert_eq!(texts, ["{\na\nb\n}\n", "{\nc\n}\nend\n"]);
 }

@@ -230,6 +230,23 @@ async fn malformed_goes_to_the_dead_letters_after_three_attempts() {
     assert_eq!(held(&*dead), "m");
 }
 
+/// What was delivered is committed before the buried wait for room, or a halt would repeat it.
+#[tokio::test(start_paused = true)]
+async fn a_full_channel_of_dead_letters_repeats_nothing() {
+    let mut rig = Rig::new("malformedAttempts = 1", true);
+    let room = rig.dead_letters.stats().capacity;
+    while rig.dead_letters.stats().events < room {
+        rig.dead_letters.put(events("d")).await.unwrap();
+    }
+    rig.reject(&[("m", Cause::Malformed)]);
+    rig.put("a m b").await;
+    let halted = tokio::time::timeout(Duration::from_millis(10), rig.step()).await;
+    assert!(halted.is_err(), "it waits for room");
+    assert_eq!(rig.delivered(), "a b");
+    let stats = rig.channel.stats();
+    assert_eq!((stats.events, stats.in_flight), (1, 0));
+}
+
 #[tokio::test(start_paused = true)]
 async fn malformed_without_dead_letters_waits_and_holds_nothing_up() {
     let mut rig = Rig::new("", false);

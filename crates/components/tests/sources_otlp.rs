@@ -1,18 +1,24 @@
 //! The `otlp` source as OpenTelemetry's senders see it.
 
-use std::io::Write;
+use std::{io::Write, sync::Arc};
 
 use bytes::Bytes;
 use flate2::{Compression, write::GzEncoder};
 use flume_components::REGISTRY;
-use flume_testkit::source::{RunningSource, within};
+use flume_core::Context;
+use flume_net::tls::TlsClientConfig;
+use flume_testkit::{
+    parts::read,
+    source::{RunningSource, within},
+};
 use http_body_util::{BodyExt, Full};
 use hyper::{Request, Response, body::Incoming, client::conn::http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::TcpStream,
 };
+use tokio_rustls::{TlsConnector, client::TlsStream};
 
 /// Written by OpenTelemetry's own classes: six records.
 const PROTOBUF: &[u8] = include_bytes!("../../wire/tests/golden/otlp/logs.pb");
@@ -67,6 +73,15 @@ fn framed(flag: u8, message: &[u8]) -> Vec<u8> {
 /// A call over a connection of its own.
 async fn call(source: &RunningSource, path: &str, encoding: &str, body: Vec<u8>) -> Called {
     let stream = TcpStream::connect(source.address().await).await.unwrap();
+    call_over(stream, path, encoding, body).await
+}
+
+async fn call_over(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    path: &str,
+    encoding: &str,
+    body: Vec<u8>,
+) -> Called {
     let connected = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await;
     let (mut sender, connection) = connected.unwrap();
     let driver = tokio::spawn(connection);
@@ -117,6 +132,58 @@ async fn logs_come_over_grpc() {
     source.stop().await.unwrap();
 }
 
+/// A connection with TLS whose client offers these protocols, and the one that the source chose.
+async fn encrypted(
+    source: &RunningSource,
+    protocols: &[&str],
+) -> (TlsStream<TcpStream>, Option<String>) {
+    let text = "ssl = true\ntrust-all-certs = true";
+    let (config, _) = read::<TlsClientConfig>(&REGISTRY, "client", text);
+    let cx = Context::new("client", &[]);
+    let settings = config.unwrap().build(&cx).unwrap().expect("TLS");
+    let mut config = (**settings.connector().unwrap().config()).clone();
+    config.alpn_protocols = protocols
+        .iter()
+        .map(|name| name.as_bytes().into())
+        .collect();
+    let stream = TcpStream::connect(source.address().await).await.unwrap();
+    let name = "localhost".try_into().unwrap();
+    let connected = TlsConnector::from(Arc::new(config)).connect(name, stream);
+    let stream = within(connected).await.unwrap();
+    let chosen = stream.get_ref().1.alpn_protocol();
+    let chosen = chosen.map(|name| String::from_utf8(name.to_vec()).unwrap());
+    (stream, chosen)
+}
+
+/// Senders choose the version of HTTP while they agree on TLS.
+#[tokio::test]
+async fn logs_come_over_tls() {
+    let stores = concat!(env!("CARGO_MANIFEST_DIR"), "/../keystore/tests/data");
+    let text =
+        format!("ssl = true\nkeystore = {stores}/server.pkcs12\nkeystore-password = storePassword");
+    let source = start(&text, ROOM);
+    let (stream, chosen) = encrypted(&source, &["h2", "http/1.1"]).await;
+    assert_eq!(chosen.as_deref(), Some("h2"));
+    let called = call_over(stream, EXPORT, "identity", framed(0, PROTOBUF)).await;
+    assert_eq!(called.status, "0", "{called:?}");
+    assert_eq!(source.bodies(6).await[5], "bare");
+    let (mut stream, chosen) = encrypted(&source, &["http/1.1"]).await;
+    assert_eq!(chosen.as_deref(), Some("http/1.1"));
+    let head = format!(
+        "POST /v1/logs HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+        JSON.len()
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    stream.write_all(JSON).await.unwrap();
+    let mut answer = vec![];
+    // The source ends the connection without a farewell of TLS after `Connection: close`.
+    let _ = within(stream.read_to_end(&mut answer)).await;
+    assert!(answer.starts_with(b"HTTP/1.1 200"), "{answer:?}");
+    assert_eq!(source.bodies(6).await[5], "bare");
+    source.stop().await.unwrap();
+}
+
 #[tokio::test]
 async fn logs_come_over_http() {
     let source = start("", ROOM);
@@ -141,6 +208,26 @@ async fn logs_come_over_http() {
         assert_eq!(events[0].headers.get("service.name").unwrap(), "shop");
         assert_eq!(events[0].body, "it fäils");
     }
+}
+
+/// Larger than what is decoded at once on the thread of the connection. Messages of protobuf join by being joined.
+#[tokio::test]
+async fn a_large_request_is_one_request() {
+    let times = (300 << 10) / PROTOBUF.len() + 1;
+    let body = PROTOBUF.repeat(times);
+    let source = start("", "capacity = 100000\ntransactionCapacity = 100000");
+    for (encoding, body) in [
+        ("identity", framed(0, &body)),
+        ("gzip", framed(1, &gzip(&body))),
+    ] {
+        let called = call(&source, EXPORT, encoding, body).await;
+        assert_eq!(called.status, "0", "{called:?}");
+        assert_eq!(source.bodies(6 * times).await.len(), 6 * times);
+    }
+    let wrong = [&body[..], b"\xff"].concat();
+    let called = call(&source, EXPORT, "identity", framed(0, &wrong)).await;
+    assert_eq!(called.status, "3", "{called:?}");
+    source.stop().await.unwrap();
 }
 
 #[tokio::test]

@@ -40,6 +40,17 @@ pub enum ReplaceError {
         /// Events that fit.
         capacity: usize,
     },
+    /// It could not take its events back if a move failed.
+    #[error(
+        "the channel holds {held} events, which is more than its capacity {capacity}: \
+         they could not return if the move failed; give it a capacity of {held} first"
+    )]
+    Overfull {
+        /// Events in it.
+        held: usize,
+        /// Events that fit into it.
+        capacity: usize,
+    },
     /// A sink has taken events that it may yet return.
     #[error("{in_flight} of its events are with a sink that does not stop")]
     InFlight {
@@ -140,6 +151,11 @@ impl ChannelHandle {
             return Err(ReplaceError::InFlight { in_flight });
         }
         let moves = old.store().is_local();
+        let held = held(&**old);
+        let capacity = old.stats().capacity;
+        if moves && held > capacity {
+            return Err(ReplaceError::Overfull { held, capacity });
+        }
         successor.open().await.map_err(ReplaceError::Unopened)?;
         let mut outcome = Ok(());
         let mut moved = 0;
@@ -190,6 +206,12 @@ impl ChannelHandle {
             return Err(ReplaceError::InFlight { in_flight });
         }
         let before = held(&**old);
+        let capacity = successor.stats().capacity;
+        let shrinks = capacity < old.stats().capacity;
+        if old.store().is_local() && shrinks && before > capacity {
+            let held = before;
+            return Err(ReplaceError::TooSmall { held, capacity });
+        }
         if let Err(error) = old.close().await {
             self.bring_back(rebuild).await;
             return Err(error.into());

@@ -109,6 +109,13 @@ impl Engine {
             log.kept.len(),
             began.elapsed(),
         );
+        let capacity = settings.limits.events as u64;
+        if log.events > capacity {
+            tracing::warn!(
+                "{} events are more than the capacity {capacity}; nothing is put until there are fewer",
+                log.events
+            );
+        }
         let lost = recovered.lost.saturating_add(lost_before);
         let lost = usize::try_from(lost).unwrap_or(usize::MAX);
         metrics.counter("EventLostCount").add(lost);

@@ -7,7 +7,9 @@ use std::{collections::BTreeMap, io, ops::Range, path::Path, sync::Arc, time::In
 
 use flume_core::metrics::Histogram;
 
-pub use self::group::{Acks, AppendError, Appended, Batch, MAX_ACK_GROUP_BYTES, MAX_ACK_RANGES};
+#[cfg(test)]
+pub(crate) use self::group::MAX_ACK_RANGES;
+pub use self::group::{Acks, AppendError, Appended, Batch, MAX_ACK_GROUP_BYTES};
 use self::group::{ack_frame_bytes, encode_group, frame_bytes};
 #[cfg(test)]
 use crate::promises::{Broken, breaks};

@@ -1,7 +1,7 @@
 //! Where damaged parts of the log go: a copy beside the segments, named after the place it was found at.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     io,
     path::{Path, PathBuf},
     sync::Arc,
@@ -13,6 +13,8 @@ use crate::{disk::Disk, segment::Position};
 
 /// A directory keeps no more copies; what is found then is only counted.
 const MAX_COPIES: usize = 1000;
+/// The extension of a copy that is not complete yet.
+const PART: &str = "part";
 
 /// Why something was put aside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -45,10 +47,10 @@ pub fn path(directory: &Path, position: Position, reason: Reason) -> PathBuf {
     ))
 }
 
-/// Keeps copies, and knows how many there are in each directory.
+/// Keeps copies, and knows which there are in each directory.
 pub struct Quarantine {
     disk: Arc<dyn Disk>,
-    copies: Mutex<BTreeMap<PathBuf, usize>>,
+    copies: Mutex<BTreeMap<PathBuf, BTreeSet<PathBuf>>>,
 }
 
 impl Quarantine {
@@ -64,13 +66,13 @@ impl Quarantine {
     pub fn keep(&self, directory: &Path, position: Position, reason: Reason, bytes: &[u8]) {
         let path = path(directory, position, reason);
         match self.write(directory, &path, bytes) {
-            Ok(()) => tracing::warn!(
+            Ok(false) => {}
+            Ok(true) => tracing::warn!(
                 "{} bytes of {position} put aside as {}: {}",
                 bytes.len(),
                 reason.name(),
                 path.display()
             ),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             Err(error) => tracing::warn!(
                 "{position}: {}, and no copy could be kept: {error}",
                 reason.name()
@@ -78,32 +80,52 @@ impl Quarantine {
         }
     }
 
-    /// Under its final name a copy is whole, and on disk before the segment may be used again.
-    fn write(&self, directory: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    /// Under its final name a copy is whole, and on disk before the segment may be used again. Whether it is new.
+    fn write(&self, directory: &Path, path: &Path, bytes: &[u8]) -> io::Result<bool> {
         let mut copies = self.copies.lock();
         let copies = match copies.get_mut(directory) {
             Some(known) => known,
             None => {
-                let found = self.disk.list(directory)?;
-                let count = found.iter().filter(|(path, _)| is_copy(path)).count();
-                copies.entry(directory.into()).or_insert(count)
+                let found = self.find(directory)?;
+                copies.entry(directory.into()).or_insert(found)
             }
         };
-        if *copies >= MAX_COPIES {
+        if copies.contains(path) {
+            return Ok(false);
+        }
+        if copies.len() >= MAX_COPIES {
             return Err(io::Error::other(format!(
                 "{} has {MAX_COPIES} files in quarantine already",
                 directory.display()
             )));
         }
-        let file = self.disk.create(path)?;
+        let part = path.with_extension(PART);
+        let file = self.disk.create(&part)?;
         let written = file.write_at(bytes, 0).and_then(|()| file.sync());
         drop(file);
-        if written.is_err() {
-            let _ = self.disk.remove(path);
+        if let Err(error) = written.and_then(|()| self.disk.rename(&part, path)) {
+            let _ = self.disk.remove(&part);
+            return Err(error);
         }
-        written?;
-        *copies += 1;
-        self.disk.sync_directory(directory)
+        copies.insert(path.into());
+        self.disk.sync_directory(directory)?;
+        Ok(true)
+    }
+
+    /// The copies in a directory. Those that were not completed are removed.
+    fn find(&self, directory: &Path) -> io::Result<BTreeSet<PathBuf>> {
+        let mut found = BTreeSet::new();
+        for (path, _) in self.disk.list(directory)? {
+            if !is_copy(&path) {
+                continue;
+            }
+            if path.extension().is_some_and(|extension| extension == PART) {
+                self.disk.remove(&path)?;
+            } else {
+                found.insert(path);
+            }
+        }
+        Ok(found)
     }
 }
 

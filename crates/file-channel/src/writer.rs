@@ -18,10 +18,9 @@ use crate::{
     chores::{Chore, Chores},
     health::{Health, Trouble},
     inbox::{Inbox, Mail, Put},
-    log::{Acks, AppendError, Appended, Batch, Log, MAX_ACK_RANGES},
+    log::{Acks, AppendError, Appended, Batch, Log},
     pool::{SPARES, is_full},
     queue::{Queue, Run},
-    ranges::Ranges,
 };
 
 /// After a failure of the disk nothing is tried for so long.
@@ -176,7 +175,9 @@ impl Writer {
         self.plan_chores();
     }
 
-    /// Writes groups until nothing is left that can be written now.
+    /// Writes groups until nothing is left that can be written now. An answer to a put says that the commits before it
+    /// are on disk, too. So a put goes no earlier than the last of their acks, and waits for those that are on their
+    /// way in a checkpoint.
     fn write(&mut self, closing: bool) {
         if self
             .paused_until
@@ -189,11 +190,15 @@ impl Writer {
         }
         loop {
             let acks_due = closing || self.acks_due.is_some_and(|due| due <= Instant::now());
-            if self.waiting.is_empty() && (self.acks.ranges.is_empty() || !acks_due) {
+            let puts_go = !self.waiting.is_empty() && !self.owes_acks();
+            if !puts_go && (self.acks.ranges.is_empty() || !acks_due) {
                 return;
             }
-            let rest = split_acks(&mut self.acks);
-            let batches: Vec<&Batch> = self.waiting.iter().map(|put| &put.batch).collect();
+            let rest = self.acks.split_rest();
+            let puts_go = puts_go && rest.ranges.is_empty();
+            let going = if puts_go { self.waiting.len() } else { 0 };
+            let puts = self.waiting.iter().take(going);
+            let batches: Vec<&Batch> = puts.map(|put| &put.batch).collect();
             let acks = std::mem::take(&mut self.acks);
             #[cfg(test)]
             self.publish_early();
@@ -209,8 +214,8 @@ impl Writer {
             match outcome {
                 Ok(appended) => {
                     self.written(&appended);
-                    // Only acks went although puts wait: there was no room for them.
-                    if appended.batches == 0 && !self.waiting.is_empty() {
+                    // Only acks went although puts were to go, too: there was no room for them.
+                    if appended.batches == 0 && puts_go {
                         return self.no_room();
                     }
                 }
@@ -318,6 +323,14 @@ impl Writer {
         let now = Instant::now();
         self.health
             .begins(Trouble::Full, self.log.pool.shortage(), ROOM_POLL);
+        self.refuse_overdue(now);
+        if self.acks_due.is_some_and(|due| due <= now) {
+            self.ack_by_checkpoint();
+        }
+        self.checkpoint.urgent = true;
+    }
+
+    fn refuse_overdue(&mut self, now: Instant) {
         for put in std::mem::take(&mut self.waiting) {
             if put.deadline > now {
                 self.waiting.push_back(put);
@@ -326,10 +339,6 @@ impl Writer {
                 self.refuse(put, ChannelError::Full { wanted });
             }
         }
-        if self.acks_due.is_some_and(|due| due <= now) {
-            self.ack_by_checkpoint();
-        }
-        self.checkpoint.urgent = true;
     }
 
     /// On a full disk, what is drained is given back at once: by the next two checkpoints, which need not wait for
@@ -408,6 +417,9 @@ impl Writer {
                 state.due = Instant::now() + RETRY_PAUSE;
                 state.dirty = true;
                 state.next_has_acks |= std::mem::take(&mut state.has_acks);
+                if self.owes_acks() {
+                    self.refuse_overdue(Instant::now());
+                }
             }
         }
     }
@@ -484,15 +496,4 @@ impl Drop for Writer {
         self.chores.close();
         drop(self.inbox.wait(None));
     }
-}
-
-/// Leaves no more ranges in `acks` than a frame holds; returns the rest.
-fn split_acks(acks: &mut Acks) -> Acks {
-    if acks.ranges.len() <= MAX_ACK_RANGES {
-        return Acks::default();
-    }
-    let all = std::mem::take(&mut acks.ranges);
-    acks.ranges = all.iter().take(MAX_ACK_RANGES).collect();
-    let ranges: Ranges = all.iter().skip(MAX_ACK_RANGES).collect();
-    Acks { ranges, bytes: 0 }
 }

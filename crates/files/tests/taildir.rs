@@ -312,6 +312,24 @@ async fn directories_can_have_wildcards() {
     source.stop().await.unwrap();
 }
 
+/// Not every directory that a wildcard finds has the one that is asked for, and new ones may come at any depth.
+#[tokio::test]
+async fn directories_below_can_have_logs_at_any_depth() {
+    let logs = Logs::new();
+    fs::create_dir_all(logs.path("a/b/logs")).unwrap();
+    fs::create_dir_all(logs.path("c/other")).unwrap();
+    std::os::unix::fs::symlink(logs.path(""), logs.path("a/loop")).unwrap();
+    logs.append("a/b/logs/x.log", "deep\n");
+    logs.append("c/other/x.log", "not asked for\n");
+    let source = logs.start(r"**/logs/.*\.log", "maxBackoffSleep = 20");
+    assert_eq!(source.bodies(1).await, ["deep"]);
+    fs::create_dir_all(logs.path("logs")).unwrap();
+    logs.append("logs/x.log", "flat\n");
+    assert_eq!(source.bodies(1).await, ["flat"]);
+    source.stop().await.unwrap();
+    assert_eq!(logs.saved().len(), 1, "both are called x.log");
+}
+
 #[tokio::test]
 async fn pipes_and_compressed_files_are_left_alone() {
     let logs = Logs::new();

@@ -325,6 +325,8 @@ impl Stage<'_> {
         let mut serializer = self.serializer(&planned.section)?;
         let mut out = vec![];
         serializer.begin(&mut out);
+        let prepared = serializer.prepare(&mut events.iter());
+        prepared.map_err(|why| format!("sink {sink}: the serializer fails: {why}"))?;
         for event in events {
             if let Some(document) = serializer.lacks(event) {
                 return Err(format!(

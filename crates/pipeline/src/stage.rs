@@ -54,16 +54,19 @@ pub(crate) struct WatchedInterceptor {
 
 impl Interceptor for WatchedInterceptor {
     fn intercept(&self, batch: &mut Vec<Event>) -> Result<(), InterceptError> {
+        self.intercept_to_store(batch).map(drop)
+    }
+
+    fn intercept_to_store(
+        &self,
+        batch: &mut Vec<Event>,
+    ) -> Result<Option<OnceStored>, InterceptError> {
         let before = batch.clone();
-        let outcome = self.inner.intercept(batch);
+        let outcome = self.inner.intercept_to_store(batch);
         if *batch != before || outcome.is_err() {
             self.taken.lock().insert(self.route.clone());
         }
         outcome
-    }
-
-    fn once_stored(&self, batch: &[Event]) -> Option<OnceStored> {
-        self.inner.once_stored(batch)
     }
 
     fn may_set(&self, header: &str) -> bool {

@@ -211,16 +211,18 @@ impl<P> Steps<P> {
     }
 }
 
-/// A channel whose events move may not shrink below what it holds.
+/// A channel may not shrink below what it holds. One that is over its capacity since a start may stay so, unless its
+/// events move.
 fn check_room(old: &ChannelHandle, plan: &ChannelPlan) -> Result<(), ReloadError> {
     let Some(new) = plan.recipe.first() else {
         return Ok(());
     };
     let store = old.store();
-    let moves = store.is_local() && store.relation(&new.store()) == StoreRelation::Apart;
+    let moves = store.relation(&new.store()) == StoreRelation::Apart;
     let held = old.held_events();
     let capacity = new.stats().capacity;
-    if moves && held > capacity {
+    let shrinks = moves || capacity < old.stats().capacity;
+    if store.is_local() && shrinks && held > capacity {
         let text = format!("holds {held} events, more than the new capacity {capacity}");
         return refuse(old, text);
     }

@@ -1,8 +1,13 @@
 package demo;
 
+import java.io.File;
 import java.io.FileOutputStream;
 import java.io.IOException;
 import java.io.OutputStream;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.concurrent.CountDownLatch;
 import org.apache.flume.Channel;
 import org.apache.flume.Context;
 import org.apache.flume.Event;
@@ -17,6 +22,7 @@ public class LineSink extends AbstractSink implements Configurable {
   private int batchSize;
   private String fail;
   private OutputStream out;
+  private LineCounter counter;
   private int seen;
 
   @Override
@@ -36,6 +42,8 @@ public class LineSink extends AbstractSink implements Configurable {
     } catch (IOException error) {
       throw new IllegalStateException(error);
     }
+    counter = new LineCounter(getName());
+    counter.start();
     super.start();
   }
 
@@ -46,6 +54,7 @@ public class LineSink extends AbstractSink implements Configurable {
     } catch (IOException error) {
       throw new IllegalStateException(error);
     }
+    counter.stop();
     super.stop();
   }
 
@@ -65,8 +74,12 @@ public class LineSink extends AbstractSink implements Configurable {
       out.write(lines.toString().getBytes("UTF-8"));
       out.flush();
       transaction.commit();
+      counter.add(taken);
+      if (fail.equals("null")) {
+        return null;
+      }
       return taken == 0 ? Status.BACKOFF : Status.READY;
-    } catch (IOException | RuntimeException error) {
+    } catch (IOException | InterruptedException | RuntimeException error) {
       transaction.rollback();
       throw new EventDeliveryException(error);
     } finally {
@@ -74,19 +87,45 @@ public class LineSink extends AbstractSink implements Configurable {
     }
   }
 
-  private void misbehave() {
+  /** Goes wrong at the 25th event, but not again after a restart. */
+  private void misbehave() throws IOException, InterruptedException {
     seen++;
     if (seen % 7 == 0 && fail.equals("throw")) {
       throw new IllegalStateException("every seventh event");
     }
-    if (seen == 25 && fail.equals("exit")) {
-      System.exit(5);
+    if (seen != 25 || !new File(file + ".misbehaved").createNewFile()) {
+      return;
     }
-    if (seen == 25 && fail.equals("error")) {
-      throw new AssertionError("an Error, not an Exception");
+    switch (fail) {
+      case "exit":
+        System.exit(5);
+        break;
+      case "error":
+        throw new AssertionError("an Error, not an Exception");
+      case "heap":
+        List<byte[]> eaten = new ArrayList<>();
+        while (true) {
+          eaten.add(new byte[1 << 20]);
+        }
+      case "block":
+        new CountDownLatch(1).await();
+        break;
+      case "print":
+        print();
+        break;
+      default:
+        break;
     }
-    if (fail.equals("print")) {
-      System.out.println("event " + seen);
+  }
+
+  /** A gigabyte, half of it on each stream. */
+  private static void print() {
+    char[] line = new char[1023];
+    Arrays.fill(line, 'x');
+    String text = new String(line);
+    for (int i = 0; i < 1 << 19; i++) {
+      System.out.println(text);
+      System.err.println(text);
     }
   }
 }

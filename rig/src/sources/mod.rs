@@ -1,6 +1,7 @@
 //! The sources beside Java Flume: the same input and configuration for both; answers, written events and counters are
 //! compared.
 
+mod hosted;
 mod input;
 mod lanes;
 pub mod torture;
@@ -13,6 +14,7 @@ use crate::{
     agents::{Maker, Running, install_java},
     report::Report,
 };
+pub use hosted::show as show_hosted;
 use lanes::{LANES, Lane};
 
 /// What a lane has to agree on.
@@ -58,10 +60,14 @@ fn compare(report: &mut Report, lane: &Lane) {
     let both = observe(Maker::Java, lane)
         .context("Java Flume")
         .and_then(|java| Ok((java, observe(Maker::Ours, lane).context("ours")?)));
-    let (java, ours) = match both {
-        Ok(both) => both,
-        Err(error) => return report.row(lane.name, format!("{error:#}"), "to run", false),
-    };
+    match both {
+        Ok((java, ours)) => judge(report, lane.name, &java, &ours),
+        Err(error) => report.row(lane.name, format!("{error:#}"), "to run", false),
+    }
+}
+
+/// Compares what was seen of Java Flume and of this program.
+fn judge(report: &mut Report, name: &str, java: &Seen, ours: &Seen) {
     let mut row = |what: &str, ours: &[String], java: &[String]| {
         let pairs = ours.len().max(java.len());
         let differing = (0..pairs).filter(|at| ours.get(*at) != java.get(*at));
@@ -73,7 +79,7 @@ fn compare(report: &mut Report, lane: &Lane) {
             );
         }
         let differing = differing.count();
-        let item = format!("{}: {what} that differ, of {}", lane.name, java.len());
+        let item = format!("{name}: {what} that differ, of {}", java.len());
         report.row(&item, differing, "0", differing == 0);
     };
     row("answers", &ours.answers, &java.answers);
@@ -86,7 +92,11 @@ fn observe(maker: Maker, lane: &Lane) -> Result<Seen> {
         fs::create_dir(dir.join("files2"))?;
         (lane.prepare)(dir)
     };
-    let mut agent = Running::prepare(maker, &lane.configuration(), prepare)?;
+    let agent = Running::prepare(maker, &lane.configuration(), prepare)?;
+    observe_running(agent, lane)
+}
+
+fn observe_running(mut agent: Running, lane: &Lane) -> Result<Seen> {
     let answers = (lane.send)(&mut agent)?;
     for (sink, count) in [("SINK.k1", lane.events), ("SINK.k2", lane.events_of_second)] {
         if count > 0 {

@@ -109,25 +109,32 @@ impl DedupeInterceptor {
 
 impl Interceptor for DedupeInterceptor {
     fn intercept(&self, batch: &mut Vec<Event>) -> Result<(), InterceptError> {
+        self.intercept_to_store(batch).map(drop)
+    }
+
+    fn intercept_to_store(
+        &self,
+        batch: &mut Vec<Event>,
+    ) -> Result<Option<OnceStored>, InterceptError> {
         let keys: Vec<_> = batch.iter().map(|event| self.key(event)).collect();
         let before = batch.len();
         let mut window = self.window.lock();
         window.forget(Instant::now());
         let mut in_batch = HashSet::new();
+        let mut passed = vec![];
         let mut keys = keys.into_iter();
-        batch.retain(|_| match keys.next().flatten() {
-            Some(key) => !window.known.contains(&key) && in_batch.insert(key),
-            None => true,
+        batch.retain(|_| {
+            let Some(key) = keys.next().flatten() else {
+                return true;
+            };
+            let passes = !window.known.contains(&key) && in_batch.insert(key);
+            passed.extend(passes.then_some(key));
+            passes
         });
         drop(window);
         self.dropped.add(before - batch.len());
-        Ok(())
-    }
-
-    fn once_stored(&self, batch: &[Event]) -> Option<OnceStored> {
-        let keys: Vec<_> = batch.iter().filter_map(|event| self.key(event)).collect();
         let window = self.window.clone();
-        Some(Box::new(move || window.lock().remember(keys)))
+        Ok(Some(Box::new(move || window.lock().remember(passed))))
     }
 
     fn may_set(&self, _: &str) -> bool {

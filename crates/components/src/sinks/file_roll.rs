@@ -106,7 +106,7 @@ impl Component for FileRollSink {
         // What is wrong with the serializer shows now, not at the first file.
         config
             .serializer
-            .create(cx)
+            .create(&cx.inside("sink.serializer"))
             .map_err(|error| error.inside("sink.serializer"))?;
         let series = flume_host::clock::now_ms().to_string();
         Ok(FileRollSink {
@@ -157,6 +157,11 @@ impl Sink for FileRollSink {
         let Some(current) = &mut self.current else {
             return Ok(Delivered::default());
         };
+        if let Err(reason) = current.serializer.prepare(&mut batch.iter()) {
+            self.failed.add(1);
+            self.abandon_file();
+            return Err(SinkError::new("serialize a batch", reason));
+        }
         let mut rejected = vec![];
         for (index, event) in batch.iter().enumerate() {
             if let Err(reason) = supply(&mut *current.serializer, event) {
@@ -216,7 +221,7 @@ impl FileRollSink {
         let serializer = self
             .config
             .serializer
-            .create(&self.cx)
+            .create(&self.cx.inside("sink.serializer"))
             .map_err(SinkError::at("make a serializer"))?;
         loop {
             let name = self.names.next(self.config.path_manager);
@@ -262,12 +267,19 @@ impl FileRollSink {
             );
         }
         if taken_back.is_err() || current.length == 0 {
-            if taken_back.is_ok() {
-                let _ = std::fs::remove_file(&current.path);
-            }
-            self.current = None;
-            self.closed.add(1);
+            self.abandon_file();
         }
+    }
+
+    /// Ends the current file as it is. One without a byte was never there.
+    fn abandon_file(&mut self) {
+        let Some(current) = self.current.take() else {
+            return;
+        };
+        if current.file.metadata().is_ok_and(|meta| meta.len() == 0) {
+            let _ = std::fs::remove_file(&current.path);
+        }
+        self.closed.add(1);
     }
 }
 

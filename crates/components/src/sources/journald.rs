@@ -136,20 +136,20 @@ impl JournaldConfig {
         })
     }
 
-    fn arguments(&self, cursor: Option<&str>) -> Vec<String> {
+    fn common_arguments(&self) -> Vec<String> {
         let mut arguments: Vec<String> = vec!["--output=export".into(), "--quiet".into()];
         if let Some(directory) = &self.directory {
             arguments.push(format!("--directory={}", directory.display()));
         }
-        match cursor {
-            Some(cursor) => arguments.push(format!("--after-cursor={cursor}")),
-            None if self.skip_to_end => arguments.push("--lines=0".into()),
-            None => {}
+        arguments
+    }
+
+    fn arguments(&self, cursor: Option<&str>) -> Vec<String> {
+        let mut arguments = self.common_arguments();
+        if let Some(cursor) = cursor {
+            arguments.push(format!("--after-cursor={cursor}"));
         }
-        if cursor.is_some() || !self.skip_to_end {
-            arguments.push("--no-tail".into());
-        }
-        arguments.push("--follow".into());
+        arguments.extend(["--no-tail".into(), "--follow".into()]);
         let matches = self.matches.iter().flat_map(|text| text.split_whitespace());
         arguments.extend(matches.map(String::from));
         arguments
@@ -189,13 +189,11 @@ impl JournaldConfig {
 impl Source for JournaldSource {
     async fn run(&mut self, cx: &SourceContext) -> Result<(), SourceError> {
         self.place.load().await?;
-        let command = &self.config.command;
+        if self.place.cursor.is_none() && self.config.skip_to_end {
+            self.skip_to_end(cx).await?;
+        }
         let arguments = self.config.arguments(self.place.cursor.as_deref());
-        let mut running = CommandGroup::start(command, &arguments, &Environment::minimal())
-            .map_err(SourceError::at(format!("start `{command}`")))?;
-        let charset = Charset::parse("UTF-8").map_err(SourceError::at("find UTF-8"))?;
-        let words = log_lines(running.stderr(), Some(self.name.clone()), charset);
-        let words = AbortOnDrop(tokio::spawn(words));
+        let (mut running, words) = self.start(&arguments)?;
         let Some(stdout) = running.stdout() else {
             return Ok(());
         };
@@ -228,6 +226,54 @@ impl Source for JournaldSource {
 }
 
 impl JournaldSource {
+    /// The running command, and what puts its words into the log.
+    fn start(&self, arguments: &[String]) -> Result<(CommandGroup, AbortOnDrop), SourceError> {
+        let command = &self.config.command;
+        let mut running = CommandGroup::start(command, arguments, &Environment::minimal())
+            .map_err(SourceError::at(format!("start `{command}`")))?;
+        let charset = Charset::parse("UTF-8").map_err(SourceError::at("find UTF-8"))?;
+        let words = log_lines(running.stderr(), Some(self.name.clone()), charset);
+        Ok((running, AbortOnDrop(tokio::spawn(words))))
+    }
+
+    /// Saves the place of the journal's last entry, of whatever kind. What follows it comes from then on, even if the
+    /// command ends before it has written an entry. An empty journal has no such place: all of it is to come.
+    async fn skip_to_end(&mut self, cx: &SourceContext) -> Result<(), SourceError> {
+        let mut arguments = self.config.common_arguments();
+        arguments.push("--lines=1".into());
+        let (mut running, words) = self.start(&arguments)?;
+        let mut stream = JournalStream::new(self.config.max_entry_bytes.get());
+        let mut received = Vec::with_capacity(READ_BYTES);
+        if let Some(mut stdout) = running.stdout() {
+            let reading = async {
+                while stdout.read_buf(&mut received).await? > 0 {
+                    stream.feed(&received);
+                    received.clear();
+                }
+                Ok::<_, io::Error>(())
+            };
+            tokio::select! {
+                read = reading => read.map_err(SourceError::at("read the end of the journal"))?,
+                () = cx.stop.requested() => {}
+            }
+        }
+        let ended = running.end(true).await;
+        drop(words);
+        if cx.stop.is_requested() {
+            return Ok(());
+        }
+        let doing = || format!("read the end of the journal with `{}`", self.config.command);
+        let status = ended.map_err(SourceError::at(doing()))?;
+        if !status.success() {
+            return Err(SourceError::new(doing(), format!("it ended with {status}")));
+        }
+        let entry = stream.next_entry().map_err(SourceError::at(doing()))?;
+        let place = entry.and_then(|entry| entry.get(CURSOR_FIELD).cloned());
+        self.place.cursor = place.map(|place| String::from_utf8_lossy(&place).into_owned());
+        self.place.save().await;
+        Ok(())
+    }
+
     /// Puts entries into the channels until the command closes its output, or a stop is requested.
     async fn follow(
         &mut self,
@@ -284,7 +330,7 @@ impl JournaldSource {
             return Ok(false);
         }
         self.place.cursor = cursor.or(self.place.cursor.take());
-        // Without any place a new start would begin at the end of the journal, or at its beginning.
+        // Without any place a new start would begin at the beginning of the journal.
         if self.place.saved.is_none() || self.place.due() <= Instant::now() {
             self.place.save().await;
         }

@@ -20,6 +20,7 @@ use flume_wire::otlp::{
     OtlpError, events_of_json, events_of_protobuf,
     rpc::{ExportResponse, GrpcCode, GrpcMessage, RpcStatus},
 };
+use tokio::task::{spawn_blocking, yield_now};
 
 use super::request::{RETRY_AFTER_SECONDS, Refusal, hold, read_body, serve};
 
@@ -30,6 +31,8 @@ const PROTOBUF: &str = "application/x-protobuf";
 const JSON: &str = "application/json";
 /// Decompressed at once.
 const PIECE_BYTES: usize = 64 << 10;
+/// A body of so many bytes is decoded on a thread of its own.
+const LARGE_BODY_BYTES: usize = 256 << 10;
 
 /// Takes logs from OpenTelemetry's SDKs and collectors, over gRPC and over HTTP (protobuf or JSON at `/v1/logs`), both at
 /// one port, also compressed with gzip. Success means that the channels have the records. While they are full, the sender
@@ -126,6 +129,15 @@ impl Form {
             kind if kind.starts_with(GRPC) => Form::Grpc,
             _ => return None,
         })
+    }
+
+    fn events(self, body: &Bytes) -> Result<Vec<Event>, OtlpError> {
+        let mut events = match self {
+            Form::Grpc | Form::Protobuf => events_of_protobuf(body)?,
+            Form::Json => events_of_json(body)?,
+        };
+        detach_small_part(&mut events, body.len());
+        Ok(events)
     }
 
     fn content_type(self) -> &'static str {
@@ -232,13 +244,15 @@ impl Door {
                 return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, text));
             }
         };
-        let events = match form {
-            Form::Grpc | Form::Protobuf => events_of_protobuf(&body),
-            Form::Json => events_of_json(&body),
-        };
-        let mut events = events.map_err(bad_request)?;
-        detach_small_part(&mut events, body.len());
-        Ok(events)
+        if body.len() < LARGE_BODY_BYTES {
+            return form.events(&body).map_err(bad_request);
+        }
+        let decoded = spawn_blocking(move || form.events(&body)).await;
+        let decoded = decoded.map_err(|error| {
+            let text = format!("the request cannot be decoded: {error}");
+            Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, text)
+        })?;
+        decoded.map_err(bad_request)
     }
 
     async fn decompress(
@@ -260,6 +274,8 @@ impl Door {
             if whole.len() > self.max_request_bytes {
                 return Err(Refusal::too_large(self.max_request_bytes));
             }
+            // A large body must not keep a runtime thread from other connections.
+            yield_now().await;
             if read == 0 {
                 whole.shrink_to_fit();
                 return Ok(whole.into());

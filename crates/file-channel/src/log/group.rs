@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// An ack holds no more ranges, so that it fits into what is reserved for it.
-pub const MAX_ACK_RANGES: usize = 1024;
+pub(crate) const MAX_ACK_RANGES: usize = 1024;
 /// The longest group of a single ack.
 pub const MAX_ACK_GROUP_BYTES: u64 =
     padded((GROUP_HEADER + FRAME_HEADER + 16 * MAX_ACK_RANGES) as u64 + SEAL_BYTES);
@@ -44,6 +44,19 @@ pub struct Acks {
     pub ranges: Ranges,
     /// Bytes of their events.
     pub bytes: u64,
+}
+
+impl Acks {
+    /// Leaves no more ranges than a frame holds; returns the rest.
+    pub(crate) fn split_rest(&mut self) -> Acks {
+        if self.ranges.len() <= MAX_ACK_RANGES {
+            return Acks::default();
+        }
+        let all = std::mem::take(&mut self.ranges);
+        self.ranges = all.iter().take(MAX_ACK_RANGES).collect();
+        let ranges: Ranges = all.iter().skip(MAX_ACK_RANGES).collect();
+        Acks { ranges, bytes: 0 }
+    }
 }
 
 /// What was made durable.

@@ -245,6 +245,47 @@ fn a_torn_group_is_judged_alike_from_either_checkpoint() {
     assert!(torn > 0, "no group was torn");
 }
 
+/// A group was judged whole, and acknowledged. If it is damaged later, and no checkpoint after that open is left, nobody
+/// can tell it from a torn one. So it is put aside with a copy and counted, never dropped in silence.
+#[test]
+fn damage_in_a_judged_group_leaves_a_copy() {
+    let mut random = Random(1);
+    let disk = ModelDisk::default();
+    let mut oracle = Oracle::default();
+    let mut world = World::open(&disk, &SHAPE).unwrap();
+    world.put(&SHAPE, &mut oracle, &mut random);
+    world.checkpoint();
+    world.put(&SHAPE, &mut oracle, &mut random);
+    let judged = oracle.obliged().last().copied().unwrap();
+    let disk = disk.kill();
+    let before = named(&disk, "channel-");
+    let old: Vec<_> = before.iter().map(|(path, _)| disk.bytes(path)).collect();
+    let mut world = World::open(&disk, &SHAPE).unwrap();
+    assert_eq!(world.recovered.discarded, 0);
+    world.put(&SHAPE, &mut oracle, &mut random);
+    for ((path, _), bytes) in before.iter().zip(old) {
+        disk.remove(path).unwrap();
+        disk.create(path).unwrap().write_at(&bytes, 0).unwrap();
+    }
+    let disk = disk.kill();
+    let segments = named(&disk, "segment-");
+    let body = judged.to_le_bytes();
+    let place = |path: &Path| disk.bytes(path).windows(8).rposition(|it| *it == body);
+    let (path, place) = segments
+        .iter()
+        .find_map(|(path, _)| Some((path, place(path)?)))
+        .expect("the event is on disk");
+    disk.flip(path, place, 1);
+    let mut world = World::open(&disk, &SHAPE).unwrap();
+    assert_eq!(world.recovered.discarded, 1);
+    assert_eq!(named(&disk, "tail_discarded").len(), 1);
+    let found: BTreeSet<u64> = world.drain().unwrap().into_iter().collect();
+    let lost: BTreeSet<u64> = oracle.obliged().difference(&found).copied().collect();
+    let batch = oracle.batch_of(judged);
+    assert!(lost.contains(&judged));
+    assert!(lost.iter().all(|&event| oracle.batch_of(event) == batch));
+}
+
 /// Two data directories, of which one is not mounted: nothing may be written off.
 #[test]
 fn a_missing_directory_is_refused_whatever_else_is_damaged() {

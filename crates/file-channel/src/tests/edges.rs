@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use flume_core::Event;
+use tokio::sync::oneshot;
 
 use super::{
     Random,
@@ -10,6 +11,7 @@ use super::{
     oracle::Oracle,
     world::{Shape, World},
 };
+use crate::log::MAX_ACK_RANGES;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -231,6 +233,46 @@ fn a_spare_that_cannot_be_opened_stays_a_spare() {
         outcomes.push(matches!(outcome.try_recv(), Ok(Ok(()))));
     }
     assert_eq!(outcomes, [false, false, true]);
+}
+
+/// Where puts find no room, an ack of any size does, without a checkpoint.
+#[test]
+fn the_largest_ack_fits_into_what_is_reserved_for_it() {
+    const EVENTS: u64 = 2 * MAX_ACK_RANGES as u64;
+    let shape = Shape {
+        segment_bytes: 256 << 10,
+        largest_body: 1,
+        ..shape()
+    };
+    let disk = ModelDisk::default();
+    let mut oracle = Oracle::default();
+    let mut random = Random(1);
+    // One segment, and no spare.
+    disk.limit(Some(room_for(1, &shape)));
+    let mut world = World::open(&disk, &shape).unwrap();
+    let first = oracle.begin(EVENTS);
+    let event = |number| super::world::event(number, &shape, &mut random);
+    let mut outcome = world.send((first..first + EVENTS).map(event).collect());
+    world.step();
+    assert!(matches!(outcome.try_recv(), Ok(Ok(()))));
+    oracle.acknowledged(first);
+    let mut refused = false;
+    while !refused {
+        let had = oracle.acknowledged;
+        world.put(&shape, &mut oracle, &mut random);
+        refused = oracle.acknowledged == had;
+    }
+    for number in 0..EVENTS {
+        world.read();
+        let taken = world.grab(1, &mut oracle).unwrap();
+        if number % 2 == 0 {
+            world.commit(taken, &mut oracle);
+        }
+    }
+    let (waiter, mut outcome) = oneshot::channel();
+    assert!(world.inbox.ack([], 0, Duration::ZERO, Some(waiter)));
+    world.step();
+    assert!(matches!(outcome.try_recv(), Ok(Ok(()))));
 }
 
 /// Acks for which the log has no room are not forgotten by a stop without a checkpoint.

@@ -1,6 +1,7 @@
 //! Every system call of a workload fails once; and disks that are full.
 
 use std::{
+    path::Path,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -10,11 +11,12 @@ use tokio::sync::oneshot;
 
 use super::{
     Random, effort,
-    model::{ModelDisk, Survives},
+    model::{Failure, ModelDisk, Survives},
     oracle::Oracle,
     world::{Shape, World},
 };
 use crate::{
+    disk::Disk,
     engine::{Engine, Settings, encode},
     inbox::Put,
     pool::Layout,
@@ -187,6 +189,76 @@ fn commits_become_durable_in_order() {
     }
 }
 
+/// A put that is answered says that the commits before it are on disk, also those that the log had no room for: they
+/// come with a checkpoint, and that may fail.
+#[test]
+fn a_put_waits_for_commits_that_wait_for_a_checkpoint() {
+    for failures in 0..4 {
+        let shape = small();
+        let disk = ModelDisk::default();
+        let mut oracle = Oracle::default();
+        let mut random = Random(1);
+        let mut world = World::open(&disk, &shape).unwrap();
+        world.put(&shape, &mut oracle, &mut random);
+        world.settle().unwrap();
+        let taken = world.grab(1, &mut oracle).unwrap();
+        world.commit(taken, &mut oracle);
+        disk.fail_with(Failure::Full);
+        (1..=1 + failures).for_each(|call| disk.fail_at(disk.calls() + call, 0));
+        assert!(world.inbox.ack([], 0, Duration::ZERO, None));
+        world.step();
+        let first = oracle.begin(1);
+        let event = super::world::event(first, &shape, &mut random);
+        let mut outcome = world.send_patient(vec![event], Duration::from_secs(60));
+        for _ in 0..9 {
+            world.step();
+            if let Ok(Ok(())) = outcome.try_recv() {
+                oracle.acknowledged(first);
+                oracle.commits_are_durable();
+            }
+            let killed = disk.crash(Survives::Nothing, &mut random);
+            let found = World::open(&killed, &shape).unwrap().drain().unwrap();
+            let seen = oracle.clone().verify(&found);
+            seen.unwrap_or_else(|error| panic!("{failures} failures: {error}"));
+            world.chore();
+        }
+        assert!(oracle.acknowledged > 1, "{failures} failures");
+    }
+}
+
+/// Also when they are too many for one frame.
+#[test]
+fn a_put_waits_for_all_commits_before_it() {
+    const EVENTS: u64 = 3000;
+    let shape = Shape {
+        largest_body: 1,
+        ..small()
+    };
+    let disk = ModelDisk::default();
+    let mut oracle = Oracle::default();
+    let mut random = Random(1);
+    let mut world = World::open(&disk, &shape).unwrap();
+    let first = oracle.begin(EVENTS);
+    let event = |number| super::world::event(number, &shape, &mut random);
+    let mut outcome = world.send((first..first + EVENTS).map(event).collect());
+    world.step();
+    assert!(matches!(outcome.try_recv(), Ok(Ok(()))));
+    oracle.acknowledged(first);
+    for number in 0..EVENTS {
+        world.read();
+        let taken = world.grab(1, &mut oracle).unwrap();
+        assert_eq!(taken.events.len(), 1);
+        // Every other one, so that each is a range of its own.
+        if number % 2 == 0 {
+            world.commit(taken, &mut oracle);
+        }
+    }
+    world.put(&shape, &mut oracle, &mut random);
+    let after = disk.crash(Survives::Nothing, &mut random);
+    let found = World::open(&after, &shape).unwrap().drain().unwrap();
+    oracle.verify(&found).unwrap();
+}
+
 /// A stop keeps what was committed, also when the log had no room for it.
 #[test]
 fn a_clean_stop_keeps_all_commits() {
@@ -284,6 +356,45 @@ fn what_an_open_accepts_outlives_the_power() {
         oracle
             .verify(&found)
             .unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+    }
+}
+
+/// A group failed, and the header of the next segment says so. Once an open has read that header, the group stays away:
+/// also when the power fails right after, and no checkpoint could be written.
+#[test]
+fn what_an_open_does_not_accept_stays_away() {
+    let shape = Shape {
+        segment_bytes: 256 << 10,
+        ..small()
+    };
+    for seed in 0..4 {
+        for (stop, failing) in (1..9).flat_map(|stop| (1..16).map(move |call| (stop, call))) {
+            let mut random = Random(seed);
+            let disk = ModelDisk::default();
+            let mut oracle = Oracle::default();
+            let mut world = World::open(&disk, &shape).unwrap();
+            world.put(&shape, &mut oracle, &mut random);
+            world.settle().unwrap();
+            // It is written, and its sync fails.
+            disk.fail_at(disk.calls() + 2, seed);
+            world.put(&shape, &mut oracle, &mut random);
+            // At an even call the machine stops before it, and the sync of a header is one.
+            if disk.calls() % 2 == 1 {
+                disk.sync_directory(Path::new("/data0")).unwrap();
+            }
+            disk.stop_at(disk.calls() + stop);
+            world.put(&shape, &mut oracle, &mut random);
+            let disk = disk.kill();
+            disk.fail_at(failing, seed);
+            let Ok(mut world) = World::open(&disk, &shape) else {
+                continue;
+            };
+            oracle.verify(&world.drain().unwrap()).unwrap();
+            let disk = disk.crash(Survives::Nothing, &mut random);
+            let found = World::open(&disk, &shape).unwrap().drain().unwrap();
+            let seen = oracle.verify(&found);
+            seen.unwrap_or_else(|error| panic!("{seed}, {stop}, {failing}: {error}"));
+        }
     }
 }
 

@@ -7,6 +7,7 @@ mod failures;
 mod flips;
 mod model;
 mod oracle;
+mod quarantine;
 mod storm;
 mod takeover;
 mod world;

@@ -87,6 +87,10 @@ impl ModelDisk {
         self.0.lock().calls
     }
 
+    pub(super) fn looks(&self) -> usize {
+        self.0.lock().looks
+    }
+
     pub(super) fn stop_at(&self, call: usize) {
         self.0.lock().stop_at = Some(call);
     }

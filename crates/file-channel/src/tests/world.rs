@@ -137,9 +137,15 @@ impl World {
             waiting.push((first, self.send(events)));
         }
         self.step();
+        // A put may wait for a checkpoint that commits before it need.
+        self.chore();
         for (first, mut outcome) in waiting {
             match outcome.try_recv() {
-                Ok(Ok(())) => oracle.acknowledged(first),
+                Ok(Ok(())) => {
+                    oracle.acknowledged(first);
+                    // All of them were before the put.
+                    oracle.commits_are_durable();
+                }
                 Ok(Err(ChannelError::Full { .. })) => oracle.refused(first),
                 _ => {}
             }

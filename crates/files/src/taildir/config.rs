@@ -19,7 +19,8 @@ pub(crate) struct TaildirConfig {
     #[prop("filegroups")]
     pub(super) filegroups: Names,
     /// `filegroups.NAME`: the files of a group, an absolute path. What stands after its last `/` is a regular expression in
-    /// Java's dialect for their names. In the directories before it, `*` and `?` stand for any characters and for one.
+    /// Java's dialect for their names. In the directories before it, `*` and `?` stand for any characters and for one, and `**`
+    /// for any directories, or none.
     #[prop("filegroups")]
     pub(super) paths: Prefix<String>,
     /// `headers.GROUP.HEADER`: a header of the events of a group.

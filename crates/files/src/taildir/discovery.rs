@@ -14,7 +14,7 @@ use crate::open::{FileFacts, is_compressed};
 /// A directory that changed so short a time ago may change again without a new time.
 const TIME_GRAIN: Duration = Duration::from_secs(2);
 
-/// The files of a group: a directory, or several with `*` and `?`, and a pattern for their names.
+/// The files of a group: a directory, or several with `*`, `?` and `**`, and a pattern for their names.
 #[derive(Clone, Debug)]
 pub(super) struct FileGroup {
     pub(super) directory: PathBuf,
@@ -57,6 +57,10 @@ impl FileGroup {
         let mut found = vec![PathBuf::from("/")];
         for part in self.directory.iter().skip(1) {
             let part = part.to_string_lossy();
+            if part == "**" {
+                found = found.into_iter().flat_map(with_all_below).collect();
+                continue;
+            }
             if !part.contains(['*', '?']) {
                 found.iter_mut().for_each(|path| path.push(&*part));
                 continue;
@@ -73,7 +77,10 @@ impl FileGroup {
             });
             found = matching.map(|entry| entry.path()).collect();
         }
+        // Not each directory that matches has the one behind the wildcard.
+        found.retain(|directory| directory.is_dir());
         found.sort();
+        found.dedup();
         found
     }
 
@@ -133,6 +140,20 @@ impl FileGroup {
         }
         Ok(paths)
     }
+}
+
+/// A directory and all below it. Links are not followed, so no directory comes twice.
+fn with_all_below(directory: PathBuf) -> Vec<PathBuf> {
+    let mut all = vec![directory];
+    let mut next = 0;
+    while let Some(directory) = all.get(next) {
+        let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+        let is_directory = |entry: &fs::DirEntry| entry.file_type().is_ok_and(|kind| kind.is_dir());
+        let below: Vec<_> = entries.filter(is_directory).collect();
+        all.extend(below.iter().map(fs::DirEntry::path));
+        next += 1;
+    }
+    all
 }
 
 /// `*` stands for any characters, `?` for one.

@@ -76,6 +76,10 @@ impl Member {
 }
 
 impl EventSerializer for Compressed {
+    fn prepare(&mut self, events: &mut dyn Iterator<Item = &Event>) -> Result<(), String> {
+        self.serializer.prepare(events)
+    }
+
     fn lacks(&self, event: &Event) -> Option<Str> {
         self.serializer.lacks(event)
     }

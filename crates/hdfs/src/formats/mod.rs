@@ -102,7 +102,7 @@ impl Format {
     pub fn start(&self, cx: &Context) -> Result<Box<dyn EventSerializer>, BuildError> {
         let inner = |serializer: &Nested<dyn EventSerializer>| {
             serializer
-                .create(cx)
+                .create(&cx.inside("serializer"))
                 .map_err(|error| error.inside("serializer"))
         };
         Ok(match &self.content {

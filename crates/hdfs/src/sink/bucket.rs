@@ -150,13 +150,11 @@ impl Bucket {
                     continue;
                 }
             }
+            let rest = &self.events[place..];
+            let rest = rest.iter().filter_map(|&index| batch.get(index));
+            file.announce(&shared.roll, rest.clone())?;
             if file.buffer.capacity() == file.buffer.len() {
-                file.reserve(
-                    &shared.roll,
-                    self.events[place..]
-                        .iter()
-                        .filter_map(|&index| batch.get(index)),
-                );
+                file.reserve(&shared.roll, rest);
             }
             if let Err(reason) = file.add(event) {
                 taken.refused.push((index, Cause::Malformed, reason));

@@ -160,6 +160,13 @@ pub(super) struct RollLimits {
     pub(super) min_replicas: Option<usize>,
 }
 
+impl RollLimits {
+    /// Whether a file with so many events and bytes is complete.
+    pub(super) fn are_reached(&self, events: u64, bytes: u64) -> bool {
+        events >= self.events || (events > 0 && bytes >= self.bytes)
+    }
+}
+
 /// What surrounds the counter in names.
 #[derive(Clone, Debug)]
 pub(super) struct Affixes {

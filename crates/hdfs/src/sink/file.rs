@@ -18,6 +18,8 @@ pub(super) struct CurrentFile {
     /// Serialized, not yet written.
     pub(super) buffer: Vec<u8>,
     pub(super) created: Option<CreatedFile>,
+    /// Events that the serializer was told of and that were not added yet.
+    announced: usize,
     pub(super) events: u64,
     /// Of bodies alone, as in Flume.
     pub(super) bytes: u64,
@@ -42,6 +44,7 @@ impl CurrentFile {
             serializer,
             buffer,
             created: None,
+            announced: 0,
             events: 0,
             bytes: 0,
         })
@@ -61,7 +64,34 @@ impl CurrentFile {
         self.buffer.reserve(bytes.clamp(1, PIECE_BYTES));
     }
 
+    /// Tells the serializer of the events to come, unless it knows the next one: those that fill the file.
+    pub(super) fn announce<'a>(
+        &mut self,
+        roll: &RollLimits,
+        events: impl Iterator<Item = &'a Event>,
+    ) -> Result<(), FsError> {
+        if self.announced > 0 {
+            return Ok(());
+        }
+        let mut count = self.events;
+        let mut bytes = self.bytes;
+        let mut announced = 0;
+        let mut fitting = events.take_while(|event| {
+            let fits = !roll.are_reached(count, bytes);
+            count += 1;
+            bytes += event.body.len() as u64;
+            announced += usize::from(fits);
+            fits
+        });
+        let prepared = self.serializer.prepare(&mut fitting);
+        // A serializer of this program does not look at them.
+        fitting.for_each(drop);
+        self.announced = announced;
+        prepared.map_err(FsError::at(FsErrorKind::Retry, "serialize events"))
+    }
+
     pub(super) fn add(&mut self, event: &Event) -> Result<(), String> {
+        self.announced = self.announced.saturating_sub(1);
         self.serializer.write(event, &mut self.buffer)?;
         self.events += 1;
         self.bytes += event.body.len() as u64;
@@ -69,6 +99,6 @@ impl CurrentFile {
     }
 
     pub(super) fn full(&self, roll: &RollLimits) -> bool {
-        self.events >= roll.events || (self.events > 0 && self.bytes >= roll.bytes)
+        roll.are_reached(self.events, self.bytes)
     }
 }

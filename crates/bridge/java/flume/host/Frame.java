@@ -11,6 +11,10 @@ import org.apache.flume.Event;
  * that ends too early throws {@link IndexOutOfBoundsException}.
  */
 final class Frame {
+  /** Largest frame, without its length field. */
+  static final int MAX_BYTES = 64 << 20;
+  private static final int HEAD_BYTES = 5;
+
   /** From the agent: make the component of this lane. */
   static final int OPEN = 1;
   /** From the agent: begin to work. */
@@ -38,6 +42,8 @@ final class Frame {
   static final int EVENTS = 68;
   /** From the host: events of a source. */
   static final int PUT = 69;
+  /** From the host: what a serializer made of a batch. */
+  static final int SERIALIZED = 70;
   /** From the host, lane 0: counters. */
   static final int READINGS = 71;
   /** From the host, lane 0, first of all. */
@@ -178,6 +184,9 @@ final class Frame {
   }
 
   private void room(int more) {
+    if (more > MAX_BYTES - HEAD_BYTES - at) {
+      throw new IllegalStateException("more than " + MAX_BYTES + " bytes at once cannot travel: use smaller batches");
+    }
     if (more > bytes.length - at) {
       bytes = Arrays.copyOf(bytes, Math.max(2 * bytes.length, at + more));
     }

@@ -20,7 +20,6 @@ import org.apache.flume.instrumentation.util.JMXPollUtil;
  */
 public final class Host {
   private static final int VERSION = 1;
-  private static final int MAX_FRAME_BYTES = 64 << 20;
   /** Shutdown hooks of components get this long when the agent is gone. */
   private static final long EXIT_MILLIS = 5000;
 
@@ -76,7 +75,7 @@ public final class Host {
 
   private static String readText(DataInputStream in) throws IOException {
     int length = in.readInt();
-    if (length < 0 || length > MAX_FRAME_BYTES) {
+    if (length < 0 || length > Frame.MAX_BYTES) {
       throw new IOException("a text of " + length + " bytes");
     }
     byte[] bytes = new byte[length];
@@ -96,7 +95,7 @@ public final class Host {
   private void serve(DataInputStream in) throws IOException {
     while (true) {
       int length = in.readInt();
-      if (length < 5 || length > MAX_FRAME_BYTES) {
+      if (length < 5 || length > Frame.MAX_BYTES) {
         throw new IOException("a frame of " + length + " bytes");
       }
       int lane = in.readInt();

@@ -4,12 +4,14 @@ import org.apache.flume.Sink;
 import org.apache.flume.Source;
 import org.apache.flume.conf.Configurable;
 import org.apache.flume.interceptor.Interceptor;
+import org.apache.flume.serialization.EventSerializer;
 
 /** Makes the component that a frame OPEN describes, as Flume's own factories do. */
 final class Opening {
   static final int SOURCE = 1;
   static final int SINK = 2;
   static final int INTERCEPTOR = 3;
+  static final int SERIALIZER = 4;
 
   final String name;
   final RecordingContext context;
@@ -38,6 +40,8 @@ final class Opening {
         Interceptor.Builder builder = as(Interceptor.Builder.class, made);
         builder.configure(context);
         return new InterceptorHost(lane, builder.build());
+      case SERIALIZER:
+        return new SerializerHost(lane, as(EventSerializer.Builder.class, made), context);
       default:
         throw new IllegalArgumentException("there is no kind " + kind + " of component");
     }

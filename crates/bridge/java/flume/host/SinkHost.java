@@ -4,6 +4,7 @@ import java.util.ArrayList;
 import java.util.List;
 import org.apache.flume.Event;
 import org.apache.flume.Sink;
+import org.apache.flume.Transaction;
 import org.apache.flume.event.SimpleEvent;
 
 /** A sink, and the channel from which it takes the batch in hand. */
@@ -54,6 +55,17 @@ final class SinkHost implements Lane.Component {
     return events;
   }
 
+  /** A sink that throws may leave its transaction open. It could never begin another one. */
+  private void endTransaction() {
+    Transaction transaction = channel.getTransaction();
+    try {
+      transaction.rollback();
+    } catch (IllegalStateException notOpen) {
+      // Nothing was begun, or it is over.
+    }
+    transaction.close();
+  }
+
   /** Lets the sink work until it has taken all, or cannot go on. */
   private Frame process() {
     boolean pause = false;
@@ -70,6 +82,7 @@ final class SinkHost implements Lane.Component {
       if (failure instanceof OutOfMemoryError) {
         throw (OutOfMemoryError) failure;
       }
+      endTransaction();
     }
     int committed = channel.close();
     return lane.answer(Frame.RESULT).writeInt(committed).writeByte(pause ? 1 : 0).writeString(error);

@@ -82,12 +82,12 @@ final class SourceHost implements Lane.Component {
       return;
     }
     int id = ids.incrementAndGet();
-    CompletableFuture<String> answer = new CompletableFuture<>();
-    puts.put(id, answer);
     Frame frame = lane.answer(Frame.PUT).writeInt(id).writeInt(events.size());
     for (Event event : events) {
       frame.writeEvent(event);
     }
+    CompletableFuture<String> answer = new CompletableFuture<>();
+    puts.put(id, answer);
     lane.host.send(frame);
     String error;
     try {
