@@ -55,6 +55,7 @@ pub const CLAIMS: &[Claim] = &[
     claim("deploy-hosts", |report| deploy::show(report, &["hosts"])),
     claim("deploy-scripts", |report| deploy::show(report, &["scripts"])),
     claim("deploy-packages", |report| deploy::show(report, &["packages"])),
+    claim("deploy-systemd", |report| deploy::show(report, &["systemd"])),
     claim("zookeeper", zookeeper::show).slice(zookeeper::show),
     claim("java-classes", bridge::show).slice(bridge::slice),
     claim("java-components", sources::show_hosted),

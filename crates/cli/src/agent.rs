@@ -14,7 +14,7 @@ use crate::{
     configuration::{AgentConfiguration, Places},
     jvm_properties, logging,
     outcome::{ExitCode, Failure, print},
-    process::guard_memory,
+    process::{guard_memory, raise_open_files},
     state_dir, system_properties,
 };
 
@@ -45,6 +45,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     }
     let doubts = jvm_properties::apply(&args.properties)?;
     guard_memory();
+    raise_open_files();
     let claimed = state_dir::claim(args.get("state-dir"), name)?;
     let info = Arc::new(AgentInfo {
         name: name.into(),

@@ -13,7 +13,8 @@ use crate::{
     args::Args,
     configuration::look_at_files,
     outcome::{ExitCode, Failure, print},
-    provision::node,
+    process::guard_memory,
+    provision::{masked_texts, node},
     registry::REGISTRY,
     system_properties, validate,
 };
@@ -24,6 +25,7 @@ const CHANNEL_DEFAULT: &str = "/var/lib/flume/.flume/file-channel";
 /// Runs the command: exit code 0 when nothing is to be done.
 pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let json = args.wants_json()?;
+    guard_memory();
     let (around, node) = node(args.get("config"), false)?;
     let document = read(&node, args);
     let (configuration, channel_directories) = match &document {
@@ -58,7 +60,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
         channel_directories,
     });
     print(&if json {
-        serde_json::to_string(&json!({ "findings": found }))? + "\n"
+        serde_json::to_string(&masked_texts(json!({ "findings": found })))? + "\n"
     } else {
         masked(&text(&found)).into_owned()
     })?;

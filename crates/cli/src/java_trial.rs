@@ -1,10 +1,9 @@
 //! `flume-ng validate --java`: every Java class is loaded and configured in a JVM, nothing is started.
 
-use std::{fs, os::unix::fs::DirBuilderExt};
-
 use flume_bridge::{Trial, Unread, record_components, set_java_options, try_recorded};
 use flume_conf::Document;
 use flume_core::{Code, Diagnostic, Span};
+use flume_host::directory::PrivateDirectory;
 
 use crate::{
     agent::java_options,
@@ -22,14 +21,10 @@ pub(crate) fn judge_with_java(
     record_components();
     let mut judged = judge(document, agents, args);
     // For the program that runs in the JVM. Nobody else may put something there.
-    let dir = std::env::temp_dir().join(format!("flume-validate-{}", std::process::id()));
-    fs::DirBuilder::new()
-        .mode(0o700)
-        .create(&dir)
-        .map_err(|error| Failure::Usage(format!("failed to make {}: {error}", dir.display())))?;
-    set_java_options(java_options(args, dir.clone()));
+    let directory =
+        PrivateDirectory::make("flume-validate-").map_err(|why| Failure::Usage(why.to_string()))?;
+    set_java_options(java_options(args, directory.path()));
     let trials = try_recorded();
-    let _ = fs::remove_dir_all(&dir);
     for trial in &trials {
         add(&mut judged, document, trial);
     }

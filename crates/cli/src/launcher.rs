@@ -74,6 +74,8 @@ pub(crate) fn source_environment(arguments: &[String]) -> Result<(), String> {
     let variables = source(&file)?;
     let mut again = process::this_program().map_err(|error| error.to_string())?;
     again.env_clear().envs(variables);
+    // The shell was not told them. Without them systemd would wait in vain for this process to be ready.
+    again.envs(Environment::of_this_process_alone().iter());
     again.env(SOURCED, std::process::id().to_string());
     eprintln!("flume-ng: sourced {shown}");
     Err(process::failed(process::begin_anew(again)).to_string())

@@ -11,7 +11,9 @@ use std::{
 };
 
 use flume_core::config::Secret;
-use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
+use rustix::process::{
+    DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit,
+};
 
 use crate::{outcome::ExitCode, registry::REGISTRY};
 
@@ -21,6 +23,9 @@ const PASSWORD: &str = "FLUME_KADMIN_PASSWORD";
 pub(crate) const PASSWORD_STDIN: &str = "kadmin-password-stdin";
 /// No password is longer. A pipe holds as much, so writing it does not block.
 const MAX_PASSWORD_BYTES: usize = 4096;
+
+/// As `LimitNOFILE` of the unit.
+const OPEN_FILES: u64 = 65_536;
 
 /// Begins the program anew without the variables that it must not have: those that no component wants, and a password,
 /// which goes on through a pipe to the only command that uses it.
@@ -114,6 +119,21 @@ pub(crate) fn guard_memory() {
     // Neither can fail for a process that only gives up rights.
     let _ = setrlimit(Resource::Core, none);
     let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
+}
+
+/// Takes as many descriptors as the unit gives, if the system lets it: every connection and every open file needs one. A
+/// JVM takes all that it may have.
+pub(crate) fn raise_open_files() {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    let wanted = maximum.map_or(OPEN_FILES, |maximum| maximum.min(OPEN_FILES));
+    if current.is_some_and(|current| current < wanted) {
+        let raised = Rlimit {
+            current: Some(wanted),
+            maximum,
+        };
+        // It cannot fail below the maximum.
+        let _ = setrlimit(Resource::Nofile, raised);
+    }
 }
 
 /// Ends the process as its components need it: a thread may still be inside a C library.

@@ -2,7 +2,7 @@
 
 use std::{
     io::{self, IsTerminal},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use anyhow::{Context as _, anyhow};
@@ -90,7 +90,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
 }
 
 /// The same with every text masked.
-fn masked_texts(value: Value) -> Value {
+pub(crate) fn masked_texts(value: Value) -> Value {
     match value {
         Value::String(text) => masked(&text).into(),
         Value::Array(values) => values.into_iter().map(masked_texts).collect(),
@@ -116,12 +116,14 @@ pub(crate) fn node(
         return Ok((around, node));
     };
     let name = path.display().to_string();
-    let contents = trust::read(&path, MAX_CONFIGURATION_BYTES).map_err(Failure::Usage)?;
-    let text = String::from_utf8(contents.bytes)
+    let text = String::from_utf8(read_to_follow(&path)?)
         .map_err(|_| Failure::Usage(format!("{name} is not UTF-8")))?;
     // Kerberos' library and tools take their configuration from the environment. The process begins anew with it before
     // it reads anything from standard input.
     if let Some(files) = Node::read(&name, &text, &around).krb5_config() {
+        for file in std::env::split_paths(files).filter(|file| file.exists()) {
+            read_to_follow(&file)?;
+        }
         process::have("KRB5_CONFIG", files).context("failed to use krb5_client.krb5_config")?;
     }
     let around = with_password(around, password_on_stdin)?;
@@ -130,6 +132,20 @@ pub(crate) fn node(
     document.files.push((name.into(), text));
     eprint!("{}", report::human(&document, &node.diagnostics, false));
     Ok((around, node))
+}
+
+/// Reads a file that root does what it says: a node configuration names packages' files and `krb5.conf`, and that one names
+/// libraries, which Kerberos' tools load.
+fn read_to_follow(path: &Path) -> Result<Vec<u8>, Failure> {
+    let contents = trust::read(path, MAX_CONFIGURATION_BYTES).map_err(Failure::Usage)?;
+    if contents.may_follow {
+        return Ok(contents.bytes);
+    }
+    let name = path.display();
+    Err(Failure::Usage(format!(
+        "{name}: another user can change this file or a directory on the way to it, so root does not do what it says; \
+         copy it to a directory of root's: install -m 0600 {name} /root/"
+    )))
 }
 
 fn with_password(around: Surroundings, on_stdin: bool) -> Result<Surroundings, Failure> {

@@ -35,13 +35,17 @@ fn a_service_manager_is_told_of_start_reload_and_stop_and_the_watchdog_is_fed() 
     let path = dir.path().join("notify");
     let conf = dir.path().join("flume.conf");
     std::fs::write(&conf, flow("type = memory", "type = null")).unwrap();
+    // As the package installs it: the agent begins anew with what the file leaves.
+    std::fs::write(dir.path().join("flume-env.sh"), "A=1\n").unwrap();
     let socket = UnixDatagram::bind(&path).unwrap();
     socket
-        .set_read_timeout(Some(Duration::from_secs(30)))
+        .set_read_timeout(Some(Duration::from_secs(120)))
         .unwrap();
     let child = Command::new(env!("CARGO_BIN_EXE_flume-ng"))
         .args(["agent", "-n", "a1", "--state-dir"])
         .args([dir.path(), "-f".as_ref(), &conf])
+        .arg("--conf")
+        .arg(dir.path())
         .env("NOTIFY_SOCKET", &path)
         .env("WATCHDOG_USEC", "20000")
         .env_remove("WATCHDOG_PID")

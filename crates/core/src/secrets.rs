@@ -3,6 +3,8 @@
 
 use std::{borrow::Cow, collections::BTreeSet, ops::Range, sync::RwLock};
 
+use crate::props::distance;
+
 /// What is shown in the place of a secret.
 pub const MASK: &str = "***";
 
@@ -29,12 +31,47 @@ const HARMLESS_ENDS: &[&str] = &[
     "file", "path", "provider", "type", "class", "alias", "stdin",
 ];
 
-/// Whether a property, variable or key of this name holds a secret: `FLUME_SSL_KEYSTORE_PASSWORD`, `fs.s3a.secret.key`;
-/// not `keyStorePasswordFile`.
+/// Whether a property, variable or key of this name holds a secret: `FLUME_SSL_KEYSTORE_PASSWORD`, `fs.s3a.secret.key`,
+/// `db.pass`, and also `keystorePasswrod`, which is quoted because it is unknown; not `keyStorePasswordFile`.
 pub fn is_secret_name(name: &str) -> bool {
-    let name = name.to_ascii_lowercase().replace(['-', '.'], "_");
-    SECRET_PARTS.iter().any(|part| name.contains(part))
-        && !HARMLESS_ENDS.iter().any(|end| name.ends_with(end))
+    let plain = name.to_ascii_lowercase().replace(['-', '.'], "_");
+    if HARMLESS_ENDS.iter().any(|end| plain.ends_with(end)) {
+        return false;
+    }
+    SECRET_PARTS.iter().any(|part| plain.contains(part)) || has_secret_word(name)
+}
+
+/// Whether a name has a word that announces a secret, or one that is nearly `password` or `secret`.
+fn has_secret_word(name: &str) -> bool {
+    let words = words(name);
+    let Some((last, others)) = words.split_last() else {
+        return false;
+    };
+    // `PWD` alone is a directory.
+    let short = last == "pass" || last == "pwd" || others.iter().any(|word| word == "pwd");
+    // That of a header is a login, that of Hadoop is a switch.
+    let of_header = |word: &String| word.starts_with("header") || word == "proxy";
+    let login = last == "authorization" && (others.is_empty() || others.iter().any(of_header));
+    let misspelt = |word: &String| {
+        (word.len() > 5 && distance(word, "password") <= 2)
+            || (word.len() > 4 && distance(word, "secret") <= 1)
+    };
+    (short && !others.is_empty()) || login || words.iter().any(misspelt)
+}
+
+/// The words of `key-store.keyPassword`, in lower case.
+fn words(name: &str) -> Vec<String> {
+    let mut split = String::new();
+    let mut before = ' ';
+    for c in name.chars() {
+        if c.is_ascii_uppercase() && before.is_ascii_lowercase() {
+            split.push(' ');
+        }
+        split.push(if c.is_ascii_alphanumeric() { c } else { ' ' });
+        before = c;
+    }
+    let words = split.split_whitespace();
+    words.map(str::to_ascii_lowercase).collect()
 }
 
 /// The text with every secret in it replaced by [`MASK`].
@@ -228,6 +265,15 @@ mod tests {
             "DbPasswd",
             "fs.s3a.secret.key",
             "keystore-password",
+            "a1.sources.r1.keystorePasswrod",
+            "ssl.truststore.passwrd",
+            "sslKeystorePwd",
+            "a1.sinks.k2.pass",
+            "DB_PASS",
+            "clientScret",
+            "Authorization",
+            "Proxy-Authorization",
+            "a1.sinks.k3.headers.Authorization",
         ] {
             assert!(is_secret_name(secret), "{secret}");
         }
@@ -237,6 +283,13 @@ mod tests {
             "KRB5_CONFIG",
             "keyStorePasswordFile",
             "kadmin_password_file",
+            "PWD",
+            "OLDPWD",
+            "bypass",
+            "hadoop.security.authorization",
+            "keystorePasswrodFile",
+            "batchSize",
+            "a1.sources.r1.selector.type",
         ] {
             assert!(!is_secret_name(plain), "{plain}");
         }

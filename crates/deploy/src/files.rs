@@ -82,7 +82,7 @@ impl Rights {
     }
 
     /// Whose a file may be before it is given to this user: root's, or theirs already.
-    fn owners(&self) -> Result<Vec<u32>, Fault> {
+    pub(crate) fn owners(&self) -> Result<Vec<u32>, Fault> {
         let mut owners = vec![0];
         owners.extend(user_id(&self.user)?);
         Ok(owners)
@@ -114,6 +114,19 @@ pub(crate) fn look(path: &Path, rights: &Rights) -> Result<Option<Ownership>, Fa
     match open_directory(parent)? {
         None => Ok(None),
         Some(directory) => Ok(directory.look(name, &rights.owners()?)?),
+    }
+}
+
+/// What is in a file of one of these users; `None` if it is not there.
+pub(crate) fn read_file(
+    path: &Path,
+    owners: &[u32],
+    max_bytes: u64,
+) -> Result<Option<Vec<u8>>, Fault> {
+    let (parent, name) = split(path)?;
+    match open_directory(parent)? {
+        None => Ok(None),
+        Some(directory) => Ok(directory.read(name, owners, max_bytes)?),
     }
 }
 
@@ -160,10 +173,10 @@ pub(crate) fn check_file(
 }
 
 /// Makes a directory with these rights, and what is missing of its parents for everybody to enter; or gives one that is
-/// there these rights.
-pub(crate) fn give_directory(path: &Path, rights: &Rights) -> Result<(), Fault> {
+/// there these rights, with everything that one of the `earlier` users has in it.
+pub(crate) fn give_directory(path: &Path, rights: &Rights, earlier: &[u32]) -> Result<(), Fault> {
     let ownership = rights.ownership()?;
-    Ok(SafeDirectory::make(path)?.give(ownership)?)
+    Ok(SafeDirectory::make(path)?.give_tree(earlier, ownership)?)
 }
 
 /// Gives a file of root's, or of this user, these rights.

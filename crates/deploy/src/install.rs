@@ -6,13 +6,13 @@ use crate::{
     Site,
     accounts::{add_group, add_user, group_id, user},
     fault::Fault,
-    files::{Rights, check_file, give_file, look, put, remove},
+    files::{Rights, check_file, give_file, look, put, read_of_root, remove},
     manager,
     payload::{Content, PAYLOAD, Payload},
     places,
     program::{Program, find},
     step::{Found, Task},
-    unit::environment_line,
+    unit::{environment_line, unit_user},
 };
 
 pub(crate) use crate::places::{LOG_DIR, STATE_DIR};
@@ -20,6 +20,7 @@ pub(crate) use crate::places::{LOG_DIR, STATE_DIR};
 const PACKAGED_CONF_DIR: &str = "/etc/flume/conf";
 /// Where an agent looks for `core-site.xml` by itself.
 const PACKAGED_HADOOP_CONF_DIR: &str = "/etc/hadoop/conf";
+const MAX_DROP_IN_BYTES: u64 = 64 << 10;
 const DROP_IN: &str = "/etc/systemd/system/flume-agent@.service.d/10-provision.conf";
 
 /// A package or the same files from this program; then what the settings say beyond the package. When a package's own
@@ -146,6 +147,12 @@ fn configuration_file<'a>(
 
 fn program(site: &Site) -> Result<Vec<u8>, Fault> {
     std::fs::read(&site.program).map_err(Fault::io("read", &site.program))
+}
+
+/// The user that an earlier run has written into the unit.
+pub(crate) fn provisioned_user() -> Result<Option<String>, Fault> {
+    let text = read_of_root(Path::new(DROP_IN), MAX_DROP_IN_BYTES)?;
+    Ok(text.and_then(|text| unit_user(&String::from_utf8_lossy(&text))))
 }
 
 /// What the unit must say when the settings are not those of the package; empty when they are.

@@ -156,6 +156,11 @@ impl Node {
         self.text("hdp.flume_user").unwrap_or_default()
     }
 
+    /// Whether a site has said which user that is.
+    pub(crate) fn names_user(&self) -> bool {
+        self.place_of_file("hdp.flume_user").is_some()
+    }
+
     /// Its group.
     pub fn group(&self) -> &str {
         self.text("hdp.flume_group").unwrap_or_default()

@@ -1,5 +1,6 @@
 //! The directories of a host: the configuration, the state, the logs, and the way to each. What a site has decided about
-//! a directory stays when it does no harm; what is others' is not taken.
+//! a directory stays when it does no harm; what is others' is not taken. When the service gets another user, that user gets
+//! what the earlier one has in the state and the logs: channels with their events, journals, positions.
 
 use std::{
     ffi::OsString,
@@ -13,6 +14,7 @@ use crate::{
     accounts::{group_id, groups_of, user_id},
     fault::Fault,
     files::{Rights, give_directory, open_directory, parents},
+    install::provisioned_user,
     step::{Found, Task},
 };
 
@@ -98,7 +100,7 @@ pub(crate) fn tasks(site: &Site) -> Vec<Task<'_>> {
         tasks.push(Task {
             title: format!("the way to {}", path.display()),
             check: Box::new(move || check_way(site, &way)),
-            act: Box::new(|| give_directory(Path::new(OWN_ROOT), &Rights::root(0o755))),
+            act: Box::new(|| give_directory(Path::new(OWN_ROOT), &Rights::root(0o755), &[])),
         });
         let title = format!("directory {}", path.display());
         let target = path.clone();
@@ -106,7 +108,7 @@ pub(crate) fn tasks(site: &Site) -> Vec<Task<'_>> {
         tasks.push(Task {
             title,
             check: Box::new(move || check(site, &path, purpose, &rights)),
-            act: Box::new(move || give_directory(&target, &given)),
+            act: Box::new(move || give_directory(&target, &given, &earlier_users(site, purpose)?)),
         });
     }
     tasks
@@ -155,11 +157,17 @@ pub(crate) fn check(
         Purpose::Configuration => found.user == 0 && private && service.has(&found, 0o5),
         Purpose::Data => service.user == Some(found.user) && private && found.mode & 0o700 == 0o700,
     };
-    if fit {
+    let earlier = earlier_users(site, purpose)?;
+    let left = directory.first_owned_by(&earlier)?;
+    if fit && left.is_none() {
         return Ok(Found::PASS);
     }
-    if may_be_taken(path, &directory, &service, purpose)? {
-        return Ok(Found::Otherwise(rights.change(path)));
+    if fit || may_be_taken(path, &directory, &service, purpose, &earlier)? {
+        let change = rights.change(path);
+        return Ok(Found::Otherwise(match left {
+            None => change,
+            Some(_) => format!("{change}, with what the service's earlier user has in it"),
+        }));
     }
     let Rights { user, group, mode } = rights;
     let cause = format!(
@@ -186,14 +194,33 @@ fn may_be_taken(
     directory: &SafeDirectory,
     service: &ServiceIds,
     purpose: Purpose,
+    earlier: &[u32],
 ) -> Result<bool, Fault> {
     let owner = directory.ownership().user;
     let known = owner == 0 || Some(owner) == service.user;
-    let names = directory.names()?;
     Ok(match purpose {
-        Purpose::Configuration => path.starts_with(OWN_ROOT) || (known && only_ours(&names)),
-        Purpose::Data => known || (names.is_empty() && Some(owner) == user_id(PACKAGED_ACCOUNT)?),
+        Purpose::Configuration => {
+            path.starts_with(OWN_ROOT) || (known && only_ours(&directory.names()?))
+        }
+        Purpose::Data => known || earlier.contains(&owner),
     })
+}
+
+/// Users that the service had before it got the one that the settings name: the one that `provision` wrote into the unit,
+/// and the packaged one. If nobody has named a user, nothing is taken from anybody: a package's script on a host that a
+/// site has set up by hand knows only the default.
+fn earlier_users(site: &Site, purpose: Purpose) -> Result<Vec<u32>, Fault> {
+    if purpose == Purpose::Configuration || !site.node.names_user() {
+        return Ok(vec![]);
+    }
+    let now = user_id(site.node.user())?;
+    let mut earlier = vec![];
+    for name in [provisioned_user()?.as_deref(), Some(PACKAGED_ACCOUNT)] {
+        earlier.extend(name.map(user_id).transpose()?.flatten());
+    }
+    earlier.retain(|id| *id != 0 && Some(*id) != now);
+    earlier.dedup();
+    Ok(earlier)
 }
 
 fn only_ours(names: &[OsString]) -> bool {

@@ -3,6 +3,8 @@
 
 use std::{collections::BTreeMap, fs, path::Path};
 
+use flume_host::trust::{self, MAX_CONFIGURATION_BYTES};
+
 use crate::fault::Fault;
 
 /// Where the unit may be; the first counts.
@@ -148,8 +150,11 @@ fn drop_ins() -> Result<Vec<String>, Fault> {
     files.values().map(|path| read(path)).collect()
 }
 
+/// Root does not wait at a FIFO that another user has put into the place of an `EnvironmentFile=`.
 fn read(path: &Path) -> Result<String, Fault> {
-    fs::read_to_string(path).map_err(Fault::io("read", path))
+    let contents = trust::read(path, MAX_CONFIGURATION_BYTES)
+        .map_err(|why| Fault::new(why, format!("look at {}", path.display())))?;
+    Ok(String::from_utf8_lossy(&contents.bytes).into_owned())
 }
 
 fn wrong(what: &str) -> Fault {
@@ -175,6 +180,12 @@ fn settings(text: &str) -> Vec<(String, String)> {
         }
     }
     settings
+}
+
+/// The user that a unit or drop-in names.
+pub(crate) fn unit_user(text: &str) -> Option<String> {
+    let mut users = settings(text).into_iter().filter(|(key, _)| key == "User");
+    users.next_back().map(|(_, user)| user)
 }
 
 /// Splits a value at blanks, resolves quotes, escapes and the specifiers `%i` and `%%`.
@@ -263,6 +274,8 @@ mod tests {
                 .to_string()
                 + &environment_line("A", "50% of \"it\" \\ here")
                 + "[Other]\nUser=nobody\n";
+        assert_eq!(unit_user(&drop_in).as_deref(), Some("svc"));
+        assert_eq!(unit_user("[Service]\n"), None);
         let unit = parse(&drop_in);
         assert_eq!(unit.user, "svc");
         assert_eq!(unit.group, "flume");

@@ -15,9 +15,13 @@
 //!   expects. A link, a FIFO, a device or a stranger's file is refused by name.
 //! - New files are created with `O_EXCL` for this user alone; they get owner and mode through their descriptor and are
 //!   renamed when they are whole.
+//! - A file that others could write to becomes a new file when it is given away: whoever holds the old one open writes
+//!   into what no longer has a name.
 //! - A directory is given away last, when nothing more is to be done in it.
 
+mod handover;
 mod ownership;
+mod private;
 mod removal;
 mod walk;
 
@@ -39,9 +43,12 @@ use rustix::{
 };
 
 const NAME_ATTEMPTS: usize = 100;
+/// Configuration files and keytabs are given away; they are much smaller.
+const MAX_GIVEN_BYTES: u64 = 64 << 20;
 
 pub use ownership::Ownership;
 use ownership::{distrust, give_descriptor, is_trusted, is_trusted_user};
+pub use private::PrivateDirectory;
 pub(crate) use walk::Walk;
 pub use walk::absolute;
 
@@ -247,9 +254,12 @@ impl SafeDirectory {
     /// # Errors
     /// As [`SafeDirectory::open_file`]; or it has more than `max_bytes`.
     pub fn read(&self, name: &OsStr, owners: &[u32], max_bytes: u64) -> Result<Option<Vec<u8>>> {
-        let Some(file) = self.open_file(name, owners)? else {
-            return Ok(None);
-        };
+        let file = self.open_file(name, owners)?;
+        file.map(|file| self.read_open(name, file, max_bytes))
+            .transpose()
+    }
+
+    fn read_open(&self, name: &OsStr, file: File, max_bytes: u64) -> Result<Vec<u8>> {
         let mut bytes = vec![];
         file.take(max_bytes + 1)
             .read_to_end(&mut bytes)
@@ -258,7 +268,7 @@ impl SafeDirectory {
             let found = format!("larger than {max_bytes} bytes");
             return Err(refused(&self.path.join(name), found));
         }
-        Ok(Some(bytes))
+        Ok(bytes)
     }
 
     /// Creates a file that is not there yet, for this user alone, open for reading and writing.
@@ -341,13 +351,17 @@ impl SafeDirectory {
         self.sync()
     }
 
-    /// Gives a file that is there another owner and mode.
+    /// Gives a file that is there another owner and mode. If somebody could write to it who may not write to it from now
+    /// on, a new file takes its place.
     ///
     /// # Errors
     /// It is not there, is not a regular file of one of these owners, or this user may not.
     pub fn give_file(&self, name: &OsStr, owners: &[u32], wanted: Ownership) -> Result<()> {
-        let file = self.open_file(name, owners)?;
-        let file = file.ok_or_else(|| self.failed("open", name, Errno::NOENT))?;
+        let (file, found) = self.open_plain(name, Some(owners))?;
+        if found.is_written_by_others_than(wanted.user) {
+            let content = self.read_open(name, file, MAX_GIVEN_BYTES)?;
+            return self.replace(name, &content, owners, wanted);
+        }
         give_descriptor(&file, wanted)
             .map_err(|error| self.failed("change the owner of", name, error))
     }

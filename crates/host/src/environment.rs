@@ -50,6 +50,11 @@ impl Environment {
         }
     }
 
+    /// What systemd says to this process alone: for this process when it begins anew.
+    pub fn of_this_process_alone() -> Environment {
+        Environment::default().keeping(OURS_ALONE)
+    }
+
     /// Adds those of the named variables that this process has.
     #[must_use]
     pub fn keeping(mut self, names: &[&str]) -> Environment {

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
     net::{UnixListener, UnixStream},
-    sync::{mpsc, oneshot},
+    sync::{Semaphore, mpsc, oneshot},
     time::sleep,
 };
 
@@ -29,6 +29,10 @@ use crate::{
 
 /// A longer request is not one of ours.
 const MAX_REQUEST_BYTES: u64 = 4096;
+/// Most conversations at a time; further ones wait.
+const MAX_CONVERSATIONS: usize = 64;
+/// How long a client may take for its request, and to read the answer.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// The pause after a connection could not be accepted.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// The pause before the socket is tried again while another agent has it.
@@ -187,7 +191,9 @@ async fn bind(state_dir: &Path) -> io::Result<UnixListener> {
 }
 
 async fn accept(listener: UnixListener, board: Board, reloads: mpsc::Sender<ReloadRequest>) {
+    let room = Arc::new(Semaphore::new(MAX_CONVERSATIONS));
     loop {
+        let permit = room.clone().acquire_owned().await;
         // There are no more file descriptors, say; then there will be some again.
         let Ok((stream, _)) = listener.accept().await else {
             sleep(ACCEPT_PAUSE).await;
@@ -196,6 +202,7 @@ async fn accept(listener: UnixListener, board: Board, reloads: mpsc::Sender<Relo
         let board = board.clone();
         let reloads = reloads.clone();
         tokio::spawn(async move {
+            let _held = permit;
             if let Err(error) = converse(stream, board, reloads).await {
                 tracing::debug!("control connection ended: {error}");
             }
@@ -212,7 +219,7 @@ async fn converse(
     let (read, mut write) = stream.into_split();
     let mut line = String::new();
     let mut read = BufReader::new(read.take(MAX_REQUEST_BYTES));
-    read.read_line(&mut line).await?;
+    within(REQUEST_TIMEOUT, read.read_line(&mut line)).await?;
     let answer = match serde_json::from_str(&line) {
         Err(error) => ControlAnswer::Failed(format!("not a request: {error}")),
         Ok(ControlRequest::Tap(request)) => {
@@ -241,9 +248,8 @@ async fn converse(
             answer.unwrap_or_else(|| ControlAnswer::Failed("the agent is stopping".into()))
         }
     };
-    write
-        .write_all((serde_json::to_string(&answer)? + "\n").as_bytes())
-        .await
+    let text = serde_json::to_string(&answer)? + "\n";
+    within(REQUEST_TIMEOUT, write.write_all(text.as_bytes())).await
 }
 
 /// Connects to an agent that runs as the owner of its directory, or as root: nobody else is believed.

@@ -1,8 +1,15 @@
 //! Accepts connections, within limits, until it is asked to stop.
 
-use std::{io, net::SocketAddr, num::NonZeroUsize, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    num::NonZeroUsize,
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
 
 use flume_core::{BuildError, Config, Context, SourceError, Stop, metrics::Gauge};
+use rustix::process::{Resource, getrlimit};
 use tokio::{
     net::{TcpListener, TcpStream, UdpSocket},
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -39,11 +46,27 @@ pub struct ListenerConfig {
     tls: TlsServerConfig,
 }
 
+/// The share of a process' descriptors that clients of sources may have. The rest is for files, for sinks, for
+/// monitoring and for the control socket: whoever looks for the reason must still be let in.
+const SHARE_OF_CLIENTS: u64 = 3;
+const SHARES: u64 = 4;
+
+/// The connections of clients of all sources together.
+static ROOM_OF_PROCESS: LazyLock<Arc<Semaphore>> = LazyLock::new(|| {
+    let most = getrlimit(Resource::Nofile)
+        .current
+        .map_or(u64::MAX, |most| (most / SHARES * SHARE_OF_CLIENTS).max(1));
+    let most = usize::try_from(most).unwrap_or(usize::MAX);
+    Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS)))
+});
+
 /// How to accept connections.
 #[derive(Clone)]
 pub struct ListenerSettings {
     /// Most connections at a time, at least 1.
     pub max_connections: usize,
+    /// What several listeners have together, if they share a limit.
+    pub shared_room: Option<Arc<Semaphore>>,
     /// Who may connect.
     pub filter: AddressFilter,
     /// TLS, if clients have to use it.
@@ -58,6 +81,7 @@ pub struct ListenerSettings {
 pub struct Listener {
     listener: TcpListener,
     room: Arc<Semaphore>,
+    shared_room: Option<Arc<Semaphore>>,
     max_connections: usize,
     filter: Arc<AddressFilter>,
     tls: Option<TlsAcceptor>,
@@ -135,6 +159,7 @@ impl ListenerConfig {
         };
         Ok(ListenerSettings {
             max_connections,
+            shared_room: Some(ROOM_OF_PROCESS.clone()),
             filter,
             tls: self.tls.build(cx)?,
             open_connections: cx.metrics.gauge("OpenConnectionCount"),
@@ -148,6 +173,7 @@ impl ListenerSettings {
     pub fn plain(max_connections: usize) -> Self {
         ListenerSettings {
             max_connections: max_connections.clamp(1, Semaphore::MAX_PERMITS),
+            shared_room: None,
             filter: AddressFilter::default(),
             tls: None,
             open_connections: Gauge::default(),
@@ -184,6 +210,7 @@ impl Listener {
         Ok(Listener {
             listener,
             room: Arc::new(Semaphore::new(settings.max_connections)),
+            shared_room: settings.shared_room.clone(),
             max_connections: settings.max_connections,
             filter: Arc::new(settings.filter.clone()),
             tls: tls.transpose()?,
@@ -216,7 +243,7 @@ impl Listener {
             tokio::select! {
                 () = stop.requested() => break,
                 Some(ended) = connections.join_next() => report_panic(ended),
-                (stream, permit) = self.accept() => {
+                (stream, permits) = self.accept() => {
                     let held = self.open_connections.hold();
                     let stop = stop.clone();
                     let filter = self.filter.clone();
@@ -224,7 +251,7 @@ impl Listener {
                     let admission = admit(stream, filter, self.tls.clone(), complaints);
                     let handle = handle.clone();
                     connections.spawn(async move {
-                        let _held = (permit, held);
+                        let _held = (permits, held);
                         let admitted = tokio::select! {
                             admitted = admission => admitted,
                             () = stop.requested() => None,
@@ -242,9 +269,23 @@ impl Listener {
         }
     }
 
-    /// The next connection, once there is room for it.
-    async fn accept(&self) -> (TcpStream, Option<OwnedSemaphorePermit>) {
+    async fn wait_for_shared_room(&self) {
+        let Some(room) = self.shared_room.as_ref() else {
+            return;
+        };
+        if room.available_permits() == 0 {
+            self.complaints.complain(
+                "clients of the sources have all connections that this process can spare; further ones wait until one \
+                 is closed, see `ulimit -n`, or LimitNOFILE of the unit",
+            );
+            drop(room.acquire().await);
+        }
+    }
+
+    /// The next connection, once there is room for it. What several listeners share is not held while nobody connects.
+    async fn accept(&self) -> (TcpStream, [Option<OwnedSemaphorePermit>; 2]) {
         let permit = self.room.clone().acquire_owned().await.ok();
+        self.wait_for_shared_room().await;
         let mut failures = 0u64;
         loop {
             let error = match self.listener.accept().await {
@@ -252,7 +293,10 @@ impl Listener {
                     if failures > 0 {
                         tracing::info!("accepted a connection again after {failures} failures");
                     }
-                    return (stream, permit);
+                    // Another listener may have been faster; then there is one too many.
+                    let shared = self.shared_room.clone();
+                    let shared = shared.and_then(|room| room.try_acquire_owned().ok());
+                    return (stream, [permit, shared]);
                 }
                 Err(error) => error,
             };

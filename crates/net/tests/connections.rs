@@ -1,12 +1,14 @@
 //! Listener and dialer with each other: limits, address filter, TLS, the end.
 
-use std::{io, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use flume_core::{Context, Phase, Registry, Stop, Switch};
-use flume_net::{Connection, Dialer, DialerConfig, Listener, ListenerConfig};
+use flume_net::{Connection, Dialer, DialerConfig, Listener, ListenerConfig, ListenerSettings};
 use flume_testkit::{parts::read, source::within};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    sync::Semaphore,
     task::JoinHandle,
 };
 
@@ -25,7 +27,11 @@ impl Echo {
         let (config, problems) = read::<ListenerConfig>(&Registry::EMPTY, &cx.name, properties);
         assert_eq!(problems, [""; 0]);
         let settings = config.expect("a configuration").build(&cx).expect("built");
-        let listener = Listener::bind("localhost", 0, &settings)
+        Echo::serve(&settings).await
+    }
+
+    async fn serve(settings: &ListenerSettings) -> Echo {
+        let listener = Listener::bind("localhost", 0, settings)
             .await
             .expect("bound");
         let port = listener.address().expect("an address").port();
@@ -148,6 +154,41 @@ async fn a_client_that_is_refused_gets_nothing() {
     let _ = within(connection.read_to_end(&mut received)).await;
     assert!(received.is_empty());
     echo.stop().await;
+}
+
+/// Clients of sources must leave descriptors to whoever asks the agent what is going on.
+#[tokio::test]
+async fn listeners_that_share_a_limit_wait_for_each_other_and_leave_the_rest_alone() {
+    let shared = ListenerSettings {
+        shared_room: Some(Arc::new(Semaphore::new(2))),
+        ..ListenerSettings::plain(10)
+    };
+    let first = Echo::serve(&shared).await;
+    let second = Echo::serve(&shared).await;
+    let apart = Echo::serve(&ListenerSettings::plain(10)).await;
+    let connect = async |echo: &Echo| {
+        let mut stream = within(TcpStream::connect(("localhost", echo.port)))
+            .await
+            .expect("connected");
+        stream.write_all(b"x").await.expect("sent");
+        stream
+    };
+    let answer = async |stream: &mut TcpStream| within(stream.read_u8()).await.expect("echoed");
+    let mut held = [connect(&first).await, connect(&second).await];
+    for stream in &mut held {
+        answer(stream).await;
+    }
+    let mut waiting = connect(&second).await;
+    answer(&mut connect(&apart).await).await;
+    let early = tokio::time::timeout(Duration::from_millis(200), waiting.read_u8()).await;
+    assert!(early.is_err(), "{early:?}");
+    let [one, other] = held;
+    drop(one);
+    answer(&mut waiting).await;
+    drop((other, waiting));
+    for echo in [first, second, apart] {
+        echo.stop().await;
+    }
 }
 
 #[tokio::test]

@@ -120,7 +120,7 @@ fn start(dir: TempDir, classes: &Path, flow: &str) -> Result<Agent> {
 }
 
 /// The classes of `rig/java-plugins` in a directory.
-fn compile(dir: &Path) -> Result<PathBuf> {
+pub(crate) fn compile(dir: &Path) -> Result<PathBuf> {
     let classes = dir.join("classes");
     fs::create_dir(&classes)?;
     let sources = fs::read_dir(root().join("rig/java-plugins/demo"))?;

@@ -69,6 +69,19 @@ echo '{host: \"node1.flume.test\", hdp: {flume_conf_dir: \"/srv/open/conf/x\"}}'
         &["/srv/open is writable by others (mode 0777)", "untouched", "nothing"],
     ),
     (
+        "TMPDIR of the service's",
+        "rm -f $KEYTAB; setpriv --reuid flume --regid flume --init-groups sh -c 'mkdir /var/lib/flume/tmp; while :; do for d in /var/lib/flume/tmp/*; do test -d $d || continue; rm -rf $d; mkdir $d && ln -s /srv/victim $d/cache; ln -s /srv/victim $d/admin; done; done' 2>/dev/null & watcher=$!
+TMPDIR=/var/lib/flume/tmp $PROVISION kerberos; TMPDIR=/var/lib/flume/tmp $PROVISION kerberos; kill $watcher; ls /var/lib/flume/tmp | wc -l | sed 's/^/made there: /'; rm -r /var/lib/flume/tmp; untouched",
+        &["OK    kerberos: make", "PASS  kerberos: ", "made there: 0", "untouched"],
+    ),
+    (
+        "a node configuration, or a krb5.conf, that another user can change",
+        "mkdir /srv/theirs; echo '{host: \"node1.flume.test\"}' >/srv/theirs/node.json; cp $KRB5_CONFIG /srv/theirs/krb5.conf; chown -R flume /srv/theirs
+/usr/bin/flume-ng provision --config /srv/theirs/node.json configure
+echo '{host: \"node1.flume.test\", krb5_client: {krb5_config: \"/srv/theirs/krb5.conf\"}}' >/root/theirs.json; /usr/bin/flume-ng provision --config /root/theirs.json kerberos; /usr/bin/flume-ng doctor --config /root/theirs.json",
+        &["/srv/theirs/node.json: another user can change", "/srv/theirs/krb5.conf: another user can change"],
+    ),
+    (
         "a FIFO in the place of the last check's record",
         "rm -f /etc/flume/last-check; mkfifo /etc/flume/last-check; timeout 60 /usr/bin/flume-ng doctor; rm /etc/flume/last-check; $PROVISION check",
         &["DO  last check: /etc/flume/last-check is a FIFO", "OK    check: record what works"],
@@ -130,6 +143,18 @@ cp /tmp/beside $KEYTAB; $PROVISION kerberos; klist -k $KEYTAB | grep -c beside |
     (
         "an administrator whose password has expired",
         "$KADMIN addprinc -pw secret -pwexpire yesterday old/admin >/dev/null; rm $KEYTAB; sed s:root/admin:old/admin: /root/node.json >/root/old.json
+/usr/bin/flume-ng provision --config /root/old.json kerberos; $PROVISION kerberos",
+        &["FAIL  kerberos: the password of old/admin@FLUME.TEST has expired; change it: kpasswd", "OK    kerberos: make"],
+    ),
+    (
+        "an administrator who has expired",
+        "$KADMIN modprinc -pwexpire never -expire yesterday old/admin >/dev/null; rm $KEYTAB
+/usr/bin/flume-ng provision --config /root/old.json kerberos; $PROVISION kerberos",
+        &["FAIL  kerberos: old/admin@FLUME.TEST has expired in the realm; kadmin.local modprinc -expire never", "OK    kerberos: make"],
+    ),
+    (
+        "an administrator who must change the password",
+        "$KADMIN modprinc -expire never +needchange old/admin >/dev/null; rm $KEYTAB
 /usr/bin/flume-ng provision --config /root/old.json kerberos; $PROVISION kerberos",
         &["FAIL  kerberos: the password of old/admin@FLUME.TEST has expired; change it: kpasswd", "OK    kerberos: make"],
     ),

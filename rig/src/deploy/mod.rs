@@ -10,6 +10,7 @@ mod hosts;
 mod packages;
 mod role;
 mod scripts;
+mod systemd;
 
 use std::path::PathBuf;
 
@@ -89,6 +90,7 @@ const PARTS: &[Part] = &[
     ("hosts", hosts::show),
     ("scripts", scripts::show),
     ("packages", packages::show),
+    ("systemd", systemd::show),
 ];
 
 /// Everything, or some parts by name, with what was said.

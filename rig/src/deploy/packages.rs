@@ -67,6 +67,7 @@ pub(super) fn show() -> Result<Vec<Row>> {
     rows.extend(unit(&host)?);
     rows.extend(upgraded_and_removed(&host, out.path())?);
     rows.extend(rpm(out.path())?);
+    rows.extend(rpm_installed_and_erased(out.path())?);
     rows.push(linted()?);
     Ok(rows)
 }
@@ -194,6 +195,41 @@ fn upgraded_and_removed(host: &Host, out: &Path) -> Result<Vec<Row>> {
         "purge: nothing is left",
         "test ! -e /etc/flume -a ! -e /var/lib/flume -a ! -e /var/log/flume && ! dpkg-query -W flume-ng",
         "nothing",
+    )?);
+    Ok(rows)
+}
+
+/// The .rpm in the hands of `rpm`, with a database of its own.
+fn rpm_installed_and_erased(out: &Path) -> Result<Vec<Row>> {
+    let host = Host::start(NAME, &[])?;
+    host.write("/usr/local/bin/systemctl", SYSTEMCTL, "0755")?;
+    host.says("mkdir -p /run/systemd/system; rm -rf /var/lib/rpm; rpm --initdb")?;
+    let row = |item: &str, line: &str, want: &'static str| check(&host, item, line, want);
+    let first = package(out, "1", "rpm")?;
+    let second = package(out, "2", "rpm")?;
+    let mut rows = vec![row(
+        ".rpm: installed by rpm",
+        &format!(
+            "set -e; rpm -i --nodeps {first}; flume-ng version
+test \"$(stat -c '%U:%G %a' /etc/flume/conf /var/lib/flume /etc/flume/conf/flume.conf | tr '\\n' ' ')\" = \
+    'root:flume 750 flume:flume 750 root:flume 640 '"
+        ),
+        "as the .deb",
+    )?];
+    host.says("echo '# mine' >>/etc/flume/conf/flume.conf; mkdir -p /var/lib/flume/c1; echo event >/var/lib/flume/c1/segment-1")?;
+    rows.push(row(
+        ".rpm: upgrade keeps the configuration, restarts agents",
+        &format!(
+            "set -e; rpm -U --nodeps {second}; grep '# mine' /etc/flume/conf/flume.conf
+grep '^restart' /root/systemctl | tr '\\n' ' ' | grep -x 'restart flume-agent@a1.service restart flume-agent@a2.service '"
+        ),
+        "in order",
+    )?);
+    rows.push(row(
+        ".rpm: erased, events and the edited configuration stay",
+        "set -e; rpm -e --nodeps flume-ng; test ! -e /usr/bin/flume-ng; grep event /var/lib/flume/c1/segment-1
+grep '^stop flume-agent@' /root/systemctl; grep '# mine' /etc/flume/conf/flume.conf.rpmsave; id flume",
+        "they stay",
     )?);
     Ok(rows)
 }

@@ -29,6 +29,7 @@ echo "$*" >>/root/systemctl
 case "$*" in
     *show*) printf 'Id=flume-agent@a1.service\nLoadState=loaded\nActiveState=active\nUnitFileState=enabled\nCanReload=yes\n' ;;
     *is-enabled*) echo enabled ;;
+    *list-units*) echo 'flume-agent@a1.service loaded active running Flume agent a1' ;;
 esac
 "#;
 

@@ -21,7 +21,7 @@ use std::{
 
 use flume_host::{
     child::{Background, ChildError, Program},
-    directory::{Ownership, SafeDirectory},
+    directory::{Ownership, PrivateDirectory, SafeDirectory},
     environment::{Environment, USUAL_PATH},
     interrupt::interrupted,
 };
@@ -42,8 +42,6 @@ use crate::{
 const NAME: &str = "check";
 /// How the name of its directory begins.
 const PREFIX: &str = "flume-check-";
-/// Where root makes its directory: nobody else may write there.
-const RUN_DIR: &str = "/run";
 /// Everything that a well host does takes a fraction of this.
 const STEP_TIMEOUT: Duration = Duration::from_secs(60);
 /// A sink may fail for a while and then work: when a NameNode fails over, for example.
@@ -80,7 +78,7 @@ pub(super) struct CheckAgent {
 
 /// The directory of a check.
 pub(super) struct Home {
-    path: PathBuf,
+    directory: PrivateDirectory,
     /// The service's user: whose files are in `state`.
     user: u32,
 }
@@ -88,7 +86,7 @@ pub(super) struct Home {
 impl Home {
     /// The directory that the agent may write to.
     pub(super) fn state(&self) -> PathBuf {
-        self.path.join("state")
+        self.directory.path().join("state")
     }
 
     /// The text of all files in it whose names begin so.
@@ -103,15 +101,6 @@ impl Home {
             }
         }
         Ok(text)
-    }
-}
-
-impl Drop for Home {
-    fn drop(&mut self) {
-        if let (Some(parent), Some(name)) = (self.path.parent(), self.path.file_name()) {
-            // The next check tries again.
-            let _ = SafeDirectory::open(parent).and_then(|parent| parent.remove_tree(name));
-        }
     }
 }
 
@@ -248,20 +237,16 @@ impl CheckAgent {
         sinks: impl FnOnce(&Home) -> Vec<CheckSink>,
     ) -> Result<CheckAgent, Fault> {
         let service = Service::of(site)?;
-        let parent = if geteuid().is_root() && Path::new(RUN_DIR).is_dir() {
-            remove_left_behind(Path::new(RUN_DIR));
-            RUN_DIR.into()
-        } else {
-            std::env::temp_dir()
-        };
-        let directory = SafeDirectory::make_private(&parent, PREFIX)?;
+        if geteuid().is_root() {
+            remove_left_behind(&PrivateDirectory::parent());
+        }
         let home = Home {
-            path: directory.path().into(),
+            directory: PrivateDirectory::make(PREFIX)?,
             user: service.user,
         };
         let sinks = sinks(&home);
-        let log = prepare(directory, &service, &configuration(&sinks))?;
-        let file = home.path.join("flume.conf");
+        let log = prepare(home.directory.open()?, &service, &configuration(&sinks))?;
+        let file = home.directory.path().join("flume.conf");
         let running = service
             .agent(&file, &home.state())?
             .start(&working_directory(&service.unit), &log)

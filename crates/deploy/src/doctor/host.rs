@@ -49,11 +49,15 @@ fn directory(
     };
     let found = directory.ownership();
     let faults = rights.faults(found)?;
-    if faults.is_empty() {
-        let text = format!("{}:{}, mode {:04o}", rights.user, rights.group, rights.mode);
-        return Ok(Finding::ok(topic, text));
-    }
     Ok(match places::check(site, path, purpose, rights)? {
+        Found::Otherwise(change) if faults.is_empty() => {
+            Finding::to_do(topic, format!("would {change}"), INSTALL)
+        }
+        Found::Otherwise(_) => Finding::to_do(topic, faults.join(", "), INSTALL),
+        Found::AsWanted(_) if faults.is_empty() => {
+            let text = format!("{}:{}, mode {:04o}", rights.user, rights.group, rights.mode);
+            Finding::ok(topic, text)
+        }
         Found::AsWanted(_) => {
             let text = format!(
                 "user {}, group {}, mode {:04o}",
@@ -61,7 +65,6 @@ fn directory(
             );
             Finding::ok(topic, text + ": the service can work with it")
         }
-        Found::Otherwise(_) => Finding::to_do(topic, faults.join(", "), INSTALL),
     })
 }
 

@@ -2,7 +2,12 @@
 
 use std::path::Path;
 
-use super::faults::{self, servers};
+use flume_host::directory::PrivateDirectory;
+
+use super::{
+    TICKETS_PREFIX,
+    faults::{self, servers},
+};
 use crate::{
     Site,
     fault::Fault,
@@ -13,7 +18,7 @@ use crate::{
 pub(crate) struct Kadmin<'a> {
     site: &'a Site,
     /// Where the administrator's ticket is; nothing for kadmin.local.
-    tickets: Option<tempfile::TempDir>,
+    tickets: Option<PrivateDirectory>,
     who: String,
     at: String,
 }
@@ -57,8 +62,8 @@ impl<'a> Kadmin<'a> {
                 "set krb5_client.kadmin_password_file, or give it with --kadmin-password-stdin";
             Fault::new(format!("there is no password for {who}"), remedy)
         })?;
-        let tickets = tempfile::tempdir().map_err(Fault::io("make", &std::env::temp_dir()))?;
-        let cache = cache(tickets.path());
+        let tickets = PrivateDirectory::make(TICKETS_PREFIX)?;
+        let cache = cache(&tickets.path());
         // A ticket for kadmind alone, which must come from the password; the password goes through a pipe.
         let login = Program::new(
             "kinit",
@@ -85,7 +90,7 @@ impl<'a> Kadmin<'a> {
             Some(tickets) => {
                 arguments.extend([
                     "-c".into(),
-                    cache(tickets.path()),
+                    cache(&tickets.path()),
                     "-p".into(),
                     self.who.clone(),
                 ]);

@@ -2,23 +2,27 @@
 //! and principals that several hosts share count in their own way.
 
 use std::{
-    io,
+    ffi::OsStr,
+    io::Write,
     path::{Path, PathBuf},
 };
 
+use flume_host::directory::PrivateDirectory;
 use flume_kerberos::Keytab;
 
-use super::faults;
+use super::{MAX_KEYTAB_BYTES, TICKETS_PREFIX, faults};
 use crate::{
     Site,
     fault::Fault,
+    files::read_file,
     krb5_conf,
     program::{Ended, Program},
 };
 
-/// A keytab is a few hundred bytes.
+/// How a keytab begins.
 const VERSION: [u8; 2] = [5, 2];
 const KDC_PORT: u16 = 88;
+const KRB5_CONF: &str = "krb5.conf";
 /// What `kinit` says when the KDC does not take the key.
 const WRONG_KEY: &[&str] = &[
     "Password incorrect",
@@ -106,10 +110,8 @@ impl KeytabLogin {
 /// # Errors
 /// What keeps it from being tried: no tools, no KDC, a locked principal.
 pub(crate) fn state(site: &Site, keytab: &Path, principal: &str) -> Result<KeytabState, Fault> {
-    let bytes = match std::fs::read(keytab) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(KeytabState::Absent),
-        Err(error) => return Err(Fault::io("read", keytab)(error)),
+    let Some(bytes) = read_file(keytab, &super::owners(site, keytab)?, MAX_KEYTAB_BYTES)? else {
+        return Ok(KeytabState::Absent);
     };
     let parsed = match Keytab::parse(&bytes) {
         Ok(parsed) => parsed,
@@ -132,7 +134,7 @@ pub(crate) fn state(site: &Site, keytab: &Path, principal: &str) -> Result<Keyta
         keytab,
         principal,
         // A cache of its own: whoever runs this keeps what they have.
-        scratch: tempfile::tempdir().map_err(Fault::io("make", &std::env::temp_dir()))?,
+        scratch: PrivateDirectory::make(TICKETS_PREFIX)?,
         krb5_config: None,
     };
     attempt.state(site, kvno, encryptions)
@@ -142,7 +144,7 @@ pub(crate) fn state(site: &Site, keytab: &Path, principal: &str) -> Result<Keyta
 struct Attempt<'a> {
     keytab: &'a Path,
     principal: &'a str,
-    scratch: tempfile::TempDir,
+    scratch: PrivateDirectory,
     /// `KRB5_CONFIG`, when another KDC shall be asked first.
     krb5_config: Option<String>,
 }
@@ -231,11 +233,16 @@ impl Attempt<'_> {
     /// From now on this KDC is asked, and nobody else unless it is away.
     fn ask_first(&mut self, site: &Site, server: &str) -> Result<(), Fault> {
         let realm = site.node.realm().unwrap_or_default();
-        let file = self.scratch.path().join("krb5.conf");
+        let file = self.scratch.path().join(KRB5_CONF);
         let text = format!(
             "[realms]\n{realm} = {{\n  kdc = {server}\n  primary_kdc = {server}\n  master_kdc = {server}\n}}\n"
         );
-        std::fs::write(&file, text).map_err(Fault::io("write", &file))?;
+        let directory = self.scratch.open()?;
+        directory.remove_file(OsStr::new(KRB5_CONF))?;
+        let mut written = directory.create_file(OsStr::new(KRB5_CONF))?;
+        written
+            .write_all(text.as_bytes())
+            .map_err(Fault::io("write", &file))?;
         let usual = std::env::var("KRB5_CONFIG").unwrap_or_else(|_| krb5_conf::DEFAULT.into());
         self.krb5_config = Some(format!("{}:{usual}", file.display()));
         Ok(())

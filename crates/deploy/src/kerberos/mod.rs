@@ -35,6 +35,8 @@ const MAX_KEYTAB_BYTES: u64 = 1 << 20;
 /// Beside the keytab: root's directory with the new one, until that is in its place.
 const STAGING: &str = ".keytab-new";
 const STAGED: &str = "new";
+/// How the names of directories for tickets begin.
+const TICKETS_PREFIX: &str = "flume-tickets-";
 
 /// A clock near the KDC's, a keytab that logs in, and nobody else may read it.
 pub(crate) fn tasks(site: &Site) -> Result<Vec<Task<'_>>, Fault> {
@@ -144,6 +146,14 @@ fn earlier_owner_task(keytab: PathBuf, rights: Rights) -> Task<'static> {
             Ok(SafeDirectory::open(parent)?.give_file(name, &[found.uid()], root)?)
         }),
     }
+}
+
+/// Whose a keytab may be that is read.
+fn owners(site: &Site, keytab: &Path) -> Result<Vec<u32>, Fault> {
+    let rights = rights(site);
+    let mut owners = rights.owners()?;
+    owners.extend(earlier_owner(keytab, &rights)?);
+    Ok(owners)
 }
 
 /// Whose the keytab is, if that is neither root nor the service's user of now.

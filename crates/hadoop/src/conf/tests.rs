@@ -141,6 +141,19 @@ fn what_is_wrong_has_its_line() {
 }
 
 #[test]
+fn a_fifo_in_the_place_of_a_file_is_an_error_and_nobody_waits() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("core-site.xml");
+    let mode = rustix::fs::Mode::from_raw_mode(0o600);
+    rustix::fs::mkfifoat(rustix::fs::CWD, &path, mode).unwrap();
+    let said = Hadoop::read(&[dir.path().into()]).unwrap_err().to_string();
+    assert!(
+        said.ends_with("core-site.xml: it is not a regular file"),
+        "{said}"
+    );
+}
+
+#[test]
 fn later_files_win_except_over_final_values() {
     let dir = tempfile::tempdir().unwrap();
     let own = dir.path().join("own");

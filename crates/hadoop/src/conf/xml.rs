@@ -1,12 +1,15 @@
 //! One file: `<configuration>` with `<property>` elements, and what XInclude brings in.
 
 use std::{
-    fs, io,
+    fs::OpenOptions,
+    io::{self, Read},
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use roxmltree::{Document, Node, ParsingOptions};
+use rustix::fs::OFlags;
 
 use super::{FilePosition, HadoopError};
 
@@ -40,13 +43,24 @@ pub(super) fn read(path: &Path) -> Result<Vec<XmlProperty>, HadoopError> {
     parse(&text, path, &load)
 }
 
+/// Reads a regular file. It does not wait for the other end of a FIFO.
 fn load(path: &Path) -> io::Result<String> {
-    if fs::metadata(path)?.len() > MAX_BYTES {
+    let flags = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or_default();
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(flags)
+        .open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("it is not a regular file"));
+    }
+    let mut text = String::new();
+    file.take(MAX_BYTES + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > MAX_BYTES {
         return Err(io::Error::other(format!(
             "it has more than {MAX_BYTES} bytes"
         )));
     }
-    fs::read_to_string(path)
+    Ok(text)
 }
 
 /// Parses the text of the file `path`; `load` fetches what it includes.

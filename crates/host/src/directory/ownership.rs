@@ -31,6 +31,12 @@ impl Ownership {
         }
     }
 
+    /// Whether anybody but root, who runs this and this user could open a file of this owner and mode for writing.
+    pub(super) fn is_written_by_others_than(&self, user: u32) -> bool {
+        let known = self.user == user || is_trusted_user(self.user);
+        !known || self.mode & WRITABLE_BY_OTHERS != 0
+    }
+
     /// Whether nobody but root may write to a file of this owner and mode.
     pub(crate) fn is_roots_alone(&self) -> bool {
         self.user == 0 && self.mode & WRITABLE_BY_OTHERS == 0

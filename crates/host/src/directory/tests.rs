@@ -97,6 +97,104 @@ fn a_file_is_moved_into_its_place_with_its_owner() {
     assert!(said.ends_with("trap is a symbolic link"), "{said}");
 }
 
+#[test]
+fn a_private_directory_goes_with_everything_in_it() {
+    let made = PrivateDirectory::make("flume-test-").unwrap();
+    let path = made.path();
+    assert_eq!(made.open().unwrap().ownership(), mine(0o700));
+    fs::create_dir(path.join("below")).unwrap();
+    fs::write(path.join("below/ticket"), "").unwrap();
+    drop(made);
+    assert!(!path.exists());
+}
+
+/// Whoever could write to a file and holds it open does not write into what it has become.
+#[test]
+fn a_file_that_others_could_write_to_becomes_a_new_one() {
+    let scratch = scratch();
+    let directory = SafeDirectory::open(scratch.path()).unwrap();
+    let path = scratch.path().join("f");
+    let mut earlier: Vec<_> = [0o660, 0o602].map(|mode| (mode, me())).into();
+    if geteuid().is_root() {
+        earlier.push((0o600, 65534));
+    }
+    for (mode, user) in earlier {
+        fs::write(&path, "key").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        std::os::unix::fs::chown(&path, Some(user), None).unwrap();
+        let mut held = fs::OpenOptions::new().append(true).open(&path).unwrap();
+        directory
+            .give_file(name("f"), &[user], mine(0o640))
+            .unwrap();
+        held.write_all(b"forged").unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "key", "{mode:o}");
+        assert_eq!(
+            directory.look(name("f"), &[me()]).unwrap(),
+            Some(mine(0o640))
+        );
+    }
+    // Of a file that nobody else could write to, only the owner and the mode change.
+    let before = fs::metadata(&path).unwrap().ino();
+    directory
+        .give_file(name("f"), &[me()], mine(0o600))
+        .unwrap();
+    assert_eq!(fs::metadata(&path).unwrap().ino(), before);
+}
+
+/// As root: what the earlier user has in a directory goes to the next one, and nothing else does.
+#[test]
+fn a_tree_is_handed_over_and_what_is_others_stays() {
+    if !geteuid().is_root() {
+        return;
+    }
+    let scratch = scratch();
+    let at = |path: &str| scratch.path().join(path);
+    let earlier = 65_533;
+    let next = 65_532;
+    let stranger = 65_531;
+    fs::create_dir_all(at("state/a1/channel")).unwrap();
+    fs::create_dir_all(at("state/of-root/of-earlier")).unwrap();
+    fs::write(at("victim"), "").unwrap();
+    for file in ["a1/segment", "a1/channel/log", "dropped"] {
+        fs::write(at("state").join(file), "").unwrap();
+    }
+    symlink(at("victim"), at("state/a1/link")).unwrap();
+    let give = |path: &str, user: u32| {
+        std::os::unix::fs::lchown(at(path), Some(user), Some(user)).unwrap();
+    };
+    let of_earlier = [
+        "state",
+        "state/a1",
+        "state/a1/channel",
+        "state/a1/segment",
+        "state/a1/channel/log",
+        "state/a1/link",
+        "state/of-root/of-earlier",
+    ];
+    of_earlier.iter().for_each(|path| give(path, earlier));
+    give("state/dropped", stranger);
+    let owner = |path: &str| fs::symlink_metadata(at(path)).unwrap().uid();
+    let open = || SafeDirectory::open(&at("state")).unwrap();
+    let wanted = Ownership {
+        user: next,
+        group: next,
+        mode: 0o750,
+    };
+    assert!(open().first_owned_by(&[earlier]).unwrap().is_some());
+    open().give_tree(&[earlier], wanted).unwrap();
+    for path in of_earlier {
+        assert_eq!(owner(path), next, "{path}");
+    }
+    assert_eq!(owner("victim"), 0);
+    assert_eq!(owner("state/of-root"), 0);
+    assert_eq!(owner("state/dropped"), stranger);
+    assert_eq!(open().first_owned_by(&[earlier]).unwrap(), None);
+    // A second name is a trap.
+    fs::hard_link(at("state/a1/segment"), at("second")).unwrap();
+    let said = refusal(open().give_tree(&[next], wanted));
+    assert!(said.contains("2 names (hard links)"), "{said}");
+}
+
 /// Each of them is refused by name, whatever is asked for.
 #[test]
 fn links_fifos_devices_and_strangers_are_refused() {
