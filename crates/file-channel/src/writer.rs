@@ -172,6 +172,9 @@ impl Writer {
         self.log.quarantined += mail.quarantined;
         self.collect_chore();
         self.write(mail.closed);
+        if self.owes_acks() {
+            self.refuse_overdue(Instant::now());
+        }
         self.plan_chores();
     }
 
@@ -275,14 +278,17 @@ impl Writer {
     }
 
     /// All acks are in the log, but for those that wait for a checkpoint. A commit is not said to be durable before those
-    /// that came before it.
+    /// that came before it, so it waits for the same checkpoint. It asks for no other: else sinks that commit one after
+    /// another would keep puts waiting as long as there is something to take.
     fn answer_acks(&mut self) {
-        if self.owes_acks() && !self.ack_waiters.is_empty() {
-            self.ack_by_checkpoint();
+        let answered = self.ack_waiters.drain(..);
+        if self.checkpoint.next_has_acks {
+            self.checkpoint.next_waiters.extend(answered);
+        } else if self.checkpoint.has_acks {
+            self.checkpoint.waiters.extend(answered);
+        } else {
+            answered.for_each(|waiter| drop(waiter.send(Ok(()))));
         }
-        self.ack_waiters
-            .drain(..)
-            .for_each(|waiter| drop(waiter.send(Ok(()))));
     }
 
     /// Whether some acks are durable only with a checkpoint that is not.
@@ -417,9 +423,6 @@ impl Writer {
                 state.due = Instant::now() + RETRY_PAUSE;
                 state.dirty = true;
                 state.next_has_acks |= std::mem::take(&mut state.has_acks);
-                if self.owes_acks() {
-                    self.refuse_overdue(Instant::now());
-                }
             }
         }
     }

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use flume_core::{Event, State, StateHandle, metrics::Metrics};
+use flume_core::{ChannelError, Event, State, StateHandle, metrics::Metrics};
 use tokio::sync::oneshot;
 
 use super::{
@@ -224,6 +224,61 @@ fn a_put_waits_for_commits_that_wait_for_a_checkpoint() {
         }
         assert!(oracle.acknowledged > 1, "{failures} failures");
     }
+}
+
+/// Who commits while a checkpoint is made waits for it, and asks for no other: puts go as soon as it is there.
+#[test]
+fn a_put_does_not_wait_for_later_commits() {
+    let shape = small();
+    let disk = ModelDisk::default();
+    let mut oracle = Oracle::default();
+    let mut random = Random(1);
+    let mut world = World::open(&disk, &shape).unwrap();
+    for _ in 0..3 {
+        world.put(&shape, &mut oracle, &mut random);
+    }
+    world.settle().unwrap();
+    let taken = world.grab(1, &mut oracle).unwrap();
+    world.commit(taken, &mut oracle);
+    disk.fail_with(Failure::Full);
+    disk.fail_at(disk.calls() + 1, 0);
+    assert!(world.inbox.ack([], 0, Duration::ZERO, None));
+    world.step();
+    let first = oracle.begin(1);
+    let event = super::world::event(first, &shape, &mut random);
+    let mut put = world.send_patient(vec![event], Duration::from_secs(60));
+    let taken = world.grab(1, &mut oracle).unwrap();
+    world.commit(taken, &mut oracle);
+    let (waiter, mut committed) = oneshot::channel();
+    assert!(world.inbox.ack([], 0, Duration::ZERO, Some(waiter)));
+    world.step();
+    assert!(put.try_recv().is_err() && committed.try_recv().is_err());
+    world.chore();
+    assert!(matches!(committed.try_recv(), Ok(Ok(()))));
+    assert!(matches!(put.try_recv(), Ok(Ok(()))));
+}
+
+/// A put that nobody lets go is refused when its time is over.
+#[test]
+fn a_put_waits_for_a_checkpoint_as_long_as_its_keep_alive() {
+    let shape = small();
+    let disk = ModelDisk::default();
+    let mut oracle = Oracle::default();
+    let mut random = Random(1);
+    let mut world = World::open(&disk, &shape).unwrap();
+    world.put(&shape, &mut oracle, &mut random);
+    world.settle().unwrap();
+    let taken = world.grab(1, &mut oracle).unwrap();
+    world.commit(taken, &mut oracle);
+    disk.fail_with(Failure::Full);
+    disk.fail_at(disk.calls() + 1, 0);
+    assert!(world.inbox.ack([], 0, Duration::ZERO, None));
+    world.step();
+    let first = oracle.begin(1);
+    let event = super::world::event(first, &shape, &mut random);
+    let mut put = world.send(vec![event]);
+    world.step();
+    assert!(matches!(put.try_recv(), Ok(Err(ChannelError::Full { .. }))));
 }
 
 /// Also when they are too many for one frame.
