@@ -125,19 +125,25 @@ fn intercept(lane: u32, batch: &[Event]) -> io::Result<()> {
     send(answer)
 }
 
-/// Lines between braces, one pair for each batch; `!` cannot be written, and `x` is the end.
+/// Lines between braces, one pair for each batch. `~` is kept until the next event comes, `!` cannot be written, and `x`
+/// is the end.
 fn serialize(lane: u32, batch: &[Event]) -> io::Result<()> {
     let answer = FrameBuilder::new(lane, FrameKind::Serialized).bytes(b"{\n");
-    let answer = batch
-        .iter()
-        .fold(answer.number(batch.len()), |answer, event| {
-            match &event.body[..] {
-                b"x" => std::process::exit(9),
-                b"!" => answer.text("! is refused").bytes(b""),
-                body => answer.text("").bytes(&[body, b"\n"].concat()),
+    let mut answer = answer.number(batch.len());
+    let mut kept: &[u8] = b"";
+    for event in batch {
+        let before = std::mem::take(&mut kept);
+        answer = match &event.body[..] {
+            b"x" => std::process::exit(9),
+            b"!" => answer.text("! is refused").bytes(before),
+            b"~" => {
+                kept = b"~\n";
+                answer.text("").bytes(before)
             }
-        });
-    send(answer.bytes(b"}\n"))
+            body => answer.text("").bytes(&[before, body, b"\n"].concat()),
+        };
+    }
+    send(answer.bytes(&[kept, b"}\n"].concat()))
 }
 
 fn send(frame: FrameBuilder) -> io::Result<()> {

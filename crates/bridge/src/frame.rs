@@ -294,11 +294,13 @@ impl HostFrame {
         for _ in 0..count {
             let refusal = self.text()?;
             let bytes = self.bytes()?;
-            parts.push(Serialized::Event(if refusal.is_empty() {
-                Ok(bytes)
+            if refusal.is_empty() {
+                parts.push(Serialized::Event(Ok(bytes)));
             } else {
-                Err(refusal)
-            }));
+                // What it had kept of earlier events came out with this one.
+                parts.push(Serialized::Between(bytes));
+                parts.push(Serialized::Event(Err(refusal)));
+            }
         }
         parts.push(Serialized::Between(self.bytes()?));
         Ok(parts)

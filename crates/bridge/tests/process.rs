@@ -166,6 +166,19 @@ fn a_serializer_gets_a_batch_at_once_and_ends_the_file() {
     assert_eq!(out, b"{\na\nb\n}\n{\n}\nend\n");
 }
 
+/// It was answered as written.
+#[test]
+fn an_event_that_comes_out_with_a_refused_one_is_in_the_file() {
+    let mut serializer = serializer();
+    let mut out = vec![];
+    let batch = events("~ !");
+    serializer.prepare(&mut batch.iter()).unwrap();
+    assert_eq!(serializer.write(&batch[0], &mut out), Ok(()));
+    assert!(serializer.write(&batch[1], &mut out).is_err());
+    serializer.flush(&mut out);
+    assert_eq!(out, b"{\n~\n}\n");
+}
+
 /// What the process knew of the file is lost with it, so the file must not go on.
 #[test]
 fn a_serializer_that_dies_ends_its_file() {

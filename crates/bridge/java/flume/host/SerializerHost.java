@@ -47,13 +47,15 @@ final class SerializerHost implements Lane.Component {
     return answer;
   }
 
-  /** Why the serializer cannot write the event; empty if it has. */
+  /**
+   * Why the serializer cannot write the event; empty if it has. What it has written all the same stays: a serializer
+   * with a buffer may have kept earlier events until now.
+   */
   private String write(Event event) {
     try {
       serializer.write(event);
       return "";
     } catch (Exception failure) {
-      written.reset();
       String text = Failures.text(failure);
       return text.isEmpty() ? failure.getClass().getName() : text;
     }
