@@ -29,8 +29,12 @@ type event struct {
 // A payload is written at its end and read from its beginning.
 type payload []byte
 
-func (p *payload) writeByte(value byte)    { *p = append(*p, value) }
-func (p *payload) writeNumber(value int)   { *p = binary.BigEndian.AppendUint32(*p, uint32(value)) }
+func (p *payload) writeByte(value byte) { *p = append(*p, value) }
+func (p *payload) writeNumber(value int) {
+	var bytes [4]byte
+	binary.BigEndian.PutUint32(bytes[:], uint32(value))
+	*p = append(*p, bytes[:]...)
+}
 func (p *payload) writeText(value string)  { p.writeBytes([]byte(value)) }
 func (p *payload) writeBytes(value []byte) { p.writeNumber(len(value)); *p = append(*p, value...) }
 func (p *payload) writePairs(pairs map[string]string) {
@@ -76,9 +80,11 @@ var (
 )
 
 func send(lane uint32, kind byte, content payload) {
-	head := binary.BigEndian.AppendUint32(nil, uint32(len(content)+5))
-	head = binary.BigEndian.AppendUint32(head, lane)
-	output.Write(append(head, kind))
+	var head payload
+	head.writeNumber(len(content) + 5)
+	head.writeNumber(int(lane))
+	head.writeByte(kind)
+	output.Write(head)
 	output.Write(content)
 	if output.Flush() != nil {
 		os.Exit(0) // The agent is gone.

@@ -75,6 +75,8 @@ fn the_first_flow_runs_as_written() {
     // A reader sees on the terminal that the agent runs, and that the sink has delivered.
     let wait = "until flume-ng status --state-dir state | grep -q '^source .*running'; do sleep 0.1; done\n";
     let delivered = "until grep -q world out/*; do sleep 0.1; done\n";
+    // An agent that is left would keep the pipes open.
+    let begin = "trap 'kill $! 2> /dev/null || :' EXIT\n".to_string();
     let script: String = blocks(&text, "sh")
         .iter()
         .map(|block| match block {
@@ -85,7 +87,7 @@ fn the_first_flow_runs_as_written() {
         .collect();
     let directories = Path::new(PROGRAM).parent().unwrap().display();
     let output = Command::new("timeout")
-        .args(["120", "sh", "-euxc", &script])
+        .args(["120", "sh", "-euxc", &(begin + &script)])
         .env("PATH", format!("{directories}:/usr/bin:/bin"))
         .current_dir(directory.path())
         .output()
