@@ -344,11 +344,21 @@ impl TapPoint {
             (!copies.is_empty()).then(|| (tap.clone(), copies))
         });
         let picked = picked.collect();
-        if taps.iter().all(|tap| tap.rests()) {
-            let attention = &self.0.attention;
-            let _ = attention.compare_exchange(LOOKING, RESTING, AcqRel, Relaxed);
+        let attention = &self.0.attention;
+        if self.all_rest()
+            && attention
+                .compare_exchange(LOOKING, RESTING, AcqRel, Relaxed)
+                .is_ok()
+            && !self.all_rest()
+        {
+            // A new second or a tap began before there was anything to wake up.
+            let _ = attention.compare_exchange(RESTING, LOOKING, AcqRel, Relaxed);
         }
         Picked(picked)
+    }
+
+    fn all_rest(&self) -> bool {
+        self.0.taps.load().iter().all(|tap| tap.rests())
     }
 
     /// Gives the events that a tap wants to follow their first trace.
