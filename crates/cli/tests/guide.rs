@@ -70,13 +70,13 @@ fn the_first_flow_runs_as_written() {
     let port = flume_testkit::agent::free_port().to_string();
     let text = fs::read_to_string(page).unwrap().replace("4141", &port);
     let directory = tempfile::tempdir().unwrap();
-    let configuration = &blocks(&text, "properties")[0];
+    let configuration = format!("{}\n", blocks(&text, "properties")[0]);
     fs::write(directory.path().join("flume.conf"), configuration).unwrap();
     // A reader sees on the terminal that the agent runs, and that the sink has delivered.
     let wait = "until flume-ng status --state-dir state | grep -q '^source .*running'; do sleep 0.1; done\n";
     let delivered = "until grep -q world out/*; do sleep 0.1; done\n";
-    // An agent that is left would keep the pipes open.
-    let begin = "trap 'kill $! 2> /dev/null || :' EXIT\n".to_string();
+    // An agent that outlives a failed script would keep the pipes open.
+    let end = "trap 'kill $! || true' EXIT\n";
     let script: String = blocks(&text, "sh")
         .iter()
         .map(|block| match block {
@@ -87,7 +87,7 @@ fn the_first_flow_runs_as_written() {
         .collect();
     let directories = Path::new(PROGRAM).parent().unwrap().display();
     let output = Command::new("timeout")
-        .args(["120", "sh", "-euxc", &(begin + &script)])
+        .args(["120", "sh", "-euxc", &format!("{end}{script}")])
         .env("PATH", format!("{directories}:/usr/bin:/bin"))
         .current_dir(directory.path())
         .output()
