@@ -17,19 +17,18 @@ use std::{
 
 use bytes::Bytes;
 use flume_core::StateHandle;
-use flume_host::child;
 use parking_lot::Mutex;
 use tokio::{sync::mpsc, time::timeout};
 
-use crate::frame::{FrameBuilder, FrameError, FrameKind, HostFrame, VERSION};
+use crate::{
+    frame::{FrameBuilder, FrameError, FrameKind, HostFrame, VERSION},
+    host_process::{HostProcess, Place},
+};
 
 /// How long a host may take from its start to its first frame.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(60);
-/// How long a host may live after it closed its output.
-const END_TIMEOUT: Duration = Duration::from_secs(10);
 /// A component that has not answered for so long is shown as one that does not answer.
 const LATE_ANSWER: Duration = Duration::from_secs(10);
-const END_POLL: Duration = Duration::from_millis(20);
 /// Longest line of standard error that is logged whole.
 const MAX_LOG_LINE_BYTES: u64 = 64 << 10;
 
@@ -53,11 +52,11 @@ impl From<FrameError> for HostError {
     }
 }
 
-/// A running host.
+/// A running host. When nobody has it any more, it is ended.
 pub(crate) struct HostConnection {
     /// What messages call it: `the JVM`.
     name: String,
-    outgoing: blocking::Sender<Vec<u8>>,
+    process: Arc<HostProcess>,
     lanes: Arc<Mutex<Lanes>>,
     next_lane: AtomicU32,
 }
@@ -92,36 +91,41 @@ impl HostConnection {
     /// Takes over a child whose standard input and output carry frames. Blocks until it says hello.
     ///
     /// # Errors
-    /// It ends before, says nothing for a minute, or speaks another version.
-    pub(crate) fn start(name: &str, mut child: Child) -> Result<Arc<HostConnection>, HostError> {
+    /// It ends before, says nothing for a minute, or speaks another version. Then it is ended.
+    pub(crate) fn start(
+        name: &str,
+        mut child: Child,
+        place: Option<Place>,
+    ) -> Result<Arc<HostConnection>, HostError> {
         let stdin = child.stdin.take();
         let stdout = child.stdout.take();
         let stderr = child.stderr.take();
-        let (outgoing, frames) = blocking::channel();
+        let (process, frames) = HostProcess::new(child, place);
         let connection = Arc::new(HostConnection {
             name: name.into(),
-            outgoing,
+            process,
             lanes: Arc::default(),
             next_lane: AtomicU32::new(1),
         });
         let (heard, hello) = blocking::channel();
         connection.open_lane(0, Box::new(move |frame| drop(heard.send(frame))));
         if let Some(stdin) = stdin {
-            spawn("host-write", move || write_frames(stdin, &frames));
+            spawn("host-write", move || write_frames(stdin, &frames))?;
         }
         if let Some(stderr) = stderr {
             let name = name.to_string();
-            spawn("host-log", move || log_lines(&name, stderr));
+            spawn("host-log", move || log_lines(&name, stderr))?;
         }
-        // Not the connection itself: when nobody else has it, the host's input closes, and the host ends.
+        // Not the connection itself: when nobody else has it, the host is ended.
         let reader = FrameReader {
             name: name.into(),
+            process: connection.process.clone(),
             lanes: connection.lanes.clone(),
         };
         spawn("host-read", move || {
             let cause = stdout.map_or(Ok(()), |stdout| reader.read_frames(stdout));
-            reader.ended(child, cause);
-        });
+            reader.ended(cause);
+        })?;
         let hello = hello.recv_timeout(HELLO_TIMEOUT);
         connection.greet(hello.ok())?;
         Ok(connection)
@@ -202,14 +206,20 @@ impl HostConnection {
     }
 
     fn send(&self, frame: FrameBuilder) {
-        // Without a reader the host has ended, which the answer says.
-        let _ = self.outgoing.send(frame.finish());
+        self.process.send(frame.finish());
+    }
+}
+
+impl Drop for HostConnection {
+    fn drop(&mut self) {
+        self.process.end_in_background();
     }
 }
 
 /// The thread that reads what a host says.
 struct FrameReader {
     name: String,
+    process: Arc<HostProcess>,
     lanes: Arc<Mutex<Lanes>>,
 }
 
@@ -238,33 +248,26 @@ impl FrameReader {
     }
 
     /// The host has closed its output, or speaks another language: it is ended, and every lane with it.
-    fn ended(&self, mut child: Child, cause: Result<(), HostError>) {
+    fn ended(&self, cause: Result<(), HostError>) {
         // A host that closes its output ends by itself; a JVM takes a few seconds for the hooks of its components.
-        if cause.is_err() || !ends_by_itself(&mut child) {
-            let _ = child::kill_group(&mut child);
-        }
-        let status = child.wait();
+        let status = match &cause {
+            Ok(()) => self.process.end(),
+            Err(_) => self.process.kill(),
+        };
         let how = match (cause, status) {
             (Err(error), _) => format!("{} was ended: {error}", self.name),
             (Ok(()), Ok(status)) => format!("{} ended with {}", self.name, how_it_ended(status)),
             (Ok(()), Err(error)) => format!("{} is lost: {error}", self.name),
         };
-        tracing::warn!("{how}");
+        if self.process.is_asked_to_end() {
+            tracing::debug!("{how}");
+        } else {
+            tracing::warn!("{how}");
+        }
         let mut lanes = self.lanes.lock();
         lanes.end = Some(how);
         lanes.open.clear();
     }
-}
-
-fn ends_by_itself(child: &mut Child) -> bool {
-    let deadline = Instant::now() + END_TIMEOUT;
-    while Instant::now() < deadline {
-        if !matches!(child.try_wait(), Ok(None)) {
-            return true;
-        }
-        thread::sleep(END_POLL);
-    }
-    false
 }
 
 fn how_it_ended(status: ExitStatus) -> String {
@@ -369,18 +372,7 @@ impl BlockingLane {
         request: FrameBuilder,
         expected: FrameKind,
     ) -> Result<HostFrame, HostError> {
-        self.host.send(request);
-        let mut late = None;
-        let frame = loop {
-            match self.frames.recv_timeout(LATE_ANSWER) {
-                Ok(frame) => break frame,
-                Err(blocking::RecvTimeoutError::Disconnected) => return Err(self.host.end()),
-                Err(blocking::RecvTimeoutError::Timeout) => late = self.owner.as_ref(),
-            }
-            late.inspect(|owner| owner.say_late());
-        };
-        late.inspect(|owner| owner.state.running());
-        answer(frame, expected)
+        self.ask_within(request, expected, Duration::MAX)
     }
 
     /// The same, but not for ever.
@@ -391,13 +383,21 @@ impl BlockingLane {
         limit: Duration,
     ) -> Result<HostFrame, HostError> {
         self.host.send(request);
-        let frame = self.frames.recv_timeout(limit);
-        let frame = frame.map_err(|error| match error {
-            blocking::RecvTimeoutError::Disconnected => self.host.end(),
-            blocking::RecvTimeoutError::Timeout => {
-                HostError::Component(format!("no answer within {limit:?}"))
+        let begin = Instant::now();
+        let mut late = None;
+        let frame = loop {
+            let left = limit.saturating_sub(begin.elapsed());
+            match self.frames.recv_timeout(left.min(LATE_ANSWER)) {
+                Ok(frame) => break frame,
+                Err(blocking::RecvTimeoutError::Disconnected) => return Err(self.host.end()),
+                Err(blocking::RecvTimeoutError::Timeout) if begin.elapsed() >= limit => {
+                    return Err(HostError::Component(format!("no answer within {limit:?}")));
+                }
+                Err(blocking::RecvTimeoutError::Timeout) => late = self.owner.as_ref(),
             }
-        })?;
+            late.inspect(|owner| owner.say_late());
+        };
+        late.inspect(|owner| owner.state.running());
         answer(frame, expected)
     }
 }
@@ -430,8 +430,8 @@ pub(crate) fn answer(mut frame: HostFrame, expected: FrameKind) -> Result<HostFr
     Ok(frame)
 }
 
-fn write_frames(mut stdin: impl Write, frames: &blocking::Receiver<Vec<u8>>) {
-    while let Ok(frame) = frames.recv() {
+fn write_frames(mut stdin: impl Write, frames: &blocking::Receiver<Option<Vec<u8>>>) {
+    while let Ok(Some(frame)) = frames.recv() {
         if stdin.write_all(&frame).is_err() {
             return;
         }
@@ -462,9 +462,8 @@ fn log_lines(name: &str, stderr: impl Read) {
     }
 }
 
-fn spawn(name: &str, work: impl FnOnce() + Send + 'static) {
+fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), HostError> {
     let spawned = thread::Builder::new().name(name.into()).spawn(work);
-    if let Err(error) = spawned {
-        tracing::error!("failed to start the thread {name}: {error}");
-    }
+    let failed = |error| HostError::Gone(format!("failed to start the thread {name}: {error}"));
+    spawned.map(drop).map_err(failed)
 }

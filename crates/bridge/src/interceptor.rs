@@ -1,6 +1,6 @@
 //! Interceptors that work in another process: a batch crosses once in each direction.
 
-use std::marker::PhantomData;
+use std::{marker::PhantomData, time::Duration};
 
 use flume_core::{BuildError, Component, Context, Event, InterceptError, Interceptor};
 use parking_lot::Mutex;
@@ -55,7 +55,7 @@ impl<C> ForeignInterceptor<C> {
         let mut held = self.lane.lock();
         let lane = match held.take() {
             Some(lane) => lane,
-            None => self.worker.open_blocking()?,
+            None => self.worker.open_blocking(Duration::MAX)?,
         };
         let request = lane.frame(FrameKind::Events).events(batch);
         let answer = lane.ask(request, FrameKind::Intercepted);

@@ -66,7 +66,7 @@ pub(crate) fn connect() -> Result<Arc<HostConnection>, HostError> {
             "{NAME} is not running; starting it in {seconds} s"
         )));
     }
-    let started = launch::start().and_then(|child| HostConnection::start(NAME, child));
+    let started = launch::start().and_then(|child| HostConnection::start(NAME, child, None));
     match started {
         Ok(connection) => {
             counters::follow(&connection);

@@ -6,7 +6,8 @@
 //! | module | what it is for |
 //! |---|---|
 //! | [`frame`] | the frames, without I/O |
-//! | `connection` | a child process that runs components: its lanes, its end |
+//! | `connection` | the frames of a child process that runs components: its lanes |
+//! | `host_process` | that process itself: how it ends, and how many there may be |
 //! | `counters` | what the MBeans of Java components count, shown as the components' metrics |
 //! | `jvm` | the one JVM of an agent: when it is started, and again after it ended |
 //! | `launch` | the JVM's command line and class path, as Flume's script makes them |
@@ -17,6 +18,7 @@
 mod connection;
 mod counters;
 pub mod frame;
+mod host_process;
 mod interceptor;
 mod jvm;
 mod launch;
@@ -30,6 +32,7 @@ use flume_core::{
     EventSerializer, Interceptor, Registration, Registry, Sink, Source,
     foreign::{ForeignConfig, ForeignHost},
 };
+pub use host_process::end_processes;
 pub use launch::{JavaOptions, set_java_options};
 pub use trial::{Trial, Unread, record_components, try_recorded};
 use worker::ProcessConfig;

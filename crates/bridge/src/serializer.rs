@@ -1,6 +1,6 @@
 //! Serializers that work in another process: a batch crosses once, and its bytes come back. The file stays the sink's.
 
-use std::{collections::VecDeque, marker::PhantomData, mem};
+use std::{collections::VecDeque, marker::PhantomData, mem, time::Duration};
 
 use flume_core::{BuildError, Component, Context, Event, EventSerializer};
 
@@ -13,6 +13,8 @@ use crate::{
 
 /// A crossing has about so many bytes: what comes back may be larger.
 const MAX_CROSSING_BYTES: usize = 8 << 20;
+/// How long it may take for an answer. A sink cannot write another file, or end, before it has this one.
+const ANSWER_LIMIT: Duration = Duration::from_secs(60);
 
 /// The serializer of one file, in another process.
 pub(crate) struct ForeignSerializer<C> {
@@ -20,6 +22,7 @@ pub(crate) struct ForeignSerializer<C> {
     host: FileHost,
     /// What came back and is not written yet.
     serialized: VecDeque<Serialized>,
+    answer_limit: Duration,
     config: PhantomData<fn() -> C>,
 }
 
@@ -39,6 +42,7 @@ impl<C: WorkerConfig> Component for ForeignSerializer<C> {
             worker: config.worker(WorkerKind::Serializer, cx)?,
             host: FileHost::Unopened,
             serialized: VecDeque::new(),
+            answer_limit: ANSWER_LIMIT,
             config: PhantomData,
         })
     }
@@ -124,7 +128,7 @@ impl<C> ForeignSerializer<C> {
 
     fn ask(&mut self, batch: &[Event]) -> Result<Vec<Serialized>, HostError> {
         let lane = match mem::replace(&mut self.host, FileHost::Lost) {
-            FileHost::Unopened => self.worker.open_blocking()?,
+            FileHost::Unopened => self.worker.open_blocking(self.answer_limit)?,
             FileHost::Open(lane) => lane,
             FileHost::Lost => {
                 return Err(HostError::Gone("it failed before in this file".into()));
@@ -132,9 +136,69 @@ impl<C> ForeignSerializer<C> {
         };
         let request = lane.frame(FrameKind::Events).events(batch);
         let serialized = lane
-            .ask(request, FrameKind::Serialized)?
+            .ask_within(request, FrameKind::Serialized, self.answer_limit)?
             .serialized(batch.len())?;
         self.host = FileHost::Open(lane);
         Ok(serialized)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, thread};
+
+    use flume_testkit::parts::{events, read};
+    use rustix::process::{Pid, test_kill_process};
+
+    use super::*;
+    use crate::{REGISTRY, worker::ProcessConfig};
+
+    /// A program that says hello in a version of the format, and then neither reads nor ends.
+    fn silent(version: u8) -> (tempfile::TempDir, ForeignSerializer<ProcessConfig>) {
+        let dir = tempfile::tempdir().unwrap();
+        let script = dir.path().join("script");
+        let hello = format!(r"\0\0\0\015\0\0\0\0\110\0\0\0\{version:03o}\0\0\0\0");
+        let pid = dir.path().join("pid");
+        let text = format!(
+            "echo $$ > {}\nprintf '{hello}'\nexec sleep 1000\n",
+            pid.display()
+        );
+        fs::write(&script, text).unwrap();
+        let text = format!("command = /bin/sh {}", script.display());
+        let (config, wrong) = read::<ProcessConfig>(&REGISTRY, "a1.sinks.k1.serializer", &text);
+        assert_eq!(wrong, [""; 0]);
+        let cx = Context::new(&format!("a1.sinks.k{version}.serializer"), &[]);
+        let serializer = ForeignSerializer::build(config.unwrap(), &cx).unwrap();
+        (dir, serializer)
+    }
+
+    fn check_that_it_ends(dir: &tempfile::TempDir) {
+        let pid = fs::read_to_string(dir.path().join("pid")).unwrap();
+        let pid = Pid::from_raw(pid.trim().parse().unwrap()).unwrap();
+        for _ in 0..3000 {
+            if test_kill_process(pid).is_err() {
+                return;
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+        panic!("it still runs");
+    }
+
+    #[test]
+    fn one_that_does_not_answer_loses_its_file_and_is_killed() {
+        let (dir, mut serializer) = silent(1);
+        serializer.answer_limit = Duration::from_millis(100);
+        let error = serializer.prepare(&mut events("a").iter()).unwrap_err();
+        assert!(error.contains("no answer within 100ms"), "{error}");
+        assert!(serializer.prepare(&mut events("a").iter()).is_err());
+        check_that_it_ends(&dir);
+    }
+
+    #[test]
+    fn one_of_another_version_is_killed() {
+        let (dir, mut serializer) = silent(9);
+        let error = serializer.prepare(&mut events("a").iter()).unwrap_err();
+        assert!(error.contains("version 9"), "{error}");
+        check_that_it_ends(&dir);
     }
 }

@@ -21,6 +21,7 @@ use crate::{
     connection::{BlockingLane, HostConnection, HostError, Lane, LaneOwner},
     counters,
     frame::{FrameBuilder, FrameKind, HostFrame},
+    host_process::{MAX_PROCESSES, Place},
     jvm, launch, trial,
 };
 
@@ -154,16 +155,16 @@ impl Worker {
         Ok(lane)
     }
 
-    /// The same for a caller that waits.
+    /// The same for a caller that waits, for each answer so long.
     ///
     /// # Errors
-    /// As [`Worker::open`].
-    pub(crate) fn open_blocking(&self) -> Result<BlockingLane, HostError> {
+    /// As [`Worker::open`], or an answer is late.
+    pub(crate) fn open_blocking(&self, limit: Duration) -> Result<BlockingLane, HostError> {
         let lane = self.connect()?.blocking_lane(self.lane_owner());
         let request = self.opening(lane.frame(FrameKind::Open));
-        let opened = lane.ask(request, FrameKind::Opened)?;
+        let opened = lane.ask_within(request, FrameKind::Opened, limit)?;
         self.look_for_typos(opened);
-        lane.ask(lane.frame(FrameKind::Start), FrameKind::Ok)?;
+        lane.ask_within(lane.frame(FrameKind::Start), FrameKind::Ok, limit)?;
         Ok(lane)
     }
 
@@ -237,17 +238,24 @@ impl Worker {
     pub(crate) fn connect(&self) -> Result<Arc<HostConnection>, HostError> {
         match &self.runs_in {
             RunsIn::Jvm(_) => jvm::connect(),
-            RunsIn::Process(words) => start_process(words),
+            RunsIn::Process(words) => start_process(words, &self.full_name),
         }
     }
 }
 
 /// A program of its own for one component: it ends when the component's lane does.
-fn start_process(words: &[String]) -> Result<Arc<HostConnection>, HostError> {
+fn start_process(words: &[String], owner: &str) -> Result<Arc<HostConnection>, HostError> {
     let (program, arguments) = words
         .split_first()
         .ok_or_else(|| HostError::Gone("there is no command".into()))?;
+    let full = || {
+        HostError::Gone(format!(
+            "{owner} has {MAX_PROCESSES} processes, and no more are started: \
+             let it keep fewer files open, for example with hdfs.maxOpenFiles"
+        ))
+    };
+    let place = Place::take(owner).ok_or_else(full)?;
     let child = child::spawn_piped(program, arguments, &Environment::without(is_secret_name))
         .map_err(|error| HostError::Gone(format!("failed to start {program}: {error}")))?;
-    HostConnection::start(program, child)
+    HostConnection::start(program, child, Some(place))
 }

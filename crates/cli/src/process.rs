@@ -138,5 +138,6 @@ pub(crate) fn raise_open_files() {
 
 /// Ends the process as its components need it: a thread may still be inside a C library.
 pub(crate) fn exit(code: ExitCode) -> ! {
+    flume_bridge::end_processes();
     REGISTRY.exit(code.0)
 }

@@ -3,7 +3,10 @@
 
 use std::{io, os::fd::OwnedFd, path::Path};
 
-use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
+use rustix::{
+    fs::inotify::{self, CreateFlags, WatchFlags},
+    io::Errno,
+};
 use tokio::io::{Interest, unix::AsyncFd};
 
 /// Events that are read at once; more are read the next time.
@@ -13,14 +16,18 @@ const MAX_EVENT_BYTES: usize = 4096;
 pub(crate) struct DirectoryWatch(AsyncFd<OwnedFd>);
 
 impl DirectoryWatch {
-    /// Watches for `what` in directories. Fails when the kernel has no watch left.
+    /// Watches for `what` in directories that are there and may be read. Fails when the kernel has no watch left.
     pub(crate) fn new(
         directories: impl IntoIterator<Item = impl AsRef<Path>>,
         what: WatchFlags,
     ) -> io::Result<Self> {
         let fd = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?;
         for directory in directories {
-            inotify::add_watch(&fd, directory.as_ref(), what)?;
+            match inotify::add_watch(&fd, directory.as_ref(), what) {
+                Err(error @ (Errno::NOSPC | Errno::NOMEM)) => return Err(error.into()),
+                // One that cannot be watched does not take the watch from the others.
+                _ => {}
+            }
         }
         #[expect(
             deprecated,

@@ -4,7 +4,8 @@ use std::{
     collections::BTreeMap,
     fs::{self, File, OpenOptions},
     io::Write,
-    path::PathBuf,
+    os::fd::OwnedFd,
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
@@ -14,6 +15,7 @@ use flume_testkit::{
     rotation::{RotatingWriter, Rotation, Tally},
     source::{RunningSource, within},
 };
+use rustix::fs::{Mode, OFlags};
 
 static REGISTRY: Registry = Registry {
     includes: &[&flume_components::REGISTRY, &flume_files::REGISTRY],
@@ -328,6 +330,30 @@ async fn directories_below_can_have_logs_at_any_depth() {
     assert_eq!(source.bodies(1).await, ["flat"]);
     source.stop().await.unwrap();
     assert_eq!(logs.saved().len(), 1, "both are called x.log");
+}
+
+/// Anybody may make directories below one with `**`. Root may read them all, but for those whose path is too long.
+#[tokio::test]
+async fn a_directory_below_that_cannot_be_read_stops_nothing() {
+    let logs = Logs::new();
+    fs::create_dir(logs.path("app")).unwrap();
+    make_too_deep(&logs.path("app"));
+    logs.append("app/x.log", "1\n");
+    let source = logs.start(r"**/.*\.log", "maxBackoffSleep = 20");
+    assert_eq!(source.bodies(1).await, ["1"]);
+    assert_eq!(source.number("PathsUnreadCount"), 1);
+    logs.append("x.log", "2\n");
+    assert_eq!(source.bodies(1).await, ["2"]);
+    source.stop().await.unwrap();
+}
+
+fn make_too_deep(top: &Path) {
+    let name = "d".repeat(255);
+    let mut place = OwnedFd::from(File::open(top).unwrap());
+    for _ in 0..20 {
+        rustix::fs::mkdirat(&place, &name, Mode::RWXU).unwrap();
+        place = rustix::fs::openat(&place, &name, OFlags::DIRECTORY, Mode::empty()).unwrap();
+    }
 }
 
 #[tokio::test]

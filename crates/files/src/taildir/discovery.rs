@@ -1,18 +1,23 @@
 //! Which files there are.
 
 use std::{
-    collections::BTreeMap,
-    fs, io,
+    collections::{BTreeMap, BTreeSet},
+    fs, io, mem,
     path::{Path, PathBuf},
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use flume_java::regex::NamePattern;
 
+use super::walk::{Walk, has_wildcard, is_no_directory};
 use crate::open::{FileFacts, is_compressed};
 
 /// A directory that changed so short a time ago may change again without a new time.
 const TIME_GRAIN: Duration = Duration::from_secs(2);
+/// A walk through all directories is not made again before so many times what it took.
+const WALK_SHARE: u32 = 4;
+/// Directories of a group of which the log says that they cannot be read.
+const MAX_WARNINGS: usize = 100;
 
 /// The files of a group: a directory, or several with `*`, `?` and `**`, and a pattern for their names.
 #[derive(Clone, Debug)]
@@ -21,6 +26,19 @@ pub(super) struct FileGroup {
     pub(super) pattern: NamePattern,
     /// Paths that matched, by directory, and when that directory had changed then.
     cache: BTreeMap<PathBuf, (SystemTime, Vec<PathBuf>)>,
+    /// What its wildcards lead to, and when that is to be found out anew.
+    walk: Walk,
+    walk_due: Option<Instant>,
+    warned: BTreeSet<PathBuf>,
+    said_cut: bool,
+}
+
+/// What a look at all directories found.
+#[derive(Default)]
+pub(super) struct Look {
+    pub(super) files: Vec<FoundFile>,
+    /// Paths that could not be looked at. What was known of them, or of files below, still holds.
+    pub(super) unread: BTreeSet<PathBuf>,
 }
 
 /// A file that is there now.
@@ -45,85 +63,117 @@ impl FileGroup {
             pattern: pattern
                 .map_err(|expected| format!("expected {expected} after the last `/`"))?,
             cache: BTreeMap::new(),
+            walk: Walk::default(),
+            walk_due: None,
+            warned: BTreeSet::new(),
+            said_cut: false,
         })
     }
 
     /// Its directories that are there.
     pub(super) fn directories(&self) -> Vec<PathBuf> {
-        let text = self.directory.to_string_lossy();
-        if !text.contains(['*', '?']) || self.directory.is_dir() {
-            return vec![self.directory.clone()];
+        if has_wildcard(&self.directory) {
+            return Walk::find(&self.directory).directories;
         }
-        let mut found = vec![PathBuf::from("/")];
-        for part in self.directory.iter().skip(1) {
-            let part = part.to_string_lossy();
-            if part == "**" {
-                found = found.into_iter().flat_map(with_all_below).collect();
-                continue;
-            }
-            if !part.contains(['*', '?']) {
-                found.iter_mut().for_each(|path| path.push(&*part));
-                continue;
-            }
-            let list = |path: &PathBuf| {
-                fs::read_dir(path)
-                    .into_iter()
-                    .flatten()
-                    .flatten()
-                    .collect::<Vec<_>>()
-            };
-            let matching = found.iter().flat_map(list).filter(|entry| {
-                glob_matches(&part, &entry.file_name().to_string_lossy()) && entry.path().is_dir()
-            });
-            found = matching.map(|entry| entry.path()).collect();
-        }
-        // Not each directory that matches has the one behind the wildcard.
-        found.retain(|directory| directory.is_dir());
-        found.sort();
-        found.dedup();
-        found
+        vec![self.directory.clone()]
     }
 
-    /// Adds the files that match now.
-    pub(super) fn find(
+    /// Adds the files that match now. What a wildcard leads to belongs to anybody: a directory that cannot be read is
+    /// passed over.
+    ///
+    /// # Errors
+    /// A directory that the configuration names cannot be read.
+    pub(super) fn find(&mut self, group: usize, cached: bool, look: &mut Look) -> io::Result<()> {
+        let directory = self.directory.clone();
+        if !has_wildcard(&directory) {
+            return self.look_into(&directory, group, cached, look);
+        }
+        if self.walk_due.is_none_or(|due| Instant::now() >= due) {
+            self.walk_anew();
+        }
+        for (path, _) in &self.walk.unread {
+            look.unread.insert(path.clone());
+        }
+        let directories = mem::take(&mut self.walk.directories);
+        for directory in &directories {
+            match self.look_into(directory, group, cached, look) {
+                Ok(()) => {}
+                Err(error) if is_no_directory(&error) => {}
+                Err(error) => {
+                    self.warn_of(directory, &error.to_string());
+                    look.unread.insert(directory.clone());
+                }
+            }
+        }
+        self.cache
+            .retain(|directory, _| directories.binary_search(directory).is_ok());
+        self.walk.directories = directories;
+        Ok(())
+    }
+
+    fn walk_anew(&mut self) {
+        let begin = Instant::now();
+        self.walk = Walk::find(&self.directory);
+        self.walk_due = Some(Instant::now() + begin.elapsed() * WALK_SHARE);
+        for (path, error) in mem::take(&mut self.walk.unread) {
+            self.warn_of(&path, &error);
+            self.walk.unread.push((path, error));
+        }
+        if self.walk.is_cut && !mem::replace(&mut self.said_cut, true) {
+            tracing::warn!(
+                "{} stands for too many directories; the first {} are looked into",
+                self.directory.display(),
+                self.walk.directories.len()
+            );
+        }
+    }
+
+    /// Says once that a directory cannot be read.
+    fn warn_of(&mut self, directory: &Path, error: &str) {
+        if self.warned.len() >= MAX_WARNINGS || !self.warned.insert(directory.into()) {
+            return;
+        }
+        tracing::warn!("{} is passed over: {error}", directory.display());
+        if self.warned.len() == MAX_WARNINGS {
+            let group = self.directory.display();
+            tracing::warn!("further directories of {group} that cannot be read are only counted");
+        }
+    }
+
+    fn look_into(
         &mut self,
+        directory: &Path,
         group: usize,
         cached: bool,
-        found: &mut Vec<FoundFile>,
+        look: &mut Look,
     ) -> io::Result<()> {
-        for directory in self.directories() {
-            let changed = fs::metadata(&directory)?.modified()?;
-            let fresh = self
-                .cache
-                .get(&directory)
-                .filter(|(seen, _)| cached && *seen == changed);
-            if fresh.is_none() {
-                let paths = self.list(&directory)?;
-                let settled = changed.elapsed().is_ok_and(|age| age > TIME_GRAIN);
-                let seen = if settled {
-                    changed
-                } else {
-                    SystemTime::UNIX_EPOCH
-                };
-                self.cache.insert(directory.clone(), (seen, paths));
-            }
-            for path in self
-                .cache
-                .get(&directory)
-                .iter()
-                .flat_map(|(_, paths)| paths)
-            {
-                // What vanished meanwhile is no file.
-                if let Ok(metadata) = fs::metadata(path)
-                    && metadata.is_file()
-                {
+        let changed = fs::metadata(directory)?.modified()?;
+        let fresh = self
+            .cache
+            .get(directory)
+            .is_some_and(|(seen, _)| cached && *seen == changed);
+        if !fresh {
+            let paths = self.list(directory)?;
+            let settled = changed.elapsed().is_ok_and(|age| age > TIME_GRAIN);
+            let seen = if settled {
+                changed
+            } else {
+                SystemTime::UNIX_EPOCH
+            };
+            self.cache.insert(directory.into(), (seen, paths));
+        }
+        let known = self.cache.get(directory);
+        for path in known.iter().flat_map(|(_, paths)| paths) {
+            let path = path.clone();
+            match fs::metadata(&path) {
+                Ok(metadata) if metadata.is_file() => {
                     let facts = FileFacts::of(&metadata);
-                    found.push(FoundFile {
-                        path: path.clone(),
-                        group,
-                        facts,
-                    });
+                    look.files.push(FoundFile { path, group, facts });
                 }
+                Ok(_) => {}
+                // What vanished meanwhile is no file.
+                Err(error) if is_no_directory(&error) => {}
+                Err(_) => drop(look.unread.insert(path)),
             }
         }
         Ok(())
@@ -142,55 +192,9 @@ impl FileGroup {
     }
 }
 
-/// A directory and all below it. Links are not followed, so no directory comes twice.
-fn with_all_below(directory: PathBuf) -> Vec<PathBuf> {
-    let mut all = vec![directory];
-    let mut next = 0;
-    while let Some(directory) = all.get(next) {
-        let entries = fs::read_dir(directory).into_iter().flatten().flatten();
-        let is_directory = |entry: &fs::DirEntry| entry.file_type().is_ok_and(|kind| kind.is_dir());
-        let below: Vec<_> = entries.filter(is_directory).collect();
-        all.extend(below.iter().map(fs::DirEntry::path));
-        next += 1;
-    }
-    all
-}
-
-/// `*` stands for any characters, `?` for one.
-fn glob_matches(pattern: &str, name: &str) -> bool {
-    match pattern.chars().next() {
-        None => name.is_empty(),
-        Some('*') => {
-            let ends = name
-                .char_indices()
-                .map(|(place, _)| place)
-                .chain([name.len()]);
-            ends.into_iter()
-                .any(|place| glob_matches(&pattern[1..], &name[place..]))
-        }
-        Some(wanted) => {
-            let mut rest = name.chars();
-            rest.next().is_some_and(|c| wanted == '?' || c == wanted)
-                && glob_matches(&pattern[wanted.len_utf8()..], rest.as_str())
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn globs_match_names() {
-        for (pattern, name, expected) in [
-            ("app-*", "app-1", true),
-            ("app-*", "ap", false),
-            ("*", "x", true),
-            ("a?c", "abc", true),
-            ("a?c", "ac", false),
-            ("*-*x", "a-b-x", true),
-        ] {
-            assert_eq!(glob_matches(pattern, name), expected, "{pattern} {name}");
-        }
+impl Look {
+    /// Whether nobody knows if there is a file of this path.
+    pub(super) fn is_blind_to(&self, path: &Path) -> bool {
+        !self.unread.is_empty() && path.ancestors().any(|above| self.unread.contains(above))
     }
 }

@@ -6,6 +6,7 @@ mod fingerprint;
 pub(crate) mod position;
 mod tailed_file;
 mod tailer;
+mod walk;
 
 use std::time::Duration;
 

@@ -4,6 +4,7 @@ use std::{
     collections::{BTreeMap, VecDeque},
     fs::File,
     io::{self, ErrorKind},
+    mem,
     path::Path,
     time::{Duration, Instant},
 };
@@ -14,7 +15,7 @@ use flume_core::{
 };
 
 use super::{
-    discovery::{FileGroup, FoundFile},
+    discovery::{FileGroup, FoundFile, Look},
     fingerprint::Prints,
     position::{FilePosition, PositionFile},
     tailed_file::{ReadContent, TailEvent, TailRead, TailedFile},
@@ -54,7 +55,7 @@ pub(super) struct Tailer {
     settings: TailSettings,
     groups: Vec<FileGroup>,
     positions: PositionFile,
-    /// What was saved of files that were not found yet.
+    /// What was saved of files that were not found yet, because of the first look, or of a directory that cannot be read.
     remembered: Vec<FilePosition>,
     files: BTreeMap<FileKey, TailedFile>,
     /// Files that are to be read, and batches that were read of the first.
@@ -72,6 +73,8 @@ pub(super) struct Tailer {
 struct TailCounters {
     open: Gauge,
     followed: Gauge,
+    /// Files and directories that cannot be looked at.
+    unread: Gauge,
     replaced: Counter,
     read_failures: Counter,
     save_failures: Counter,
@@ -114,6 +117,7 @@ impl Tailer {
             counters: TailCounters {
                 open: metrics.gauge("FilesOpenCount"),
                 followed: metrics.gauge("FilesFollowedCount"),
+                unread: metrics.gauge("PathsUnreadCount"),
                 replaced: metrics.counter("FilesReplacedCount"),
                 read_failures: metrics.counter("EventReadFail"),
                 save_failures: metrics.counter("PositionSaveFailCount"),
@@ -129,13 +133,16 @@ impl Tailer {
 
     /// Looks which files there are, and queues those that have something to read.
     pub(super) fn discover(&mut self) -> io::Result<()> {
-        let mut found = vec![];
+        let mut look = Look::default();
         for (place, group) in self.groups.iter_mut().enumerate() {
-            group.find(place, self.settings.cache_directories, &mut found)?;
+            group.find(place, self.settings.cache_directories, &mut look)?;
         }
-        self.files.values_mut().for_each(|file| file.is_gone = true);
+        self.counters.unread.set(look.unread.len());
+        for file in self.files.values_mut() {
+            file.is_gone = !look.is_blind_to(&file.path);
+        }
         let mut unknown = vec![];
-        for file in found {
+        for file in mem::take(&mut look.files) {
             match self.files.get_mut(&key(&file)) {
                 Some(known) => {
                     self.is_dirty |= known.path != file.path;
@@ -160,9 +167,10 @@ impl Tailer {
         let before = self.files.len();
         self.files.retain(|_, file| !file.is_gone || file.is_open());
         self.is_dirty |= self.files.len() < before;
-        if std::mem::take(&mut self.is_first_round) {
-            self.remembered.clear();
-        }
+        self.is_first_round = false;
+        // What cannot be looked at now may still be there later.
+        self.remembered
+            .retain(|known| look.is_blind_to(Path::new(&known.path)));
         self.queue_files();
         Ok(())
     }
@@ -423,7 +431,8 @@ impl Tailer {
         if !self.is_dirty {
             return;
         }
-        let positions: Vec<_> = self.files.values().map(TailedFile::position).collect();
+        let found = self.files.values().map(TailedFile::position);
+        let positions: Vec<_> = found.chain(self.remembered.iter().cloned()).collect();
         match self.positions.save(&positions) {
             Ok(()) => self.is_dirty = false,
             Err(error) => {
