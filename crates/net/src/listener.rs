@@ -239,11 +239,14 @@ impl Listener {
         F: Future<Output = ()> + Send + 'static,
     {
         let mut connections = JoinSet::new();
+        // It lasts while connections end: what it has accepted already waits for room in it.
+        let mut next = Box::pin(self.accept());
         loop {
             tokio::select! {
                 () = stop.requested() => break,
                 Some(ended) = connections.join_next() => report_panic(ended),
-                (stream, permits) = self.accept() => {
+                (stream, permits) = &mut next => {
+                    next.set(self.accept());
                     let held = self.open_connections.hold();
                     let stop = stop.clone();
                     let filter = self.filter.clone();
@@ -263,29 +266,33 @@ impl Listener {
                 }
             }
         }
+        drop(next);
         drop(self.listener);
         while let Some(ended) = connections.join_next().await {
             report_panic(ended);
         }
     }
 
-    async fn wait_for_shared_room(&self) {
-        let Some(room) = self.shared_room.as_ref() else {
-            return;
-        };
+    /// The next connection, and the room for it. What several listeners share is taken for a connection that is there:
+    /// nothing of it is held while nobody connects, and each listener has at most one connection that waits for it.
+    async fn accept(&self) -> (TcpStream, [Option<OwnedSemaphorePermit>; 2]) {
+        let permit = self.room.clone().acquire_owned().await.ok();
+        let stream = self.accept_stream().await;
+        (stream, [permit, self.shared_permit().await])
+    }
+
+    async fn shared_permit(&self) -> Option<OwnedSemaphorePermit> {
+        let room = self.shared_room.clone()?;
         if room.available_permits() == 0 {
             self.complaints.complain(
                 "clients of the sources have all connections that this process can spare; further ones wait until one \
                  is closed, see `ulimit -n`, or LimitNOFILE of the unit",
             );
-            drop(room.acquire().await);
         }
+        room.acquire_owned().await.ok()
     }
 
-    /// The next connection, once there is room for it. What several listeners share is not held while nobody connects.
-    async fn accept(&self) -> (TcpStream, [Option<OwnedSemaphorePermit>; 2]) {
-        let permit = self.room.clone().acquire_owned().await.ok();
-        self.wait_for_shared_room().await;
+    async fn accept_stream(&self) -> TcpStream {
         let mut failures = 0u64;
         loop {
             let error = match self.listener.accept().await {
@@ -293,10 +300,7 @@ impl Listener {
                     if failures > 0 {
                         tracing::info!("accepted a connection again after {failures} failures");
                     }
-                    // Another listener may have been faster; then there is one too many.
-                    let shared = self.shared_room.clone();
-                    let shared = shared.and_then(|room| room.try_acquire_owned().ok());
-                    return (stream, [permit, shared]);
+                    return stream;
                 }
                 Err(error) => error,
             };

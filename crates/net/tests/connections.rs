@@ -9,7 +9,7 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
     sync::Semaphore,
-    task::JoinHandle,
+    task::{JoinHandle, JoinSet},
 };
 
 const STORES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../keystore/tests/data");
@@ -187,6 +187,47 @@ async fn listeners_that_share_a_limit_wait_for_each_other_and_leave_the_rest_alo
     answer(&mut waiting).await;
     drop((other, waiting));
     for echo in [first, second, apart] {
+        echo.stop().await;
+    }
+}
+
+/// Of all the listeners that wait for one place, one gets it when it becomes free.
+#[tokio::test]
+async fn a_place_that_becomes_free_is_taken_once() {
+    let shared = ListenerSettings {
+        shared_room: Some(Arc::new(Semaphore::new(1))),
+        ..ListenerSettings::plain(10)
+    };
+    let mut echoes = vec![];
+    for _ in 0..5 {
+        echoes.push(Echo::serve(&shared).await);
+    }
+    let connect = async |echo: &Echo| {
+        let mut stream = within(TcpStream::connect(("localhost", echo.port)))
+            .await
+            .expect("connected");
+        stream.write_all(b"x").await.expect("sent");
+        stream
+    };
+    let mut served = connect(&echoes[0]).await;
+    within(served.read_u8()).await.expect("echoed");
+    let mut answered = JoinSet::new();
+    for echo in echoes.iter().chain(&echoes) {
+        let mut stream = connect(echo).await;
+        answered.spawn(async move {
+            stream.read_u8().await.expect("echoed");
+            stream
+        });
+    }
+    while !answered.is_empty() {
+        let early = tokio::time::timeout(Duration::from_millis(50), answered.join_next()).await;
+        assert!(early.is_err(), "two have the only place");
+        drop(served);
+        let next = within(answered.join_next()).await.expect("one waits");
+        served = next.expect("no panic");
+    }
+    drop(served);
+    for echo in echoes {
         echo.stop().await;
     }
 }
