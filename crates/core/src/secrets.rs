@@ -25,6 +25,7 @@ const SECRET_PARTS: &[&str] = &[
     "apikey",
     "keystore_key",
     "key_pem",
+    "otlp_headers",
 ];
 /// Ends of names that say: the value only leads to the secret.
 const HARMLESS_ENDS: &[&str] = &[
@@ -41,7 +42,23 @@ pub fn is_secret_name(name: &str) -> bool {
     SECRET_PARTS.iter().any(|part| plain.contains(part)) || has_secret_word(name)
 }
 
-/// Whether a name has a word that announces a secret, or one that is nearly `password` or `secret`.
+/// Words that announce a secret when they are misspelt, too: how many letters may be wrong, and what must not be taken
+/// for one. Two neighbours that have changed places count as one wrong letter.
+const MISSPELT: &[(&str, usize, &[&str])] = &[
+    ("password", 2, &[]),
+    ("secret", 1, &[]),
+    ("token", 1, &["taken", "woken"]),
+    ("passphrase", 2, &["paraphrase"]),
+    ("credential", 2, &["prudential"]),
+    ("apikey", 1, &[]),
+    ("accesskey", 1, &[]),
+    ("accountkey", 1, &[]),
+    ("privatekey", 1, &[]),
+];
+/// A shorter word is no misspelt one.
+const MIN_MISSPELT_LETTERS: usize = 5;
+
+/// Whether a name has a word, or two that follow each other, that announces a secret or nearly does.
 fn has_secret_word(name: &str) -> bool {
     let words = words(name);
     let Some((last, others)) = words.split_last() else {
@@ -49,14 +66,46 @@ fn has_secret_word(name: &str) -> bool {
     };
     // `PWD` alone is a directory.
     let short = last == "pass" || last == "pwd" || others.iter().any(|word| word == "pwd");
-    // That of a header is a login, that of Hadoop is a switch.
-    let of_header = |word: &String| word.starts_with("header") || word == "proxy";
-    let login = last == "authorization" && (others.is_empty() || others.iter().any(of_header));
-    let misspelt = |word: &String| {
-        (word.len() > 5 && distance(word, "password") <= 2)
-            || (word.len() > 4 && distance(word, "secret") <= 1)
+    let pairs = words.windows(2).map(<[String]>::concat);
+    (short && !others.is_empty())
+        || is_login(&words)
+        || words.iter().any(|word| is_misspelt(word))
+        || pairs.into_iter().any(|pair| is_misspelt(&pair))
+}
+
+/// Whether these words name what a client logs in with: `Authorization`, `headers.Authorization`. That of Hadoop is a
+/// switch.
+fn is_login(words: &[String]) -> bool {
+    let Some((last, others)) = words.split_last() else {
+        return false;
     };
-    (short && !others.is_empty()) || login || words.iter().any(misspelt)
+    let of_header = |word: &String| word.starts_with("header") || word == "proxy";
+    last == "authorization" && (others.is_empty() || others.iter().any(of_header))
+}
+
+fn is_misspelt(word: &str) -> bool {
+    let nearly = |right: &str, wrong: usize| {
+        word.len().abs_diff(right.len()) <= wrong
+            && (distance(word, right) <= wrong || is_swapped(word, right))
+    };
+    let mut all = MISSPELT.iter();
+    word.len() >= MIN_MISSPELT_LETTERS
+        && all.any(|(right, wrong, others)| nearly(right, *wrong) && !others.contains(&word))
+}
+
+/// Whether two words of the same length differ in two neighbours that have changed places.
+fn is_swapped(word: &str, right: &str) -> bool {
+    let (word, right) = (word.as_bytes(), right.as_bytes());
+    let differs = |(a, b): (&u8, &u8)| a != b;
+    let Some(first) = word.iter().zip(right).position(differs) else {
+        return false;
+    };
+    let (Some([a, b, rest @ ..]), Some([c, d, others @ ..])) =
+        (word.get(first..), right.get(first..))
+    else {
+        return false;
+    };
+    a == d && b == c && rest == others
 }
 
 /// The words of `key-store.keyPassword`, in lower case.
@@ -201,7 +250,17 @@ fn value_after(text: &str, name: &Range<usize>) -> Option<Range<usize>> {
         return None;
     };
     let start = text.len() - rest.len();
-    Some(start..start + value_length(rest, first_on_line))
+    let is_login = is_login(&words(&text[name.clone()]));
+    let shown = &text[line..start];
+    let is_open = |quote| shown.matches(quote).count() % 2 == 1;
+    let ends = |c: char| match c {
+        _ if first_on_line => false,
+        // `Bearer TOKEN`, `Digest user="a", response="b"`: a login has blanks, commas and quotes.
+        '"' | '\'' if is_login => is_open(c),
+        _ if is_login => false,
+        _ => c.is_whitespace() || ",;}])\"'&".contains(c),
+    };
+    Some(start..start + value_length(rest, ends))
 }
 
 /// Skips blanks, and line ends that a backslash hides.
@@ -217,14 +276,15 @@ fn after_continuations(text: &str) -> &str {
     }
 }
 
-fn value_length(value: &str, to_end_of_line: bool) -> usize {
+/// How long a value is: to its closing quote, or to the end of the line or what else ends one without quotes.
+fn value_length(value: &str, ends_plain: impl Fn(char) -> bool) -> usize {
     let quote = value.chars().next().filter(|c| ['"', '\''].contains(c));
     let mut escaped = false;
     for (at, c) in value.char_indices() {
         let ends = match (quote, c) {
             (_, '\n' | '\r') => !escaped,
             (Some(quote), c) => at > 0 && c == quote && !escaped,
-            (None, c) => !to_end_of_line && (c.is_whitespace() || ",;}])\"'&".contains(c)),
+            (None, c) => ends_plain(c),
         };
         if ends {
             return if quote == Some(c) { at + 1 } else { at };
@@ -274,6 +334,8 @@ mod tests {
             "Authorization",
             "Proxy-Authorization",
             "a1.sinks.k3.headers.Authorization",
+            "flume.otlp.headers",
+            "OTEL_EXPORTER_OTLP_HEADERS",
         ] {
             assert!(is_secret_name(secret), "{secret}");
         }
@@ -288,6 +350,19 @@ mod tests {
             "bypass",
             "hadoop.security.authorization",
             "keystorePasswrodFile",
+            "authTokneFile",
+            "eventTakenCount",
+            "taken",
+            "broken",
+            "spoken",
+            "paraphrase",
+            "potential",
+            "essentials",
+            "a1.sources.r1.select",
+            "process.key",
+            "primaryKey",
+            "partitionKey",
+            "a1.channels.c1.keep-alive",
             "batchSize",
             "a1.sources.r1.selector.type",
         ] {
@@ -335,6 +410,24 @@ mod tests {
                 "x = module required password=*** user=\"c\";",
             ),
             ("url?user=a&password=b&c=d", "url?user=a&password=***&c=d"),
+            ("x Authorization: Bearer T", "x Authorization: ***"),
+            ("x Authorization: Basic T\ny z", "x Authorization: ***\ny z"),
+            (
+                "GET / {Proxy-Authorization=Basic T}",
+                "GET / {Proxy-Authorization=***",
+            ),
+            (
+                "curl -H 'Authorization: Bearer T' -H \"Authorization: Basic T\" http://a",
+                "curl -H 'Authorization: ***' -H \"Authorization: ***\" http://a",
+            ),
+            (
+                "{\"Authorization\": \"Bearer T\", \"a\": 1}",
+                "{\"Authorization\": ***, \"a\": 1}",
+            ),
+            (
+                "x Authorization: Digest username=\"a\", response=\"b\"",
+                "x Authorization: ***",
+            ),
             ("p = s3a://KEY:SECRET@bucket/x", "p = s3a://***@bucket/x"),
             ("p = s3a://KEY:SEC/RET@bucket/x", "p = s3a://***@bucket/x"),
             ("p = hdfs://nn:8020/a@b", "p = hdfs://nn:8020/a@b"),
