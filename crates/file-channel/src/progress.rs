@@ -15,7 +15,8 @@ impl Progress {
     pub(crate) fn tell(&mut self, what: impl FnOnce() -> String) {
         if self.0.elapsed() >= INTERVAL {
             self.0 = Instant::now();
-            tracing::info!("{}", what());
+            let line = what();
+            tracing::info!("{line}");
         }
     }
 }
