@@ -121,9 +121,7 @@ pub(crate) fn node(
     // Kerberos' library and tools take their configuration from the environment. The process begins anew with it before
     // it reads anything from standard input.
     if let Some(files) = Node::read(&name, &text, &around).krb5_config() {
-        for file in std::env::split_paths(files).filter(|file| file.exists()) {
-            read_to_follow(&file)?;
-        }
+        check_krb5_config(files)?;
         process::have("KRB5_CONFIG", files).context("failed to use krb5_client.krb5_config")?;
     }
     let around = with_password(around, password_on_stdin)?;
@@ -132,6 +130,23 @@ pub(crate) fn node(
     document.files.push((name.into(), text));
     eprint!("{}", report::human(&document, &node.diagnostics, false));
     Ok((around, node))
+}
+
+/// Kerberos' tools read those of the files that are there when they start.
+fn check_krb5_config(files: &str) -> Result<(), Failure> {
+    for file in std::env::split_paths(files).filter(|file| !file.as_os_str().is_empty()) {
+        if !file.is_absolute() {
+            return Err(Failure::Usage(format!(
+                "krb5_client.krb5_config: `{}` is not an absolute path; write /etc/krb5.conf, for example, and colons \
+                 between several",
+                file.display()
+            )));
+        }
+        if !trust::stays_missing(&file).map_err(Failure::Usage)? {
+            read_to_follow(&file)?;
+        }
+    }
+    Ok(())
 }
 
 /// Reads a file that root does what it says: a node configuration names packages' files and `krb5.conf`, and that one names

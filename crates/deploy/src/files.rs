@@ -221,6 +221,11 @@ impl From<DirectoryError> for Fault {
                 );
                 Fault::new(cause, remedy)
             }
+            in_reach @ DirectoryError::InReach { .. } => Fault::new(
+                in_reach.to_string(),
+                "what that user's processes have open they can still write to: stop the agents, and end every other \
+                 process of that user",
+            ),
         }
     }
 }

@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use flume_host::{interrupt::interrupted, lock::FileLock};
+use flume_host::{directory::PrivateDirectory, interrupt::interrupted, lock::FileLock};
 use serde::Serialize;
 
-use crate::{Site, fault::Fault};
+use crate::{Site, check::CHECK_PREFIX, fault::Fault, kerberos::TICKETS_PREFIX};
 
 /// A step of provisioning: a name, and the tasks it consists of on this site.
 pub struct Step {
@@ -104,7 +104,8 @@ impl Taken {
 
 const LOCK: &str = "/run/flume-provision.lock";
 
-/// Waits until nobody else changes this host by `provision`; whoever holds the answer may. Only root gets so far.
+/// Waits until nobody else changes this host by `provision`; whoever holds the answer may. Only root gets so far. What
+/// killed runs left in `/run` is removed.
 ///
 /// # Errors
 /// The lock cannot be had.
@@ -114,6 +115,10 @@ pub fn alone() -> Result<Option<FileLock>, Fault> {
     }
     let path = Path::new(LOCK);
     let lock = FileLock::acquire(path).map_err(Fault::io("lock", path))?;
+    // A run that was killed may have left an administrator's ticket.
+    for prefix in [TICKETS_PREFIX, CHECK_PREFIX] {
+        PrivateDirectory::remove_left_behind(prefix);
+    }
     Ok(Some(lock))
 }
 

@@ -17,7 +17,8 @@
 //!   renamed when they are whole.
 //! - A file that others could write to becomes a new file when it is given away: whoever holds the old one open writes
 //!   into what no longer has a name.
-//! - A directory is given away last, when nothing more is to be done in it.
+//! - A directory is given away last, when nothing more is to be done in it. One that is given away with all that is in
+//!   it stays as large as it is: it is not copied, so no process of its earlier owner may run.
 
 mod handover;
 mod ownership;
@@ -63,6 +64,14 @@ pub enum DirectoryError {
         /// `a symbolic link`, `owned by user 1000`.
         found: String,
     },
+    /// It is to get another owner while the earlier one may still write to it.
+    #[error("{} is still in reach of its earlier user: {process} runs", path.display())]
+    InReach {
+        /// Where.
+        path: PathBuf,
+        /// `process 4711 (java)`.
+        process: String,
+    },
     /// The system says no.
     #[error("failed to {doing} {}: {cause}", path.display())]
     Io {
@@ -79,7 +88,7 @@ impl DirectoryError {
     /// What the system said, if it said anything.
     pub fn io_kind(&self) -> Option<io::ErrorKind> {
         match self {
-            DirectoryError::Refused { .. } => None,
+            DirectoryError::Refused { .. } | DirectoryError::InReach { .. } => None,
             DirectoryError::Io { cause, .. } => Some(cause.kind()),
         }
     }

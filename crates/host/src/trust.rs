@@ -48,13 +48,36 @@ pub fn read(path: &Path, max_bytes: u64) -> Result<Contents, String> {
     let shown = path.display();
     let (file, may_follow) = open_judged(path).map_err(|error| match error {
         DirectoryError::Io { cause, .. } => unreadable(path, cause),
-        refused @ DirectoryError::Refused { .. } => format!(
+        refused => format!(
             "{shown} is not read with root's rights: {refused}; name a regular file with a single name, or run this as \
              the user that the agent runs as"
         ),
     })?;
     let bytes = read_open(path, file, max_bytes)?;
     Ok(Contents { bytes, may_follow })
+}
+
+/// Whether a file is not there, and for root: nobody else can make it. Root's links are followed, also one that leads
+/// nowhere.
+///
+/// # Errors
+/// Says who could make it, or that the way to it is another user's.
+pub fn stays_missing(path: &Path) -> Result<bool, String> {
+    if !is_root() {
+        return Ok(!path.exists());
+    }
+    let shown = path.display();
+    let missing = Walk::to_missing(&absolute(path))
+        .map_err(|error| format!("{shown} is not followed with root's rights: {error}"))?;
+    match missing {
+        None => Ok(false),
+        Some(missing) if missing.is_ours => Ok(true),
+        Some(missing) => Err(format!(
+            "{shown} is not there, and another user can make it in {} at any time, so root does not do what it will \
+             say; name a file in a directory of root's",
+            missing.directory.path().display()
+        )),
+    }
 }
 
 /// Reads a file of at most `max_bytes` for an agent that runs with it. Whoever starts an agent as root has chosen that it
@@ -196,6 +219,38 @@ mod tests {
         place.refused("missing", "cannot be read: No such file");
         fs::write(place.at("long"), [b'x'; 101]).unwrap();
         place.refused("long", "it has more than");
+    }
+
+    #[test]
+    fn what_others_can_make_is_not_missing() {
+        let Some(place) = Place::new() else { return };
+        place.file("own", 0o600);
+        fs::create_dir(place.at("shared")).unwrap();
+        fs::set_permissions(place.at("shared"), fs::Permissions::from_mode(0o1777)).unwrap();
+        fs::create_dir(place.at("shared/own")).unwrap();
+        symlink("theirs/later", place.at("to-theirs")).unwrap();
+        symlink("later", place.at("to-own")).unwrap();
+        symlink("later", place.at("theirs/dangling")).unwrap();
+        for (name, missing) in [
+            ("own", false),
+            ("theirs", false),
+            ("later", true),
+            ("none/at/all", true),
+            ("shared/own/later", true),
+            ("to-own", true),
+        ] {
+            assert_eq!(stays_missing(&place.at(name)), Ok(missing), "{name}");
+        }
+        for (name, why) in [
+            ("theirs/later", "another user can make it in /"),
+            ("theirs/none/at/all", "theirs at any time"),
+            ("shared/later", "shared at any time"),
+            ("to-theirs", "theirs at any time"),
+            ("theirs/dangling", "dangling is a symbolic link"),
+        ] {
+            let error = stays_missing(&place.at(name)).unwrap_err();
+            assert!(error.contains(why), "{name}: {error}");
+        }
     }
 
     /// Another user swaps a file for a link and a FIFO as fast as it can: nothing is read of where the link leads, and

@@ -41,7 +41,7 @@ use crate::{
 /// Its name, and that of its flow's parts.
 const NAME: &str = "check";
 /// How the name of its directory begins.
-const PREFIX: &str = "flume-check-";
+pub(crate) const PREFIX: &str = "flume-check-";
 /// Everything that a well host does takes a fraction of this.
 const STEP_TIMEOUT: Duration = Duration::from_secs(60);
 /// A sink may fail for a while and then work: when a NameNode fails over, for example.
@@ -206,19 +206,6 @@ impl Service {
     }
 }
 
-/// Removes the directories of checks that were killed. No other check runs now: `provision` holds its lock.
-fn remove_left_behind(parent: &Path) {
-    let Ok(parent) = SafeDirectory::open(parent) else {
-        return;
-    };
-    for name in parent.names().unwrap_or_default() {
-        if name.to_string_lossy().starts_with(PREFIX) {
-            // What cannot be removed harms nobody: the new directory has another name.
-            let _ = parent.remove_tree(&name);
-        }
-    }
-}
-
 fn ids(unit: &Unit) -> Result<(u32, u32), Fault> {
     let rights = Rights {
         user: unit.user.clone(),
@@ -237,9 +224,6 @@ impl CheckAgent {
         sinks: impl FnOnce(&Home) -> Vec<CheckSink>,
     ) -> Result<CheckAgent, Fault> {
         let service = Service::of(site)?;
-        if geteuid().is_root() {
-            remove_left_behind(&PrivateDirectory::parent());
-        }
         let home = Home {
             directory: PrivateDirectory::make(PREFIX)?,
             user: service.user,
@@ -451,29 +435,4 @@ fn configuration(sinks: &[CheckSink]) -> String {
         }
     }
     text
-}
-
-#[cfg(test)]
-mod tests {
-    use std::{fs, os::unix::fs::symlink};
-
-    use super::*;
-
-    #[test]
-    fn what_killed_checks_left_behind_is_removed_and_nothing_else() {
-        let run = tempfile::tempdir().unwrap();
-        let at = |name: &str| run.path().join(name);
-        fs::create_dir_all(at("flume-check-0123/state/check")).unwrap();
-        fs::write(at("flume-check-0123/state/check/lock"), "").unwrap();
-        fs::create_dir(at("flume")).unwrap();
-        fs::write(at("flume/kept"), "").unwrap();
-        fs::write(at("flume-check-file"), "").unwrap();
-        symlink(at("flume"), at("flume-check-link")).unwrap();
-        remove_left_behind(run.path());
-        assert!(!at("flume-check-0123").exists());
-        assert!(at("flume/kept").exists());
-        assert!(at("flume-check-file").exists(), "no check made this");
-        // It is harmless where there is nothing.
-        remove_left_behind(&at("nowhere"));
-    }
 }

@@ -4,6 +4,8 @@ mod agent;
 mod hdfs;
 mod local;
 
+pub(crate) use agent::PREFIX as CHECK_PREFIX;
+
 use std::{cell::OnceCell, path::Path, rc::Rc};
 
 use flume_hadoop::{

@@ -36,7 +36,7 @@ const MAX_KEYTAB_BYTES: u64 = 1 << 20;
 const STAGING: &str = ".keytab-new";
 const STAGED: &str = "new";
 /// How the names of directories for tickets begin.
-const TICKETS_PREFIX: &str = "flume-tickets-";
+pub(crate) const TICKETS_PREFIX: &str = "flume-tickets-";
 
 /// A clock near the KDC's, a keytab that logs in, and nobody else may read it.
 pub(crate) fn tasks(site: &Site) -> Result<Vec<Task<'_>>, Fault> {

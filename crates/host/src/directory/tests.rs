@@ -158,7 +158,7 @@ fn a_tree_is_handed_over_and_what_is_others_stays() {
     for file in ["a1/segment", "a1/channel/log", "dropped"] {
         fs::write(at("state").join(file), "").unwrap();
     }
-    symlink(at("victim"), at("state/a1/link")).unwrap();
+    std::os::unix::net::UnixListener::bind(at("state/a1/control.sock")).unwrap();
     let give = |path: &str, user: u32| {
         std::os::unix::fs::lchown(at(path), Some(user), Some(user)).unwrap();
     };
@@ -168,7 +168,7 @@ fn a_tree_is_handed_over_and_what_is_others_stays() {
         "state/a1/channel",
         "state/a1/segment",
         "state/a1/channel/log",
-        "state/a1/link",
+        "state/a1/control.sock",
         "state/of-root/of-earlier",
     ];
     of_earlier.iter().for_each(|path| give(path, earlier));
@@ -180,8 +180,22 @@ fn a_tree_is_handed_over_and_what_is_others_stays() {
         group: next,
         mode: 0o750,
     };
+    // Directories and files to which the earlier user, or its group, could still write as others.
+    let open_to_others = [
+        ("state/a1", 0o777),
+        ("state/a1/channel", 0o2770),
+        ("state/a1/segment", 0o4666),
+    ];
+    for (path, mode) in open_to_others {
+        fs::set_permissions(at(path), fs::Permissions::from_mode(mode)).unwrap();
+    }
     assert!(open().first_owned_by(&[earlier]).unwrap().is_some());
     open().give_tree(&[earlier], wanted).unwrap();
+    for (path, before) in open_to_others {
+        let mode = fs::metadata(at(path)).unwrap().mode() & 0o7777;
+        assert_eq!(mode, before & 0o755, "{path}");
+    }
+    assert_eq!(open().ownership(), wanted);
     for path in of_earlier {
         assert_eq!(owner(path), next, "{path}");
     }
@@ -189,10 +203,53 @@ fn a_tree_is_handed_over_and_what_is_others_stays() {
     assert_eq!(owner("state/of-root"), 0);
     assert_eq!(owner("state/dropped"), stranger);
     assert_eq!(open().first_owned_by(&[earlier]).unwrap(), None);
-    // A second name is a trap.
+    // A second name is a trap, and so is a link.
     fs::hard_link(at("state/a1/segment"), at("second")).unwrap();
     let said = refusal(open().give_tree(&[next], wanted));
     assert!(said.contains("2 names (hard links)"), "{said}");
+    fs::remove_file(at("second")).unwrap();
+    symlink(at("victim"), at("state/a1/link")).unwrap();
+    give("state/a1/link", next);
+    let said = refusal(open().give_tree(&[next], wanted));
+    assert!(
+        said.ends_with("link is a symbolic link of user 65532"),
+        "{said}"
+    );
+    assert_eq!(owner("state/a1/link"), next);
+}
+
+/// As root: whoever still runs may have a file open, and would write into what the next user has.
+#[test]
+fn a_tree_is_not_handed_over_while_its_earlier_user_runs() {
+    use std::os::unix::process::CommandExt;
+
+    if !geteuid().is_root() {
+        return;
+    }
+    let scratch = scratch();
+    let state = scratch.path().join("state");
+    fs::create_dir(&state).unwrap();
+    fs::write(state.join("log"), "").unwrap();
+    let earlier = 65_530;
+    std::os::unix::fs::chown(state.join("log"), Some(earlier), None).unwrap();
+    let mut running = std::process::Command::new("sleep")
+        .arg("600")
+        .uid(earlier)
+        .spawn()
+        .unwrap();
+    let owner = || fs::metadata(state.join("log")).unwrap().uid();
+    let wanted = mine(0o750);
+    let open = || SafeDirectory::open(&state).unwrap();
+    let said = refusal(open().give_tree(&[earlier], wanted));
+    running.kill().unwrap();
+    assert!(
+        said.contains(&format!("process {} (", running.id())),
+        "{said}"
+    );
+    assert_eq!(owner(), earlier);
+    running.wait().unwrap();
+    open().give_tree(&[earlier], wanted).unwrap();
+    assert_eq!(owner(), me());
 }
 
 /// Each of them is refused by name, whatever is asked for.

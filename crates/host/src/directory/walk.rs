@@ -39,7 +39,7 @@ pub(crate) struct Walk {
 pub(crate) struct Found {
     pub(crate) directory: SafeDirectory,
     pub(crate) name: OsString,
-    /// Whether only root, or this user, can have changed the way to it.
+    /// Whether only root, or this user, can have changed the way to it; or can make what is not there.
     pub(crate) is_ours: bool,
 }
 
@@ -74,6 +74,31 @@ impl Walk {
             walk.step(&name)?;
         }
         Err(refused(path, "a directory".into()))
+    }
+
+    /// The deepest directory on the way to a file that is not there; `None` if it is there.
+    pub(crate) fn to_missing(path: &Path) -> Result<Option<Found>> {
+        let mut walk = Walk::begin(path)?;
+        walk.anywhere = true;
+        while let Some(name) = walk.rest.pop() {
+            let found = match statat(&walk.here.fd, &name, AtFlags::SYMLINK_NOFOLLOW) {
+                Err(Errno::NOENT) => {
+                    // In a directory like /tmp anybody may take the name.
+                    return Ok(Some(Found {
+                        is_ours: walk.is_ours && walk.here.facts.is_roots_alone(),
+                        directory: walk.here,
+                        name,
+                    }));
+                }
+                found => found.map_err(|error| walk.here.failed("open", &name, error))?,
+            };
+            let is_link = FileType::from_raw_mode(found.st_mode) == FileType::Symlink;
+            if walk.rest.is_empty() && !is_link {
+                return Ok(None);
+            }
+            walk.step(&name)?;
+        }
+        Ok(None)
     }
 
     fn begin(path: &Path) -> Result<Walk> {
