@@ -198,3 +198,42 @@ impl Look {
         !self.unread.is_empty() && path.ancestors().any(|above| self.unread.contains(above))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    /// Between the walk and the look anybody may put something else in a directory's place.
+    #[test]
+    fn a_directory_that_changes_after_the_walk_stops_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = dir.path().join("place");
+        fs::create_dir(&place).unwrap();
+        fs::write(place.join("x"), "").unwrap();
+        fs::write(dir.path().join("x"), "").unwrap();
+        let mut group = FileGroup::new(&format!("{}/**/x", dir.path().display())).unwrap();
+        let files_and_unread = |group: &mut FileGroup| {
+            let mut look = Look::default();
+            group.find(0, true, &mut look).unwrap();
+            (look.files.len(), look.is_blind_to(&place.join("x")))
+        };
+        assert_eq!(files_and_unread(&mut group), (2, false));
+        group.walk_due = Some(Instant::now() + Duration::from_secs(3600));
+        fs::remove_dir_all(&place).unwrap();
+        assert_eq!(files_and_unread(&mut group), (1, false));
+        fs::write(&place, "").unwrap();
+        assert_eq!(files_and_unread(&mut group), (1, false));
+        fs::remove_file(&place).unwrap();
+        symlink(&place, &place).unwrap();
+        assert_eq!(files_and_unread(&mut group), (1, true));
+        group.walk_due = None;
+        assert_eq!(files_and_unread(&mut group), (1, false));
+        assert_eq!(
+            group.cache.len(),
+            1,
+            "what is not found any more is forgotten"
+        );
+    }
+}
