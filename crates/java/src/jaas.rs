@@ -8,6 +8,9 @@
 
 use std::collections::BTreeMap;
 
+/// What most mistakes come from.
+const QUOTE: &str = "put a value with blanks, quotes or any of `{};=` in double quotes";
+
 /// A login module with its options.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LoginModule {
@@ -29,14 +32,20 @@ impl LoginModule {
     }
 }
 
-/// The first module of `sasl.jaas.config`.
+/// The module of `sasl.jaas.config`: as in Java, there is one.
 ///
 /// # Errors
-/// It is no login module.
+/// It is no login module, or more follows.
 pub fn parse_one(text: &str) -> Result<LoginModule, String> {
     let mut tokens = Tokens::new(text);
-    let module = module(&mut tokens)?.ok_or("there is no login module")?;
-    Ok(module)
+    let class = tokens.next()?.ok_or("there is no login module")?;
+    let module = module(class, &mut tokens)?;
+    match tokens.next()? {
+        None => Ok(module),
+        Some(_) => Err(format!(
+            "something follows the `;` of the login module; {QUOTE}"
+        )),
+    }
 }
 
 /// The first module of an entry of a file; `None`: the file has no such entry.
@@ -45,50 +54,56 @@ pub fn parse_one(text: &str) -> Result<LoginModule, String> {
 /// The file is no JAAS, or the entry has no module.
 pub fn parse_entry(text: &str, entry: &str) -> Result<Option<LoginModule>, String> {
     let mut tokens = Tokens::new(text);
-    while let Some(name) = tokens.next()? {
-        if tokens.next()?.as_deref() != Some("{") {
-            return Err(format!("expected `{{` after `{name}`"));
-        }
-        let mut first = None;
-        while let Some(module) = module(&mut tokens)? {
-            first = first.or(Some(module));
-        }
-        // After the modules stand `}` and `;`.
-        if tokens.next()?.as_deref() != Some(";") {
-            return Err(format!("expected `;` after the entry `{name}`"));
-        }
+    for number in 1.. {
+        let Some(name) = tokens.next()? else { break };
+        // Any other word may be the rest of a password that is not quoted.
+        let shown = if name == entry {
+            format!("the entry `{entry}`")
+        } else {
+            format!("entry {number}")
+        };
+        let first = entry_module(&mut tokens).map_err(|error| format!("{shown}: {error}"))?;
         if name == entry {
-            return first
-                .map(Some)
-                .ok_or_else(|| format!("the entry `{entry}` has no login module"));
+            return Ok(Some(first));
         }
     }
     Ok(None)
 }
 
-/// `class flag key=value … ;`; none at `}` or the end.
-fn module(tokens: &mut Tokens<'_>) -> Result<Option<LoginModule>, String> {
-    let Some(class) = tokens.next()?.filter(|token| token != "}") else {
-        return Ok(None);
-    };
+/// The first module of `{ module … };`.
+fn entry_module(tokens: &mut Tokens<'_>) -> Result<LoginModule, String> {
+    if tokens.next()?.as_deref() != Some("{") {
+        return Err(format!("expected `{{` after its name; {QUOTE}"));
+    }
+    let mut first = None;
+    while let Some(class) = tokens.next()?.filter(|token| token != "}") {
+        let module = module(class, tokens)?;
+        first = first.or(Some(module));
+    }
+    if tokens.next()?.as_deref() != Some(";") {
+        return Err(format!("expected `}};` at its end; {QUOTE}"));
+    }
+    first.ok_or_else(|| "it has no login module".into())
+}
+
+/// `class flag key=value … ;`. No error quotes a word: it may be the rest of a password that is not quoted.
+fn module(class: String, tokens: &mut Tokens<'_>) -> Result<LoginModule, String> {
     let flag = tokens.next()?.unwrap_or_default();
     let flags = ["required", "requisite", "sufficient", "optional"];
     if !flags.iter().any(|known| known.eq_ignore_ascii_case(&flag)) {
         return Err(format!(
-            "expected one of {} after `{class}`",
+            "expected one of {} after a login module; {QUOTE}",
             flags.join(", ")
         ));
     }
     let mut options = BTreeMap::new();
     loop {
         match tokens.next()? {
-            Some(token) if token == ";" => return Ok(Some(LoginModule { class, options })),
-            None => return Err(format!("`{class}` is not ended by `;`")),
+            Some(token) if token == ";" => return Ok(LoginModule { class, options }),
+            None => return Err("a login module is not ended by `;`".into()),
             Some(key) => {
                 if tokens.next()?.as_deref() != Some("=") {
-                    // The word may be a part of a password: it is not quoted.
-                    let text = "expected `=` after the name of an option: put a value with blanks or quotes in double quotes";
-                    return Err(text.into());
+                    return Err(format!("expected `=` after the name of an option; {QUOTE}"));
                 }
                 let value = tokens.next()?.ok_or("an option has no value")?;
                 options.insert(key, value);
@@ -203,5 +218,31 @@ mod tests {
         for text in ["E", "E {", "E { A required; }", "E { };"] {
             assert!(parse_entry(text, "E").is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn no_error_quotes_a_part_of_a_password() {
+        for rest in [
+            ";cret",
+            ";cret;",
+            ";cret required",
+            " cret",
+            "=cret",
+            "{cret",
+            "};cret",
+            "};cret {",
+            "\"cret",
+        ] {
+            let module = format!("x.DigestLoginModule required username=u password=se{rest}; ");
+            let of_file = parse_entry(&format!("Client {{ {module} }};"), "Client");
+            for error in [parse_one(&module).err(), of_file.err()] {
+                assert!(!error.unwrap_or_default().contains("cret"), "{rest}");
+            }
+            assert!(parse_one(&module).is_err(), "{rest}");
+        }
+        let text = "Client { x.DigestLoginModule required username=u password=se;cret; };";
+        let error = parse_entry(text, "Client").unwrap_err();
+        assert!(error.starts_with("the entry `Client`: expected"), "{error}");
+        assert!(error.contains("in double quotes"), "{error}");
     }
 }
