@@ -58,6 +58,7 @@ pub const CLAIMS: &[Claim] = &[
     claim("deploy-systemd", |report| deploy::show(report, &["systemd"])),
     claim("zookeeper", zookeeper::show).slice(zookeeper::show),
     claim("java-classes", bridge::show).slice(bridge::slice),
+    claim("java-kills", bridge::show_kills),
     claim("java-components", sources::show_hosted),
     claim("programs", bridge::programs::show).slice(bridge::programs::show),
     claim("logins", hdfs::identity::logins).slice(hdfs::identity::logins),

@@ -57,27 +57,39 @@ a1.sinks.k2.file = @DIR@/k2
 a1.sinks.k2.channel = c2
 ";
 
-/// Every kind of component in the JVM, classes that misbehave, and two hundred kills.
+/// Every kind of component in the JVM, classes that misbehave, and a few kills.
 pub fn show(report: &mut Report) -> Result<()> {
-    run(report, unruly::ALL, 200)
+    run(report, unruly::ALL, 3)
 }
 
-/// The same with a few kills, and without the class that takes minutes.
+/// Two hundred kills.
+pub fn show_kills(report: &mut Report) -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let classes = prepare(dir.path())?;
+    kills::show(report, &classes, 200)
+}
+
+/// The same without the class that takes minutes.
 pub fn slice(report: &mut Report) -> Result<()> {
     run(report, unruly::QUICK, 3)
 }
 
 fn run(report: &mut Report, unruly: &[unruly::Habit], kills: usize) -> Result<()> {
-    install_java()?;
-    need(&[("pkill", "procps"), ("javac", "default-jdk-headless")])?;
     let dir = tempfile::tempdir()?;
-    let classes = compile(dir.path())?;
+    let classes = prepare(dir.path())?;
     flows(report, &classes)?;
     serializers::show(report, &classes)?;
     for habit in unruly {
         habit.show(report, &classes)?;
     }
     kills::show(report, &classes, kills)
+}
+
+/// Java Flume, and the classes of `rig/java-plugins`.
+fn prepare(dir: &Path) -> Result<PathBuf> {
+    install_java()?;
+    need(&[("pkill", "procps"), ("javac", "default-jdk-headless")])?;
+    compile(dir)
 }
 
 fn flows(report: &mut Report, classes: &Path) -> Result<()> {
