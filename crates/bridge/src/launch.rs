@@ -12,7 +12,7 @@ use std::{
 
 use flume_core::{
     foreign::Hosting,
-    secrets::{is_secret_name, masked},
+    secrets::{is_secret_name, is_secret_variable, masked},
 };
 use flume_host::{child, environment::Environment, replace};
 
@@ -144,7 +144,7 @@ pub(crate) fn start() -> Result<Child, HostError> {
 
 fn start_with(options: JavaOptions, home: &Path) -> Result<Child, HostError> {
     let jar = write_jar(&options.state_dir)?;
-    let mut environment = Environment::without(is_secret_name)
+    let mut environment = Environment::without(is_secret_variable)
         .with("FLUME_HOST_HOME", home.as_os_str())
         .with("FLUME_HOST_JAR", jar.as_os_str());
     if let Some(class_path) = &options.class_path {

@@ -12,7 +12,7 @@ use flume_core::{
     config::{FreeText, Prefix},
     foreign::ForeignConfig,
     metrics::Metrics,
-    secrets::is_secret_name,
+    secrets::is_secret_variable,
 };
 use flume_host::{child, environment::Environment};
 use parking_lot::Mutex;
@@ -255,7 +255,7 @@ fn start_process(words: &[String], owner: &str) -> Result<Arc<HostConnection>, H
         ))
     };
     let place = Place::take(owner).ok_or_else(full)?;
-    let child = child::spawn_piped(program, arguments, &Environment::without(is_secret_name))
+    let child = child::spawn_piped(program, arguments, &Environment::without(is_secret_variable))
         .map_err(|error| HostError::Gone(format!("failed to start {program}: {error}")))?;
     HostConnection::start(program, child, Some(place))
 }

@@ -35,11 +35,23 @@ const HARMLESS_ENDS: &[&str] = &[
 /// Whether a property, variable or key of this name holds a secret: `FLUME_SSL_KEYSTORE_PASSWORD`, `fs.s3a.secret.key`,
 /// `db.pass`, and also `keystorePasswrod`, which is quoted because it is unknown; not `keyStorePasswordFile`.
 pub fn is_secret_name(name: &str) -> bool {
+    says_secret(name).unwrap_or_else(|| has_secret_word(name))
+}
+
+/// Whether a variable of this name is kept from the programs that an agent starts. Only names that plainly say that they
+/// hold a secret: a program that misses a variable fails, and nobody sees why.
+pub fn is_secret_variable(name: &str) -> bool {
+    says_secret(name).unwrap_or_default()
+}
+
+/// Whether a name says that its value is a secret, or that it only leads to one; `None` if it says neither.
+fn says_secret(name: &str) -> Option<bool> {
     let plain = name.to_ascii_lowercase().replace(['-', '.'], "_");
     if HARMLESS_ENDS.iter().any(|end| plain.ends_with(end)) {
-        return false;
+        return Some(false);
     }
-    SECRET_PARTS.iter().any(|part| plain.contains(part)) || has_secret_word(name)
+    let says = SECRET_PARTS.iter().any(|part| plain.contains(part));
+    says.then_some(true)
 }
 
 /// Words that announce a secret when they are misspelt, too: how many letters may be wrong, and what must not be taken
@@ -314,6 +326,16 @@ fn user_of_uri(text: &str, after_scheme: usize) -> Option<Range<usize>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn variables_that_programs_do_not_get() {
+        for name in ["DB_PASSWORD", "API_TOKEN", "AWS_SECRET_ACCESS_KEY"] {
+            assert!(is_secret_variable(name), "{name}");
+        }
+        for name in ["MYSQL_PWD", "DB_PASS", "PASSPORT_URL", "TOKEN_FILE"] {
+            assert!(!is_secret_variable(name), "{name}");
+        }
+    }
 
     #[test]
     fn names_that_announce_a_secret() {

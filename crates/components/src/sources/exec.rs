@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use flume_core::{
     BuildError, Code, Component, Config, Context, Event, Hold, Source, SourceContext, SourceError,
     config::{FreeText, Millis},
-    secrets::is_secret_name,
+    secrets::is_secret_variable,
 };
 use flume_host::{
     environment::Environment,
@@ -281,7 +281,7 @@ fn start(config: &ExecConfig, left: &Leftovers) -> Result<CommandGroup, SourceEr
     if config.shell.is_some() {
         words.push(&config.command);
     }
-    let environment = left.mark(Environment::without(is_secret_name));
+    let environment = left.mark(Environment::without(is_secret_variable));
     CommandGroup::start(words[0], &words[1..], &environment)
         .map_err(SourceError::at(format!("start `{}`", words[0])))
 }
