@@ -442,7 +442,7 @@ mod tests {
                 .text("")
                 .bytes(b"one")
                 .text("too long")
-                .bytes(b"")
+                .bytes(b"kept")
                 .bytes(b"tail")
         };
         let between = |bytes| Serialized::Between(Bytes::from_static(bytes));
@@ -450,6 +450,7 @@ mod tests {
         let expected = [
             between(b"head"),
             Serialized::Event(Ok(Bytes::from_static(b"one"))),
+            between(b"kept"),
             Serialized::Event(Err("too long".into())),
             between(b"tail"),
         ];
