@@ -255,7 +255,11 @@ fn start_process(words: &[String], owner: &str) -> Result<Arc<HostConnection>, H
         ))
     };
     let place = Place::take(owner).ok_or_else(full)?;
-    let child = child::spawn_piped(program, arguments, &Environment::without(is_secret_variable))
-        .map_err(|error| HostError::Gone(format!("failed to start {program}: {error}")))?;
+    let child = child::spawn_piped(
+        program,
+        arguments,
+        &Environment::without(is_secret_variable),
+    )
+    .map_err(|error| HostError::Gone(format!("failed to start {program}: {error}")))?;
     HostConnection::start(program, child, Some(place))
 }

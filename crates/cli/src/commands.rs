@@ -1,5 +1,7 @@
 //! The commands, as a table.
 
+use flume_core::secrets::masked;
+
 use crate::{
     agent,
     args::{Args, Flag, parse},
@@ -229,17 +231,13 @@ pub(crate) fn run(arguments: &[String]) -> ExitCode {
             }
         }
     };
-    match outcome {
-        Ok(code) => code,
-        Err(Failure::Usage(text)) => {
-            eprintln!("flume-ng: {}", text.trim_end());
-            ExitCode::WRONG
-        }
-        Err(Failure::Runtime(error)) => {
-            eprintln!("flume-ng: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    let (text, code) = match outcome {
+        Ok(code) => return code,
+        Err(Failure::Usage(text)) => (text, ExitCode::WRONG),
+        Err(Failure::Runtime(error)) => (format!("{error:#}"), ExitCode::FAILURE),
+    };
+    eprintln!("{}", masked(&format!("flume-ng: {}", text.trim_end())));
+    code
 }
 
 /// Adds what the environment and `flume.opts` say.
@@ -304,4 +302,18 @@ fn help(args: &Args) -> Result<ExitCode, Failure> {
 
 fn version(_: &Args) -> Result<ExitCode, Failure> {
     print(&format!("Flume {}\n", env!("CARGO_PKG_VERSION")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_usage_looks_like_a_secret() {
+        assert_eq!(masked(&usage()), usage());
+        for command in COMMANDS {
+            let usage = format!("flume-ng: wrong\n\n{}", command_usage(command));
+            assert_eq!(masked(&usage), usage);
+        }
+    }
 }

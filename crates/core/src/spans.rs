@@ -16,6 +16,8 @@ use parking_lot::Mutex;
 
 use crate::{secrets::masked, with_causes};
 
+/// The longest error of a span.
+const MAX_ERROR_BYTES: usize = 1024;
 /// Spans that wait to be drained.
 const QUEUE_SPANS: usize = 4096;
 
@@ -203,7 +205,9 @@ impl BatchTrace {
 
 fn error_of<T, E: Error>(outcome: &Result<T, E>) -> Option<String> {
     let error = outcome.as_ref().err()?;
-    Some(masked(&with_causes(error)).into_owned())
+    let mut text = masked(&with_causes(error)).into_owned();
+    text.truncate(text.floor_char_boundary(MAX_ERROR_BYTES));
+    Some(text)
 }
 
 #[cfg(test)]
@@ -234,6 +238,17 @@ mod tests {
         assert_eq!(source.error.as_deref(), Some("no"));
         assert!(put.began >= source.began && put.took <= source.took);
         assert!(spans.drain().is_empty());
+    }
+
+    #[test]
+    fn a_long_error_is_cut_between_characters() {
+        let spans = Spans::recording(1.0);
+        let failed: io::Result<()> = Err(io::Error::other(format!("x{}", "é".repeat(9999))));
+        let trace = spans.begin();
+        trace.end(SpanStep::Sink, &"a1.sinks.k1".into(), 1, &failed);
+        let drained = spans.drain();
+        let error = drained[0].error.as_deref();
+        assert_eq!(error.map(str::len), Some(MAX_ERROR_BYTES - 1));
     }
 
     #[test]

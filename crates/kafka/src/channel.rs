@@ -8,6 +8,7 @@ use flume_core::{
     Settled, Take, Want, config::Ignored, metrics::Counter,
 };
 use parking_lot::Mutex;
+use tokio::sync::watch;
 
 use crate::{
     bad_records::{BadRecords, Disposal},
@@ -88,6 +89,8 @@ pub(crate) struct KafkaChannel {
     intake: Mutex<Option<Arc<Intake>>>,
     /// Whoever joins the group or leaves it holds this meanwhile.
     membership: tokio::sync::Mutex<()>,
+    /// Ends what a sink that joins waits for.
+    closing: watch::Sender<bool>,
     wait_millis: Counter,
     rollbacks: Counter,
 }
@@ -113,6 +116,7 @@ impl Component for KafkaChannel {
             transactions: Transactions::default(),
             intake: Mutex::default(),
             membership: tokio::sync::Mutex::default(),
+            closing: watch::Sender::new(false),
             wait_millis: cx.metrics.counter("KafkaEventGetTimer"),
             rollbacks: cx.metrics.counter("RollbackCount"),
             config,
@@ -139,6 +143,7 @@ impl Channel for KafkaChannel {
             .await
             .map_err(storage)?;
         *self.publisher.lock() = Some(Arc::new(self.make_publisher()?));
+        self.closing.send_replace(false);
         guarantee(&self.cx.metrics).set(AT_LEAST_ONCE);
         Ok(())
     }
@@ -211,10 +216,11 @@ impl Channel for KafkaChannel {
 
     async fn close(&self) -> Result<(), ChannelError> {
         let publisher = self.publisher.lock().take();
+        self.closing.send_replace(true);
         // Its thread ends within a poll.
         let transactions = self.transactions.lock().await.take();
         let _ = tokio::task::spawn_blocking(move || drop((publisher, transactions))).await;
-        // A sink that is just joining finishes first, and finds the channel closed the next time.
+        // A sink that is just joining gives up, or finishes first and finds the channel closed the next time.
         let _turn = self.membership.lock().await;
         let intake = self.intake.lock().take();
         if let Some(intake) = intake {
@@ -320,6 +326,22 @@ impl KafkaChannel {
         if let Some(intake) = &*self.intake.lock() {
             return Ok(intake.clone());
         }
+        let mut closing = self.closing.subscribe();
+        let subscription = tokio::select! {
+            prepared = self.prepare() => prepared?,
+            _ = closing.wait_for(|closing| *closing) => return Err(ChannelError::Closed),
+        };
+        let joined = Arc::new(
+            Intake::open(subscription, &self.cx)
+                .await
+                .map_err(storage)?,
+        );
+        *self.intake.lock() = Some(joined.clone());
+        Ok(joined)
+    }
+
+    /// Logs in, and gives the group the offsets that it has in ZooKeeper.
+    async fn prepare(&self) -> Result<Subscription, ChannelError> {
         self.config
             .consumer
             .0
@@ -333,13 +355,7 @@ impl KafkaChannel {
             .migration
             .copy_offsets(topics, &subscription.config);
         copied.await.map_err(storage)?;
-        let joined = Arc::new(
-            Intake::open(subscription, &self.cx)
-                .await
-                .map_err(storage)?,
-        );
-        *self.intake.lock() = Some(joined.clone());
-        Ok(joined)
+        Ok(subscription)
     }
 
     /// Ends a membership. By the time a sink hears that it failed, another sink may have ended it and joined anew: the new
@@ -467,7 +483,11 @@ mod tests {
     use super::*;
 
     fn channel(servers: &str) -> KafkaChannel {
-        let text = format!("kafka.bootstrap.servers = {servers}\nkafka.topic = t");
+        channel_with(servers, "")
+    }
+
+    fn channel_with(servers: &str, more: &str) -> KafkaChannel {
+        let text = format!("kafka.bootstrap.servers = {servers}\nkafka.topic = t\n{more}");
         let (config, problems) = read::<KafkaChannelConfig>(&Registry::EMPTY, "c1", &text);
         assert!(problems.is_empty(), "{problems:?}");
         let cx = Context::new("a1.channels.c1", &[]);
@@ -487,6 +507,22 @@ mod tests {
         assert!(Arc::ptr_eq(&next, &channel.join().await.unwrap()));
         channel.close().await.unwrap();
         assert!(matches!(channel.join().await, Err(ChannelError::Closed)));
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_close_does_not_wait_for_a_zookeeper_that_says_nothing() {
+        let cluster = MockCluster::new(1).unwrap();
+        cluster.create_topic("t", 1, 1).unwrap();
+        let zookeeper = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let more = format!("zookeeperConnect = {}", zookeeper.local_addr().unwrap());
+        let channel = Arc::new(channel_with(&cluster.bootstrap_servers(), &more));
+        channel.open().await.unwrap();
+        let of_sink = channel.clone();
+        let joining = tokio::spawn(async move { of_sink.join().await.map(|_| ()) });
+        let _asked = zookeeper.accept().await.unwrap();
+        channel.close().await.unwrap();
+        let joined = joining.await.unwrap();
+        assert!(matches!(joined, Err(ChannelError::Closed)), "{joined:?}");
     }
 
     #[test]

@@ -9,6 +9,7 @@ use rdkafka::{
     consumer::{BaseConsumer, CommitMode, Consumer},
     error::{KafkaError, RDKafkaErrorCode},
 };
+use tokio::time::timeout;
 use zookeeper_client::{Client, Error as ZooKeeperError};
 
 /// Flume's time limits of the session and the connection. Brokers may take as long.
@@ -36,6 +37,8 @@ pub(crate) enum MigrationError {
         servers: String,
         error: ZooKeeperError,
     },
+    #[error("ZooKeeper {servers} has not given the offsets within {LIMIT:?}")]
+    Slow { servers: String },
     #[error("{path} in ZooKeeper {servers} is no offset: `{found}`")]
     NoOffset {
         path: String,
@@ -93,8 +96,20 @@ impl MigrationConfig {
     }
 }
 
-/// What ZooKeeper knows of these partitions.
+/// What ZooKeeper knows of these partitions. A server that answers pings alone would be waited for for ever.
 async fn read(
+    servers: &str,
+    group: &str,
+    topic: &str,
+    partitions: &[i32],
+) -> Result<Offsets, MigrationError> {
+    let offsets = timeout(LIMIT, read_all(servers, group, topic, partitions)).await;
+    offsets.map_err(|_| MigrationError::Slow {
+        servers: servers.into(),
+    })?
+}
+
+async fn read_all(
     servers: &str,
     group: &str,
     topic: &str,
@@ -257,6 +272,15 @@ mod tests {
             (2, Offset::Offset(5)),
         ];
         assert_eq!(known, expected);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_zookeeper_that_says_nothing_is_not_waited_for() {
+        let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let servers = silent.local_addr().unwrap().to_string();
+        // The clock of the client is another one: its own limits are far.
+        let error = read(&servers, "g", "t", &[0]).await.unwrap_err();
+        assert!(matches!(error, MigrationError::Slow { .. }), "{error}");
     }
 
     #[tokio::test]

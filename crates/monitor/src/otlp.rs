@@ -11,7 +11,7 @@ use axum::http::{HeaderName, HeaderValue, Method, Uri, header};
 use flume_core::{
     AgentInfo, Context,
     component::short_name,
-    secrets,
+    secrets::{self, MASK, masked},
     spans::{Span, SpanStep},
 };
 use flume_net::http_client::{AnswerLimits, HttpPeer};
@@ -61,14 +61,15 @@ impl OtlpSettings {
                 .find(|name| get(name).is_some());
             return match stray {
                 Some(name) => Err(format!(
-                    "flume.otlp.{name} is set and flume.otlp.endpoint is not; write the address of a collector: http://host:4318"
+                    "flume.otlp.endpoint is not set, but flume.otlp.{name} is; write the address of a collector: http://host:4318"
                 )),
                 None => Ok(None),
             };
         };
         let wrong = || {
             format!(
-                "flume.otlp.endpoint takes an address such as http://host:4318, not `{endpoint}`"
+                "flume.otlp.endpoint takes an address such as http://host:4318, not `{}`",
+                without_login(endpoint)
             )
         };
         let uri: Uri = format!("{}/v1/traces", endpoint.trim_end_matches('/'))
@@ -84,25 +85,38 @@ impl OtlpSettings {
                 .ok_or_else(|| format!("flume.otlp.ratio takes a number from 0 to 1, not `{text}`"))
         })?;
         let headers = get("headers").map_or("", String::as_str).split(',');
-        let headers = headers.map(str::trim).filter(|pair| !pair.is_empty());
+        let headers = headers.enumerate().map(|(at, pair)| (at + 1, pair.trim()));
+        let headers = headers.filter(|(_, pair)| !pair.is_empty());
         Ok(Some(OtlpSettings {
             uri,
-            headers: headers.map(header).collect::<Result<_, _>>()?,
+            headers: headers
+                .map(|(number, pair)| header(number, pair))
+                .collect::<Result<_, _>>()?,
             ratio,
             host: host.into(),
         }))
     }
 }
 
-/// `name=value`. The value may be a secret: nothing shows it.
-fn header(pair: &str) -> Result<(HeaderName, HeaderValue), String> {
-    let (name, value) = pair
-        .split_once('=')
-        .ok_or("flume.otlp.headers takes NAME=VALUE,NAME=VALUE")?;
-    let [name, value] = [name, value].map(str::trim);
-    secrets::remember(value);
-    let parsed = name.parse().ok().zip(HeaderValue::from_str(value).ok());
-    let wrong = || format!("flume.otlp.headers: `{name}` and its value are no header of HTTP");
+/// An address that may have a login in it, also if it is no address.
+fn without_login(text: &str) -> String {
+    match text.rsplit_once('@') {
+        Some((_, place)) => masked(&format!("{MASK}@{place}")).into_owned(),
+        None => masked(text).into_owned(),
+    }
+}
+
+/// `name=value`. The value may be a secret, and so may the name of a pair that is wrong, as in `Authorization: Basic
+/// dTpw=`: nothing shows them.
+fn header(number: usize, pair: &str) -> Result<(HeaderName, HeaderValue), String> {
+    let parsed = pair.split_once('=').and_then(|(name, value)| {
+        let [name, value] = [name, value].map(str::trim);
+        secrets::remember(value);
+        name.parse().ok().zip(HeaderValue::from_str(value).ok())
+    });
+    let wrong = || {
+        format!("number {number} in flume.otlp.headers is no header; write NAME=VALUE,NAME=VALUE")
+    };
     let (name, mut value) = parsed.ok_or_else(wrong)?;
     value.set_sensitive(true);
     Ok((name, value))
@@ -307,7 +321,7 @@ mod tests {
     #[test]
     fn a_wrong_property_is_told_without_its_secret() {
         for (properties, expected) in [
-            (&[("ratio", "1")][..], "flume.otlp.endpoint is not"),
+            (&[("ratio", "1")][..], "flume.otlp.endpoint is not set"),
             (
                 &[("endpoint", "collector:4318")],
                 "takes an address such as",
@@ -327,8 +341,17 @@ mod tests {
             ),
             (
                 &[("endpoint", "http://c"), ("headers", "a b=secret")],
-                "`a b` and its value",
+                "number 1 in",
             ),
+            (
+                &[
+                    ("endpoint", "http://c"),
+                    ("headers", "a=b,Authorization: Basic secret=="),
+                ],
+                "number 2 in flume.otlp.headers is no header",
+            ),
+            (&[("endpoint", "https://u:secret@c?x")], "not `***@c?x`"),
+            (&[("endpoint", "u:secret@c:1")], "not `***@c:1`"),
         ] {
             let error = settings(properties).unwrap_err();
             assert!(error.contains(expected), "{error}");

@@ -2,6 +2,7 @@
 //! agent.
 
 use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread,
     time::{Duration, Instant},
@@ -13,6 +14,9 @@ use tokio::sync::mpsc;
 const FIRST_TIMEOUT: Duration = Duration::from_secs(120);
 /// How long a reload that somebody asked for waits for the server.
 const RELOAD_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The pauses after work that panicked, at first and at most.
+const PANIC_PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(60)];
 
 /// Tells the thread to ask at once. It is closed when nobody wants the document any longer.
 pub(crate) type Asked = mpsc::UnboundedReceiver<()>;
@@ -85,21 +89,22 @@ impl Shared {
 
 impl RemoteDocument {
     /// A document that a thread of its own asks for. `work` gets what it shares with the document, and a receiver that
-    /// tells when to ask again; it ends when the receiver is closed.
+    /// tells when to ask again; it ends when the receiver is closed. If it panics, that is told, and it begins again.
     ///
     /// # Errors
     /// The system gives no thread.
     pub(crate) fn start(
         uri: String,
         thread: &str,
-        work: impl FnOnce(Arc<Shared>, Asked) + Send + 'static,
+        work: impl FnMut(&Arc<Shared>, &mut Asked) + Send + 'static,
     ) -> Result<RemoteDocument, String> {
         let shared = Arc::<Shared>::default();
         let (ask, asked) = mpsc::unbounded_channel();
         let of_thread = shared.clone();
+        let shown = uri.clone();
         thread::Builder::new()
             .name(thread.into())
-            .spawn(move || work(of_thread, asked))
+            .spawn(move || work_on(&shown, &of_thread, asked, work))
             .map_err(|error| format!("{uri}: failed to start a thread: {error}"))?;
         Ok(RemoteDocument {
             uri,
@@ -187,5 +192,51 @@ impl RemoteDocument {
         let left = deadline.saturating_duration_since(Instant::now());
         let waited = self.shared.answered.wait_timeout(state, left);
         waited.unwrap_or_else(PoisonError::into_inner).0
+    }
+}
+
+/// Works until nobody wants the document any longer. What a server sends must not end that.
+fn work_on(
+    shown: &str,
+    shared: &Arc<Shared>,
+    mut asked: Asked,
+    mut work: impl FnMut(&Arc<Shared>, &mut Asked),
+) {
+    let mut pause = PANIC_PAUSES[0];
+    while catch_unwind(AssertUnwindSafe(|| work(shared, &mut asked))).is_err() {
+        shared.failed(format!(
+            "{shown}: the client failed at what the server sent; trying again in {pause:?}"
+        ));
+        thread::sleep(pause);
+        if asked.is_closed() {
+            return;
+        }
+        pause = (pause * 2).min(PANIC_PAUSES[1]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_is_told_and_the_work_begins_again() {
+        let mut attempts = 0;
+        let document = RemoteDocument::start("u".into(), "test", move |shared, asked| {
+            attempts += 1;
+            assert!(attempts > 1, "as a parser of a foreign crate may");
+            // The first read must have heard of the panic.
+            asked.blocking_recv();
+            shared.received(b"x".to_vec());
+            asked.blocking_recv();
+        });
+        let mut document = document.unwrap();
+        let error = document.read().unwrap_err();
+        assert!(error.starts_with("u: the client failed"), "{error}");
+        document.ask.send(()).unwrap();
+        while !document.changed() {
+            thread::yield_now();
+        }
+        assert_eq!(document.read().unwrap(), b"x");
     }
 }

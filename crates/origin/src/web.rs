@@ -47,13 +47,13 @@ pub fn start(
         headers.insert(header::AUTHORIZATION, value);
     }
     let of_poller = shown.clone();
-    let work = move |shared, asked| {
+    let work = move |shared: &Arc<Shared>, asked: &mut Asked| {
         let poller = Poller {
-            uri: parsed,
-            shown: of_poller,
-            headers,
-            shared,
-            cx,
+            uri: parsed.clone(),
+            shown: of_poller.clone(),
+            headers: headers.clone(),
+            shared: shared.clone(),
+            cx: cx.clone(),
         };
         poller.run(asked, interval);
     };
@@ -70,7 +70,7 @@ struct Poller {
 }
 
 impl Poller {
-    fn run(mut self, mut asked: Asked, interval: Option<Duration>) {
+    fn run(mut self, asked: &mut Asked, interval: Option<Duration>) {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build();

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 use flume_core::secrets;
 use flume_host::trust::{self, MAX_CONFIGURATION_BYTES};
 use flume_java::jaas::{self, LoginModule};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use zookeeper_client::{Client, Error, OneshotWatcher, SaslOptions, SessionState};
 
 use crate::remote::{Asked, RemoteDocument, Shared};
@@ -13,6 +13,10 @@ use crate::remote::{Asked, RemoteDocument, Shared};
 /// As Curator's default in Flume.
 const SESSION_TIMEOUT: Duration = Duration::from_secs(60);
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long the node may take to be read.
+const READ_TIMEOUT: Duration = Duration::from_secs(60);
+/// How often the node is read although nothing was heard of it.
+const REREAD_INTERVAL: Duration = Duration::from_secs(300);
 /// The pause before a lost session is replaced, at first and at most.
 const PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(30)];
 /// Where Flume's nodes are when nobody says otherwise.
@@ -122,14 +126,14 @@ pub fn start(node: ZooKeeperNode, login: Option<ZooKeeperLogin>) -> Result<Remot
             .enable_all()
             .build();
         match runtime {
-            Ok(runtime) => runtime.block_on(
-                Watch {
-                    node,
-                    login,
-                    shared,
-                }
-                .run(asked),
-            ),
+            Ok(runtime) => {
+                let watch = Watch {
+                    node: node.clone(),
+                    login: login.clone(),
+                    shared: shared.clone(),
+                };
+                runtime.block_on(watch.run(asked));
+            }
             Err(error) => shared.failed(format!(
                 "{}: failed to start a runtime: {error}",
                 node.shown()
@@ -153,13 +157,13 @@ enum WatchEnd {
 }
 
 impl Watch {
-    async fn run(self, mut asked: Asked) {
+    async fn run(self, asked: &mut Asked) {
         let mut pause = PAUSES[0];
         loop {
             match self.connect().await {
                 Ok(client) => {
                     pause = PAUSES[0];
-                    match self.watch(&client, &mut asked).await {
+                    match self.watch(&client, asked).await {
                         WatchEnd::Unwanted => return,
                         WatchEnd::Lost => {}
                     }
@@ -191,10 +195,15 @@ impl Watch {
     async fn watch(&self, client: &Client, asked: &mut Asked) -> WatchEnd {
         let mut states = client.state_watcher();
         loop {
-            let watcher = match self.read(client).await {
-                Ok(watcher) => watcher,
-                Err(error) => {
+            // The client waits for ever if a server answers its pings alone.
+            let watcher = match timeout(READ_TIMEOUT, self.read(client)).await {
+                Ok(Ok(watcher)) => watcher,
+                Ok(Err(error)) => {
                     self.failed(&error.to_string());
+                    return WatchEnd::Lost;
+                }
+                Err(_) => {
+                    self.failed(&format!("no answer within {READ_TIMEOUT:?}"));
                     return WatchEnd::Lost;
                 }
             };
@@ -203,6 +212,8 @@ impl Watch {
             loop {
                 tokio::select! {
                     _ = &mut changed => break,
+                    // Says nothing if the client's task has failed.
+                    () = sleep(REREAD_INTERVAL) => break,
                     wanted = asked.recv() => match wanted {
                         Some(()) => break,
                         None => return WatchEnd::Unwanted,

@@ -7,6 +7,7 @@ use flume_core::{
     AgentInfo, BuildError, Context, EventStore, Phase, component::short_name, with_causes,
 };
 use flume_monitor::{Board, ComponentEntry, EntryDetails, FlowShape};
+use futures_util::future::join_all;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::{
@@ -450,11 +451,14 @@ fn say_what_stays(channel: &RunningChannel) {
     }
 }
 
+/// All at once: none waits for a slow one.
 async fn close_all(channels: Vec<RunningChannel>) -> Remained {
-    let mut remained = Remained::new();
-    for channel in channels {
+    let closing = channels.into_iter().map(|channel| async {
         let handle = channel.handle.clone();
-        let lost = channel.close().await;
+        (channel.close().await, handle)
+    });
+    let mut remained = Remained::new();
+    for (lost, handle) in join_all(closing).await {
         remained.add(short_name(handle.name()), lost, handle.durable());
     }
     remained
