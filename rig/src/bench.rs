@@ -479,7 +479,8 @@ fn medians(runs: &[Figures]) -> Figures {
     }
 }
 
-fn median(mut numbers: Vec<f64>) -> f64 {
+/// The middle one.
+pub fn median(mut numbers: Vec<f64>) -> f64 {
     numbers.sort_by(f64::total_cmp);
     numbers.get(numbers.len() / 2).copied().unwrap_or(f64::NAN)
 }

@@ -8,7 +8,7 @@ use anyhow::{Result, ensure};
 
 use crate::{
     agents::scratch, bench, bridge, deploy, file_channel, flows, guide, hdfs, kafka, lanes, page,
-    report::Report, rpc, sources, transcripts, verdicts, zookeeper,
+    report::Report, rpc, sources, transcripts, verdicts, watched, zookeeper,
 };
 
 /// A demonstration.
@@ -77,6 +77,7 @@ pub const CLAIMS: &[Claim] = &[
     claim("kafka-records", kafka::odd_records),
     claim("kafka-security", kafka::secured),
     claim("page", page::show),
+    claim("watched", watched::show),
     claim("build", guide::cold_build),
     claim("bench", |report| bench::show(report, &bench::FULL)).slice(bench::slice).alone(),
 ];

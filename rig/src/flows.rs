@@ -19,7 +19,7 @@ use crate::{
 /// Sends lines, looks at what was written, and stops the agent under load.
 pub fn show(report: &mut Report, load: Duration) -> Result<()> {
     let lines = 10_000;
-    let mut agent = Agent::start(&program(), FLOW, &[])?;
+    let mut agent = Agent::start(program(), FLOW, &[])?;
     let files = agent.dir().join("files");
     fs::create_dir(&files)?;
     let address = agent.address("r1");
@@ -38,7 +38,7 @@ pub fn show(report: &mut Report, load: Duration) -> Result<()> {
 
 /// Lines through a real agent for a while, with reloads: none lost, memory flat.
 pub fn soak(report: &mut Report, duration: Duration) -> Result<()> {
-    let mut agent = Agent::start(&program(), FLOW, &[])?;
+    let mut agent = Agent::start(program(), FLOW, &[])?;
     fs::create_dir(agent.dir().join("files"))?;
     let address = agent.address("r1");
     let start = Instant::now();

@@ -19,6 +19,7 @@ mod rpc;
 mod sources;
 mod transcripts;
 mod verdicts;
+mod watched;
 mod zookeeper;
 
 use std::time::Duration;

@@ -1,22 +1,13 @@
-//! The page of the monitoring port in a real browser: what it says of a flow that stands, whether it is accessible, and
-//! what it costs. The pictures are left in `target/page` for whoever wants to look.
+//! The page of the monitoring port in a real browser: what it says of a flow that stands, and whether it is accessible.
+//! The pictures are left in `target/page` for whoever wants to look.
 
-use std::{
-    fmt::Write as _,
-    fs,
-    io::{Read, Write},
-    net::TcpStream,
-    path::PathBuf,
-    process::Command,
-    sync::atomic::{AtomicBool, Ordering::Relaxed},
-    time::{Duration, Instant},
-};
+use std::{fmt::Write as _, fs, path::PathBuf, process::Command, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 use crate::{
-    agents::{Maker, Running, configuration, install, root, target},
+    agents::{Maker, Running, install, root, target},
     report::Report,
 };
 
@@ -138,7 +129,7 @@ fn pictures() -> PathBuf {
     target().join("page")
 }
 
-/// Every scene, then the cost.
+/// Every scene.
 pub fn show(report: &mut Report) -> Result<()> {
     install("page", &[&pictures()])?;
     for scene in SCENES {
@@ -147,8 +138,7 @@ pub fn show(report: &mut Report) -> Result<()> {
         let seen = look(&agent, scene)?;
         judge(report, scene, &seen);
     }
-    reload(report)?;
-    cost(report)
+    reload(report)
 }
 
 /// What the browser shows of the agent.
@@ -220,86 +210,5 @@ fn reload(report: &mut Report) -> Result<()> {
     let seen = look(&agent, &scene("a reload", well, "All is well."))?;
     let nodes = seen["nodes"].as_u64().unwrap_or_default();
     report.row("a reload: components on the page", nodes, "4", nodes == 4);
-    Ok(())
-}
-
-/// A flow at full rate with three open pages beside one without, in turn.
-fn cost(report: &mut Report) -> Result<()> {
-    let flow = configuration("memory.conf")?.replace("@BATCH@", "1000");
-    let mut agent = Running::start(Maker::Ours, &flow)?;
-    let page = agent.page();
-    std::thread::sleep(Duration::from_secs(5));
-    // The best of several, in turn: what else runs on the machine only makes a rate smaller.
-    let mut best_alone = 0_f64;
-    let mut best_watched = 0_f64;
-    for _ in 0..6 {
-        best_alone = best_alone.max(rate(&mut agent)?);
-        let ended = AtomicBool::new(false);
-        let watched = std::thread::scope(|scope| {
-            for _ in 0..3 {
-                scope.spawn(|| read_stream(&page, &ended));
-            }
-            std::thread::sleep(Duration::from_secs(1));
-            let watched = rate(&mut agent);
-            ended.store(true, Relaxed);
-            watched
-        })?;
-        best_watched = best_watched.max(watched);
-    }
-    let ratio = best_watched / best_alone;
-    report.at_least("rate with three pages open / without", ratio, 0.98);
-    abuse(report, &mut agent)
-}
-
-/// A thousand clients that ask for streams and never read, in a loop, beside the same flow without them.
-fn abuse(report: &mut Report, agent: &mut Running) -> Result<()> {
-    let page = agent.page();
-    let address = page.trim_start_matches("http://").trim_end_matches('/');
-    let mut best_alone = 0_f64;
-    let mut best_beset = 0_f64;
-    let mut slowest = Duration::ZERO;
-    for _ in 0..4 {
-        best_alone = best_alone.max(rate(agent)?);
-        let mut clients = vec![];
-        for _ in 0..1000 {
-            let mut client = TcpStream::connect(address)?;
-            // Some are closed already.
-            let _ = client.write_all(b"GET /api/events HTTP/1.1\r\nHost: x\r\n\r\n");
-            clients.push(client);
-        }
-        let begun = Instant::now();
-        best_beset = best_beset.max(rate(agent)?);
-        slowest = slowest.max(begun.elapsed().saturating_sub(Duration::from_secs(4)));
-    }
-    let ratio = best_beset / best_alone;
-    report.at_least(
-        "rate with 1,000 clients that never read / without",
-        ratio,
-        0.9,
-    );
-    report.at_most(
-        "seconds for two answers beside them",
-        slowest.as_secs_f64(),
-        5.0,
-    );
-    Ok(())
-}
-
-/// Events per second that the sink delivers, over four seconds.
-fn rate(agent: &mut Running) -> Result<f64> {
-    let before = agent.metric("SINK.k1", "EventDrainSuccessCount")?;
-    let begun = Instant::now();
-    std::thread::sleep(Duration::from_secs(4));
-    let after = agent.metric("SINK.k1", "EventDrainSuccessCount")?;
-    Ok((after - before) as f64 / begun.elapsed().as_secs_f64())
-}
-
-fn read_stream(page: &str, ended: &AtomicBool) -> Result<()> {
-    let address = page.trim_start_matches("http://").trim_end_matches('/');
-    let mut stream = TcpStream::connect(address)?;
-    stream.set_read_timeout(Some(Duration::from_secs(2)))?;
-    stream.write_all(b"GET /api/events HTTP/1.1\r\nHost: x\r\n\r\n")?;
-    let mut part = [0; 65536];
-    while !ended.load(Relaxed) && stream.read(&mut part)? > 0 {}
     Ok(())
 }

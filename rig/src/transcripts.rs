@@ -61,7 +61,7 @@ fn port_in_use() -> Result<Transcript> {
     let holder = TcpListener::bind(("127.0.0.1", 0))?;
     let port = holder.local_addr()?.port();
     let mut agent = Agent::start(
-        &program(),
+        program(),
         &FLOW.replace("port = 0", &format!("port = {port}")),
         &[],
     )?;
@@ -81,7 +81,7 @@ fn port_in_use() -> Result<Transcript> {
 
 /// A sink that fails until its directory exists: the channel keeps the events, all arrive.
 fn directory_missing() -> Result<Transcript> {
-    let mut agent = Agent::start(&program(), FLOW, &[])?;
+    let mut agent = Agent::start(program(), FLOW, &[])?;
     let reason = failure(&mut agent, "k1");
     let address = agent.address("r1");
     send_numbered(&address, 0..1000)?;
@@ -100,7 +100,7 @@ fn directory_missing() -> Result<Transcript> {
 
 /// A file system of one MiB fills up: the sink says so, and delivers the rest when there is room, each line once.
 fn disk_full() -> Result<Transcript> {
-    let mut agent = Agent::start(&program(), FLOW, &[])?;
+    let mut agent = Agent::start(program(), FLOW, &[])?;
     let files = agent.dir().join("files");
     fs::create_dir(&files)?;
     let mount = |arguments: &[&str]| Command::new("mount").args(arguments).arg(&files).status();
@@ -137,7 +137,7 @@ fn disk_full() -> Result<Transcript> {
 
 /// A reload with an error changes nothing and says where the error is.
 fn broken_reload() -> Result<Transcript> {
-    let mut agent = Agent::start(&program(), FLOW, &[])?;
+    let mut agent = Agent::start(program(), FLOW, &[])?;
     let files = agent.dir().join("files");
     fs::create_dir(&files)?;
     let address = agent.address("r1");

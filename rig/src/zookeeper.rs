@@ -1,6 +1,7 @@
 //! A configuration in a real ZooKeeper: read, watched, kept while the server is away, and read by Java Flume as well.
 
 use std::{
+    fs,
     io::{Read, Write},
     net::TcpStream,
     path::Path,
@@ -17,6 +18,9 @@ use crate::{
     report::Report,
 };
 
+/// Of the user `flume` at a server that asks.
+const PASSWORD: &str = "flume-secret";
+const SASL_PROVIDER: &str = "org.apache.zookeeper.server.auth.SASLAuthenticationProvider";
 /// How long anything may take to show.
 const WAIT: Duration = Duration::from_secs(60);
 
@@ -25,29 +29,51 @@ pub struct Server {
     daemon: Daemon,
     /// Where it listens.
     pub address: String,
+    /// Options of its JVM and of its clients' that say who logs in.
+    login: Vec<String>,
 }
 
 impl Server {
     /// With its data below a directory.
     pub fn start(directory: &Path) -> Result<Server> {
-        let port = free_port();
-        let command = [
-            "java",
-            "-Xmx128m",
-            "-Dzookeeper.admin.enableServer=false",
-            "-cp",
-            &class_path()?,
-            "org.apache.zookeeper.server.ZooKeeperServerMain",
-            &port.to_string(),
-            &directory.join("data").display().to_string(),
+        Server::start_with(directory, vec![])
+    }
+
+    /// A server that takes no session without a login by SASL's DIGEST-MD5.
+    fn start_secured(directory: &Path) -> Result<Server> {
+        let module = "org.apache.zookeeper.server.auth.DigestLoginModule required";
+        let text = format!(
+            "Server {{ {module} user_flume=\"{PASSWORD}\"; }};\n\
+             Client {{ {module} username=\"flume\" password=\"{PASSWORD}\"; }};\n"
+        );
+        let file = directory.join("jaas.conf");
+        fs::write(&file, text)?;
+        let login = [
+            format!("-Djava.security.auth.login.config={}", file.display()),
+            "-Dzookeeper.sessionRequireClientSASLAuth=true".into(),
+            format!("-Dzookeeper.authProvider.1={SASL_PROVIDER}"),
         ];
-        let command = command.map(String::from).to_vec();
+        Server::start_with(directory, login.to_vec())
+    }
+
+    fn start_with(directory: &Path, login: Vec<String>) -> Result<Server> {
+        let port = free_port();
+        let class_path = class_path()?;
+        let port_text = port.to_string();
+        let data = directory.join("data").display().to_string();
+        let mut command = vec!["java", "-Xmx128m", "-Dzookeeper.admin.enableServer=false"];
+        command.extend(login.iter().map(String::as_str));
+        command.extend(["-cp", &class_path]);
+        command.extend(["org.apache.zookeeper.server.ZooKeeperServerMain"]);
+        command.extend([port_text.as_str(), &data]);
+        let command = command.into_iter().map(String::from).collect();
         let log = directory.join("zookeeper.log");
         let mut daemon = Daemon::new("zookeeper", &log, command, Ready::Port(port));
         daemon.up()?;
         let server = Server {
             daemon,
             address: format!("127.0.0.1:{port}"),
+            login,
         };
         // The port is open before the server takes sessions.
         ensure!(
@@ -60,13 +86,9 @@ impl Server {
     /// Runs a command of ZooKeeper's own client.
     pub fn run(&self, arguments: &[&str]) -> Result<()> {
         let output = Command::new("java")
-            .args([
-                "-Xmx64m",
-                "-Dorg.slf4j.simpleLogger.defaultLogLevel=error",
-                "-cp",
-                &class_path()?,
-                "org.apache.zookeeper.ZooKeeperMain",
-            ])
+            .args(["-Xmx64m", "-Dorg.slf4j.simpleLogger.defaultLogLevel=error"])
+            .args(&self.login)
+            .args(["-cp", &class_path()?, "org.apache.zookeeper.ZooKeeperMain"])
             .args(["-server", &self.address])
             .args(arguments)
             .output()?;
@@ -209,5 +231,48 @@ pub fn show(report: &mut Report) -> Result<()> {
         "Java Flume reads the same node",
         wait(|| serves(third)),
     );
+    secured(report)
+}
+
+/// A server that asks who one is.
+fn secured(report: &mut Report) -> Result<()> {
+    let directory = tempfile::tempdir_in(scratch()?)?;
+    let server = Server::start_secured(directory.path())?;
+    let port = free_port();
+    server.run(&["create", "/flume"])?;
+    server.run(&["create", "/flume/a1", &flow(port)])?;
+    let command = |more: &[String]| -> Vec<String> {
+        let state = directory.path().join("state").display().to_string();
+        let program = program().display().to_string();
+        let words = [
+            &program,
+            "agent",
+            "-n",
+            "a1",
+            "-z",
+            &server.address,
+            "--state-dir",
+            &state,
+        ];
+        let words = words.iter().map(|word| word.to_string());
+        words.chain(more.iter().cloned()).collect()
+    };
+    let log = directory.path().join("agent.log");
+    let mut agent = Daemon::new("flume-ng", &log, command(&server.login), Ready::Port(port));
+    agent.up()?;
+    row(
+        report,
+        "an agent logs in by DIGEST-MD5 and reads its node",
+        wait(|| serves(port)),
+    );
+    agent.kill();
+    let command = command(&[]);
+    let output = Command::new(&command[0]).args(&command[1..]).output()?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    let told = !output.status.success() && said.contains("ZooKeeper");
+    if !told {
+        println!("{said}");
+    }
+    report.row("without a login it does not start", told, "true", told);
     Ok(())
 }

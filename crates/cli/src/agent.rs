@@ -3,8 +3,10 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use flume_bridge::JavaOptions;
-use flume_core::AgentInfo;
-use flume_monitor::{Monitoring, MonitoringAddress, TapMasks, ganglia::GangliaSettings};
+use flume_core::{AgentInfo, spans::Spans};
+use flume_monitor::{
+    Monitoring, MonitoringAddress, TapMasks, ganglia::GangliaSettings, otlp::OtlpSettings,
+};
 use flume_runtime::{Flows, Options, Remained, RunError};
 
 use crate::{
@@ -50,6 +52,10 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
         conf_dir: args.get("conf").map(Into::into),
         state_dir: claimed.path,
         system_properties: system_properties::of_agent(&args.properties),
+        spans: options
+            .otlp
+            .as_ref()
+            .map_or(Spans::default(), |otlp| Spans::recording(otlp.ratio)),
     });
     logging::start(&info);
     if !is_off(args, "flume.tap") {
@@ -193,6 +199,7 @@ fn options(args: &Args, places: &Places) -> Result<Options, Failure> {
         }),
         monitoring: monitoring(args)?,
         ganglia: ganglia(args)?,
+        otlp: otlp(args)?,
         strict: args.has("strict"),
         flows: if args.has("lenient") {
             Flows::Halves
@@ -265,6 +272,11 @@ fn ganglia(args: &Args) -> Result<Option<GangliaSettings>, Failure> {
     let own_name = flume_host::names::own_name();
     let settings = GangliaSettings::of(&args.properties, &own_name);
     settings.map(Some).map_err(Failure::Usage)
+}
+
+fn otlp(args: &Args) -> Result<Option<OtlpSettings>, Failure> {
+    let own_name = flume_host::names::own_name();
+    OtlpSettings::of(&args.properties, &own_name).map_err(Failure::Usage)
 }
 
 fn is_ganglia(kind: &str) -> bool {

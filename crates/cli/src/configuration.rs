@@ -20,7 +20,7 @@ use flume_origin::{
     place::Place,
     remote::RemoteDocument,
     web::{self, BasicLogin},
-    zookeeper::{self, DEFAULT_BASE, ZooKeeperNode},
+    zookeeper::{self, DEFAULT_BASE, ZooKeeperLogin, ZooKeeperNode},
 };
 use flume_runtime::Configuration;
 
@@ -189,7 +189,10 @@ impl Places {
                 let cx = Context::of_agent(&agent.name, vec![], agent.clone());
                 web::start(&uri, login.as_ref(), interval, cx).map(ConfigurationPart::Remote)
             }
-            Place::ZooKeeper(node) => zookeeper::start(node).map(ConfigurationPart::Remote),
+            Place::ZooKeeper(node) => {
+                let login = ZooKeeperLogin::of(&agent.system_properties)?;
+                zookeeper::start(node, login).map(ConfigurationPart::Remote)
+            }
         };
         self.places.into_iter().map(open).collect()
     }

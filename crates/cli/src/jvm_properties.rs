@@ -19,6 +19,7 @@ const READ: &[&str] = &[
     "java.io.tmpdir",
     "java.security.krb5.conf",
     "java.security.auth.login.config",
+    "zookeeper.sasl.client",
     "file.encoding",
 ];
 
@@ -42,13 +43,6 @@ pub(crate) fn apply(properties: &BTreeMap<String, String>) -> io::Result<Vec<Str
             "file.encoding={encoding} has no effect: bodies of events are text in UTF-8 where nothing else is set; \
              name the encoding in the component, as in `charset = {encoding}`"
         ));
-    }
-    if get("java.security.auth.login.config").is_some() {
-        doubts.push(
-            "java.security.auth.login.config is read by Java components alone; a Kafka component takes its login from \
-             `sasl.jaas.config` among its properties"
-                .into(),
-        );
     }
     Ok(doubts)
 }

@@ -89,11 +89,13 @@ pub(crate) struct Judged {
 }
 
 impl Judged {
-    /// Whether nothing is wrong and every component runs.
+    /// Whether nothing is wrong, there is a flow, and every component runs.
     pub(crate) fn runs_whole(&self) -> bool {
+        let has_components = self.agents.iter().any(|(_, verdicts)| !verdicts.is_empty());
         let is_error = |found: &Diagnostic| found.is_error();
         let stands_still = |verdict: &Verdict| verdict.reason.is_some();
-        !self.diagnostics.iter().any(is_error)
+        has_components
+            && !self.diagnostics.iter().any(is_error)
             && !self
                 .agents
                 .iter()
@@ -111,6 +113,11 @@ pub(crate) fn judge(document: &Document, agents: &[String], args: &Args) -> Judg
         judged.agents.push((agent.clone(), plan.verdicts()));
         found.extend(plan.diagnostics);
     }
+    // A misspelt name is no agent. Its diagnostic tells so.
+    let has_components = |(_, verdicts): &(String, Vec<Verdict>)| !verdicts.is_empty();
+    if judged.agents.iter().any(has_components) {
+        judged.agents.retain(has_components);
+    }
     let file = |found: &Diagnostic| {
         let mut files = document.files.iter();
         files.position(|(name, _)| *name == found.place.file)
@@ -119,6 +126,7 @@ pub(crate) fn judge(document: &Document, agents: &[String], args: &Args) -> Judg
         (file(a), &a.place, a.severity(), &a.key).cmp(&(file(b), &b.place, b.severity(), &b.key))
     });
     found.dedup();
+    document.leave_out_explained(found);
     judged
 }
 
@@ -142,6 +150,9 @@ fn text(document: &Document, judged: &Judged) -> String {
     let mut shown = report::human(document, found, report::may_colour());
     for (agent, verdicts) in &judged.agents {
         shown += &format!("agent {agent} here:\n");
+        if verdicts.is_empty() {
+            shown += "  nothing is set up\n";
+        }
         for verdict in verdicts {
             shown += &line(agent, verdict);
         }

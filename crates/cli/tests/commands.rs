@@ -175,7 +175,7 @@ fn an_agent_that_cannot_run_exits_with_two() {
             "/tmp",
         ],
         2,
-        "--strict refuses a configuration with 1 errors",
+        "errors in the configuration, which --strict refuses: 1;",
     );
 }
 

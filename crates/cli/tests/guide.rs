@@ -63,6 +63,40 @@ fn configurations_of_the_guide_validate() {
     assert!(tried >= 3, "{tried}");
 }
 
+/// Every command of the page, in its order, in an empty directory.
+#[test]
+fn the_first_flow_runs_as_written() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/guide/start.md");
+    let port = flume_testkit::agent::free_port().to_string();
+    let text = fs::read_to_string(page).unwrap().replace("4141", &port);
+    let directory = tempfile::tempdir().unwrap();
+    let configuration = &blocks(&text, "properties")[0];
+    fs::write(directory.path().join("flume.conf"), configuration).unwrap();
+    // A reader sees on the terminal that the agent runs, and that the sink has delivered.
+    let wait = "until flume-ng status --state-dir state | grep -q '^source .*running'; do sleep 0.1; done\n";
+    let delivered = "until grep -q world out/*; do sleep 0.1; done\n";
+    let script: String = blocks(&text, "sh")
+        .iter()
+        .map(|block| match block {
+            block if block.contains("flume-ng agent") => format!("{block}\n{wait}"),
+            block if block.contains("avro-client") => format!("{block}\n{delivered}"),
+            block => format!("{block}\n"),
+        })
+        .collect();
+    let directories = Path::new(PROGRAM).parent().unwrap().display();
+    let output = Command::new("timeout")
+        .args(["120", "sh", "-euxc", &script])
+        .env("PATH", format!("{directories}:/usr/bin:/bin"))
+        .current_dir(directory.path())
+        .output()
+        .unwrap();
+    let [said, log] = [&output.stdout, &output.stderr].map(|it| String::from_utf8_lossy(it));
+    assert!(output.status.success(), "{said}\n{log}");
+    for expected in ["accepted: agent a1", "hello\nworld\n", "k1"] {
+        assert!(said.contains(expected), "{expected}: {said}\n{log}");
+    }
+}
+
 /// `flume-ng COMMAND --option` in a fenced block or between backquotes.
 #[test]
 fn commands_of_the_guide_exist() {

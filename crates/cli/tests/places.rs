@@ -328,6 +328,51 @@ fn a_file_of_options_is_read() {
     assert!(line.contains(expected), "{line}");
 }
 
+/// `-d` of Flume's launcher has no value: what follows it is an option of its own.
+#[test]
+fn a_dry_run_of_the_launcher_prints_the_command_and_runs_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    for dry_run in ["-d", "--dryrun"] {
+        let arguments = ["agent", dry_run, "-n", "a1", "-f", "flume.conf"];
+        let output = flume(&arguments, directory.path());
+        let line = said(&output);
+        assert_eq!(output.status.code(), Some(0), "{line}");
+        let expected = "flume-ng agent --conf-file=flume.conf --name=a1\n";
+        assert!(line.ends_with(expected), "{dry_run}: {line}");
+        let made = fs::read_dir(directory.path()).unwrap().count();
+        assert_eq!(made, 0, "no file is read, and none is made");
+    }
+}
+
+/// As configurations come from images and by `cp -p` or `rsync -t`: every version has the same time.
+#[test]
+fn a_link_that_points_to_another_configuration_of_the_same_time_is_followed() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    let time = std::time::UNIX_EPOCH + Duration::from_secs(1_577_836_800);
+    // The second is as long as the first, the third is not.
+    for (name, capacity) in [("v1", 1500), ("v2", 2500), ("v3", 10_000)] {
+        let mut file = fs::File::create(path(name)).unwrap();
+        let text = FLOW.replace("= 1000", &format!("= {capacity}"));
+        file.write_all(text.as_bytes()).unwrap();
+        file.set_modified(time).unwrap();
+    }
+    let point_to = |version: &str| {
+        std::os::unix::fs::symlink(path(version), path("next")).unwrap();
+        fs::rename(path("next"), path("flume.conf")).unwrap();
+    };
+    point_to("v1");
+    let uri = format!("file://{}", path("flume.conf").display());
+    let mut agent = start(&uri, &[]);
+    agent.address("r1");
+    assert_eq!(capacity(&agent), 1500);
+    for (version, expected) in [("v2", 2500), ("v3", 10_000), ("v1", 1500)] {
+        point_to(version);
+        wait("a reload", || capacity(&agent) == expected);
+    }
+    agent.stop().unwrap();
+}
+
 /// What another user can change must not run as root when root only looks at it.
 #[test]
 fn root_runs_nothing_for_the_configuration_of_somebody_else() {
@@ -399,6 +444,15 @@ fn root_waits_for_no_fifo_and_follows_no_link_of_somebody_else() {
             assert!(!said.contains("hunter2"), "{said}");
         }
     }
+    // The doctor looks for a file of this name in the directory of the node.
+    fs::rename(at("fifo.conf"), at("flume.conf")).unwrap();
+    let node = tempfile::NamedTempFile::new().unwrap();
+    let hdp = serde_json::json!({ "flume_conf_dir": directory.path() });
+    fs::write(node.path(), serde_json::json!({ "hdp": hdp }).to_string()).unwrap();
+    let node = node.path().display().to_string();
+    let output = flume(&["doctor", "--config", &node], directory.path());
+    let shown = String::from_utf8_lossy(&output.stdout);
+    assert!(shown.contains("flume.conf is a FIFO"), "{shown}");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::{
 };
 
 use flume_monitor::ComponentStatus;
-use flume_testkit::agent::{Agent, component};
+use flume_testkit::agent::{Agent, component, free_port};
 
 /// A row of the table.
 #[derive(Debug)]
@@ -254,14 +254,6 @@ impl Production {
         });
         agent.stop().unwrap();
     }
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port()
 }
 
 fn readiness(port: u16) -> String {

@@ -206,57 +206,6 @@ fn readers_that_read_nothing_do_not_stop_a_flow_and_are_dropped() {
     drop(stuck);
 }
 
-/// Hundredths of a second of processor time that the agent has used.
-fn processor_time(agent: &Agent) -> u64 {
-    let stat = std::fs::read_to_string(format!("/proc/{}/stat", agent.pid())).unwrap();
-    let fields: Vec<_> = stat
-        .rsplit(')')
-        .next()
-        .unwrap()
-        .split_whitespace()
-        .collect();
-    fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
-}
-
-/// Events that a second of processor time brings to the sink. Unlike the rate it depends little on what else runs.
-fn events_per_second(agent: &Agent) -> f64 {
-    let before = processor_time(agent);
-    let events = delivered(agent, Duration::from_secs(4));
-    events as f64 * 100.0 / (processor_time(agent) - before) as f64
-}
-
-/// The ratio of a full-rate flow with three taps to the same without. For a build with optimization:
-/// `cargo test --release -p flume-ng --test tap -- --ignored --nocapture`.
-#[test]
-#[ignore = "a measurement"]
-fn the_price_of_three_taps() {
-    let agent = start(FULL_RATE, &[]);
-    let mut ratios = vec![];
-    for _ in 0..7 {
-        let without = events_per_second(&agent);
-        let quiet = |name| {
-            tap(&agent, &[name])
-                .stdout(Stdio::null())
-                .stderr(Stdio::null())
-                .spawn()
-                .unwrap()
-        };
-        let taps = ["r1", "c1", "k1"].map(quiet);
-        std::thread::sleep(Duration::from_millis(500));
-        let with = events_per_second(&agent);
-        for mut tap in taps {
-            tap.kill().unwrap();
-            tap.wait().unwrap();
-        }
-        ratios.push(with / without);
-        eprintln!(
-            "{without:.0} events a second of processor time without, {with:.0} with three taps"
-        );
-    }
-    ratios.sort_by(f64::total_cmp);
-    eprintln!("median ratio {:.3}", ratios[ratios.len() / 2]);
-}
-
 /// Two agents, one after the other: the trace of an event grows from tier to tier.
 #[test]
 fn a_trace_goes_through_tiers() {

@@ -9,7 +9,7 @@ use flume_core::{Code, Diagnostic, Registry, Span, props::Setting};
 
 use crate::{
     FlumeVerdict, Lookups, Plan,
-    doubts::explain_missing,
+    doubts::{explain_missing, leave_out_explained_agents},
     effective::effective,
     graph::Graph,
     lookup,
@@ -105,6 +105,11 @@ impl Document {
     pub fn below<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = (&'a str, &'a Setting)> {
         let from = self.settings.range(prefix.to_string()..);
         from.map_while(move |(key, setting)| Some((key.strip_prefix(prefix)?, setting)))
+    }
+
+    /// Takes out findings that repeat others. `found` is what the plans of all agents say.
+    pub fn leave_out_explained(&self, found: &mut Vec<Diagnostic>) {
+        leave_out_explained_agents(found, &self.settings);
     }
 
     /// What `agent` is to run, and everything that is wrong with it and with the files as such.

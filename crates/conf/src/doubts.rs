@@ -168,8 +168,7 @@ pub(crate) fn explain_missing(found: &mut Vec<Diagnostic>, settings: &BTreeMap<S
             in_three(key).is_some_and(differs)
         });
         if let (Some((key, setting)), None) = (strays.next(), strays.next()) {
-            let line = setting.key_place.line;
-            missing.hint = Some(format!("line {line} sets `{key}`"));
+            missing.hint = Some(sets(key, setting));
             explained.push(key.clone());
         }
     }
@@ -181,6 +180,25 @@ pub(crate) fn explain_missing(found: &mut Vec<Diagnostic>, settings: &BTreeMap<S
             own.any(|key| !explained.contains(key))
         }
         _ => true,
+    });
+}
+
+fn sets(key: &str, setting: &Setting) -> String {
+    format!("line {} sets `{key}`", setting.key_place.line)
+}
+
+/// Takes out what is said of an agent by a misspelt name, if other findings name each of its lines. `found` is about all
+/// agents.
+pub(crate) fn leave_out_explained_agents(
+    found: &mut Vec<Diagnostic>,
+    settings: &BTreeMap<String, Setting>,
+) {
+    let hints: Vec<_> = found.iter().filter_map(|it| it.hint.clone()).collect();
+    found.retain(|it| {
+        let prefix = format!("{}.", it.key);
+        let mut own = settings.iter().filter(|(key, _)| key.starts_with(&prefix));
+        it.code != Code::MisspeltAgent
+            || own.any(|(key, setting)| !hints.contains(&sets(key, setting)))
     });
 }
 

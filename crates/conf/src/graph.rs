@@ -142,6 +142,7 @@ impl Graph {
             return self.report_misspelt_agent(settings);
         }
         let agent = &self.agent;
+        let set_up = set_up_and_listed(&self.kinds);
         for (kind, group) in &mut self.kinds {
             self.diagnostics.extend(group.drop_comment(agent, kind));
             let unlisted = group.unlisted();
@@ -153,7 +154,7 @@ impl Graph {
             for name in &empty {
                 let renamed = renamed.iter().find(|(listed, _)| listed == name);
                 let found = misspelt_owner(agent, kind, &name.text, settings)
-                    .unwrap_or_else(|| report_empty(agent, kind, name, renamed));
+                    .unwrap_or_else(|| report_empty(agent, kind, name, renamed, &set_up));
                 self.diagnostics.push(found);
             }
             for name in group.listed.texts() {
@@ -289,6 +290,16 @@ impl Group {
     }
 }
 
+/// Names that are listed and set up, with their kind.
+fn set_up_and_listed(kinds: &BTreeMap<&'static str, Group>) -> BTreeMap<String, &'static str> {
+    let names = kinds.iter().flat_map(|(kind, group)| {
+        let names = group.listed.texts();
+        let names = names.filter(|name| group.sections.contains_key(*name));
+        names.map(|name| (name.to_string(), *kind))
+    });
+    names.collect()
+}
+
 /// Listed names, each with the one name that is set up and resembles it.
 fn nearest_pairs(empty: &[Name], unlisted: &[(&String, &Section)]) -> Vec<(Name, String)> {
     let pair = |listed: &Name| {
@@ -303,6 +314,7 @@ fn report_empty(
     kind: &str,
     name: &Name,
     renamed: Option<&(Name, String)>,
+    set_up: &BTreeMap<String, &'static str>,
 ) -> Diagnostic {
     let key = format!("{agent}.{kind}");
     match renamed {
@@ -316,7 +328,13 @@ fn report_empty(
         }
         None => {
             let text = format!("nothing is set for `{}`", name.text);
-            Diagnostic::new(Code::NothingSet, name.place.clone(), &key, text)
+            let other = set_up.get(&name.text).map(|other| {
+                format!(
+                    "`{}` is set up and listed in `{agent}.{other}`: take it out here",
+                    name.text
+                )
+            });
+            Diagnostic::new(Code::NothingSet, name.place.clone(), &key, text).hint(other)
         }
     }
 }

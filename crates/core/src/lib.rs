@@ -29,6 +29,7 @@ mod scalar;
 pub mod secrets;
 mod sink;
 mod source;
+pub mod spans;
 mod state;
 mod stop;
 mod succession;

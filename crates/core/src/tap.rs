@@ -4,18 +4,21 @@
 //! a load of a flag for each batch. A tap looks at a bounded number of events and copies a bounded number of bytes each
 //! second, on the threads that move the events; what it does not show it counts. It never waits.
 
+mod budget;
+
 use std::{
     sync::{
         Arc,
         atomic::{
-            AtomicBool, AtomicU64,
-            Ordering::{Acquire, Relaxed, Release},
+            AtomicU8, AtomicU64,
+            Ordering::{AcqRel, Acquire, Relaxed, Release},
         },
     },
-    time::{Duration, Instant, SystemTime},
+    time::SystemTime,
 };
 
 use arc_swap::ArcSwap;
+use budget::{Allowance, Budget};
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
@@ -32,12 +35,16 @@ const QUEUE_EVENTS: usize = 512;
 const LOOKS_PER_SECOND: u64 = 100_000;
 /// A trace grows by one entry a component; one that is longer has been in a circle.
 const MAX_TRACE_BYTES: usize = 4096;
+/// What a point does with a batch: nothing, as there is no tap.
+const UNTAPPED: u8 = 0;
+/// It counts the events: each tap has shown what it may, or has no room.
+const RESTING: u8 = 1;
+/// It asks each tap.
+const LOOKING: u8 = 2;
 /// Headers of an event that are copied; the trace comes on top.
 const MAX_HEADERS: usize = 100;
 /// A longer name of a header is cut.
 const MAX_NAME_BYTES: usize = 256;
-/// The length of one turn of the limits of a tap.
-const TURN: Duration = Duration::from_secs(1);
 
 /// Where an event is when a tap sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -113,58 +120,45 @@ pub struct TappedEvent {
 /// Somebody who looks. Removed from its points when it is dropped, see [`TapGuard`].
 pub struct Tap {
     wish: TapWish,
-    turn: Mutex<TapTurn>,
+    /// Events to show.
+    shows: Budget,
+    /// Events to mark.
+    marks: Budget,
     queue: mpsc::Sender<TappedEvent>,
     seen: AtomicU64,
     skipped: AtomicU64,
-}
-
-/// What a tap may still do until the turn ends.
-struct TapTurn {
-    began: Instant,
-    /// Events that it may show.
-    shows: u64,
-    /// Events that it may look at.
-    looks: u64,
-    /// Events that it may mark.
-    marks: u64,
-    /// Events that it may look at in search of those.
-    mark_looks: u64,
-}
-
-impl TapTurn {
-    fn of(wish: &TapWish) -> Self {
-        // Who follows an event must not miss it, and an agent that writes traces looks at each event anyhow.
-        let follows = wish.headers.iter().any(|(name, _)| name == TRACE_HEADER);
-        TapTurn {
-            began: Instant::now(),
-            shows: wish.per_second,
-            looks: if follows { u64::MAX } else { LOOKS_PER_SECOND },
-            marks: wish.marks_per_second,
-            mark_looks: LOOKS_PER_SECOND,
-        }
-    }
-
-    fn renew(&mut self, wish: &TapWish) {
-        if self.began.elapsed() >= TURN {
-            *self = TapTurn::of(wish);
-        }
-    }
 }
 
 impl Tap {
     /// A tap with the queue that its events come out of.
     pub fn new(wish: TapWish) -> (Arc<Tap>, mpsc::Receiver<TappedEvent>) {
         let (queue, events) = mpsc::channel(QUEUE_EVENTS);
-        let turn = Mutex::new(TapTurn::of(&wish));
+        // Who follows an event must not miss it, and an agent that writes traces looks at each event anyhow.
+        let follows = wish.headers.iter().any(|(name, _)| name == TRACE_HEADER);
+        let shows = Budget::new(Allowance {
+            choices: wish.per_second,
+            looks: if follows { u64::MAX } else { LOOKS_PER_SECOND },
+        });
+        let marks = Budget::new(Allowance {
+            choices: wish.marks_per_second,
+            looks: LOOKS_PER_SECOND,
+        });
         let tap = Tap {
             wish,
-            turn,
+            shows,
+            marks,
             queue,
             seen: AtomicU64::new(0),
             skipped: AtomicU64::new(0),
         };
         (Arc::new(tap), events)
+    }
+
+    /// Begins a new second; the points of the tap are to be woken then. The reader of the tap calls it once a second: so
+    /// the threads that move events need no clock, and a tap that nobody reads copies nothing.
+    pub fn begin_second(&self) {
+        self.shows.renew();
+        self.marks.renew();
     }
 
     /// Events that passed at its points.
@@ -177,25 +171,16 @@ impl Tap {
         self.skipped.load(Relaxed)
     }
 
-    /// The indices of the events to show, within what the turn still allows and the reader leaves room for.
+    /// The indices of the events to show, within what the second still allows and the reader leaves room for.
     fn choose(&self, events: &[Event]) -> Vec<usize> {
-        let mut turn = self.turn.lock();
-        turn.renew(&self.wish);
         let room = self.queue.capacity();
-        let mut chosen = vec![];
-        let mut skipped = 0;
-        for (index, event) in events.iter().enumerate() {
-            if turn.looks == 0 || turn.shows == 0 || chosen.len() == room {
-                skipped += events.len() - index;
-                break;
-            }
-            turn.looks -= 1;
-            if self.fits(event, "") {
-                turn.shows -= 1;
-                chosen.push(index);
-            }
+        let (chosen, looked_at) = self
+            .shows
+            .choose(events, room, |event| self.fits(event, ""));
+        let skipped = events.len() - looked_at;
+        if skipped > 0 {
+            self.skipped.fetch_add(skipped as u64, Relaxed);
         }
-        self.skipped.fetch_add(skipped as u64, Relaxed);
         chosen
     }
 
@@ -214,20 +199,16 @@ impl Tap {
 
     /// The indices of the events to mark: those that fit but for the mark.
     fn choose_unmarked(&self, events: &[Event]) -> Vec<usize> {
-        let mut turn = self.turn.lock();
-        turn.renew(&self.wish);
-        let mut chosen = vec![];
-        for (index, event) in events.iter().enumerate() {
-            if turn.marks == 0 || turn.mark_looks == 0 {
-                break;
-            }
-            turn.mark_looks -= 1;
-            if event.headers.get(TRACE_HEADER).is_none() && self.fits(event, TRACE_HEADER) {
-                turn.marks -= 1;
-                chosen.push(index);
-            }
-        }
-        chosen
+        let unmarked = |event: &Event| {
+            event.headers.get(TRACE_HEADER).is_none() && self.fits(event, TRACE_HEADER)
+        };
+        self.marks.choose(events, events.len(), unmarked).0
+    }
+
+    /// Whether it can neither show nor mark anything now.
+    fn rests(&self) -> bool {
+        let shows_nothing = self.shows.is_spent() || self.queue.capacity() == 0;
+        shows_nothing && self.marks.is_spent()
     }
 
     fn looks_at(&self, passage: Passage) -> bool {
@@ -276,8 +257,10 @@ struct PointState {
     component: Arc<str>,
     /// Whether this agent writes traces.
     traces: bool,
-    /// Looked at before `taps`, so that nobody pays for a tap that is not there.
-    tapped: AtomicBool,
+    /// [`UNTAPPED`], [`RESTING`] or [`LOOKING`]: looked at before `taps`, which cost more.
+    attention: AtomicU8,
+    /// Events that passed while all taps rested, by passage.
+    unseen: [AtomicU64; Passage::ALL.len()],
     taps: ArcSwap<Vec<Arc<Tap>>>,
     /// Held while the list of taps changes.
     edit: Mutex<()>,
@@ -287,6 +270,8 @@ struct PointState {
 pub struct TapGuard {
     point: TapPoint,
     tap: Arc<Tap>,
+    /// What the point had counted when this last looked.
+    unseen: [u64; Passage::ALL.len()],
 }
 
 /// Copies of events for the taps that want them, shown once they have passed, or dropped.
@@ -300,7 +285,8 @@ impl TapPoint {
         TapPoint(Arc::new(PointState {
             component,
             traces,
-            tapped: AtomicBool::new(false),
+            attention: AtomicU8::new(UNTAPPED),
+            unseen: Default::default(),
             taps: ArcSwap::default(),
             edit: Mutex::default(),
         }))
@@ -313,26 +299,41 @@ impl TapPoint {
 
     /// Shows `tap` what passes from now on, until the guard is dropped.
     pub fn add(&self, tap: Arc<Tap>) -> TapGuard {
+        let unseen = self.unseen();
         self.edit(|taps| taps.push(tap.clone()));
         TapGuard {
             point: self.clone(),
             tap,
+            unseen,
         }
+    }
+
+    fn unseen(&self) -> [u64; Passage::ALL.len()] {
+        Passage::ALL.map(|passage| self.0.unseen[passage as usize].load(Relaxed))
     }
 
     fn edit(&self, change: impl FnOnce(&mut Vec<Arc<Tap>>)) {
         let _editing = self.0.edit.lock();
         let mut taps = self.0.taps.load().to_vec();
         change(&mut taps);
-        self.0.tapped.store(!taps.is_empty(), Release);
+        let attention = if taps.is_empty() { UNTAPPED } else { LOOKING };
         self.0.taps.store(Arc::new(taps));
+        self.0.attention.store(attention, Release);
     }
 
     /// Copies what the taps want of events that are about to pass.
     pub fn pick(&self, passage: Passage, events: &[Event]) -> Picked {
-        if !self.0.tapped.load(Acquire) || events.is_empty() {
-            return Picked::default();
+        match self.0.attention.load(Acquire) {
+            LOOKING if !events.is_empty() => self.look(passage, events),
+            RESTING => {
+                self.0.unseen[passage as usize].fetch_add(events.len() as u64, Relaxed);
+                Picked::default()
+            }
+            _ => Picked::default(),
         }
+    }
+
+    fn look(&self, passage: Passage, events: &[Event]) -> Picked {
         let taps = self.0.taps.load();
         let looking = taps.iter().filter(|tap| tap.looks_at(passage));
         let picked = looking.filter_map(|tap| {
@@ -342,21 +343,20 @@ impl TapPoint {
             let copies: Vec<_> = chosen.into_iter().map(copy).collect();
             (!copies.is_empty()).then(|| (tap.clone(), copies))
         });
-        Picked(picked.collect())
+        let picked = picked.collect();
+        if taps.iter().all(|tap| tap.rests()) {
+            let attention = &self.0.attention;
+            let _ = attention.compare_exchange(LOOKING, RESTING, AcqRel, Relaxed);
+        }
+        Picked(picked)
     }
 
     /// Gives the events that a tap wants to follow their first trace.
     pub fn mark(&self, events: &mut [Event]) {
-        if !self.0.traces || !self.0.tapped.load(Acquire) {
+        if !self.0.traces || self.0.attention.load(Acquire) != LOOKING {
             return;
         }
-        for tap in self
-            .0
-            .taps
-            .load()
-            .iter()
-            .filter(|tap| tap.wish.marks_per_second > 0)
-        {
+        for tap in self.0.taps.load().iter() {
             for index in tap.choose_unmarked(events) {
                 let id = format!("{:016x}", fastrand::u64(..));
                 events[index].headers.set(TRACE_HEADER.into(), id.into());
@@ -411,8 +411,34 @@ impl Picked {
     }
 }
 
+impl TapGuard {
+    /// Where it looks.
+    pub fn point(&self) -> &TapPoint {
+        &self.point
+    }
+
+    /// The tap may have room again, or a new second: the point asks it, and it learns what passed meanwhile.
+    pub fn wake(&mut self) {
+        self.catch_up();
+        let attention = &self.point.0.attention;
+        let _ = attention.compare_exchange(RESTING, LOOKING, AcqRel, Relaxed);
+    }
+
+    fn catch_up(&mut self) {
+        let unseen = self.point.unseen();
+        for passage in &self.tap.wish.passages {
+            let place = *passage as usize;
+            let passed = unseen[place] - self.unseen[place];
+            self.tap.seen.fetch_add(passed, Relaxed);
+            self.tap.skipped.fetch_add(passed, Relaxed);
+        }
+        self.unseen = unseen;
+    }
+}
+
 impl Drop for TapGuard {
     fn drop(&mut self) {
+        self.catch_up();
         self.point
             .edit(|taps| taps.retain(|other| !Arc::ptr_eq(other, &self.tap)));
     }
@@ -466,16 +492,31 @@ mod tests {
             per_second: 3,
             ..wish()
         });
-        let _guard = point.add(tap.clone());
+        let mut guard = point.add(tap.clone());
         point.pick(Passage::Put, &vec![Event::from("x"); 10]).show();
         point.pick(Passage::Put, &vec![Event::from("x"); 10]).show();
+        point.pick(Passage::Taken, &[Event::from("x")]).show();
+        guard.wake();
         assert_eq!((tap.seen(), tap.skipped()), (20, 17));
-        let (unread, _slow) = Tap::new(wish());
-        let _guard = point.add(unread.clone());
+        tap.begin_second();
+        point.pick(Passage::Put, &vec![Event::from("x"); 10]).show();
+        point.pick(Passage::Put, &vec![Event::from("x"); 10]).show();
+        drop(guard);
+        assert_eq!((tap.seen(), tap.skipped()), (40, 34));
+        point.pick(Passage::Put, &vec![Event::from("x"); 10]).show();
+        assert_eq!(tap.seen(), 40);
+        let (unread, mut slow) = Tap::new(wish());
+        let mut guard = point.add(unread.clone());
         point
             .pick(Passage::Put, &vec![Event::from("x"); 900])
             .show();
         assert_eq!(unread.skipped(), 900 - QUEUE_EVENTS as u64);
+        // Without room it rests, until its reader has made some.
+        point.pick(Passage::Put, &[Event::from("x")]).show();
+        while slow.try_recv().is_ok() {}
+        guard.wake();
+        point.pick(Passage::Put, &[Event::from("shown")]).show();
+        assert_eq!(slow.try_recv().unwrap().body, b"show");
     }
 
     #[test]
@@ -506,20 +547,18 @@ mod tests {
             marks_per_second: 1,
             ..wish()
         });
-        let _guard = point.add(tap.clone());
+        let mut guard = point.add(tap.clone());
         let mut batch = vec![with_header("wanted", "1")];
-        let spend = |tap: &Tap| {
-            let mut turn = tap.turn.lock();
-            turn.began = Instant::now() + TURN;
-            turn.mark_looks = 0;
-        };
-        spend(&tap);
+        let mut unwanted = vec![Event::from("x"); LOOKS_PER_SECOND as usize];
+        point.mark(&mut unwanted);
         point.mark(&mut batch);
         assert!(!point.has_traced(&batch), "it looks no more in this second");
-        tap.turn.lock().mark_looks = 1;
+        tap.begin_second();
         point.mark(&mut batch);
         assert!(point.has_traced(&batch));
-        assert_eq!(tap.turn.lock().mark_looks, 0);
+        let mut second = vec![with_header("wanted", "2")];
+        point.mark(&mut second);
+        assert!(!point.has_traced(&second), "one a second");
         // Nothing is copied that the queue has no room for.
         let picked = point.pick(Passage::Put, &vec![batch[0].clone(); QUEUE_EVENTS + 100]);
         assert_eq!(picked.0[0].1.len(), QUEUE_EVENTS);
@@ -531,6 +570,8 @@ mod tests {
         for number in 0..2 * MAX_HEADERS {
             many.headers.set(format!("a{number:04}").into(), "x".into());
         }
+        tap.begin_second();
+        guard.wake();
         point.pick(Passage::Put, &[many]).show();
         let seen = events.try_recv().unwrap();
         assert!(seen.headers.iter().count() <= MAX_HEADERS + 1);

@@ -19,6 +19,7 @@ pub mod java;
 pub mod lock;
 pub mod log;
 pub mod pool;
+mod progress;
 #[cfg(test)]
 mod promises;
 pub mod quarantine;

@@ -18,6 +18,7 @@ use crate::{
     frame::open_body,
     log::{Kept, Log, cipher},
     pool::{Layout, Pool},
+    progress::Progress,
     quarantine::Reason,
     segment::{Found, HEADER_AHEAD, Position, Segment, Walk},
 };
@@ -176,6 +177,8 @@ impl Recovery {
     /// Reads the headers behind the checkpoint.
     fn scan(&mut self, files: &Files, position: Position) -> Result<(), OpenError> {
         let mut later = files.segments.range(position.segment..).peekable();
+        let all = files.segments.range(position.segment..).count();
+        let mut progress = Progress::new();
         while let Some((&id, segment)) = later.next() {
             let next = later.peek().map(|(_, next)| next.header.last_good_group);
             let judged = later.peek().map(|(_, next)| next.header.judged_group);
@@ -208,6 +211,8 @@ impl Recovery {
                 self.last = LastGroup::default();
             }
             self.report.segments += 1;
+            let done = self.report.segments;
+            progress.tell(|| format!("read {done} of {all} segments behind the checkpoint"));
             // After the crash of a process alone, the page cache may hold what no disk has.
             self.log.disk.open(&segment.path)?.sync()?;
         }

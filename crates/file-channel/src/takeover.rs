@@ -13,7 +13,6 @@ use std::{
     io,
     path::{Path, PathBuf},
     sync::Arc,
-    time::{Duration, Instant},
 };
 
 use flume_core::{Event, metrics::Histogram};
@@ -26,6 +25,7 @@ use crate::{
     log::{AppendError, Log},
     now_ms,
     pool::{Layout, is_full},
+    progress::Progress,
     recovery::{self, OpenError},
     segment,
 };
@@ -36,8 +36,6 @@ const MARK: &str = "taking-over";
 const BATCH_EVENTS: usize = 1000;
 /// Bytes of a batch, unless a single event has more.
 const BATCH_BYTES: usize = 1 << 20;
-/// A line of progress comes so often.
-const PROGRESS: Duration = Duration::from_secs(5);
 
 const BARRIER_TEXT: &str = "The events of this file channel were taken over by a program with another format. Java \
 Flume's files are in the directories java-* beside this one. Java Flume refuses to start while this log is here, \
@@ -364,21 +362,5 @@ fn exists(disk: &dyn Disk, path: &Path) -> io::Result<bool> {
         Ok(_) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(error),
-    }
-}
-
-/// A line now and then.
-struct Progress(Instant);
-
-impl Progress {
-    fn new() -> Self {
-        Progress(Instant::now())
-    }
-
-    fn tell(&mut self, what: impl FnOnce() -> String) {
-        if self.0.elapsed() >= PROGRESS {
-            self.0 = Instant::now();
-            tracing::info!("{}", what());
-        }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{path::Path, sync::Arc, time::Duration};
 
-use flume_core::{BuildError, Channel, ChannelHandle, Context, Registry, Want};
+use flume_core::{BuildError, Channel, ChannelError, ChannelHandle, Context, Registry, Want};
 use flume_testkit::parts::{build, events, held, try_build, words};
 
 async fn open(dir: &Path, properties: &str) -> Arc<dyn Channel> {
@@ -93,6 +93,34 @@ async fn a_stop_keeps_what_is_in_memory() {
     let channel = open(dir.path(), properties).await;
     assert_eq!(channel.stats().events, 49);
     assert_eq!(drain(&channel).await, format!("{} last", numbered(4..52)));
+}
+
+/// A stop could not save what memory took before. A store that does not open is as one that is not open yet.
+#[tokio::test]
+async fn nothing_is_accepted_before_the_store_is_open() {
+    for capacity in ["memoryCapacity = 5", "memoryCapacity = 0"] {
+        let dir = tempfile::tempdir().expect("a directory");
+        let in_the_way = dir.path().join("data");
+        std::fs::write(&in_the_way, "").expect("a file");
+        let channel = not_open(dir.path(), &format!("{capacity}\noverflowTimeout = 0"));
+        for when in ["before the open", "after the open that failed"] {
+            let put = channel.put(events("early")).await;
+            assert!(
+                matches!(put, Err(ChannelError::Closed)),
+                "{capacity}, {when}: {put:?}"
+            );
+            let stats = channel.stats();
+            assert_eq!((stats.events, channel.volatile_events()), (0, 0));
+            channel.open().await.expect_err("a file is in the way");
+        }
+        std::fs::remove_file(&in_the_way).expect("removed");
+        channel.open().await.expect("an open channel");
+        channel.put(events("late")).await.expect("room");
+        channel.close().await.expect("closed");
+        let channel = open(dir.path(), capacity).await;
+        assert_eq!(drain(&channel).await, "late");
+        channel.close().await.expect("closed");
+    }
 }
 
 /// A channel of other settings may have left more in the directory than this one would put there.

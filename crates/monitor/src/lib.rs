@@ -15,6 +15,7 @@ mod live;
 mod log_levels;
 mod metrics;
 mod observer;
+pub mod otlp;
 mod problems;
 mod remedies;
 mod status;

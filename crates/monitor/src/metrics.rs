@@ -97,7 +97,7 @@ pub(crate) fn all_attributes(board: &Board) -> Vec<(String, String)> {
 fn agent_attributes(board: &Board) -> Map<String, Value> {
     let configuration = board.configuration();
     let is_good = !configuration.last_failed && configuration.unreadable.is_none();
-    let attributes = [
+    let mut attributes = vec![
         ("Type", "AGENT".to_string()),
         ("StartTime", millis(board.started()).to_string()),
         ("ConfigurationGood", u8::from(is_good).to_string()),
@@ -107,6 +107,10 @@ fn agent_attributes(board: &Board) -> Map<String, Value> {
             configuration.failed_reloads.to_string(),
         ),
     ];
+    if let Some((recorded, lost)) = board.agent().spans.counts() {
+        attributes.push(("SpanRecordedCount", recorded.to_string()));
+        attributes.push(("SpanLostCount", lost.to_string()));
+    }
     let attributes = attributes.into_iter();
     attributes
         .map(|(name, value)| (name.into(), value.into()))

@@ -31,7 +31,7 @@ use crate::{
 
 /// A reader that takes nothing for so long has gone.
 const READER_TIMEOUT: Duration = Duration::from_secs(10);
-/// How often a tap counts what it did not show, and looks for components that were restarted.
+/// How often a tap may show events again, counts what it did not show, and looks for components that were restarted.
 const TICK: Duration = Duration::from_secs(1);
 /// Most events a second that may be asked for.
 const MAX_PER_SECOND: u64 = 10_000;
@@ -304,11 +304,9 @@ async fn show(
     points: Vec<(String, TapPoint)>,
 ) -> io::Result<Option<String>> {
     let (tap, mut events) = Tap::new(wanted.wish.clone());
-    let attach = |points: Vec<(String, TapPoint)>| -> Vec<(TapPoint, TapGuard)> {
-        let points = points.into_iter().map(|(_, point)| point);
-        points
-            .map(|point| (point.clone(), point.add(tap.clone())))
-            .collect()
+    let attach = |points: Vec<(String, TapPoint)>| -> Vec<TapGuard> {
+        let points = points.into_iter();
+        points.map(|(_, point)| point.add(tap.clone())).collect()
     };
     let mut attached = attach(points);
     let mut tick = interval(TICK);
@@ -323,13 +321,18 @@ async fn show(
             Some(event) = events.recv() => {
                 shown += 1;
                 send(write, &TapLine::Event(masks.show(event, wanted.max_bytes))).await?;
+                if events.is_empty() {
+                    attached.iter_mut().for_each(TapGuard::wake);
+                }
             }
             _ = tick.tick() => {
+                tap.begin_second();
+                attached.iter_mut().for_each(TapGuard::wake);
                 match wanted.points(board) {
                     Err(gone) => return Ok(Some(gone)),
                     Ok(now) => {
                         let same = now.len() == attached.len()
-                            && now.iter().zip(&attached).all(|((_, now), (then, _))| now.is_same(then));
+                            && now.iter().zip(&attached).all(|((_, now), then)| now.is_same(then.point()));
                         if !same {
                             // First, because a guard takes its tap away from the point.
                             attached.clear();

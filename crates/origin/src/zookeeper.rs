@@ -1,9 +1,12 @@
 //! A configuration in a node of ZooKeeper, which is watched.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 
+use flume_core::secrets;
+use flume_host::trust::{self, MAX_CONFIGURATION_BYTES};
+use flume_java::jaas::{self, LoginModule};
 use tokio::time::sleep;
-use zookeeper_client::{Client, Error, OneshotWatcher, SessionState};
+use zookeeper_client::{Client, Error, OneshotWatcher, SaslOptions, SessionState};
 
 use crate::remote::{Asked, RemoteDocument, Shared};
 
@@ -57,18 +60,76 @@ impl ZooKeeperNode {
     }
 }
 
+/// Who logs in at the servers, by SASL's DIGEST-MD5.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ZooKeeperLogin {
+    user: String,
+    password: String,
+}
+
+impl ZooKeeperLogin {
+    /// As Java's client finds it: in the entry `Client`, or the one that `zookeeper.sasl.clientconfig` names, of the file
+    /// that `java.security.auth.login.config` names. `None`: nobody logs in.
+    ///
+    /// # Errors
+    /// The file cannot be read, or the entry asks for a login that is not built in.
+    pub fn of(properties: &BTreeMap<String, String>) -> Result<Option<Self>, String> {
+        let get = |name: &str| properties.get(name).map(String::as_str);
+        let Some(path) = get("java.security.auth.login.config") else {
+            return Ok(None);
+        };
+        if get("zookeeper.sasl.client") == Some("false") {
+            return Ok(None);
+        }
+        let entry = get("zookeeper.sasl.clientconfig").unwrap_or("Client");
+        let contents = trust::read(Path::new(path), MAX_CONFIGURATION_BYTES)?;
+        let module = jaas::parse_entry(&String::from_utf8_lossy(&contents.bytes), entry);
+        let module = module.map_err(|error| format!("{path}: {error}"))?;
+        let login = module.map(|module| Self::of_module(&module));
+        login
+            .transpose()
+            .map_err(|error| format!("{path}: the entry `{entry}`: {error}"))
+    }
+
+    fn of_module(module: &LoginModule) -> Result<Self, String> {
+        let name = module.name();
+        if name != "DigestLoginModule" {
+            return Err(format!(
+                "`{name}` is not built in, only DigestLoginModule; -Dzookeeper.sasl.client=false reads the node without a login"
+            ));
+        }
+        let option = |key: &str| {
+            let value = module.option(key).map(String::from);
+            value.ok_or_else(|| format!("`{name}` has no {key}"))
+        };
+        let login = ZooKeeperLogin {
+            user: option("username")?,
+            password: option("password")?,
+        };
+        secrets::remember(&login.password);
+        Ok(login)
+    }
+}
+
 /// Begins to read and to watch a node.
 ///
 /// # Errors
 /// The system gives no thread.
-pub fn start(node: ZooKeeperNode) -> Result<RemoteDocument, String> {
+pub fn start(node: ZooKeeperNode, login: Option<ZooKeeperLogin>) -> Result<RemoteDocument, String> {
     let shown = node.shown();
     RemoteDocument::start(shown, "conf-zookeeper", move |shared, asked| {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build();
         match runtime {
-            Ok(runtime) => runtime.block_on(Watch { node, shared }.run(asked)),
+            Ok(runtime) => runtime.block_on(
+                Watch {
+                    node,
+                    login,
+                    shared,
+                }
+                .run(asked),
+            ),
             Err(error) => shared.failed(format!(
                 "{}: failed to start a runtime: {error}",
                 node.shown()
@@ -79,6 +140,7 @@ pub fn start(node: ZooKeeperNode) -> Result<RemoteDocument, String> {
 
 struct Watch {
     node: ZooKeeperNode,
+    login: Option<ZooKeeperLogin>,
     shared: Arc<Shared>,
 }
 
@@ -94,13 +156,7 @@ impl Watch {
     async fn run(self, mut asked: Asked) {
         let mut pause = PAUSES[0];
         loop {
-            let connected = Client::connector()
-                .with_session_timeout(SESSION_TIMEOUT)
-                .with_connection_timeout(CONNECTION_TIMEOUT)
-                .with_fail_eagerly()
-                .connect(&self.node.servers)
-                .await;
-            match connected {
+            match self.connect().await {
                 Ok(client) => {
                     pause = PAUSES[0];
                     match self.watch(&client, &mut asked).await {
@@ -116,6 +172,20 @@ impl Watch {
             }
             pause = (pause * 2).min(PAUSES[1]);
         }
+    }
+
+    async fn connect(&self) -> Result<Client, Error> {
+        let connector = Client::connector()
+            .with_session_timeout(SESSION_TIMEOUT)
+            .with_connection_timeout(CONNECTION_TIMEOUT)
+            .with_fail_eagerly();
+        let connector = match self.login.clone() {
+            Some(ZooKeeperLogin { user, password }) => {
+                connector.with_sasl(SaslOptions::digest_md5(user, password))
+            }
+            None => connector,
+        };
+        connector.connect(&self.node.servers).await
     }
 
     async fn watch(&self, client: &Client, asked: &mut Asked) -> WatchEnd {
@@ -196,5 +266,34 @@ mod tests {
         assert!(of("h:1", "/x//y").is_err());
         assert!(of("h:1", "/x/../y").is_err());
         assert!(of("", "/x").unwrap_err().contains("write HOST:PORT"));
+    }
+
+    #[test]
+    fn a_login_is_found_as_by_java() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let text = "Client { org.apache.zookeeper.server.auth.DigestLoginModule required username=\"u\" password=\"hush\"; };\n\
+                    Kerberos { com.sun.security.auth.module.Krb5LoginModule required useKeyTab=true; };\n\
+                    Half { x.DigestLoginModule required username=\"u\"; };\n";
+        std::fs::write(file.path(), text).unwrap();
+        let of = |more: &[(&str, &str)]| {
+            let path = file.path().display().to_string();
+            let path = ("java.security.auth.login.config", path.as_str());
+            let all = more.iter().chain([&path]);
+            let all = all.map(|(key, value)| (key.to_string(), value.to_string()));
+            ZooKeeperLogin::of(&all.collect())
+        };
+        let login = of(&[]).unwrap().unwrap();
+        assert_eq!((&login.user[..], &login.password[..]), ("u", "hush"));
+        let entry = "zookeeper.sasl.clientconfig";
+        assert!(of(&[(entry, "Other")]).unwrap().is_none());
+        assert!(of(&[("zookeeper.sasl.client", "false")]).unwrap().is_none());
+        assert!(ZooKeeperLogin::of(&BTreeMap::new()).unwrap().is_none());
+        for (name, expected) in [
+            ("Kerberos", "`Krb5LoginModule` is not built in"),
+            ("Half", "has no password"),
+        ] {
+            let error = of(&[(entry, name)]).err().unwrap();
+            assert!(error.contains(expected), "{error}");
+        }
     }
 }

@@ -54,7 +54,7 @@ enum Step {
 #[derive(Debug, thiserror::Error)]
 pub enum ReloadError {
     /// The new configuration has errors.
-    #[error("the new configuration has {errors} errors, the first: {first}")]
+    #[error("errors in the new configuration: {errors}; the first: {first}")]
     Invalid {
         /// How many.
         errors: usize,

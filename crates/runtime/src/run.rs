@@ -12,6 +12,7 @@ use flume_monitor::{
     ControlAnswer, Monitoring,
     control::{self, ReloadRequest},
     ganglia::{self, GangliaSettings},
+    otlp::{OtlpSettings, SpanExport},
     serve as serve_monitoring,
 };
 use tokio::{
@@ -62,6 +63,8 @@ pub struct Options {
     pub monitoring: Option<Monitoring>,
     /// Where its numbers are sent.
     pub ganglia: Option<GangliaSettings>,
+    /// Where the spans of batches are sent.
+    pub otlp: Option<OtlpSettings>,
     /// A configuration with any error does not start.
     pub strict: bool,
     /// Whether flows start that cannot run as a whole.
@@ -118,6 +121,8 @@ pub async fn run(
     if let Some(settings) = &options.ganglia {
         tokio::spawn(ganglia::report(settings.clone(), agent.board()));
     }
+    let export = options.otlp.clone();
+    let export = export.map(|settings| SpanExport::start(settings, info.clone()));
     let started = agent
         .apply(plan)
         .await
@@ -136,7 +141,11 @@ pub async fn run(
         "stopping; sinks may take {:?} to deliver what channels in memory hold",
         options.drain_timeout
     );
-    Ok(agent.stop(options.drain_timeout, signals.stop()).await)
+    let remained = agent.stop(options.drain_timeout, signals.stop()).await;
+    if let Some(export) = export {
+        export.finish().await;
+    }
+    Ok(remained)
 }
 
 async fn serve(
@@ -309,7 +318,7 @@ fn startable(plan: &Plan, strict: bool) -> Result<(), RunError> {
         .count();
     if strict && (errors > 0 || !refused.is_empty()) {
         let text = format!(
-            "--strict refuses a configuration with {errors} errors; left out would be: {}",
+            "errors in the configuration, which --strict refuses: {errors}; left out would be: {}",
             refused.join(" ")
         );
         return Err(RunError::Configuration(text));

@@ -3,7 +3,7 @@
 use std::{
     fs,
     io::{self, BufRead, BufReader, Read, Write},
-    net::TcpStream,
+    net::{TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     time::{Duration, Instant},
@@ -14,6 +14,15 @@ use flume_monitor::{ComponentStatus, ControlAnswer, ControlRequest, Status, ask}
 /// What a test waits for must happen within this time.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(5);
+
+/// A port that nobody listens on now.
+///
+/// # Panics
+/// Without a port.
+pub fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
+}
 
 /// A running agent, killed when dropped. Its configuration may use `@DIR@` for a directory of its own.
 pub struct Agent {

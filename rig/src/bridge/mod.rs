@@ -112,7 +112,7 @@ fn start(dir: TempDir, classes: &Path, flow: &str) -> Result<Agent> {
     let arguments = ["--classpath", &classes, "-Dflume.root.logger=INFO,console"];
     Ok(Agent::start_with(
         dir,
-        &program(),
+        program(),
         flow,
         &arguments,
         &environment,

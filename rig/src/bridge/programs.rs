@@ -79,7 +79,7 @@ fn build(examples: &Path, dir: &Path) -> Result<PathBuf> {
 
 fn run(report: &mut Report, language: &str, plugin: &Path, source: &str) -> Result<()> {
     let flow = format!("{FLOW}{source}").replace("@PLUGIN@", &plugin.display().to_string());
-    let mut agent = Agent::start(&program(), &flow, &["-Dflume.root.logger=INFO,console"])?;
+    let mut agent = Agent::start(program(), &flow, &["-Dflume.root.logger=INFO,console"])?;
     send_numbered(&agent.address("r1"), 0..LINES)?;
     let lines = wait_for_lines(&agent.dir().join("lines"), "", LINES)?;
     let item = format!("sink in {language}: lines");

@@ -32,7 +32,7 @@ pub fn start_in(dir: tempfile::TempDir, cluster: &Cluster, text: &str) -> Result
     let arguments = ["--conf", &conf, "-Dflume.root.logger=INFO,console"];
     Ok(Agent::start_with(
         dir,
-        &program(),
+        program(),
         text,
         &arguments,
         &environment,

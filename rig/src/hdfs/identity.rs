@@ -55,7 +55,7 @@ fn start(names: &str, sinks: &str, conf: &Path, environment: &Environment) -> Re
     let arguments = ["--conf", &conf, "-Dflume.root.logger=INFO,console"];
     Ok(Agent::start_with(
         tempfile::tempdir()?,
-        &program(),
+        program(),
         &text,
         &arguments,
         environment,

@@ -197,7 +197,7 @@ fn mounted(report: &mut Report, cluster: &Cluster) -> Result<()> {
     let words = conf.path().display().to_string();
     let mut agent = Agent::start_with(
         tempfile::tempdir()?,
-        &program(),
+        program(),
         &one_sink(cluster, "flume", "/logs/web", 0)?,
         &["--conf", &words, "-Dflume.root.logger=INFO,console"],
         &[

@@ -68,7 +68,7 @@ impl Tiers {
         for configuration in &configurations {
             let dir = tempfile::tempdir_in(scratch()?)?;
             fs::create_dir(dir.path().join("out"))?;
-            agents.push(Some(Agent::start_in(dir, &program(), configuration, &[])?));
+            agents.push(Some(Agent::start_in(dir, program(), configuration, &[])?));
         }
         let mut tiers = Tiers {
             agents,
@@ -109,7 +109,7 @@ impl Tiers {
         let agent = self.agents[tier].take().context("a running agent")?;
         let dir = agent.kill()?;
         let configuration = &self.configurations[tier];
-        self.agents[tier] = Some(Agent::start_in(dir, &program(), configuration, &[])?);
+        self.agents[tier] = Some(Agent::start_in(dir, program(), configuration, &[])?);
         self.wait_until_ready(tier)
     }
 }

@@ -5,8 +5,8 @@ use std::{collections::HashMap, num::NonZeroUsize, time::Duration};
 use async_trait::async_trait;
 use bytes::Bytes;
 use flume_core::{
-    BuildError, Component, Config, Context, Event, Headers, Hold, Source, SourceContext,
-    SourceError, Str,
+    BuildError, Component, Config, Context, Event, Headers, Hold, ListenPort, Source,
+    SourceContext, SourceError, Str,
     config::{Ignored, Names, Prefix},
     with_causes,
 };
@@ -129,6 +129,16 @@ impl Source for MultiportSyslogSource {
 
     fn batch_size(&self) -> usize {
         self.config.batch_size.map_or(1, NonZeroUsize::get)
+    }
+
+    fn ports(&self) -> Vec<ListenPort> {
+        let ports = self.charsets.keys();
+        ports
+            .map(|port| ListenPort {
+                key: "ports",
+                ..ListenPort::tcp(&self.config.host, *port)
+            })
+            .collect()
     }
 }
 

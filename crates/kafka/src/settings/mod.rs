@@ -2,7 +2,6 @@
 //!
 //! Each is translated, done here, or named in a warning at its place in the configuration; none is dropped in silence.
 
-mod jaas;
 mod kept_login;
 mod rules;
 mod security;
@@ -14,6 +13,7 @@ use flume_core::{
     config::{Property, PropertyValue},
     props::{Props, Setting},
 };
+use flume_java::jaas;
 use rdkafka::{ClientConfig, config::RDKafkaLogLevel, error::KafkaError, types::RDKafkaConfRes};
 
 use crate::watch::STATISTICS_INTERVAL;

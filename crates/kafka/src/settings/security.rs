@@ -9,11 +9,10 @@ use std::{
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use flume_core::AgentInfo;
+use flume_java::jaas::{self, LoginModule};
 use flume_kerberos::Login;
 use flume_keystore::{KeyStore, KeyStoreError};
 use rdkafka::ClientConfig;
-
-use super::jaas::{self, LoginModule};
 
 /// No key store and no file of JAAS is longer; a mistaken path may lead to anything.
 const MAX_FILE_BYTES: u64 = 16 << 20;

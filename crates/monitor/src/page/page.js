@@ -247,7 +247,7 @@ function cards() {
     for (const node of flow.filter(node => node.part)) {
       node.title = el("b", {}, node.name);
       node.line = el("span", { class: "dim" });
-      node.meter = node.kind === "channel" ? el("meter", { min: 0, max: 1, high: 0.9, "aria-label": "filled part" }) : null;
+      node.meter = node.kind === "channel" ? el("meter", { min: 0, max: 1, low: 0.9, high: 0.9, optimum: 0, "aria-label": "filled part" }) : null;
       node.element = el("button", { type: "button" }, node.title, el("span", { class: "dim" }, `${node.kind} · ${(node.part.type || "").slice(0, 60)}`), el("br"), node.line, node.meter);
       list.append(el("li", { class: { source: "d0", channel: "d1" }[node.kind] || "d2" }, node.element));
     }

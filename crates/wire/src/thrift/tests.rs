@@ -70,7 +70,7 @@ fn a_java_client_is_understood_and_answered_as_java_does() {
             assert_eq!(reply, ThriftReply::Status(ThriftStatus::Ok));
             let mut out = vec![];
             write_thrift_frame(&mut out, |out| {
-                if is_batch {
+                if *is_batch {
                     write_append_batch(protocol, sequence, events, out)
                 } else {
                     write_append(protocol, sequence, &events[0], out)

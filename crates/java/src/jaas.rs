@@ -1,4 +1,4 @@
-//! JAAS: how Java is told who to log in as, in `sasl.jaas.config` or the entry `KafkaClient` of a file.
+//! JAAS: how Java is told who to log in as, in Kafka's `sasl.jaas.config` or in an entry of a file.
 //!
 //! ```text
 //! KafkaClient {
@@ -10,32 +10,40 @@ use std::collections::BTreeMap;
 
 /// A login module with its options.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct LoginModule {
+pub struct LoginModule {
     /// The class.
-    pub(super) class: String,
-    pub(super) options: BTreeMap<String, String>,
+    pub class: String,
+    /// Its options by name.
+    pub options: BTreeMap<String, String>,
 }
 
 impl LoginModule {
     /// The class without its package: `Krb5LoginModule`.
-    pub(super) fn name(&self) -> &str {
+    pub fn name(&self) -> &str {
         self.class.rsplit('.').next().unwrap_or(&self.class)
     }
 
-    pub(super) fn option(&self, key: &str) -> Option<&str> {
+    /// The value of an option.
+    pub fn option(&self, key: &str) -> Option<&str> {
         self.options.get(key).map(String::as_str)
     }
 }
 
 /// The first module of `sasl.jaas.config`.
-pub(super) fn parse_one(text: &str) -> Result<LoginModule, String> {
+///
+/// # Errors
+/// It is no login module.
+pub fn parse_one(text: &str) -> Result<LoginModule, String> {
     let mut tokens = Tokens::new(text);
     let module = module(&mut tokens)?.ok_or("there is no login module")?;
     Ok(module)
 }
 
-/// The first module of an entry of a file.
-pub(super) fn parse_entry(text: &str, entry: &str) -> Result<Option<LoginModule>, String> {
+/// The first module of an entry of a file; `None`: the file has no such entry.
+///
+/// # Errors
+/// The file is no JAAS, or the entry has no module.
+pub fn parse_entry(text: &str, entry: &str) -> Result<Option<LoginModule>, String> {
     let mut tokens = Tokens::new(text);
     while let Some(name) = tokens.next()? {
         if tokens.next()?.as_deref() != Some("{") {
