@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use flume_host::names::qualified_name;
+use flume_host::names::{own_name, qualified_name};
 
 use super::{Finding, Patient};
 use crate::{
@@ -167,13 +167,10 @@ fn running_agents() -> Vec<(u32, String)> {
 pub(super) fn names(patient: &Patient<'_>) -> Result<Vec<Finding>, Fault> {
     let host = patient.site.node.host();
     let mut found = vec![];
-    match qualified_name() {
-        Some(name) if name.eq_ignore_ascii_case(host) => found.push(Finding::ok("name", host)),
+    match qualified_name().unwrap_or_else(own_name) {
+        name if name.eq_ignore_ascii_case(host) => found.push(Finding::ok("name", host)),
         name => {
-            let text = format!(
-                "the host calls itself {}, the settings {host}",
-                name.unwrap_or_default()
-            );
+            let text = format!("the host calls itself {name}, the settings {host}");
             let advice = "set `host` in the node configuration, or correct /etc/hosts; `_HOST` means the host's own";
             found.push(Finding::to_do("name", text, advice));
         }

@@ -3,7 +3,7 @@
 use std::{io, os::fd::AsFd};
 
 use rustix::{
-    fs::{Gid, Mode, Stat, Uid, fchmod, fchown},
+    fs::{Gid, Mode, Stat, Uid, fchmod, fchown, fstat},
     process::{getegid, geteuid},
 };
 
@@ -43,11 +43,15 @@ impl Ownership {
     }
 }
 
-/// The owner first, so that nobody else ever has the mode.
+/// The owner first, so that nobody else ever has the mode. The unit forbids an agent to change owners, also to its own
+/// user, so what is right already is left alone.
 pub(super) fn give_descriptor(fd: impl AsFd, wanted: Ownership) -> io::Result<()> {
-    let user = Uid::from_raw(wanted.user);
-    let group = Gid::from_raw(wanted.group);
-    fchown(&fd, Some(user), Some(group))?;
+    let found = fstat(&fd)?;
+    if (found.st_uid, found.st_gid) != (wanted.user, wanted.group) {
+        let user = Uid::from_raw(wanted.user);
+        let group = Gid::from_raw(wanted.group);
+        fchown(&fd, Some(user), Some(group))?;
+    }
     Ok(fchmod(&fd, Mode::from_raw_mode(wanted.mode))?)
 }
 

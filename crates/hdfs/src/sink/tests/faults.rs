@@ -134,6 +134,28 @@ async fn whatever_fails_once_or_more_nothing_is_lost() {
     }
 }
 
+/// The clock stands still but while everybody waits, so the time is exact.
+#[tokio::test(start_paused = true)]
+async fn a_batch_over_a_hundred_files_waits_for_the_slowest_flush_alone() {
+    const SLOWEST: Duration = Duration::from_millis(900);
+    let model = Model::default();
+    let cx = Context::new("a1.sinks.k1", &["c1"]);
+    let mut sink = on(&model, "hdfs.rollCount = 0\nhdfs.rollInterval = 0", &cx);
+    sink.open().await.unwrap();
+    let words: Vec<_> = (0..100)
+        .map(|bucket| format!("b{bucket:02}:e{bucket:02}"))
+        .collect();
+    for bucket in 0..100 {
+        let late = Fault::Late(SLOWEST / (1 + bucket % 9));
+        model.fault("hflush", &format!("/x/b{bucket:02}/"), late, 1);
+    }
+    let begun = Instant::now();
+    let delivered = sink.deliver(&events(&words.join(" "))).await.unwrap();
+    assert_eq!(begun.elapsed(), SLOWEST);
+    assert!(delivered.rejected.is_empty(), "{:?}", delivered.rejected);
+    assert_eq!(model.calls("hflush").len(), 100);
+}
+
 #[tokio::test(start_paused = true)]
 async fn one_bad_bucket_of_a_hundred_stops_no_other() {
     for (call, fault) in [

@@ -1,11 +1,11 @@
 //! A file system in memory that fails, hangs and crashes as a test says.
 
-use std::{collections::BTreeMap, future::pending, sync::Arc};
+use std::{collections::BTreeMap, future::pending, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use parking_lot::Mutex;
-use tokio::sync::Notify;
+use tokio::{sync::Notify, time::sleep};
 
 use flume_hadoop::fs::{FileSystem, FsError, FsErrorKind, OpenFile};
 
@@ -20,6 +20,8 @@ pub(super) enum Fault {
     Hang,
     /// It is done and never comes back.
     HangAfter,
+    /// It is done, and comes back so much later.
+    Late(Duration),
 }
 
 /// When the process dies.
@@ -171,6 +173,9 @@ impl Model {
                 (fault, done.then(|| effect(&mut state)))
             }
         };
+        if let Some(Fault::Late(by)) = fault {
+            sleep(by).await;
+        }
         match (fault, done) {
             (Some(Fault::Hang | Fault::HangAfter), _) | (_, None)
                 if !matches!(fault, Some(Fault::Fail(_))) =>
