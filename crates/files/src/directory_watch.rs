@@ -23,10 +23,11 @@ impl DirectoryWatch {
     ) -> io::Result<Self> {
         let fd = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?;
         for directory in directories {
-            match inotify::add_watch(&fd, directory.as_ref(), what) {
-                Err(error @ (Errno::NOSPC | Errno::NOMEM)) => return Err(error.into()),
-                // One that cannot be watched does not take the watch from the others.
-                _ => {}
+            // One that cannot be watched does not take the watch from the others.
+            if let Err(error @ (Errno::NOSPC | Errno::NOMEM)) =
+                inotify::add_watch(&fd, directory.as_ref(), what)
+            {
+                return Err(error.into());
             }
         }
         #[expect(
