@@ -107,7 +107,8 @@ fn is_misspelt(word: &str) -> bool {
 
 /// Whether two words of the same length differ in two neighbours that have changed places.
 fn is_swapped(word: &str, right: &str) -> bool {
-    let (word, right) = (word.as_bytes(), right.as_bytes());
+    let word = word.as_bytes();
+    let right = right.as_bytes();
     let differs = |(a, b): (&u8, &u8)| a != b;
     let Some(first) = word.iter().zip(right).position(differs) else {
         return false;

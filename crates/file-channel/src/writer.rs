@@ -408,10 +408,8 @@ impl Writer {
             Ok(bytes) => {
                 self.numbers.checkpoint_bytes.add(bytes);
                 state.has_acks = false;
-                state
-                    .waiters
-                    .drain(..)
-                    .for_each(|waiter| drop(waiter.send(Ok(()))));
+                let answered = state.waiters.drain(..);
+                answered.for_each(|waiter| drop(waiter.send(Ok(()))));
                 if self.queue.is_read() {
                     self.log.pool.read_past(self.log.end().segment);
                 }
